@@ -1,0 +1,23 @@
+//! The pure heart of OpenRTC: what a realtime-call worker may do, decided without I/O, clock or randomness.
+//!
+//! Read in this order: [`machine`] (the four verbs every state machine here has), [`word`] (admission, drain and
+//! numbering as one packed integer), [`worker`] (the worker's life), [`codec`] and [`journal`] (how entries are
+//! stored), [`snapshot`] (what the outside sees).
+//!
+//! The same code runs in production under `openrtc-runtime` and in the simulator, over the same entries.
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod codec;
+pub mod id;
+pub mod journal;
+pub mod machine;
+pub mod snapshot;
+pub mod time;
+pub mod word;
+pub mod worker;

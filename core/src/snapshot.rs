@@ -1,0 +1,87 @@
+//! What the outside sees of a worker.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Deployment, Identity, Incarnation, Seq, Version, WorkerId};
+use crate::time::Instant;
+use crate::word::Phase;
+use crate::worker::{Availability, Drain, Outcome, Tally, Worker};
+
+/// A worker at one moment. `deployment_version`, `draining` and `active_sessions` are all a rollout needs to watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuntimeSnapshot {
+    /// The service.
+    pub deployment: Deployment,
+    /// The version this worker runs.
+    pub deployment_version: Version,
+    /// The worker's place in the fleet.
+    pub worker: WorkerId,
+    /// The run of that worker.
+    pub incarnation: Incarnation,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// What dispatchers may be told.
+    pub availability: Availability,
+    /// Whether it drains or has drained, by whichever path it came there.
+    pub draining: bool,
+    /// Calls in flight: reserved and active.
+    pub active_sessions: u32,
+    /// Those of them that are not assigned yet.
+    pub reserved_sessions: u32,
+    /// Those of them that are flagged as stalled.
+    pub stalled_sessions: u32,
+    /// The most calls it may hold.
+    pub capacity: u32,
+    /// The drain, if there is one.
+    pub drain: Option<Drain>,
+    /// How it ended, once it has.
+    pub outcome: Option<Outcome>,
+    /// Totals of this run.
+    pub totals: Tally,
+    /// The last entry's number.
+    pub seq: Seq,
+    /// When it became true, in microseconds since the Unix epoch.
+    pub at: Instant,
+    /// How the journal does.
+    pub journal: JournalHealth,
+}
+
+/// How a worker's journal does. A journal that fails never fails a call or a drain; it shows here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalHealth {
+    /// Whether a journal is kept at all.
+    pub kept: bool,
+    /// The last entry that was written.
+    pub written: Seq,
+    /// Whether the last write failed.
+    pub failing: bool,
+    /// Entries that could not be written and are covered only by the state the next segment opens with.
+    pub missed: u64,
+}
+
+impl RuntimeSnapshot {
+    /// A snapshot of `worker`, which goes by `identity` and whose journal does as `journal` says.
+    #[must_use]
+    pub fn of(worker: &Worker, identity: &Identity, journal: JournalHealth) -> Self {
+        let count = |calls: usize| u32::try_from(calls).unwrap_or(u32::MAX);
+        Self {
+            deployment: identity.deployment,
+            deployment_version: identity.version,
+            worker: identity.worker,
+            incarnation: identity.incarnation,
+            phase: worker.phase(),
+            availability: worker.availability(),
+            draining: matches!(worker.phase(), Phase::Draining | Phase::Drained),
+            active_sessions: worker.word().in_flight(),
+            reserved_sessions: count(worker.calls().reserved()),
+            stalled_sessions: count(worker.calls().stalled()),
+            capacity: worker.limits().capacity,
+            drain: worker.drain().copied(),
+            outcome: worker.outcome(),
+            totals: *worker.tally(),
+            seq: worker.word().seq(),
+            at: worker.now(),
+            journal,
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! The worker machine: from start to exit, every call accounted for.
+//!
+//! ```text
+//!              StandBy            Serve
+//!  Starting ───────────► Standby ───────► Serving ◄───────┐
+//!     │  └──────────────── Serve ───────────▲ │           │
+//!     │                                       │BeginDrain │CancelDrain
+//!     │           (from any of the three)     ▼           │ (not after a signal, not after a force)
+//!     │                                    Draining ──────┤
+//!     │                                     │    │Wake: in flight = 0
+//!     │                   Wake: grace over  │    ▼        │
+//!     │                                     │  Drained ───┘
+//!     │ Reject                              │    │ Close
+//!     └────────────────► Exited ◄───────────┴────┘
+//!
+//!  call:  Reserve ─► Reserved ─ Assign ─► Active ─ End ─► ended{reason}
+//!                       └ Wake ─► lapsed      ▲
+//!         Admit ──────────────────────────────┘
+//! ```
+//!
+//! **A call counts from its reservation**, the moment the worker says yes to an offer, not from its assignment: the
+//! call accepted before a drain and assigned after it is the classic lost call.
+
+mod apply;
+mod call;
+mod command;
+mod decide;
+mod effect;
+mod event;
+mod misfit;
+mod react;
+mod rejection;
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use call::{Call, Calls};
+pub use command::{Class, Command, DrainOrder};
+pub use effect::{Alert, Availability, Effect};
+pub use event::{Cause, Decline, EndReason, Entry, Event, OnDeadline, Outcome};
+pub use misfit::Misfit;
+pub use rejection::{Misuse, Refused, Rejection, Repeat};
+
+use crate::id::{Actor, CallNo};
+use crate::machine::{Machine, Sink};
+use crate::time::{Instant, Span};
+use crate::word::{Phase, Word};
+
+/// How many call classes a worker can tell apart.
+pub const CLASSES: usize = 4;
+
+/// What a worker is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// The most calls in flight; 1 to [`Word::IN_FLIGHT_MAX`].
+    pub capacity: u32,
+    /// How long calls may say goodbye once a drain was forced.
+    pub force_grace: Span,
+    /// How long a reservation waits for its assignment.
+    pub reservation_ttl: Span,
+    /// How long a call of each class may go without progress before it is flagged; `None` never flags.
+    pub stall_after: [Option<Span>; CLASSES],
+}
+
+impl Default for Limits {
+    /// 1 000 calls, 2 s to say goodbye, 10 s to assign, 30 s of silence for class 0.
+    fn default() -> Self {
+        Self {
+            capacity: 1_000,
+            force_grace: Span::from_secs(2),
+            reservation_ttl: Span::from_secs(10),
+            stall_after: [Some(Span::from_secs(30)), None, None, None],
+        }
+    }
+}
+
+/// Why limits cannot work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadLimits {
+    /// The capacity is zero.
+    CapacityZero,
+    /// The capacity exceeds [`Word::IN_FLIGHT_MAX`].
+    CapacityHuge,
+    /// Reservations would lapse at once.
+    ReservationTtlZero,
+    /// Calls would be flagged at once.
+    StallAfterZero,
+}
+
+impl fmt::Display for BadLimits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CapacityZero => f.write_str("capacity is 0, so no call could ever be taken: set it to 1 or more"),
+            Self::CapacityHuge => write!(f, "capacity is above {}, the most one worker can hold", Word::IN_FLIGHT_MAX),
+            Self::ReservationTtlZero => f.write_str(
+                "the reservation time is 0, so every accepted offer would lapse at once: set it to 10s or so",
+            ),
+            Self::StallAfterZero => {
+                f.write_str("the stall limit is 0, so every call would be flagged at once: set a limit or leave it out")
+            }
+        }
+    }
+}
+
+impl core::error::Error for BadLimits {}
+
+impl Limits {
+    /// Refuses limits under which no worker could do its work.
+    pub fn check(&self) -> Result<(), BadLimits> {
+        if self.capacity == 0 {
+            return Err(BadLimits::CapacityZero);
+        }
+        if self.capacity > Word::IN_FLIGHT_MAX {
+            return Err(BadLimits::CapacityHuge);
+        }
+        if self.reservation_ttl == Span::ZERO {
+            return Err(BadLimits::ReservationTtlZero);
+        }
+        if self.stall_after.contains(&Some(Span::ZERO)) {
+            return Err(BadLimits::StallAfterZero);
+        }
+        Ok(())
+    }
+}
+
+/// A drain in progress or done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    /// Who asked for it.
+    pub actor: Actor,
+    /// When it began.
+    pub begun: Instant,
+    /// What asked for it.
+    pub cause: Cause,
+    /// When it is overdue.
+    pub deadline: Option<Instant>,
+    /// Set once it was forced.
+    pub forced: Option<Forced>,
+    /// The phase a cancelled drain goes back to.
+    pub from: Phase,
+    /// What happens at the deadline.
+    pub on_deadline: OnDeadline,
+    /// Whether an alert was raised at the deadline.
+    pub overdue: bool,
+    /// Whether it can no longer be cancelled.
+    pub sealed: bool,
+}
+
+/// A forced end of a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forced {
+    /// Who forced it.
+    pub actor: Actor,
+    /// How many calls it hit.
+    pub live: u32,
+    /// Until when they may say goodbye.
+    pub until: Instant,
+}
+
+/// Totals over one incarnation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Calls taken without an offer.
+    pub admitted: u64,
+    /// Commands whose clock stood behind the entry before them.
+    pub clock_steps: u64,
+    /// Calls declined, by [`Decline`].
+    pub declined: [u64; Decline::ALL.len()],
+    /// Calls ended, by [`EndReason`].
+    pub ended: [u64; EndReason::ALL.len()],
+    /// Reservations that lapsed.
+    pub lapsed: u64,
+    /// Offers answered with yes.
+    pub reserved: u64,
+    /// Times a call was flagged as stalled.
+    pub stalled: u64,
+}
+
+impl Tally {
+    /// Calls promised so far: reserved or admitted.
+    #[must_use]
+    pub const fn promised(&self) -> u64 {
+        self.reserved + self.admitted
+    }
+
+    /// Calls ended for `reason`.
+    #[must_use]
+    pub const fn ended_by(&self, reason: EndReason) -> u64 {
+        self.ended[reason as usize]
+    }
+
+    /// Calls over, for whatever reason, lapsed reservations included.
+    #[must_use]
+    pub fn over(&self) -> u64 {
+        self.lapsed + self.ended.iter().sum::<u64>()
+    }
+}
+
+/// Why a worker must be woken, most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// The last call has ended: the drain is complete.
+    Empty,
+    /// The grace of a forced drain is over.
+    GraceOver,
+    /// The drain's deadline.
+    Overdue,
+    /// A reservation lapses.
+    Lapse(CallNo),
+    /// A call has been silent for too long.
+    Stall(CallNo),
+}
+
+/// The worker machine. See the [module](self) for its life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worker {
+    limits: Limits,
+    word: Word,
+    now: Instant,
+    calls: Calls,
+    drain: Option<Drain>,
+    outcome: Option<Outcome>,
+    tally: Tally,
+}
+
+impl Worker {
+    /// A worker that has just started, with limits that passed [`Limits::check`].
+    pub fn new(limits: Limits) -> Result<Self, BadLimits> {
+        limits.check()?;
+        Ok(Self {
+            limits,
+            word: Word::START,
+            now: Instant::EPOCH,
+            calls: Calls::default(),
+            drain: None,
+            outcome: None,
+            tally: Tally::default(),
+        })
+    }
+
+    /// What it is allowed.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Phase, calls in flight and sequence number.
+    #[must_use]
+    pub const fn word(&self) -> Word {
+        self.word
+    }
+
+    /// Where it is in its life.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        self.word.phase()
+    }
+
+    /// When the last entry became true.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// The calls in flight. After an exit: those the exit dropped.
+    #[must_use]
+    pub const fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// The drain, if there is one.
+    #[must_use]
+    pub const fn drain(&self) -> Option<&Drain> {
+        self.drain.as_ref()
+    }
+
+    /// How it ended, once it has.
+    #[must_use]
+    pub const fn outcome(&self) -> Option<Outcome> {
+        self.outcome
+    }
+
+    /// Its totals.
+    #[must_use]
+    pub const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// What dispatchers may be told.
+    #[must_use]
+    pub const fn availability(&self) -> Availability {
+        match self.phase() {
+            Phase::Serving if self.word.in_flight() < self.limits.capacity => Availability::Open,
+            Phase::Serving => Availability::Full,
+            Phase::Starting | Phase::Standby | Phase::Draining | Phase::Drained | Phase::Exited => Availability::Closed,
+        }
+    }
+
+    /// Whether the state hangs together: the machine's invariant, checked around every step in tests and on every
+    /// state read from outside.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let draining = matches!(self.phase(), Phase::Draining | Phase::Drained);
+        let empty = matches!(self.phase(), Phase::Starting | Phase::Standby | Phase::Drained);
+        self.limits.check().is_ok()
+            && self.calls.is_sound()
+            && self.calls.len() == self.word.in_flight() as usize
+            && self.calls.last().is_none_or(|call| call.get() <= self.word.seq().get())
+            && self.word.in_flight() <= self.limits.capacity
+            && (!draining || self.drain.is_some())
+            && (!empty || self.calls.is_empty())
+            && (self.phase() == Phase::Exited) == self.outcome.is_some()
+            && self.tally.promised().checked_sub(self.tally.over()) == Some(u64::from(self.word.in_flight()))
+    }
+}
+
+impl Machine for Worker {
+    type Command = Command;
+    type Entry = Entry;
+    type Effect = Effect;
+    type Rejection = Rejection;
+    type Why = Why;
+
+    const ENTRIES_MAX: usize = 1;
+    const WAKE: Command = Command::Wake;
+
+    fn decide(&self, at: Instant, command: Command, entries: &mut impl Sink<Entry>) -> Result<(), Rejection> {
+        let event = self.judge(at.max(self.now), command)?;
+        entries.emit(self.entry(at, event));
+        Ok(())
+    }
+
+    fn apply(&mut self, entry: &Entry) {
+        self.fold(entry);
+    }
+
+    fn react(&self, entry: &Entry, effects: &mut impl Sink<Effect>) {
+        self.derive(&entry.event, effects);
+    }
+
+    fn deadline(&self) -> Option<(Instant, Why)> {
+        let drain = self.drain.as_ref().filter(|_| self.phase() == Phase::Draining);
+        let empty = drain.filter(|_| self.word.in_flight() == 0).map(|_| (self.now, Why::Empty));
+        let forced = drain.and_then(|drain| drain.forced).map(|forced| (forced.until, Why::GraceOver));
+        let overdue = drain
+            .filter(|drain| match drain.on_deadline {
+                OnDeadline::Wait => false,
+                OnDeadline::Alert => !drain.overdue,
+                OnDeadline::Force => drain.forced.is_none(),
+            })
+            .and_then(|drain| drain.deadline)
+            .map(|deadline| (deadline, Why::Overdue));
+        let living = (self.phase() != Phase::Exited).then_some(&self.calls);
+        let lapse = living
+            .and_then(Calls::first_reserved)
+            .map(|(call, since)| (since + self.limits.reservation_ttl, Why::Lapse(call)));
+        let stall = living.and_then(Calls::first_to_stall).map(|(at, call)| (at, Why::Stall(call)));
+        [empty, forced, overdue, lapse, stall].into_iter().flatten().min()
+    }
+
+    fn obligations(&self, effects: &mut impl Sink<Effect>) {
+        self.owe(effects);
+    }
+}

@@ -1,0 +1,123 @@
+//! How an entry changes a worker.
+
+use super::{Call, Class, Drain, Entry, Event, Forced, Worker};
+use crate::id::{CallId, CallNo};
+use crate::time::Span;
+use crate::word::{Phase, Word};
+
+impl Event {
+    /// How this event moves the admission word: the one place where events and the word meet.
+    #[must_use]
+    pub fn transition(&self, word: Word, drain: Option<&Drain>) -> Word {
+        match self {
+            Self::CallAdmitted { .. } | Self::CallReserved { .. } => {
+                word.admit(u32::MAX).unwrap_or_else(|_| word.note())
+            }
+            Self::CallEnded { .. } | Self::ReservationLapsed { .. } if word.in_flight() > 0 => word.release(),
+            Self::StoodBy => word.enter(Phase::Standby),
+            Self::ServingBegan => word.enter(Phase::Serving),
+            Self::DrainBegun { .. } => word.enter(Phase::Draining),
+            Self::DrainCancelled { .. } => word.enter(drain.map_or(Phase::Serving, |drain| drain.from)),
+            Self::Drained => word.enter(Phase::Drained),
+            Self::Exited { .. } => word.enter(Phase::Exited),
+            Self::CallAssigned { .. }
+            | Self::CallEnded { .. }
+            | Self::CallProgressed { .. }
+            | Self::CallsDeclined { .. }
+            | Self::CallStalled { .. }
+            | Self::DrainExtended { .. }
+            | Self::DrainForced { .. }
+            | Self::DrainOverdue { .. }
+            | Self::DrainSealed { .. }
+            | Self::ReservationLapsed { .. } => word.note(),
+        }
+    }
+}
+
+impl Worker {
+    pub(super) fn fold(&mut self, entry: &Entry) {
+        let from = self.phase();
+        self.word = entry.event.transition(self.word, self.drain.as_ref());
+        self.now = entry.at;
+        self.tally.clock_steps += u64::from(entry.behind > Span::ZERO);
+        match entry.event {
+            Event::StoodBy | Event::ServingBegan | Event::Drained => {}
+            Event::CallReserved { id, class } => {
+                self.tally.reserved += 1;
+                self.promise(entry, id, class, false);
+            }
+            Event::CallAdmitted { id, class } => {
+                self.tally.admitted += 1;
+                self.promise(entry, id, class, true);
+            }
+            Event::CallAssigned { call } | Event::CallProgressed { call } => self.moved(call),
+            Event::CallStalled { call } => {
+                self.tally.stalled += 1;
+                self.calls.flag(call);
+            }
+            Event::ReservationLapsed { call } => {
+                self.tally.lapsed += 1;
+                self.calls.remove(call);
+            }
+            Event::CallEnded { call, reason } => {
+                self.tally.ended[reason as usize] += 1;
+                self.calls.remove(call);
+            }
+            Event::CallsDeclined { reason, count } => self.tally.declined[reason as usize] += count,
+            Event::Exited { outcome } => self.outcome = Some(outcome),
+            Event::DrainBegun { .. }
+            | Event::DrainCancelled { .. }
+            | Event::DrainExtended { .. }
+            | Event::DrainForced { .. }
+            | Event::DrainOverdue { .. }
+            | Event::DrainSealed { .. } => self.fold_drain(entry, from),
+        }
+    }
+
+    fn fold_drain(&mut self, entry: &Entry, from: Phase) {
+        if let Event::DrainBegun { cause, actor, deadline, on_deadline } = entry.event {
+            self.drain = Some(Drain {
+                actor,
+                begun: entry.at,
+                cause,
+                deadline,
+                forced: None,
+                from,
+                on_deadline,
+                overdue: false,
+                sealed: cause == super::Cause::Signal,
+            });
+        }
+        let Some(drain) = &mut self.drain else { return };
+        match entry.event {
+            Event::DrainCancelled { .. } => self.drain = None,
+            Event::DrainExtended { deadline, .. } => {
+                drain.deadline = Some(deadline);
+                drain.overdue = false;
+            }
+            Event::DrainForced { actor, live, until } => drain.forced = Some(Forced { actor, live, until }),
+            Event::DrainOverdue { .. } => drain.overdue = true,
+            Event::DrainSealed { deadline, on_deadline, .. } => {
+                drain.deadline = deadline;
+                drain.on_deadline = on_deadline;
+                drain.sealed = true;
+            }
+            _ => {}
+        }
+    }
+
+    fn promise(&mut self, entry: &Entry, id: CallId, class: Class, active: bool) {
+        let stalls_at = self.stall_limit(class).filter(|_| active).map(|limit| entry.at + limit);
+        let call = Call { id, class, since: entry.at, active, moved: entry.at, stalls_at, stalled: false };
+        self.calls.insert(CallNo::new(entry.seq.get()), call);
+    }
+
+    fn moved(&mut self, number: CallNo) {
+        let limit = self.calls.get(number).and_then(|call| self.stall_limit(call.class));
+        self.calls.moved(number, self.now, limit);
+    }
+
+    pub(super) fn stall_limit(&self, class: Class) -> Option<Span> {
+        self.limits.stall_after.get(usize::from(class.0)).copied().flatten()
+    }
+}

@@ -1,0 +1,279 @@
+//! What became true of a worker.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::command::Class;
+use crate::id::{Actor, CallId, CallNo, Seq};
+use crate::time::{Instant, Span};
+
+/// One event in its place: what the journal stores and the fold consumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its number.
+    pub seq: Seq,
+    /// When it became true, never earlier than the entry before it.
+    pub at: Instant,
+    /// How far the command's clock stood behind the entry before it; zero for a clock that never steps back.
+    pub behind: Span,
+    /// What became true.
+    pub event: Event,
+}
+
+/// What became true. Variants are stored by position: add new ones at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// The worker is able to take calls and waits to be promoted.
+    StoodBy,
+    /// The worker takes calls.
+    ServingBegan,
+    /// An offer was answered with yes.
+    CallReserved {
+        /// What the dispatcher calls it.
+        id: CallId,
+        /// Its kind.
+        class: Class,
+    },
+    /// A call was taken without an offer before it.
+    CallAdmitted {
+        /// What the dispatcher calls it.
+        id: CallId,
+        /// Its kind.
+        class: Class,
+    },
+    /// A reserved call became ours.
+    CallAssigned {
+        /// Which.
+        call: CallNo,
+    },
+    /// A call moved.
+    CallProgressed {
+        /// Which.
+        call: CallNo,
+    },
+    /// A call has not moved for its class's limit. It is flagged, not ended: stalled is not long, and silent is not dead.
+    CallStalled {
+        /// Which.
+        call: CallNo,
+    },
+    /// A reserved call was not assigned in time.
+    ReservationLapsed {
+        /// Which.
+        call: CallNo,
+    },
+    /// A call is over.
+    CallEnded {
+        /// Which.
+        call: CallNo,
+        /// Why.
+        reason: EndReason,
+    },
+    /// Calls were declined before they were promised.
+    CallsDeclined {
+        /// Why.
+        reason: Decline,
+        /// How many since the last count.
+        count: u64,
+    },
+    /// The worker takes no more calls.
+    DrainBegun {
+        /// What asked for it.
+        cause: Cause,
+        /// Who asked for it.
+        actor: Actor,
+        /// When it is overdue.
+        deadline: Option<Instant>,
+        /// What happens then.
+        on_deadline: OnDeadline,
+    },
+    /// A drain that could be taken back no longer can: a signal arrived during it.
+    DrainSealed {
+        /// Who sealed it.
+        actor: Actor,
+        /// The deadline from now on: the earlier of the two.
+        deadline: Option<Instant>,
+        /// What happens then.
+        on_deadline: OnDeadline,
+    },
+    /// The drain got more time.
+    DrainExtended {
+        /// Who gave it.
+        actor: Actor,
+        /// The new deadline.
+        deadline: Instant,
+    },
+    /// The drain was taken back.
+    DrainCancelled {
+        /// Who took it back.
+        actor: Actor,
+    },
+    /// The drain's deadline passed with calls still in flight.
+    DrainOverdue {
+        /// How many.
+        live: u32,
+    },
+    /// Every call left is told to end.
+    DrainForced {
+        /// Who forced it (`"deadline"` for the policy).
+        actor: Actor,
+        /// How many calls that hits.
+        live: u32,
+        /// Until when they may say goodbye.
+        until: Instant,
+    },
+    /// The last call has ended.
+    Drained,
+    /// The worker is over.
+    Exited {
+        /// How.
+        outcome: Outcome,
+    },
+}
+
+/// What asked for a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// `begin_drain()` or the ops endpoint.
+    Api,
+    /// SIGTERM or SIGINT: the platform will kill the process, so there is no way back.
+    Signal,
+    /// The fleet's coordinator.
+    Coordinator,
+    /// The worker is no longer a member.
+    Fence,
+}
+
+impl Cause {
+    /// The cause as journals and metrics write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Signal => "signal",
+            Self::Coordinator => "coordinator",
+            Self::Fence => "fence",
+        }
+    }
+}
+
+/// What happens when a drain's deadline passes (`OnDrainTimeout` elsewhere). Never encoded in a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDeadline {
+    /// Nothing: wait for the calls.
+    #[default]
+    Wait,
+    /// Raise an alert, then wait for the calls.
+    Alert,
+    /// End the calls that are left; count and name each.
+    Force,
+}
+
+impl OnDeadline {
+    /// The policy as configuration writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Alert => "alert",
+            Self::Force => "force",
+        }
+    }
+}
+
+/// Why a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// The caller hung up.
+    CallerHangup,
+    /// Our side ended it in good order.
+    AgentHangup,
+    /// A reservation was taken back: by the dispatcher, the caller, or our own side before it was assigned.
+    Withdrawn,
+    /// The handler returned an error.
+    Failed,
+    /// The handler panicked.
+    Panicked,
+    /// The transport broke.
+    Disconnected,
+    /// A forced drain cut it.
+    DrainForced,
+}
+
+impl EndReason {
+    /// Every reason, in stored order.
+    pub const ALL: [Self; 7] = [
+        Self::CallerHangup,
+        Self::AgentHangup,
+        Self::Withdrawn,
+        Self::Failed,
+        Self::Panicked,
+        Self::Disconnected,
+        Self::DrainForced,
+    ];
+
+    /// The reason as journals and metrics write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CallerHangup => "caller_hangup",
+            Self::AgentHangup => "agent_hangup",
+            Self::Withdrawn => "withdrawn",
+            Self::Failed => "failed",
+            Self::Panicked => "panicked",
+            Self::Disconnected => "disconnected",
+            Self::DrainForced => "drain_forced",
+        }
+    }
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Why a call was declined before it was promised. All are retryable elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decline {
+    /// The worker does not take calls yet.
+    NotServing,
+    /// The worker holds as many as it may.
+    Full,
+    /// The worker drains or is over.
+    Draining,
+}
+
+impl Decline {
+    /// Every reason, in stored order.
+    pub const ALL: [Self; 3] = [Self::NotServing, Self::Full, Self::Draining];
+
+    /// The reason as journals and metrics write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotServing => "not_serving",
+            Self::Full => "full",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// How a worker's life ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Drained; no drain cut a call.
+    Clean,
+    /// A forced drain cut calls.
+    Forced {
+        /// How many; each is named in the journal.
+        dropped: u64,
+    },
+    /// The fleet did not want the worker.
+    Rejected,
+}

@@ -1,0 +1,137 @@
+//! Why a command changed nothing, by who is at fault.
+
+use core::fmt;
+
+use crate::word::Refusal;
+
+/// Why a command changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// Nobody is at fault: it was true already.
+    Repeat(Repeat),
+    /// Nobody is at fault: the answer is no.
+    Refused(Refused),
+    /// The caller is at fault: the command makes no sense here.
+    Misuse(Misuse),
+}
+
+/// A command that was true already; sending it again is harmless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// The call is active already.
+    AlreadyAssigned,
+    /// The worker drains already.
+    AlreadyDraining,
+    /// The call is over already.
+    AlreadyEnded,
+    /// The drain is forced already, or has no call left to force.
+    AlreadyForced,
+    /// The worker has left already.
+    AlreadyExited,
+    /// The worker is there already.
+    AlreadyThere,
+    /// The worker does not drain, so there is nothing to cancel.
+    NotDraining,
+    /// Nothing to count.
+    NothingDeclined,
+    /// Progress was noted a moment ago.
+    ProgressNoted,
+}
+
+/// A command answered with no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// No call can be taken.
+    Admission(Refusal),
+    /// The drain was forced; it can neither be extended nor cancelled.
+    Forced,
+    /// The drain came with a signal; it cannot be cancelled.
+    Irrevocable,
+    /// The reservation is gone: it lapsed, was withdrawn, or the worker has left.
+    ReservationGone,
+}
+
+/// A command that makes no sense here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misuse {
+    /// The policy needs a deadline and none was given.
+    DeadlineMissing,
+    /// There is no drain.
+    NotDraining,
+    /// The worker still has calls, or was never drained.
+    NotDrained,
+    /// No deadline has been reached.
+    NotDue,
+    /// A call cannot end as forced without a forced drain.
+    NotForced,
+    /// The new deadline is not later than the old one.
+    NotLater,
+    /// This call never was.
+    NoSuchCall,
+    /// The phase cannot be reached from here.
+    WrongPhase,
+    /// The class is not configured.
+    UnknownClass,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Repeat(repeat) => match repeat {
+                Repeat::AlreadyAssigned => "the call is active already",
+                Repeat::AlreadyDraining => "the worker drains already",
+                Repeat::AlreadyEnded => "the call is over already",
+                Repeat::AlreadyForced => "the drain is forced already, or has no call left to force",
+                Repeat::AlreadyExited => "the worker has left already",
+                Repeat::AlreadyThere => "the worker is in that phase already",
+                Repeat::NotDraining => "the worker does not drain: there is nothing to cancel",
+                Repeat::NothingDeclined => "no call was declined since the last count",
+                Repeat::ProgressNoted => "progress was noted a moment ago",
+            },
+            Self::Refused(refused) => match refused {
+                Refused::Admission(refusal) => return refusal.fmt(f),
+                Refused::Forced => "the drain was forced: it can neither be extended nor cancelled",
+                Refused::Irrevocable => "the drain came with a signal: start a new worker instead of cancelling it",
+                Refused::ReservationGone => "the reservation lapsed or was withdrawn: offer the call again",
+            },
+            Self::Misuse(misuse) => match misuse {
+                Misuse::DeadlineMissing => "this policy needs a deadline: give one, or use `wait`",
+                Misuse::NotDraining => "the worker does not drain: begin a drain first",
+                Misuse::NotDrained => "the worker is not drained: begin a drain and wait for it",
+                Misuse::NotDue => "no deadline has been reached",
+                Misuse::NotForced => "the drain was not forced: end the call with its own reason",
+                Misuse::NotLater => "the new deadline is not later than the one in force",
+                Misuse::NoSuchCall => "no call has this number",
+                Misuse::WrongPhase => "the worker cannot get there from its phase",
+                Misuse::UnknownClass => "this call class is not configured",
+            },
+        };
+        f.write_str(text)
+    }
+}
+
+impl core::error::Error for Rejection {}
+
+impl From<Repeat> for Rejection {
+    fn from(repeat: Repeat) -> Self {
+        Self::Repeat(repeat)
+    }
+}
+
+impl From<Refused> for Rejection {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Refused::Admission(refusal))
+    }
+}
+
+impl From<Misuse> for Rejection {
+    fn from(misuse: Misuse) -> Self {
+        Self::Misuse(misuse)
+    }
+}
