@@ -140,8 +140,7 @@ impl Word {
     /// Calls reserved or active.
     #[must_use]
     pub const fn in_flight(self) -> u32 {
-        let count = ((self.0 >> SEQ_BITS) & IN_FLIGHT_MASK) as u32;
-        count
+        ((self.0 >> SEQ_BITS) & IN_FLIGHT_MASK) as u32
     }
 
     /// The number of the last entry; zero before the first.

@@ -1,0 +1,229 @@
+//! What an [`AgentPool`](crate::AgentPool) is told, checked before it starts.
+
+mod env;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::ParseIntError;
+use std::time::Duration;
+
+use openrtc_core::id::{BadName, Deployment, Identity, Incarnation, Version, WorkerId};
+use openrtc_core::worker::{BadLimits, CLASSES, Limits, OnDeadline};
+
+pub use env::{VARIABLES, Variable};
+
+use crate::journal::{JournalConfig, JournalError};
+
+/// What remains to be done after the last call has ended: flush the journal, leave.
+pub const FLUSH: Duration = Duration::from_secs(1);
+
+/// Whether a worker takes calls as soon as it is up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// Take calls.
+    #[default]
+    Serving,
+    /// Wait to be promoted.
+    Standby,
+}
+
+/// A value that never reaches a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps a text secret.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Everything a pool can be told. Set through the builder's methods or `OPENRTC_*` variables ([`VARIABLES`]).
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The service's name.
+    pub deployment: String,
+    /// The version this worker runs; there is no default.
+    pub deployment_version: String,
+    /// The worker's place in the fleet; the host's name if not given.
+    pub worker: Option<String>,
+    /// The most calls in flight.
+    pub capacity: u32,
+    /// How long an accepted offer waits for its assignment.
+    pub reservation_ttl: Duration,
+    /// How long a call of each class may stay silent before it is flagged.
+    pub stall_after: [Option<Duration>; CLASSES],
+    /// When a drain is overdue; `None`: never.
+    pub drain_timeout: Option<Duration>,
+    /// What happens then.
+    pub on_deadline: OnDeadline,
+    /// How long calls may say goodbye after a force.
+    pub force_grace: Duration,
+    /// How long the platform waits between SIGTERM and SIGKILL, if it is known.
+    pub platform_grace: Option<Duration>,
+    /// Where and how the journal is kept; `None` keeps none.
+    pub journal: Option<JournalConfig>,
+    /// Where the ops endpoints listen; `None`: nowhere.
+    pub ops: Option<SocketAddr>,
+    /// What `POST`s from outside loopback must present.
+    pub ops_token: Option<Secret>,
+    /// Whether to take calls at once.
+    pub start: Start,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            deployment: "default".into(),
+            deployment_version: String::new(),
+            worker: None,
+            capacity: limits.capacity,
+            reservation_ttl: limits.reservation_ttl.into(),
+            stall_after: limits.stall_after.map(|limit| limit.map(Into::into)),
+            drain_timeout: Some(Duration::from_hours(1)),
+            on_deadline: OnDeadline::Wait,
+            force_grace: limits.force_grace.into(),
+            platform_grace: None,
+            journal: None,
+            ops: None,
+            ops_token: None,
+            start: Start::Serving,
+        }
+    }
+}
+
+/// Why a pool cannot start. Each message names the setting and the fix.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A name is not one.
+    #[error(transparent)]
+    Name(#[from] BadName),
+    /// The limits cannot work.
+    #[error(transparent)]
+    Limits(#[from] BadLimits),
+    /// The drain policy needs a deadline.
+    #[error("on_deadline is {0:?} but there is no drain_timeout: set OPENRTC_DRAIN_TIMEOUT, or use `wait`")]
+    DeadlineMissing(OnDeadline),
+    /// A zero that would have to be guessed at.
+    #[error("{0} is 0: give a positive duration; to wait without limit set it to `none`")]
+    Zero(&'static str),
+    /// The platform would kill the worker in the middle of its drain.
+    #[error(
+        "a drain may take {needed:?} (drain_timeout + force_grace + {FLUSH:?} to flush), but the platform kills after \
+         {grace:?}: shorten drain_timeout or raise the platform's grace (terminationGracePeriodSeconds, TimeoutStopSec)"
+    )]
+    GraceTooShort {
+        /// What the drain may need.
+        needed: Duration,
+        /// What the platform gives.
+        grace: Duration,
+    },
+    /// The ops endpoints would let anybody drain the worker.
+    #[error("the ops endpoints listen on {0}, which is not loopback, without a token: set OPENRTC_OPS_TOKEN")]
+    OpsOpen(SocketAddr),
+    /// An environment variable does not parse.
+    #[error("{name}={value:?}: {problem}")]
+    Variable {
+        /// Which.
+        name: &'static str,
+        /// Its value, unless it is secret.
+        value: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The journal cannot be kept.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A thread could not be started.
+    #[error("the journal's thread could not be started: {0}")]
+    Thread(std::io::Error),
+    /// Built outside a tokio runtime.
+    #[error("build the pool inside a tokio runtime (under #[tokio::main] or Runtime::enter)")]
+    NoRuntime,
+}
+
+impl Config {
+    /// Takes every `OPENRTC_*` variable that is set.
+    pub fn merge_env(&mut self) -> Result<(), ConfigError> {
+        env::merge(self)
+    }
+
+    /// What the worker machine is allowed.
+    pub(crate) fn limits(&self) -> Result<Limits, ConfigError> {
+        let limits = Limits {
+            capacity: self.capacity,
+            force_grace: self.force_grace.into(),
+            reservation_ttl: self.reservation_ttl.into(),
+            stall_after: self.stall_after.map(|limit| limit.map(Into::into)),
+        };
+        limits.check()?;
+        self.check_drain()?;
+        self.check_ops()?;
+        Ok(limits)
+    }
+
+    /// Who the worker is; its incarnation is numbered when the journal is opened.
+    pub(crate) fn identity(&self) -> Result<Identity, ConfigError> {
+        let worker = match &self.worker {
+            Some(worker) => WorkerId::new(worker)?,
+            None => host_name(),
+        };
+        Ok(Identity {
+            deployment: Deployment::new(&self.deployment)?,
+            version: Version::new(&self.deployment_version)?,
+            worker,
+            incarnation: Incarnation::new(0),
+        })
+    }
+
+    fn check_drain(&self) -> Result<(), ConfigError> {
+        let Some(timeout) = self.drain_timeout else {
+            return match self.on_deadline {
+                OnDeadline::Wait => Ok(()),
+                policy @ (OnDeadline::Alert | OnDeadline::Force) => Err(ConfigError::DeadlineMissing(policy)),
+            };
+        };
+        if timeout.is_zero() {
+            return Err(ConfigError::Zero("drain_timeout"));
+        }
+        let needed = timeout.saturating_add(self.force_grace).saturating_add(FLUSH);
+        match self.platform_grace {
+            Some(grace) if grace <= needed => Err(ConfigError::GraceTooShort { needed, grace }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn check_ops(&self) -> Result<(), ConfigError> {
+        match self.ops {
+            Some(addr) if !addr.ip().is_loopback() && self.ops_token.is_none() => Err(ConfigError::OpsOpen(addr)),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// The host's name as far as it is a valid one.
+fn host_name() -> WorkerId {
+    let system = rustix::system::uname();
+    let name = system.nodename().to_str().unwrap_or_default();
+    WorkerId::new(name).unwrap_or(const { WorkerId::from_static("worker") })
+}
+
+/// Parses a duration as people write it, e.g. `90s`, `15m`, `1h 30m`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 90s, 15m or 1h30m"))
+}
+
+fn parse_count(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|error: ParseIntError| format!("{error}; give a whole number"))
+}

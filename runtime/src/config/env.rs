@@ -1,0 +1,194 @@
+//! The `OPENRTC_*` variables: one table, which the documentation is checked against.
+
+use std::env;
+
+use openrtc_core::worker::OnDeadline;
+
+use super::{Config, ConfigError, Secret, Start, parse_count, parse_duration};
+use crate::journal::{JournalConfig, Sync};
+
+/// One environment variable.
+#[derive(Clone, Copy, Debug)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What it sets, in a few words.
+    pub sets: &'static str,
+    /// What holds when it is not set.
+    pub default: &'static str,
+    /// Whether its value must not be shown.
+    secret: bool,
+    set: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+const fn variable(
+    name: &'static str,
+    sets: &'static str,
+    default: &'static str,
+    set: fn(&mut Config, &str) -> Result<(), String>,
+) -> Variable {
+    Variable { name, sets, default, secret: false, set }
+}
+
+/// Every variable that [`Config::merge_env`] reads. Those of the journal take effect after `OPENRTC_JOURNAL_DIR`.
+pub const VARIABLES: &[Variable] = &[
+    variable("OPENRTC_DEPLOYMENT", "the service's name", "default", |config, text| {
+        config.deployment = text.into();
+        Ok(())
+    }),
+    variable("OPENRTC_DEPLOYMENT_VERSION", "the version this worker runs", "none: required", |config, text| {
+        config.deployment_version = text.into();
+        Ok(())
+    }),
+    variable("OPENRTC_WORKER", "the worker's place in the fleet", "the host's name", |config, text| {
+        config.worker = Some(text.into());
+        Ok(())
+    }),
+    variable("OPENRTC_CAPACITY", "the most calls in flight", "1000", |config, text| {
+        config.capacity = parse_count(text)?;
+        Ok(())
+    }),
+    variable("OPENRTC_RESERVATION_TTL", "how long an accepted offer waits to be assigned", "10s", |config, text| {
+        config.reservation_ttl = parse_duration(text)?;
+        Ok(())
+    }),
+    variable("OPENRTC_STALL_AFTER", "silence after which a call is flagged, or `none`", "30s", |config, text| {
+        config.stall_after[0] = optional_duration(text)?;
+        Ok(())
+    }),
+    variable("OPENRTC_DRAIN_TIMEOUT", "when a drain is overdue, or `none`", "1h", |config, text| {
+        config.drain_timeout = optional_duration(text)?;
+        Ok(())
+    }),
+    variable("OPENRTC_ON_DEADLINE", "what happens then: wait, alert or force", "wait", |config, text| {
+        config.on_deadline = parse_policy(text)?;
+        Ok(())
+    }),
+    variable("OPENRTC_FORCE_GRACE", "how long calls may say goodbye after a force", "2s", |config, text| {
+        config.force_grace = parse_duration(text)?;
+        Ok(())
+    }),
+    variable("OPENRTC_PLATFORM_GRACE", "the platform's time from SIGTERM to SIGKILL", "unknown", |config, text| {
+        config.platform_grace = Some(parse_duration(text)?);
+        Ok(())
+    }),
+    variable("OPENRTC_JOURNAL_DIR", "the journal's directory, one per worker", "no journal", |config, text| {
+        config.journal = Some(JournalConfig::new(text));
+        Ok(())
+    }),
+    variable("OPENRTC_JOURNAL_SYNC", "when it is forced to disk: `always` or a period", "1s", |config, text| {
+        journal(config)?.sync = match text {
+            "always" => Sync::Always,
+            period => Sync::Every(parse_duration(period)?),
+        };
+        Ok(())
+    }),
+    variable("OPENRTC_JOURNAL_MAX_BYTES", "the most bytes it may take", "268435456", |config, text| {
+        journal(config)?.total_bytes = text.parse().map_err(|error| format!("{error}; give a number of bytes"))?;
+        Ok(())
+    }),
+    variable("OPENRTC_OPS_ADDR", "where the ops endpoints listen", "nowhere", |config, text| {
+        config.ops = Some(text.parse().map_err(|error| format!("{error}; write it like 127.0.0.1:9464"))?);
+        Ok(())
+    }),
+    Variable {
+        secret: true,
+        ..variable("OPENRTC_OPS_TOKEN", "what POSTs from elsewhere must present", "loopback only", |config, text| {
+            config.ops_token = Some(Secret::new(text));
+            if text.len() < 16 { Err("use at least 16 characters".into()) } else { Ok(()) }
+        })
+    },
+    variable("OPENRTC_START", "`serving` or `standby`", "serving", |config, text| {
+        config.start = match text {
+            "serving" => Start::Serving,
+            "standby" => Start::Standby,
+            _ => return Err("use `serving` or `standby`".into()),
+        };
+        Ok(())
+    }),
+];
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub(super) fn merge(config: &mut Config) -> Result<(), ConfigError> {
+    for variable in VARIABLES {
+        match env::var(variable.name) {
+            Ok(value) => set(config, variable, &value)?,
+            Err(env::VarError::NotPresent) => {}
+            Err(env::VarError::NotUnicode(_)) => {
+                let problem = "it is not valid UTF-8".into();
+                return Err(ConfigError::Variable { name: variable.name, value: "…".into(), problem });
+            }
+        }
+    }
+    for (name, _) in env::vars_os() {
+        let Some(name) = name.to_str().filter(|name| name.starts_with("OPENRTC_")) else { continue };
+        if !VARIABLES.iter().any(|variable| variable.name == name) {
+            tracing::warn!(name, "unknown OPENRTC_ variable: it has no effect (misspelt?)");
+        }
+    }
+    Ok(())
+}
+
+fn set(config: &mut Config, variable: &Variable, value: &str) -> Result<(), ConfigError> {
+    (variable.set)(config, value).map_err(|problem| {
+        let shown = if variable.secret { "…" } else { value };
+        ConfigError::Variable { name: variable.name, value: shown.into(), problem }
+    })
+}
+
+fn journal(config: &mut Config) -> Result<&mut JournalConfig, String> {
+    config.journal.as_mut().ok_or_else(|| "set OPENRTC_JOURNAL_DIR too: there is no journal without it".into())
+}
+
+fn optional_duration(text: &str) -> Result<Option<std::time::Duration>, String> {
+    match text {
+        "none" => Ok(None),
+        text => parse_duration(text).map(Some),
+    }
+}
+
+/// Parses a deadline policy.
+pub(crate) fn parse_policy(text: &str) -> Result<OnDeadline, String> {
+    match text {
+        "wait" => Ok(OnDeadline::Wait),
+        "alert" => Ok(OnDeadline::Alert),
+        "force" => Ok(OnDeadline::Force),
+        _ => Err("use `wait`, `alert` or `force`".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn try_set(name: &str, value: &str) -> Result<Config, String> {
+        let mut config = Config::default();
+        let variable = VARIABLES.iter().find(|variable| variable.name == name).expect("a known variable");
+        set(&mut config, variable, value).map(|()| config).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_its_variable() {
+        let error = try_set("OPENRTC_DRAIN_TIMEOUT", "soon").expect_err("not a duration");
+        assert!(error.starts_with("OPENRTC_DRAIN_TIMEOUT=\"soon\":"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let error = try_set("OPENRTC_OPS_TOKEN", "hunter2").expect_err("too short");
+        assert!(!error.contains("hunter2"), "{error}");
+        let config = try_set("OPENRTC_OPS_TOKEN", "0123456789abcdef").expect("long enough");
+        assert!(!format!("{config:?}").contains("0123456789abcdef"));
+    }
+
+    #[test]
+    fn journal_settings_need_a_journal() {
+        let error = try_set("OPENRTC_JOURNAL_SYNC", "always").expect_err("no directory");
+        assert!(error.contains("OPENRTC_JOURNAL_DIR"), "{error}");
+    }
+
+    #[test]
+    fn none_is_written_out() {
+        assert_eq!(try_set("OPENRTC_DRAIN_TIMEOUT", "none").expect("valid").drain_timeout, None);
+    }
+}

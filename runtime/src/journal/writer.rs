@@ -1,0 +1,114 @@
+//! The journal's own thread: a disk that stalls must not stall the calls.
+
+use std::io;
+use std::time::Duration;
+
+use openrtc_core::worker::{Entry, Worker};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{Journal, Sync};
+
+/// How long the shell waits for a disk before it goes on without it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Hands batches to the journal's thread, one at a time.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    jobs: mpsc::Sender<Job>,
+    /// The answer to a batch the disk has not finished with.
+    stuck: Option<oneshot::Receiver<Written>>,
+    /// Whether the next batch must come with the state before it.
+    wants_state: bool,
+}
+
+#[derive(Debug)]
+struct Job {
+    before: Option<Box<Worker>>,
+    entries: Vec<Entry>,
+    last: bool,
+    done: oneshot::Sender<Written>,
+}
+
+#[derive(Debug)]
+struct Written {
+    result: io::Result<()>,
+    wants_state: bool,
+}
+
+impl Writer {
+    /// Starts the thread; it ends when the writer is dropped.
+    pub(crate) fn start(mut journal: Journal) -> io::Result<Self> {
+        let (jobs, mut queue) = mpsc::channel(1);
+        let wants_state = journal.wants_state();
+        std::thread::Builder::new().name("openrtc-journal".into()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+            match runtime {
+                Ok(runtime) => runtime.block_on(write_all(&mut journal, &mut queue)),
+                Err(error) => tracing::error!(%error, "the journal thread could not start: nothing will be journaled"),
+            }
+        })?;
+        Ok(Self { jobs, stuck: None, wants_state })
+    }
+
+    /// Appends a batch; `before` is the state it follows, `last` that nothing follows.
+    pub(crate) async fn append(&mut self, before: &Worker, entries: &[Entry], last: bool) -> io::Result<()> {
+        if let Some(mut stuck) = self.stuck.take() {
+            match stuck.try_recv() {
+                Err(oneshot::error::TryRecvError::Empty) => {
+                    self.stuck = Some(stuck);
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "the disk has not finished an earlier write"));
+                }
+                // What was missed meanwhile must be covered by the state of a new segment.
+                Ok(_) | Err(oneshot::error::TryRecvError::Closed) => self.wants_state = true,
+            }
+        }
+        let (done, mut answer) = oneshot::channel();
+        let before = self.wants_state.then(|| Box::new(before.clone()));
+        let job = Job { before, entries: entries.to_vec(), last, done };
+        if self.jobs.send(job).await.is_err() {
+            return Err(io::Error::other("the journal thread is gone"));
+        }
+        match timeout(PATIENCE, &mut answer).await {
+            Ok(Ok(written)) => {
+                self.wants_state = written.wants_state;
+                written.result
+            }
+            Ok(Err(_)) => Err(io::Error::other("the journal thread is gone")),
+            Err(_) => {
+                self.stuck = Some(answer);
+                Err(io::Error::new(io::ErrorKind::TimedOut, "the disk takes longer than a second"))
+            }
+        }
+    }
+}
+
+async fn write_all(journal: &mut Journal, queue: &mut mpsc::Receiver<Job>) {
+    let mut sync_at = None;
+    loop {
+        let job = match sync_at {
+            Some(due) => timeout_at(due, queue.recv()).await,
+            None => Ok(queue.recv().await),
+        };
+        let Ok(job) = job else {
+            sync_at = None;
+            sync(journal);
+            continue;
+        };
+        let Some(job) = job else { break };
+        let mut result = journal.append(job.before.as_deref(), &job.entries);
+        match journal.config.sync {
+            Sync::Every(period) if !job.last => sync_at = Some(sync_at.unwrap_or_else(|| Instant::now() + period)),
+            Sync::Every(_) | Sync::Always => result = result.and_then(|()| journal.sync()),
+        }
+        // The shell may have lost patience; it learns of the outcome from the next batch.
+        let _ = job.done.send(Written { result, wants_state: journal.wants_state() });
+    }
+    sync(journal);
+}
+
+fn sync(journal: &Journal) {
+    if let Err(error) = journal.sync() {
+        tracing::error!(%error, "the journal could not be forced to the disk");
+    }
+}

@@ -1,0 +1,174 @@
+//! The ops endpoints: what a platform probes and a person on call asks.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /livez` | 200 while the process lives, whatever the drain: a drain must never get a worker restarted |
+//! | `GET /readyz` | 200 while the worker takes calls, else 503 with the phase |
+//! | `GET /snapshot` | the [`RuntimeSnapshot`] as JSON |
+//! | `GET /metrics` | OpenMetrics text |
+//! | `POST /drain` | begins a drain; optional JSON body [`DrainRequest`] |
+//! | `POST /drain/cancel`, `/drain/extend`, `/drain/force` | the same, on the drain in progress |
+//!
+//! `POST`s come from loopback or present the bearer token, and never from a web page.
+
+mod auth;
+mod metrics;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use openrtc_core::id::Actor;
+use openrtc_core::snapshot::RuntimeSnapshot;
+use openrtc_core::worker::{Availability, Cause, DrainOrder, OnDeadline, Rejection};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::pool::AgentPool;
+
+/// No request body needs more, in bytes.
+const BODY_MAX: usize = 4096;
+
+/// Who acts when a request does not say.
+const NOBODY: Actor = Actor::from_static("ops");
+
+/// The body of the drain requests; every field may be left out.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DrainRequest {
+    /// Who asks.
+    actor: Option<Actor>,
+    /// When the drain is overdue, in seconds from now.
+    deadline_s: Option<u64>,
+    /// What happens then.
+    on_deadline: Option<OnDeadline>,
+}
+
+/// The body of every answer that is not a snapshot.
+#[derive(Serialize)]
+struct Answer {
+    ok: bool,
+    message: String,
+}
+
+/// Listens until `stop` is cancelled; returns the address, whose port was chosen by the system if it was 0.
+pub(crate) async fn start(pool: AgentPool, addr: SocketAddr, stop: CancellationToken) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind(addr).await?;
+    let addr = listener.local_addr()?;
+    let service = router(pool).into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move {
+        let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
+        if let Err(error) = served {
+            tracing::error!(%error, "the ops endpoints stopped");
+        }
+    });
+    Ok(addr)
+}
+
+fn router(pool: AgentPool) -> Router {
+    let orders = Router::new()
+        .route("/drain", post(drain))
+        .route("/drain/cancel", post(cancel))
+        .route("/drain/extend", post(extend))
+        .route("/drain/force", post(force))
+        .layer(from_fn_with_state(pool.clone(), auth::require))
+        .layer(DefaultBodyLimit::max(BODY_MAX));
+    Router::new()
+        .route("/livez", get(async || "live\n"))
+        .route("/readyz", get(readyz))
+        .route("/snapshot", get(snapshot))
+        .route("/metrics", get(metrics))
+        .merge(orders)
+        .with_state(pool)
+}
+
+async fn readyz(State(pool): State<AgentPool>) -> Response {
+    let snapshot = pool.runtime_snapshot();
+    match snapshot.availability {
+        Availability::Open => (StatusCode::OK, "ready\n").into_response(),
+        // A full worker will take calls again; taking it out of rotation would be churn.
+        Availability::Full => (StatusCode::OK, "ready, full\n").into_response(),
+        Availability::Closed => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", snapshot.phase)).into_response(),
+    }
+}
+
+async fn snapshot(State(pool): State<AgentPool>) -> Json<RuntimeSnapshot> {
+    Json(pool.runtime_snapshot())
+}
+
+async fn metrics(State(pool): State<AgentPool>) -> Response {
+    let text = metrics::render(&pool.runtime_snapshot());
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+}
+
+async fn drain(State(pool): State<AgentPool>, body: Bytes) -> Response {
+    with_request(&body, |request| {
+        let config = &pool.shared.config;
+        let timeout = request.deadline_s.map(Duration::from_secs).or(config.drain_timeout);
+        pool.begin_drain_with(DrainOrder {
+            cause: Cause::Api,
+            actor: request.actor.unwrap_or(NOBODY),
+            deadline: timeout.map(|timeout| pool.shared.now() + timeout.into()),
+            on_deadline: request.on_deadline.unwrap_or(config.on_deadline),
+        })
+    })
+}
+
+async fn cancel(State(pool): State<AgentPool>, body: Bytes) -> Response {
+    with_request(&body, |request| pool.cancel_drain(request.actor.unwrap_or(NOBODY)))
+}
+
+async fn extend(State(pool): State<AgentPool>, body: Bytes) -> Response {
+    match parse(&body) {
+        Ok(DrainRequest { deadline_s: None, .. }) => {
+            answer(StatusCode::BAD_REQUEST, "say until when: {\"deadline_s\": seconds from now}".into())
+        }
+        Ok(DrainRequest { deadline_s: Some(seconds), actor, .. }) => {
+            outcome(pool.extend_drain(actor.unwrap_or(NOBODY), Duration::from_secs(seconds)))
+        }
+        Err(refused) => refused,
+    }
+}
+
+async fn force(State(pool): State<AgentPool>, body: Bytes) -> Response {
+    with_request(&body, |request| pool.force_drain(request.actor.unwrap_or(NOBODY)))
+}
+
+fn with_request(body: &[u8], act: impl FnOnce(DrainRequest) -> Result<(), Rejection>) -> Response {
+    match parse(body) {
+        Ok(request) => outcome(act(request)),
+        Err(refused) => refused,
+    }
+}
+
+#[expect(clippy::result_large_err, reason = "the error is the response itself, made once per bad request")]
+fn parse(body: &[u8]) -> Result<DrainRequest, Response> {
+    if body.is_empty() {
+        return Ok(DrainRequest::default());
+    }
+    serde_json::from_slice(body)
+        .map_err(|error| answer(StatusCode::BAD_REQUEST, format!("the body is not valid: {error}")))
+}
+
+fn outcome(done: Result<(), Rejection>) -> Response {
+    match done {
+        Ok(()) => answer(StatusCode::OK, "done".into()),
+        // True already: the one who repeats a request wants to hear that it holds.
+        Err(repeat @ Rejection::Repeat(_)) => answer(StatusCode::OK, repeat.to_string()),
+        Err(refused @ (Rejection::Refused(_) | Rejection::Misuse(_))) => {
+            answer(StatusCode::CONFLICT, refused.to_string())
+        }
+    }
+}
+
+fn answer(status: StatusCode, message: String) -> Response {
+    (status, Json(Answer { ok: status.is_success(), message })).into_response()
+}

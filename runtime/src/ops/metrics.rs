@@ -1,0 +1,93 @@
+//! The snapshot as OpenMetrics.
+
+use std::fmt;
+
+use openrtc_core::snapshot::RuntimeSnapshot;
+use openrtc_core::word::Phase;
+use openrtc_core::worker::{Decline, EndReason};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+/// Renders the metrics of one moment.
+pub(super) fn render(snapshot: &RuntimeSnapshot) -> String {
+    let labels = [
+        ("deployment", snapshot.deployment.to_string()),
+        ("version", snapshot.deployment_version.to_string()),
+        ("worker", snapshot.worker.to_string()),
+    ];
+    let labels = labels.map(|(name, value)| (name.into(), value.into()));
+    let mut registry = Registry::with_prefix_and_labels("openrtc", labels.into_iter());
+    registry.register_collector(Box::new(View(*snapshot)));
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = encode(&mut text, &registry);
+    text
+}
+
+#[derive(Debug)]
+struct View(RuntimeSnapshot);
+
+impl Collector for View {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Self(snapshot) = self;
+        let (totals, drain) = (&snapshot.totals, snapshot.drain);
+        let active = snapshot.active_sessions - snapshot.reserved_sessions;
+        let draining_for = drain.map_or(0, |drain| snapshot.at.since(drain.begun).as_micros() / 1_000_000);
+        let ended = EndReason::ALL.map(|reason| (reason.as_str(), totals.ended_by(reason)));
+        let declined = Decline::ALL.map(|reason| (reason.as_str(), totals.declined[reason as usize]));
+        let phases = Phase::ALL.map(|phase| (phase.as_str(), u64::from(phase == snapshot.phase)));
+        let calls = [("reserved", snapshot.reserved_sessions.into()), ("active", active.into())];
+
+        let mut page = Page(encoder);
+        page.gauges("calls_active", "Calls in flight, by state", "state", &calls)?;
+        page.gauge("calls_stalled", "Calls flagged as stalled", snapshot.stalled_sessions)?;
+        page.gauge("capacity", "The most calls in flight", snapshot.capacity)?;
+        page.gauges("worker_phase", "1 for the phase the worker is in", "phase", &phases)?;
+        page.gauge("worker_draining", "Whether the worker drains or has drained", snapshot.draining)?;
+        page.gauge("drain_seconds", "Seconds from the drain's beginning to the last entry", draining_for)?;
+        page.gauge(
+            "drain_overdue",
+            "Whether the drain is past its deadline",
+            drain.is_some_and(|drain| drain.overdue),
+        )?;
+        page.counter("calls_promised", "Calls reserved or admitted", totals.promised())?;
+        page.counter("reservations_lapsed", "Reservations not assigned in time", totals.lapsed)?;
+        page.counters("calls_ended", "Calls ended, by reason", "reason", &ended)?;
+        page.counters("calls_declined", "Calls declined before they were promised, by reason", "reason", &declined)?;
+        page.gauge("journal_failing", "Whether the last journal write failed", snapshot.journal.failing)?;
+        page.counter("journal_entries_missed", "Entries the journal could not take", snapshot.journal.missed)
+    }
+}
+
+/// One metric family per call.
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    fn gauge(&mut self, name: &str, help: &str, value: impl Into<u64>) -> fmt::Result {
+        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value.into())
+    }
+
+    fn gauges(&mut self, name: &str, help: &str, label: &str, values: &[(&str, u64)]) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (of, value) in values {
+            family.encode_family(&[(label, *of)])?.encode_gauge(value)?;
+        }
+        Ok(())
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        family.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    fn counters(&mut self, name: &str, help: &str, label: &str, values: &[(&str, u64)]) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (of, value) in values {
+            family.encode_family(&[(label, *of)])?.encode_counter::<NoLabelSet, _, u64>(value, None)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,189 @@
+//! `serve`: the whole life of a worker around a call source.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::process;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openrtc_core::id::Actor;
+use openrtc_core::worker::{Cause, EndReason};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+use crate::exit::Exit;
+use crate::ops;
+use crate::pool::AgentPool;
+use crate::signal::{self, Signals};
+use crate::source::{Call, CallSource, Ending, Offer};
+use crate::systemd;
+
+/// How long handlers whose call has ended may take to finish: a last frame, a log line.
+const LINGER: Duration = Duration::from_millis(500);
+/// How long aborted handlers may take to reach their next await.
+const ABORT: Duration = Duration::from_millis(250);
+
+/// Why a worker could not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The ops endpoints cannot listen.
+    #[error(
+        "the ops endpoints cannot listen on {addr}: {source} (choose another OPENRTC_OPS_ADDR; port 0 picks a free one)"
+    )]
+    Ops {
+        /// Where they should have listened.
+        addr: SocketAddr,
+        /// Why they cannot.
+        source: io::Error,
+    },
+    /// Signal handlers cannot be installed.
+    #[error("signal handlers cannot be installed: {0}")]
+    Signals(io::Error),
+}
+
+impl AgentPool {
+    /// Runs the worker to its end: installs signal handlers, opens the ops endpoints if configured, offers every call
+    /// of `source` to the pool and hands those taken to `handler`. Returns once the worker has drained and left.
+    ///
+    /// A handler that panics or fails ends its own call only. If handlers still block their threads after they were
+    /// aborted, the process exits here with the code it would have returned, since nothing else could end it.
+    pub async fn serve<S, H, F>(&self, source: S, handler: H) -> Result<Exit, ServeError>
+    where
+        S: CallSource,
+        H: Fn(Call<<S::Offer as Offer>::Session>) -> F + Send + Sync + 'static,
+        F: Future + Send + 'static,
+        F::Output: Ending,
+    {
+        let signals = Signals::install().map_err(ServeError::Signals)?;
+        let stop_ops = CancellationToken::new();
+        let _stop_ops = stop_ops.clone().drop_guard();
+        if let Some(addr) = self.shared.config.ops {
+            let addr =
+                ops::start(self.clone(), addr, stop_ops).await.map_err(|source| ServeError::Ops { addr, source })?;
+            tracing::info!(%addr, "ops endpoints listen");
+        }
+        systemd::ready();
+        let calls = Calls { pool: self.clone(), tasks: TaskTracker::new(), abort: CancellationToken::new() };
+        let exit = calls.run(source, signals, Arc::new(handler)).await;
+        calls.finish(exit).await;
+        Ok(exit)
+    }
+}
+
+/// The handlers at work.
+struct Calls {
+    pool: AgentPool,
+    tasks: TaskTracker,
+    abort: CancellationToken,
+}
+
+impl Calls {
+    async fn run<S, H, F>(&self, mut source: S, mut signals: Signals, handler: Arc<H>) -> Exit
+    where
+        S: CallSource,
+        H: Fn(Call<<S::Offer as Offer>::Session>) -> F + Send + Sync + 'static,
+        F: Future + Send + 'static,
+        F::Output: Ending,
+    {
+        let pool = &self.pool;
+        let mut open = true;
+        let mut status = interval(systemd::EXTEND_EVERY);
+        status.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                exit = pool.exited() => return exit,
+                asked = signals.next() => {
+                    signal::obey(pool, asked);
+                    systemd::status(&pool.runtime_snapshot());
+                }
+                () = pool.drained() => {
+                    // Refused when the drain was cancelled in this very moment; then the worker serves on.
+                    let _ = pool.close().await;
+                }
+                _ = status.tick() => systemd::status(&pool.runtime_snapshot()),
+                offer = source.next(), if open => match offer {
+                    Ok(Some(offer)) => self.spawn(offer, &handler),
+                    Ok(None) => {
+                        open = false;
+                        let _ = pool.drain(Cause::Api, const { Actor::from_static("source-closed") });
+                    }
+                    Err(error) => {
+                        open = false;
+                        tracing::error!(%error, "the call source failed: draining");
+                        let _ = pool.drain(Cause::Api, const { Actor::from_static("source-failed") });
+                    }
+                },
+            }
+        }
+    }
+
+    fn spawn<O, H, F>(&self, offer: O, handler: &Arc<H>)
+    where
+        O: Offer,
+        H: Fn(Call<O::Session>) -> F + Send + Sync + 'static,
+        F: Future + Send + 'static,
+        F::Output: Ending,
+    {
+        let (pool, handler, abort) = (self.pool.clone(), Arc::clone(handler), self.abort.clone());
+        let span = tracing::info_span!("call", id = %offer.id());
+        let call = async move {
+            tokio::select! {
+                biased;
+                () = abort.cancelled() => {}
+                () = take(pool, offer, handler) => {}
+            }
+        };
+        self.tasks.spawn(call.instrument(span));
+    }
+
+    async fn finish(&self, exit: Exit) {
+        self.tasks.close();
+        if timeout(LINGER, self.tasks.wait()).await.is_ok() {
+            return;
+        }
+        self.abort.cancel();
+        if timeout(ABORT, self.tasks.wait()).await.is_err() {
+            tracing::error!(handlers = self.tasks.len(), "handlers block their threads: exiting without them");
+            process::exit(exit.code().into());
+        }
+    }
+}
+
+/// One call from offer to end.
+async fn take<O, H, F>(pool: AgentPool, offer: O, handler: Arc<H>)
+where
+    O: Offer,
+    H: Fn(Call<O::Session>) -> F + Send + Sync + 'static,
+    F: Future + Send + 'static,
+    F::Output: Ending,
+{
+    let reservation = match pool.reserve_class(offer.id(), offer.class()) {
+        Ok(reservation) => reservation,
+        Err(refusal) => return offer.decline(refusal).await,
+    };
+    reservation.recorded().await;
+    let Some(session) = offer.accept().await else {
+        tracing::debug!("withdrawn before it was assigned");
+        return;
+    };
+    let guard = match reservation.assign() {
+        Ok(guard) => guard,
+        Err(lapsed) => return tracing::warn!(%lapsed, "assigned too late"),
+    };
+    let (guard, back) = guard.homing();
+    let failure = handler(Call { session, guard }).await.failure();
+    if let Some(error) = &failure {
+        tracing::warn!(%error, "the handler failed");
+    }
+    // Comes back when the guard is dropped, here or in the task it was moved to; an error means it was ended by name.
+    if let Ok(open) = back.await {
+        match failure {
+            Some(_) => drop(open.end(EndReason::Failed)),
+            None => drop(open),
+        }
+    }
+}
