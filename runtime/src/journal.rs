@@ -13,7 +13,7 @@ mod writer;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use openrtc_core::id::{CallId, Identity, Incarnation, Seq};
@@ -205,7 +205,17 @@ impl Journal {
     }
 }
 
-/// Reads one segment file.
-pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    std::fs::read(path)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_with_its_fix() {
+        let source = io::Error::from(io::ErrorKind::StorageFull);
+        let error = JournalError::Io { dir: "/var/journal".into(), what: "write a segment", source };
+        assert_eq!(
+            error.to_string(),
+            "journal directory \"/var/journal\": cannot write a segment: no storage space (free space, or name another directory)"
+        );
+    }
 }

@@ -172,3 +172,6 @@ fn outcome(done: Result<(), Rejection>) -> Response {
 fn answer(status: StatusCode, message: String) -> Response {
     (status, Json(Answer { ok: status.is_success(), message })).into_response()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! The endpoints as a platform, a person and a stranger meet them.
+
+use axum::body::{Body, to_bytes};
+use axum::extract::connect_info::MockConnectInfo;
+use axum::http::Request;
+use openrtc_core::id::CallId;
+use tower::ServiceExt;
+
+use super::*;
+
+const LOCAL: &str = "127.0.0.1:50000";
+const REMOTE: &str = "192.0.2.7:50000";
+const TOKEN: &str = "0123456789abcdef";
+
+struct Client {
+    pool: AgentPool,
+    router: Router,
+}
+
+impl Client {
+    fn new(peer: &str) -> Self {
+        let pool = AgentPool::builder()
+            .deployment_version("v1")
+            .worker("w1")
+            .ops_token(crate::Secret::new(TOKEN))
+            .build()
+            .expect("a valid configuration");
+        let peer: SocketAddr = peer.parse().expect("an address");
+        let router = router(pool.clone()).layer(MockConnectInfo(peer));
+        Self { pool, router }
+    }
+
+    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (StatusCode, String) {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body.to_owned())).expect("a request");
+        let response = self.router.clone().oneshot(request).await.expect("infallible");
+        let status = response.status();
+        let body = to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+        (status, String::from_utf8(body.to_vec()).expect("text"))
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, String) {
+        self.send("GET", path, &[], "").await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn liveness_does_not_depend_on_the_drain_and_readiness_does() {
+    let client = Client::new(LOCAL);
+    let call = client.pool.admit(CallId::from_static("call")).expect("serving");
+    assert_eq!(client.get("/readyz").await, (StatusCode::OK, "ready\n".into()));
+    assert_eq!(client.send("POST", "/drain", &[], "").await.0, StatusCode::OK);
+    assert_eq!(client.get("/readyz").await, (StatusCode::SERVICE_UNAVAILABLE, "draining\n".into()));
+    assert_eq!(client.get("/livez").await.0, StatusCode::OK);
+    drop(call);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_request_says_who_until_when_and_what_then() {
+    let client = Client::new(LOCAL);
+    let _call = client.pool.admit(CallId::from_static("call")).expect("serving");
+    let body = r#"{"actor": "alice", "deadline_s": 60, "on_deadline": "alert"}"#;
+    assert_eq!(client.send("POST", "/drain", &[], body).await.0, StatusCode::OK);
+    let (_, snapshot) = client.get("/snapshot").await;
+    let snapshot: RuntimeSnapshot = serde_json::from_str(&snapshot).expect("a snapshot");
+    let drain = snapshot.drain.expect("a drain");
+    assert_eq!((drain.actor.as_str(), drain.on_deadline), ("alice", OnDeadline::Alert));
+    assert_eq!(drain.deadline.map(|at| at.since(drain.begun).as_micros()), Some(60_000_000));
+
+    let (status, again) = client.send("POST", "/drain", &[], "").await;
+    assert!(status.is_success() && again.contains("already"), "a repeat is harmless: {again}");
+    assert_eq!(client.send("POST", "/drain/extend", &[], r#"{"deadline_s": 90}"#).await.0, StatusCode::OK);
+    assert_eq!(client.send("POST", "/drain/extend", &[], r#"{"deadline_s": 30}"#).await.0, StatusCode::CONFLICT);
+    assert_eq!(client.send("POST", "/drain/cancel", &[], "").await.0, StatusCode::OK);
+    assert_eq!(client.send("POST", "/drain/force", &[], "").await.0, StatusCode::CONFLICT, "no drain to force");
+}
+
+#[tokio::test(start_paused = true)]
+async fn orders_come_from_loopback_or_with_the_token_and_never_from_a_page() {
+    for (peer, headers, expected) in [
+        (LOCAL, vec![], StatusCode::OK),
+        (REMOTE, vec![], StatusCode::UNAUTHORIZED),
+        (REMOTE, vec![("authorization", "Bearer 0123456789abcdef")], StatusCode::OK),
+        (REMOTE, vec![("authorization", "Bearer 0123456789abcdeF")], StatusCode::UNAUTHORIZED),
+        (REMOTE, vec![("authorization", "0123456789abcdef")], StatusCode::UNAUTHORIZED),
+        (LOCAL, vec![("authorization", "Bearer wrong")], StatusCode::UNAUTHORIZED),
+        (LOCAL, vec![("origin", "http://evil.example")], StatusCode::FORBIDDEN),
+    ] {
+        let client = Client::new(peer);
+        let (status, body) = client.send("POST", "/drain", &headers, "").await;
+        assert_eq!(status, expected, "{peer} {headers:?}: {body}");
+        assert!(!body.contains(TOKEN));
+        assert_eq!(client.pool.runtime_snapshot().draining, expected == StatusCode::OK);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_body_is_named_and_does_nothing() {
+    let client = Client::new(LOCAL);
+    let long = format!(r#"{{"actor": "{}"}}"#, "a".repeat(300));
+    let huge = " ".repeat(BODY_MAX + 1);
+    for (body, status, says) in [
+        ("{", StatusCode::BAD_REQUEST, "not valid"),
+        (r#"{"deadline": 5}"#, StatusCode::BAD_REQUEST, "unknown field `deadline`"),
+        (r#"{"deadline_s": -5}"#, StatusCode::BAD_REQUEST, "invalid value"),
+        (&long, StatusCode::BAD_REQUEST, "at most 39"),
+        (&huge, StatusCode::PAYLOAD_TOO_LARGE, "length limit"),
+    ] {
+        let (found, text) = client.send("POST", "/drain", &[], body).await;
+        assert_eq!(found, status, "{text}");
+        assert!(text.contains(says), "{text:?} should say {says:?}");
+    }
+    assert!(!client.pool.runtime_snapshot().draining);
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_are_open_metrics() {
+    let client = Client::new(LOCAL);
+    let _call = client.pool.reserve(CallId::from_static("call")).expect("serving");
+    let (_, text) = client.get("/metrics").await;
+    let labels = r#"deployment="default",version="v1",worker="w1""#;
+    for line in [
+        format!(r#"openrtc_calls_active{{{labels},state="reserved"}} 1"#),
+        format!(r"openrtc_calls_promised_total{{{labels}}} 1"),
+        format!(r#"openrtc_worker_phase{{{labels},phase="serving"}} 1"#),
+        format!(r#"openrtc_calls_ended_total{{{labels},reason="drain_forced"}} 0"#),
+        "# EOF".into(),
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+    }
+}

@@ -1,0 +1,202 @@
+//! The pool under virtual time: what an embedder relies on.
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use openrtc_core::word::{Phase, Refusal};
+use openrtc_core::worker::{Decline, Refused, Repeat};
+use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder, CallId, EndReason, Exit, OnDeadline, Rejection, Start};
+use tokio::time::{Instant, advance, sleep};
+
+const ALICE: Actor = Actor::from_static("alice");
+
+fn builder() -> AgentPoolBuilder {
+    AgentPool::builder().deployment_version("v1").worker("w1")
+}
+
+fn id(text: &str) -> CallId {
+    CallId::new(text).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_reserved_before_the_drain_and_assigned_after_it_is_served_to_its_end() {
+    let pool = builder().build().unwrap();
+    let reservation = pool.reserve(id("classic")).unwrap();
+    pool.begin_drain(ALICE).unwrap();
+    assert_eq!(pool.runtime_snapshot().active_sessions, 1);
+
+    let call = reservation.assign().expect("the promise came before the drain");
+    sleep(Duration::from_mins(10)).await;
+    assert_eq!(pool.runtime_snapshot().phase, Phase::Draining, "the drain waits for it");
+
+    call.end(EndReason::CallerHangup).await;
+    pool.drained().await;
+    assert_eq!(pool.close().await.unwrap().code(), Exit::CLEAN);
+    assert_eq!(pool.runtime_snapshot().totals.ended_by(EndReason::CallerHangup), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_admitted_once_begin_drain_has_returned_and_the_declines_are_counted() {
+    let pool = builder().build().unwrap();
+    pool.begin_drain(ALICE).unwrap();
+    for _ in 0..3 {
+        assert!(matches!(pool.admit(id("late")), Err(Refusal::Closed(Phase::Draining | Phase::Drained))));
+    }
+    pool.drained().await;
+    pool.close().await.unwrap();
+    assert_eq!(pool.runtime_snapshot().totals.declined[Decline::Draining as usize], 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_worker_is_not_a_draining_one() {
+    let pool = builder().capacity(1).build().unwrap();
+    let first = pool.admit(id("first")).unwrap();
+    assert_eq!(pool.admit(id("second")).unwrap_err(), Refusal::Full);
+    assert!(!pool.runtime_snapshot().draining);
+    drop(first);
+    pool.admit(id("second")).expect("room again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_ends_its_own_call_and_no_sibling() {
+    let pool = builder().build().unwrap();
+    let sibling = pool.admit(id("sibling")).unwrap();
+    let doomed = pool.admit(id("doomed")).unwrap();
+    let task = tokio::spawn(async move {
+        let _doomed = doomed;
+        panic!("a handler's bug");
+    });
+    assert!(task.await.unwrap_err().is_panic());
+    let snapshot = pool.runtime_snapshot();
+    assert_eq!((snapshot.active_sessions, snapshot.totals.ended_by(EndReason::Panicked)), (1, 1));
+    drop(sibling);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_moved_into_another_task_keeps_its_call_in_flight_there() {
+    let pool = builder().build().unwrap();
+    let guard = pool.admit(id("moved")).unwrap();
+    let elsewhere = tokio::spawn(async move {
+        sleep(Duration::from_secs(30)).await;
+        drop(guard);
+    });
+    pool.begin_drain(ALICE).unwrap();
+    let begun = Instant::now();
+    pool.drained().await;
+    assert_eq!(begun.elapsed().as_secs(), 30);
+    elsewhere.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forced_deadline_cancels_every_call_then_drops_and_counts_those_that_stay() {
+    let pool = builder()
+        .drain_timeout(Duration::from_secs(10))
+        .on_deadline(OnDeadline::Force)
+        .force_grace(Duration::from_secs(2))
+        .build()
+        .unwrap();
+    let polite = pool.admit(id("polite")).unwrap();
+    let deaf = pool.admit(id("deaf")).unwrap();
+    let done = pool.admit(id("done")).unwrap();
+    pool.begin_drain(ALICE).unwrap();
+    let begun = Instant::now();
+    done.end(EndReason::CallerHangup).await;
+
+    polite.cancelled().await;
+    assert_eq!(begun.elapsed().as_secs(), 10);
+    drop(polite);
+    let exit = pool.exited().await;
+    assert_eq!(begun.elapsed().as_secs(), 12, "the grace is over");
+    assert_eq!((exit.code(), exit.dropped()), (Exit::FORCED, 2));
+    drop(deaf);
+    assert_eq!(pool.runtime_snapshot().totals.ended_by(EndReason::DrainForced), 1, "an exit is the last entry");
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_wait_a_deadline_drops_nothing() {
+    let pool = builder().drain_timeout(Duration::from_secs(1)).build().unwrap();
+    let long = pool.admit(id("long")).unwrap();
+    pool.begin_drain(ALICE).unwrap();
+    sleep(Duration::from_hours(5)).await;
+    long.end(EndReason::CallerHangup).await;
+    pool.drained().await;
+    assert_eq!(pool.close().await.unwrap().dropped(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_can_be_extended_cancelled_and_forced_by_whoever_asks() {
+    let pool = builder().drain_timeout(Duration::from_mins(1)).on_deadline(OnDeadline::Force).build().unwrap();
+    let call = pool.admit(id("call")).unwrap();
+    pool.begin_drain(ALICE).unwrap();
+    assert_eq!(pool.begin_drain(ALICE), Err(Rejection::Repeat(Repeat::AlreadyDraining)));
+    pool.extend_drain(ALICE, Duration::from_hours(1)).unwrap();
+    sleep(Duration::from_mins(30)).await;
+    pool.cancel_drain(ALICE).unwrap();
+    drop(pool.admit(id("welcome")).expect("it serves again"));
+
+    pool.begin_drain(ALICE).unwrap();
+    pool.force_drain(ALICE).unwrap();
+    assert_eq!(pool.cancel_drain(ALICE), Err(Rejection::Refused(Refused::Forced)));
+    call.cancelled().await;
+    drop(call);
+    pool.drained().await;
+    assert_eq!(pool.close().await.unwrap().dropped(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reservation_that_is_never_assigned_lapses_and_says_so() {
+    let pool = builder().reservation_ttl(Duration::from_secs(10)).build().unwrap();
+    let forgotten = pool.reserve(id("forgotten")).unwrap();
+    advance(Duration::from_secs(11)).await;
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(pool.runtime_snapshot().active_sessions, 0);
+    assert_eq!(forgotten.assign().unwrap_err().id, id("forgotten"));
+    assert_eq!(pool.runtime_snapshot().totals.lapsed, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_call_is_flagged_and_lives_on() {
+    let pool = builder().stall_after(Some(Duration::from_secs(30))).build().unwrap();
+    let silent = pool.admit(id("silent")).unwrap();
+    sleep(Duration::from_secs(31)).await;
+    assert_eq!(pool.runtime_snapshot().stalled_sessions, 1);
+    silent.progress();
+    let snapshot = pool.runtime_snapshot();
+    assert_eq!((snapshot.stalled_sessions, snapshot.active_sessions), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_in_standby_admits_nothing_until_it_is_promoted() {
+    let pool = builder().start(Start::Standby).build().unwrap();
+    assert_eq!(pool.admit(id("early")).unwrap_err(), Refusal::Closed(Phase::Standby));
+    pool.promote().unwrap();
+    pool.admit(id("now")).expect("promoted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_calls_that_end_in_the_same_instant_drain_the_worker() {
+    let pool = builder().build().unwrap();
+    let calls: Vec<_> = (0..1_000).map(|n| pool.admit(id(&format!("call-{n}"))).unwrap()).collect();
+    pool.begin_drain(ALICE).unwrap();
+    drop(calls);
+    pool.drained().await;
+    assert_eq!(pool.close().await.unwrap().code(), Exit::CLEAN);
+}
+
+#[tokio::test]
+async fn settings_that_cannot_work_are_refused_with_the_fix() {
+    let refused = |builder: AgentPoolBuilder| builder.build().unwrap_err().to_string();
+    let too_long = "v".repeat(300);
+    for (error, fix) in [
+        (refused(AgentPool::builder()), "deployment version is empty"),
+        (refused(builder().deployment_version(&too_long)), "300 bytes long: shorten it to at most 63"),
+        (refused(builder().deployment_version("v 1")), "without spaces"),
+        (refused(builder().capacity(0)), "set it to 1 or more"),
+        (refused(builder().drain_timeout(Duration::ZERO)), "set it to `none`"),
+        (refused(builder().reservation_ttl(Duration::ZERO)), "set it to 10s or so"),
+        (refused(builder().platform_grace(Duration::from_secs(30))), "raise the platform's grace"),
+        (refused(builder().ops("0.0.0.0:0".parse().unwrap())), "set OPENRTC_OPS_TOKEN"),
+    ] {
+        assert!(error.contains(fix), "{error:?} should say {fix:?}");
+    }
+}
