@@ -1,5 +1,5 @@
-//! What it costs to admit a call and to release it: core's admission word and worker machine beside the limit of the
-//! hardware and the gates that other crates offer.
+//! What it costs to admit a call and to release it: the runtime's gate and core's two parts of it, the admission word
+//! and the worker machine, beside the limit of the hardware and the gates that other crates offer.
 //!
 //! `cargo bench -p benches --bench admission` prints two groups, `one thread` and `two threads`. Absolute figures are
 //! those of one machine; what carries over is the ratio of a line to the first of its group, `two fetch_add`, because
@@ -17,12 +17,17 @@ use openrtc_core::machine::Machine;
 use openrtc_core::time::Instant;
 use openrtc_core::word::{Phase, Word};
 use openrtc_core::worker::{Class, Command, EndReason, Limits, Worker};
+use openrtc_runtime::gate::Gate;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 const CAPACITY: u32 = 1_000;
+const ADMIT: Command = Command::Admit { id: CallId::from_static("call"), class: Class(0) };
+
+/// How many entries wait for the shell, about, when it takes them from the gate.
+const BATCH: u64 = 1_024;
 
 criterion_group!(admission, one_thread, two_threads);
 criterion_main!(admission);
@@ -115,6 +120,17 @@ fn contenders(measure: &mut impl Measure) {
         end(&mut worker.lock(), call);
     });
 
+    let gate = Gate::new(serving());
+    let batch = Mutex::new(Vec::new());
+    measure.time("runtime gate", || {
+        let admitted = gate.submit(Instant::EPOCH, black_box(ADMIT)).expect("serving and not full").seq;
+        let over = Command::End { call: CallNo::new(admitted.get()), reason: EndReason::CallerHangup };
+        gate.submit(Instant::EPOCH, black_box(over)).expect("the call is in flight");
+        if admitted.get().is_multiple_of(BATCH) {
+            gate.take(&mut batch.lock());
+        }
+    });
+
     peers(measure);
 }
 
@@ -168,8 +184,7 @@ fn admit_and_end(worker: &mut Worker) {
 }
 
 fn admit(worker: &mut Worker) -> CallNo {
-    const ID: CallId = CallId::from_static("call");
-    step(worker, black_box(Command::Admit { id: ID, class: Class(0) }));
+    step(worker, black_box(ADMIT));
     CallNo::new(worker.word().seq().get())
 }
 
