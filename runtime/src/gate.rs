@@ -31,7 +31,8 @@ struct Inside {
     count_at: Option<Instant>,
 }
 
-/// Declined calls become one entry per reason and second, so that a dispatcher that keeps asking cannot fill the journal.
+/// Declined calls become one entry per reason and second, so that a dispatcher that keeps asking cannot fill the
+/// journal.
 const COUNT_EVERY: Span = Span::from_secs(1);
 
 impl Gate {

@@ -215,7 +215,8 @@ mod tests {
         let error = JournalError::Io { dir: "/var/journal".into(), what: "write a segment", source };
         assert_eq!(
             error.to_string(),
-            "journal directory \"/var/journal\": cannot write a segment: no storage space (free space, or name another directory)"
+            "journal directory \"/var/journal\": cannot write a segment: no storage space \
+             (free space, or name another directory)"
         );
     }
 }

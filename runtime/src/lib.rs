@@ -26,6 +26,7 @@
 //!
 //! Reading order: [`pool`](AgentPool), [`gate`] (commands become entries), [`shell`] (entries become effects),
 //! [`ports`] (what the shell needs from the world), [`journal`].
+#![forbid(unsafe_code)]
 
 mod call;
 mod clock;

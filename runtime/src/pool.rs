@@ -322,6 +322,7 @@ fn report(recovered: Option<&Recovered>) {
         tracing::warn!(segment = %path.display(), %torn, "the last journal segment has a torn end");
     }
     for call in &recovered.lost_calls {
-        tracing::warn!(%call, incarnation = %recovered.predecessor.incarnation, "call lost in the crash of the run before");
+        let incarnation = recovered.predecessor.incarnation;
+        tracing::warn!(%call, %incarnation, "call lost in the crash of the run before");
     }
 }

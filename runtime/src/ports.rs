@@ -1,4 +1,4 @@
-//! What the shell needs from the world. Tokio implements it in [`host`](crate::host); the simulator in its own crate.
+//! What the shell needs from the world. Tokio implements it in `host`; the simulator in its own crate.
 
 use std::future::Future;
 use std::io;

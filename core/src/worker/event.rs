@@ -52,7 +52,8 @@ pub enum Event {
         /// Which.
         call: CallNo,
     },
-    /// A call has not moved for its class's limit. It is flagged, not ended: stalled is not long, and silent is not dead.
+    /// A call has not moved for its class's limit. It is flagged, not ended: stalled is not long, and silent is not
+    /// dead.
     CallStalled {
         /// Which.
         call: CallNo,

@@ -1,0 +1,228 @@
+//! The rules that every tracked file keeps and that no compiler checks. `CONTRIBUTING.md` says why each exists; a
+//! function's length is clippy's to judge (`clippy.toml`).
+
+use std::fmt;
+use std::path::Path;
+use std::process::Command;
+
+/// The longest line of Rust, in characters. rustfmt keeps code to it but leaves comments and strings alone.
+const COLUMNS_MAX: usize = 120;
+
+/// The longest file of Rust, in lines: one subject fits.
+const LINES_MAX: usize = 400;
+
+/// Files that may be longer, each with its reason.
+const LONG_FILES: &[(&str, &str)] = &[];
+
+/// Crates whose roots may leave out `#![forbid(unsafe_code)]`, each with its reason.
+const UNSAFE_CRATES: &[(&str, &str)] = &[];
+
+/// Words that mark unfinished work, split so that this file does not break its own rule.
+const UNFINISHED: &[&str] = &[
+    concat!("TO", "DO"),
+    concat!("FIX", "ME"),
+    concat!("todo", "!("),
+    concat!("unimple", "mented!("),
+    concat!("dbg", "!("),
+];
+
+/// Where one person's files live, likewise split. `deploy/` describes other machines and may name such places.
+const MACHINE_PATHS: &[&str] =
+    &[concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/Us", "ers/"), concat!("/wo", "rk/")];
+
+#[test]
+fn every_tracked_file_is_tidy() {
+    let files = tracked();
+    let rust = files.iter().filter(|file| file.is_rust()).count();
+    let offences: Vec<_> = files.iter().flat_map(offences).collect();
+    assert!(offences.is_empty(), "{} offences in {} files:\n{}", offences.len(), files.len(), listed(&offences));
+    assert!(rust > 10, "only {rust} Rust files were found: is this the whole repository?");
+}
+
+#[test]
+fn every_crate_forbids_unsafe_code_and_inherits_the_lints() {
+    let files = tracked();
+    let offences: Vec<_> = members(&files).iter().flat_map(|member| crate_offences(member, &files)).collect();
+    assert!(offences.is_empty(), "{} offences:\n{}", offences.len(), listed(&offences));
+}
+
+#[test]
+fn every_exception_is_still_needed() {
+    let files = tracked();
+    for (path, reason) in LONG_FILES {
+        assert!(reason.len() > 20, "{path}: the exception has no reason");
+        let file = files.iter().find(|file| file.path == *path);
+        let lines = file.map_or(0, |file| file.text.lines().count());
+        assert!(lines > LINES_MAX, "{path}: has {lines} lines, so it needs no exception");
+    }
+    for (member, reason) in UNSAFE_CRATES {
+        assert!(reason.len() > 20, "{member}: the exception has no reason");
+        let roots: Vec<_> = files.iter().filter(|file| file.is_root_of(member)).collect();
+        assert!(
+            roots.iter().any(|root| !root.forbids_unsafe()),
+            "{member}: forbids unsafe code, so it needs no exception"
+        );
+    }
+}
+
+/// A file under version control.
+struct File {
+    path: String,
+    text: String,
+}
+
+impl File {
+    fn is_rust(&self) -> bool {
+        Path::new(&self.path).extension().is_some_and(|extension| extension == "rs")
+    }
+
+    /// Whether the compiler starts here for a library or a program of the crate in folder `member`.
+    fn is_root_of(&self, member: &str) -> bool {
+        let inner = self.path.strip_prefix(member).and_then(|rest| rest.strip_prefix("/src/"));
+        inner.is_some_and(|inner| {
+            inner == "lib.rs" || inner == "main.rs" || (inner.starts_with("bin/") && self.is_rust())
+        })
+    }
+
+    fn forbids_unsafe(&self) -> bool {
+        self.text.lines().any(|line| line == "#![forbid(unsafe_code)]")
+    }
+
+    fn offence(&self, line: usize, what: impl Into<String>) -> Offence {
+        Offence { path: self.path.clone(), line, what: what.into() }
+    }
+}
+
+/// A broken rule and where; line 0 is the file as a whole.
+#[derive(Debug, PartialEq)]
+struct Offence {
+    path: String,
+    line: usize,
+    what: String,
+}
+
+impl fmt::Display for Offence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  {}:{}: {}", self.path, self.line, self.what)
+    }
+}
+
+fn listed(offences: &[Offence]) -> String {
+    offences.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// The text files git knows, as they are in the work tree.
+fn tracked() -> Vec<File> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the workspace's folder");
+    let listing = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output().expect("git runs");
+    assert!(listing.status.success(), "git ls-files: {}", String::from_utf8_lossy(&listing.stderr));
+    let listing = String::from_utf8(listing.stdout).expect("paths are UTF-8");
+    let text = |path: &str| Some(File { path: path.to_owned(), text: std::fs::read_to_string(root.join(path)).ok()? });
+    listing.split_terminator('\0').filter_map(text).collect()
+}
+
+/// The folders of the workspace's crates.
+fn members(files: &[File]) -> Vec<&str> {
+    let root = files.iter().find(|file| file.path == "Cargo.toml").expect("the workspace has a manifest");
+    let (_, list) = root.text.split_once("\nmembers = [").expect("the workspace has members");
+    let (list, _) = list.split_once(']').expect("the list of members is closed");
+    let members: Vec<_> =
+        list.split(',').map(|name| name.trim().trim_matches('"')).filter(|name| !name.is_empty()).collect();
+    assert!(members.contains(&"core"), "core is a member: {members:?}");
+    members
+}
+
+fn crate_offences(member: &str, files: &[File]) -> Vec<Offence> {
+    let mut found = Vec::new();
+    let manifest = files.iter().find(|file| file.path == format!("{member}/Cargo.toml"));
+    let manifest = manifest.unwrap_or_else(|| panic!("{member}/Cargo.toml is tracked"));
+    if !manifest.text.contains("\n[lints]\nworkspace = true\n") {
+        found.push(manifest.offence(0, "does not inherit the lints: add `[lints]` with `workspace = true`"));
+    }
+    let excepted = UNSAFE_CRATES.iter().any(|(name, _)| *name == member);
+    for root in files.iter().filter(|file| !excepted && file.is_root_of(member) && !file.forbids_unsafe()) {
+        found.push(root.offence(1, "lacks `#![forbid(unsafe_code)]`"));
+    }
+    found
+}
+
+fn offences(file: &File) -> Vec<Offence> {
+    let mut found = Vec::new();
+    let lines = file.text.lines().count();
+    let excepted = LONG_FILES.iter().any(|(path, _)| *path == file.path);
+    if file.is_rust() && lines > LINES_MAX && !excepted {
+        found.push(file.offence(0, format!("has {lines} lines: split it by subject, to at most {LINES_MAX}")));
+    }
+    for (line, number) in file.text.lines().zip(1..) {
+        let columns = line.chars().count();
+        if file.is_rust() && columns > COLUMNS_MAX {
+            found.push(file.offence(number, format!("is {columns} characters long: wrap it at {COLUMNS_MAX}")));
+        }
+        for word in UNFINISHED.iter().filter(|word| line.contains(**word)) {
+            found.push(file.offence(number, format!("`{word}`: finish it or leave it out")));
+        }
+        for place in MACHINE_PATHS.iter().filter(|place| names(line, place) && !file.path.starts_with("deploy/")) {
+            found.push(
+                file.offence(number, format!("names a place under {place}: use a path relative to the repository")),
+            );
+        }
+    }
+    found
+}
+
+/// Whether `line` has `place` as the beginning of a path and not in the middle of one or of a URL.
+fn names(line: &str, place: &str) -> bool {
+    let starts_path = |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "_-./}".contains(c));
+    line.match_indices(place).any(|(at, _)| starts_path(at))
+}
+
+/// Each rule is broken once, to see that it holds.
+mod broken {
+    use super::*;
+
+    fn of(path: &str, text: String) -> Vec<(usize, String)> {
+        offences(&File { path: path.to_owned(), text })
+            .into_iter()
+            .map(|offence| (offence.line, offence.what))
+            .collect()
+    }
+
+    #[test]
+    fn a_long_line_is_found_in_rust_only() {
+        let text = format!("{}\n{}\n", "é".repeat(COLUMNS_MAX), "é".repeat(COLUMNS_MAX + 1));
+        assert_eq!(of("a.rs", text.clone()), [(2, "is 121 characters long: wrap it at 120".to_owned())]);
+        assert_eq!(of("a.md", text), []);
+    }
+
+    #[test]
+    fn a_long_file_is_found() {
+        assert_eq!(of("a.rs", "\n".repeat(LINES_MAX)), []);
+        assert_eq!(of("a.rs", "\n".repeat(LINES_MAX + 1)).len(), 1);
+    }
+
+    #[test]
+    fn unfinished_work_is_found() {
+        for word in UNFINISHED {
+            assert_eq!(of("a.sh", format!("fine\n# {word} later\n")).len(), 1, "{word}");
+        }
+    }
+
+    #[test]
+    fn a_machine_path_is_found_at_the_start_of_a_path_and_outside_deploy() {
+        for place in MACHINE_PATHS {
+            assert_eq!(of("a.md", format!("see {place}me/x")).len(), 1, "{place}");
+            assert_eq!(of("a.md", format!("see https://host{place}me/x")), [], "{place}");
+            assert_eq!(of("deploy/Dockerfile", format!("COPY {place}me/x")), [], "{place}");
+        }
+    }
+
+    #[test]
+    fn a_crate_that_goes_its_own_way_is_found() {
+        let manifest = |lints: &str| File { path: "a/Cargo.toml".to_owned(), text: format!("[package]\n{lints}") };
+        let root = |text: &str| File { path: "a/src/bin/b.rs".to_owned(), text: text.to_owned() };
+        let good = [manifest("\n[lints]\nworkspace = true\n"), root("//! B\n#![forbid(unsafe_code)]\n")];
+        let bad = [manifest("\n[lints.rust]\n"), root("//! B\n// #![forbid(unsafe_code)]\n")];
+        assert_eq!(crate_offences("a", &good), []);
+        assert_eq!(crate_offences("a", &bad).len(), 2);
+    }
+}
