@@ -79,6 +79,8 @@ pub struct Config {
     pub ops_token: Option<Secret>,
     /// Whether to take calls at once.
     pub start: Start,
+    /// Whether SIGTERM and SIGINT drain the worker.
+    pub signals: bool,
 }
 
 impl Default for Config {
@@ -99,6 +101,7 @@ impl Default for Config {
             ops: None,
             ops_token: None,
             start: Start::Serving,
+            signals: true,
         }
     }
 }
@@ -145,6 +148,19 @@ pub enum ConfigError {
     /// The journal cannot be kept.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The ops endpoints cannot listen.
+    #[error(
+        "the ops endpoints cannot listen on {addr}: {source} (name another OPENRTC_OPS_ADDR; port 0 picks a free one)"
+    )]
+    Ops {
+        /// Where they should have listened.
+        addr: SocketAddr,
+        /// Why they cannot.
+        source: std::io::Error,
+    },
+    /// Signal handlers cannot be installed.
+    #[error("signal handlers cannot be installed: {0}")]
+    Signals(std::io::Error),
     /// A thread could not be started.
     #[error("the journal's thread could not be started: {0}")]
     Thread(std::io::Error),

@@ -7,7 +7,7 @@ use openrtc_core::id::Seq;
 use openrtc_core::snapshot::JournalHealth;
 use openrtc_core::time::Instant;
 use openrtc_core::word::Phase;
-use openrtc_core::worker::{Alert, Effect, Entry, Event, Worker};
+use openrtc_core::worker::{Alert, Availability, Effect, Entry, Event, Worker};
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
@@ -91,7 +91,12 @@ impl Ports for Host {
             Effect::Alert(Alert::Stalled(call)) => {
                 tracing::warn!(%call, "the call has been silent for longer than its limit; it is not ended for that");
             }
-            Effect::Announce(availability) => tracing::debug!(?availability, "availability changed"),
+            Effect::Announce(availability) => {
+                tracing::debug!(?availability, "availability changed");
+                if availability == Availability::Open {
+                    systemd::ready();
+                }
+            }
             Effect::CancelCalls { .. } => self.force.cancel(),
             Effect::Exit(outcome) => tracing::info!(?outcome, "the worker leaves"),
             Effect::Finish => tracing::info!("drained"),

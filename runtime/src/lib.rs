@@ -28,6 +28,7 @@
 //! [`ports`] (what the shell needs from the world), [`journal`].
 #![forbid(unsafe_code)]
 
+mod attend;
 mod call;
 mod clock;
 mod config;
@@ -54,5 +55,4 @@ pub use openrtc_core::snapshot::RuntimeSnapshot;
 pub use openrtc_core::word::{Phase, Refusal};
 pub use openrtc_core::worker::{Availability, Cause, Class, DrainOrder, EndReason, OnDeadline, Rejection};
 pub use pool::{AgentPool, AgentPoolBuilder};
-pub use serve::ServeError;
 pub use source::{Call, CallSource, Ending, Offer};

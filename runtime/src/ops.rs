@@ -30,7 +30,6 @@ use openrtc_core::snapshot::RuntimeSnapshot;
 use openrtc_core::worker::{Availability, Cause, DrainOrder, OnDeadline, Rejection};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::pool::AgentPool;
 
@@ -59,18 +58,20 @@ struct Answer {
     message: String,
 }
 
-/// Listens until `stop` is cancelled; returns the address, whose port was chosen by the system if it was 0.
-pub(crate) async fn start(pool: AgentPool, addr: SocketAddr, stop: CancellationToken) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind(addr).await?;
+/// Listens from now on; returns the address, whose port was chosen by the system if it was 0.
+pub(crate) fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = std::net::TcpListener::bind(addr)?;
+    listener.set_nonblocking(true)?;
     let addr = listener.local_addr()?;
+    Ok((TcpListener::from_std(listener)?, addr))
+}
+
+/// Answers for as long as the process lives, so that a worker that has exited can still be asked how.
+pub(crate) async fn answer_all(listener: TcpListener, pool: AgentPool) {
     let service = router(pool).into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(async move {
-        let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
-        if let Err(error) = served {
-            tracing::error!(%error, "the ops endpoints stopped");
-        }
-    });
-    Ok(addr)
+    if let Err(error) = axum::serve(listener, service).await {
+        tracing::error!(%error, "the ops endpoints stopped");
+    }
 }
 
 fn router(pool: AgentPool) -> Router {

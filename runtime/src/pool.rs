@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::attend::attend;
 use crate::call::{CallGuard, OpenCall, Reservation};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Secret, Start};
@@ -21,7 +22,9 @@ use crate::exit::Exit;
 use crate::gate::Gate;
 use crate::host::Host;
 use crate::journal::{Journal, JournalConfig, Recovered, Writer};
+use crate::ops;
 use crate::shell;
+use crate::signal::Signals;
 
 /// The calls of one worker, and the one way in and out of them. Cheap to clone; all clones are the same pool.
 #[derive(Clone, Debug)]
@@ -40,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) force: CancellationToken,
     published: watch::Receiver<Published>,
     recovered: Option<Recovered>,
+    ops_addr: Option<SocketAddr>,
 }
 
 /// What the shell makes known after each batch.
@@ -151,6 +155,12 @@ impl AgentPool {
         &self.shared.identity
     }
 
+    /// Where the ops endpoints listen, with the port that the system chose if it was left to it.
+    #[must_use]
+    pub fn ops_addr(&self) -> Option<SocketAddr> {
+        self.shared.ops_addr
+    }
+
     /// What the journal of the run before told, if there is one: above all, which calls a crash took.
     #[must_use]
     pub fn recovered(&self) -> Option<&Recovered> {
@@ -162,6 +172,14 @@ impl AgentPool {
         let config = &self.shared.config;
         let deadline = config.drain_timeout.map(|timeout| self.shared.now() + timeout.into());
         self.begin_drain_with(DrainOrder { cause, actor, deadline, on_deadline: config.on_deadline })
+    }
+
+    fn start(&self) {
+        let start = match self.shared.config.start {
+            Start::Serving => Command::Serve,
+            Start::Standby => Command::StandBy,
+        };
+        self.submit(start).expect("a worker that has just started can serve or stand by");
     }
 
     pub(crate) fn submit(&self, command: Command) -> Result<Entry, Rejection> {
@@ -271,10 +289,12 @@ impl AgentPoolBuilder {
         journal(journal: JournalConfig) => |config, journal| config.journal = Some(journal);
         /// Keeps a journal in this directory, with the defaults of [`JournalConfig::new`].
         journal_dir(dir: PathBuf) => |config, dir| config.journal = Some(JournalConfig::new(dir));
-        /// Where `serve` puts the ops endpoints.
+        /// Where the ops endpoints listen.
         ops(addr: SocketAddr) => |config, addr| config.ops = Some(addr);
         /// What `POST`s from outside loopback must present.
         ops_token(token: Secret) => |config, token| config.ops_token = Some(token);
+        /// Whether SIGTERM and SIGINT drain the worker; they do by default.
+        signals(handle: bool) => |config, handle| config.signals = handle;
         /// Whether to take calls at once.
         start(start: Start) => |config, start| config.start = start;
     }
@@ -285,33 +305,41 @@ impl AgentPoolBuilder {
         Ok(self)
     }
 
-    /// Checks the configuration, opens the journal and starts the pool. Must be called inside a tokio runtime.
+    /// Checks the configuration, opens the journal and starts the pool: from here on it drains on SIGTERM and SIGINT
+    /// and answers on its ops endpoints. Must be called inside a tokio runtime.
     pub fn build(self) -> Result<AgentPool, ConfigError> {
         let runtime = Handle::try_current().map_err(|_| ConfigError::NoRuntime)?;
+        let config = self.config;
         let clock = Clock::start();
-        let worker = Worker::new(self.config.limits()?)?;
-        let mut identity = self.config.identity()?;
+        let worker = Worker::new(config.limits()?)?;
+        let mut identity = config.identity()?;
         identity.incarnation = Incarnation::new(clock.now().as_micros());
+        let ops = match config.ops {
+            Some(addr) => Some(ops::listen(addr).map_err(|source| ConfigError::Ops { addr, source })?),
+            None => None,
+        };
         let mut writer = None;
         let mut recovered = None;
-        if let Some(config) = self.config.journal.clone() {
-            let (journal, numbered, found) = Journal::open(config, identity, clock.now(), &worker)?;
+        if let Some(journal) = config.journal.clone() {
+            let (journal, numbered, found) = Journal::open(journal, identity, clock.now(), &worker)?;
             (identity, recovered) = (numbered, found);
             writer = Some(Writer::start(journal).map_err(ConfigError::Thread)?);
         }
         report(recovered.as_ref());
+        let signals = config.signals.then(Signals::install).transpose().map_err(ConfigError::Signals)?;
         let force = CancellationToken::new();
         let (publish, published) = watch::channel(Published::default());
         let mut host = Host::new(clock, writer, publish, force.clone());
         let gate = Gate::new(worker.clone());
-        let shared = Arc::new(Shared { gate, clock, identity, config: self.config, force, published, recovered });
-        let start = match shared.config.start {
-            Start::Serving => Command::Serve,
-            Start::Standby => Command::StandBy,
-        };
+        let ops_addr = ops.as_ref().map(|(_, addr)| *addr);
+        let shared = Arc::new(Shared { gate, clock, identity, config, force, published, recovered, ops_addr });
         let pool = AgentPool { shared: Arc::clone(&shared) };
-        pool.submit(start).expect("a worker that has just started can serve or stand by");
+        pool.start();
         runtime.spawn(async move { shell::run(&shared.gate, worker, &mut host).await });
+        runtime.spawn(attend(pool.clone(), signals));
+        if let Some((listener, _)) = ops {
+            runtime.spawn(ops::answer_all(listener, pool.clone()));
+        }
         Ok(pool)
     }
 }

@@ -2,74 +2,44 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
 use openrtc_core::id::Actor;
 use openrtc_core::worker::{Cause, EndReason};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::exit::Exit;
-use crate::ops;
 use crate::pool::AgentPool;
-use crate::signal::{self, Signals};
 use crate::source::{Call, CallSource, Ending, Offer};
-use crate::systemd;
 
 /// How long handlers whose call has ended may take to finish: a last frame, a log line.
 const LINGER: Duration = Duration::from_millis(500);
 /// How long aborted handlers may take to reach their next await.
 const ABORT: Duration = Duration::from_millis(250);
 
-/// Why a worker could not serve.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The ops endpoints cannot listen.
-    #[error(
-        "the ops endpoints cannot listen on {addr}: {source} (choose another OPENRTC_OPS_ADDR; port 0 picks a free one)"
-    )]
-    Ops {
-        /// Where they should have listened.
-        addr: SocketAddr,
-        /// Why they cannot.
-        source: io::Error,
-    },
-    /// Signal handlers cannot be installed.
-    #[error("signal handlers cannot be installed: {0}")]
-    Signals(io::Error),
-}
-
 impl AgentPool {
-    /// Runs the worker to its end: installs signal handlers, opens the ops endpoints if configured, offers every call
-    /// of `source` to the pool and hands those taken to `handler`. Returns once the worker has drained and left.
+    /// Runs the worker to its end: offers every call of `source` to the pool, hands those taken to `handler`, and
+    /// returns once the worker has drained and left. A source that closes drains the worker; one that fails does too,
+    /// and its error is returned once the calls have ended.
     ///
     /// A handler that panics or fails ends its own call only. If handlers still block their threads after they were
     /// aborted, the process exits here with the code it would have returned, since nothing else could end it.
-    pub async fn serve<S, H, F>(&self, source: S, handler: H) -> Result<Exit, ServeError>
+    pub async fn serve<S, H, F>(&self, source: S, handler: H) -> io::Result<Exit>
     where
         S: CallSource,
         H: Fn(Call<<S::Offer as Offer>::Session>) -> F + Send + Sync + 'static,
         F: Future + Send + 'static,
         F::Output: Ending,
     {
-        let signals = Signals::install().map_err(ServeError::Signals)?;
-        let stop_ops = CancellationToken::new();
-        let _stop_ops = stop_ops.clone().drop_guard();
-        if let Some(addr) = self.shared.config.ops {
-            let addr =
-                ops::start(self.clone(), addr, stop_ops).await.map_err(|source| ServeError::Ops { addr, source })?;
-            tracing::info!(%addr, "ops endpoints listen");
-        }
-        systemd::ready();
         let calls = Calls { pool: self.clone(), tasks: TaskTracker::new(), abort: CancellationToken::new() };
-        let exit = calls.run(source, signals, Arc::new(handler)).await;
+        let (exit, source) = calls.run(source, Arc::new(handler)).await;
         calls.finish(exit).await;
-        Ok(exit)
+        source.map(|()| exit)
     }
 }
 
@@ -81,7 +51,7 @@ struct Calls {
 }
 
 impl Calls {
-    async fn run<S, H, F>(&self, mut source: S, mut signals: Signals, handler: Arc<H>) -> Exit
+    async fn run<S, H, F>(&self, mut source: S, handler: Arc<H>) -> (Exit, io::Result<()>)
     where
         S: CallSource,
         H: Fn(Call<<S::Offer as Offer>::Session>) -> F + Send + Sync + 'static,
@@ -90,21 +60,15 @@ impl Calls {
     {
         let pool = &self.pool;
         let mut open = true;
-        let mut status = interval(systemd::EXTEND_EVERY);
-        status.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ended = Ok(());
         loop {
             tokio::select! {
                 biased;
-                exit = pool.exited() => return exit,
-                asked = signals.next() => {
-                    signal::obey(pool, asked);
-                    systemd::status(&pool.runtime_snapshot());
-                }
+                exit = pool.exited() => return (exit, ended),
                 () = pool.drained() => {
                     // Refused when the drain was cancelled in this very moment; then the worker serves on.
                     let _ = pool.close().await;
                 }
-                _ = status.tick() => systemd::status(&pool.runtime_snapshot()),
                 offer = source.next(), if open => match offer {
                     Ok(Some(offer)) => self.spawn(offer, &handler),
                     Ok(None) => {
@@ -114,6 +78,7 @@ impl Calls {
                     Err(error) => {
                         open = false;
                         tracing::error!(%error, "the call source failed: draining");
+                        ended = Err(error);
                         let _ = pool.drain(Cause::Api, const { Actor::from_static("source-failed") });
                     }
                 },

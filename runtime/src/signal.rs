@@ -4,12 +4,8 @@
 use std::io;
 use std::time::Duration;
 
-use openrtc_core::id::Actor;
-use openrtc_core::worker::{Cause, Rejection};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
-
-use crate::pool::AgentPool;
 
 /// Two SIGINTs closer than this are one: a terminal signals the whole process group, and a parent may pass it on.
 const PERSON: Duration = Duration::from_millis(500);
@@ -50,21 +46,5 @@ impl Signals {
             Some(before) if before.elapsed() < PERSON => Asked::Nothing,
             Some(_) => Asked::Force,
         }
-    }
-}
-
-pub(crate) fn obey(pool: &AgentPool, asked: Asked) {
-    let (done, actor) = match asked {
-        Asked::Drain(signal) => (pool.drain(Cause::Signal, Actor::from_static(signal)), signal),
-        Asked::Force => (pool.force_drain(const { Actor::from_static("SIGINT") }), "SIGINT"),
-        Asked::Nothing => return,
-    };
-    let calls = pool.runtime_snapshot().active_sessions;
-    match done {
-        Ok(()) => tracing::info!(signal = actor, calls, "draining"),
-        Err(Rejection::Repeat(_)) => {
-            tracing::info!(signal = actor, calls, "draining already; the signal changes nothing");
-        }
-        Err(rejection) => tracing::warn!(signal = actor, %rejection, "the signal has no effect"),
     }
 }

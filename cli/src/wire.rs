@@ -1,0 +1,161 @@
+//! What a caller and the echo worker say to each other: one TCP connection per call.
+//!
+//! ```text
+//!  frame = kind u8 │ length u16 LE (at most 512) │ payload
+//!
+//!  caller                     worker
+//!    OFFER call id  ────────►
+//!                   ◄────────  ACCEPT            or DECLINE reason
+//!    ASSIGN         ────────►
+//!    AUDIO n, 160 B ────────►
+//!                   ◄────────  AUDIO n, 160 B    the same frame, every 20 ms
+//!    HANGUP         ────────►
+//!                   ◄────────  BYE               or CUT reason, at any time: a forced drain ended the call
+//! ```
+//!
+//! The first of BYE and CUT that the caller reads decides the call's fate, and the worker sends exactly one of them, after
+//! its journal says the same: so both ledgers agree.
+
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// The longest payload, in bytes.
+pub(crate) const PAYLOAD_MAX: usize = 512;
+
+/// 20 ms of G.711: 8 000 samples a second, a byte each.
+pub(crate) const AUDIO: usize = 160;
+
+/// One frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Frame {
+    /// The worker takes the call.
+    Accept,
+    /// The dispatcher gives the call to this worker.
+    Assign,
+    /// 20 ms of sound, numbered from 0.
+    Audio {
+        /// Its number.
+        number: u32,
+        /// Its samples.
+        samples: [u8; AUDIO],
+    },
+    /// The call ended in good order.
+    Bye,
+    /// A forced drain ended the call.
+    Cut,
+    /// The worker does not take the call.
+    Decline {
+        /// Why, for a person.
+        reason: String,
+    },
+    /// The caller hangs up.
+    Hangup,
+    /// A call for this worker.
+    Offer {
+        /// What the dispatcher calls it.
+        id: String,
+    },
+}
+
+const ACCEPT: u8 = 2;
+const ASSIGN: u8 = 4;
+const AUDIO_KIND: u8 = 5;
+const BYE: u8 = 7;
+const CUT: u8 = 8;
+const DECLINE: u8 = 3;
+const HANGUP: u8 = 6;
+const OFFER: u8 = 1;
+const HEAD: usize = 3;
+
+impl Frame {
+    fn encode(&self) -> Vec<u8> {
+        let (kind, payload) = match self {
+            Self::Accept => (ACCEPT, Vec::new()),
+            Self::Assign => (ASSIGN, Vec::new()),
+            Self::Audio { number, samples } => (AUDIO_KIND, [&number.to_le_bytes()[..], samples].concat()),
+            Self::Bye => (BYE, Vec::new()),
+            Self::Cut => (CUT, Vec::new()),
+            Self::Decline { reason } => (DECLINE, reason.bytes().take(PAYLOAD_MAX).collect()),
+            Self::Hangup => (HANGUP, Vec::new()),
+            Self::Offer { id } => (OFFER, id.bytes().take(PAYLOAD_MAX).collect()),
+        };
+        let [low, high] = u16::try_from(payload.len()).unwrap_or(u16::MAX).to_le_bytes();
+        [&[kind, low, high][..], &payload].concat()
+    }
+
+    fn decode(kind: u8, payload: &[u8]) -> Option<Self> {
+        let text = || String::from_utf8(payload.to_vec()).ok();
+        match (kind, payload) {
+            (ACCEPT, []) => Some(Self::Accept),
+            (ASSIGN, []) => Some(Self::Assign),
+            (AUDIO_KIND, _) => {
+                let (number, samples) = payload.split_first_chunk()?;
+                Some(Self::Audio { number: u32::from_le_bytes(*number), samples: samples.try_into().ok()? })
+            }
+            (BYE, []) => Some(Self::Bye),
+            (CUT, []) => Some(Self::Cut),
+            (DECLINE, _) => Some(Self::Decline { reason: text()? }),
+            (HANGUP, []) => Some(Self::Hangup),
+            (OFFER, _) => Some(Self::Offer { id: text()? }),
+            _ => None,
+        }
+    }
+}
+
+/// Sends a frame in one write.
+pub(crate) async fn send(to: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> io::Result<()> {
+    to.write_all(&frame.encode()).await
+}
+
+/// Receives frames. Cancel-safe: what was read of a frame is kept.
+#[derive(Debug)]
+pub(crate) struct Receiver<R> {
+    from: R,
+    buffer: [u8; HEAD + PAYLOAD_MAX],
+    filled: usize,
+}
+
+impl<R: AsyncRead + Unpin> Receiver<R> {
+    /// Receives from `from`.
+    pub(crate) fn new(from: R) -> Self {
+        Self { from, buffer: [0; HEAD + PAYLOAD_MAX], filled: 0 }
+    }
+
+    /// The next frame; `None` when the other side has closed the connection between two frames.
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Frame>> {
+        loop {
+            let needed = match self.buffer {
+                [kind, low, high, ..] if self.filled >= HEAD => {
+                    let size = HEAD + usize::from(u16::from_le_bytes([low, high]));
+                    if size > self.buffer.len() {
+                        return Err(invalid(format!(
+                            "a frame of {} bytes: at most {PAYLOAD_MAX} are allowed",
+                            size - HEAD
+                        )));
+                    }
+                    if self.filled >= size {
+                        let frame = Frame::decode(kind, &self.buffer[HEAD..size]);
+                        self.buffer.copy_within(size..self.filled, 0);
+                        self.filled -= size;
+                        return frame
+                            .map(Some)
+                            .ok_or_else(|| invalid(format!("no frame of kind {kind} looks like this")));
+                    }
+                    size
+                }
+                _ => HEAD,
+            };
+            debug_assert!(self.filled < needed);
+            match self.from.read(&mut self.buffer[self.filled..]).await? {
+                0 if self.filled == 0 => return Ok(None),
+                0 => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection closed inside a frame")),
+                read => self.filled += read,
+            }
+        }
+    }
+}
+
+fn invalid(problem: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, problem)
+}
