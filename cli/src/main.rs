@@ -1,6 +1,8 @@
 //! The `openrtc` command.
 #![forbid(unsafe_code)]
 
+mod demo;
+mod http;
 mod wire;
 mod worker;
 
@@ -21,6 +23,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::DemoArgs),
     Worker(worker::WorkerArgs),
 }
 
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Demo(args) => demo::run(args).await,
         Command::Worker(args) => worker::run(args).await,
     }
 }

@@ -5,7 +5,7 @@
 //!
 //!  caller                     worker
 //!    OFFER call id  ────────►
-//!                   ◄────────  ACCEPT            or DECLINE reason
+//!                   ◄────────  ACCEPT            or DECLINE why, reason
 //!    ASSIGN         ────────►
 //!    AUDIO n, 160 B ────────►
 //!                   ◄────────  AUDIO n, 160 B    the same frame, every 20 ms
@@ -18,6 +18,7 @@
 
 use std::io;
 
+use openrtc_core::worker::Decline;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The longest payload, in bytes.
@@ -46,7 +47,9 @@ pub(crate) enum Frame {
     Cut,
     /// The worker does not take the call.
     Decline {
-        /// Why, for a person.
+        /// Why.
+        why: Decline,
+        /// The same for a person.
         reason: String,
     },
     /// The caller hangs up.
@@ -76,7 +79,9 @@ impl Frame {
             Self::Audio { number, samples } => (AUDIO_KIND, [&number.to_le_bytes()[..], samples].concat()),
             Self::Bye => (BYE, Vec::new()),
             Self::Cut => (CUT, Vec::new()),
-            Self::Decline { reason } => (DECLINE, reason.bytes().take(PAYLOAD_MAX).collect()),
+            Self::Decline { why, reason } => {
+                (DECLINE, std::iter::once(*why as u8).chain(reason.bytes()).take(PAYLOAD_MAX).collect())
+            }
             Self::Hangup => (HANGUP, Vec::new()),
             Self::Offer { id } => (OFFER, id.bytes().take(PAYLOAD_MAX).collect()),
         };
@@ -85,7 +90,7 @@ impl Frame {
     }
 
     fn decode(kind: u8, payload: &[u8]) -> Option<Self> {
-        let text = || String::from_utf8(payload.to_vec()).ok();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
         match (kind, payload) {
             (ACCEPT, []) => Some(Self::Accept),
             (ASSIGN, []) => Some(Self::Assign),
@@ -95,9 +100,11 @@ impl Frame {
             }
             (BYE, []) => Some(Self::Bye),
             (CUT, []) => Some(Self::Cut),
-            (DECLINE, _) => Some(Self::Decline { reason: text()? }),
+            (DECLINE, [why, reason @ ..]) => {
+                Some(Self::Decline { why: *Decline::ALL.get(usize::from(*why))?, reason: text(reason)? })
+            }
             (HANGUP, []) => Some(Self::Hangup),
-            (OFFER, _) => Some(Self::Offer { id: text()? }),
+            (OFFER, _) => Some(Self::Offer { id: text(payload)? }),
             _ => None,
         }
     }
@@ -158,4 +165,61 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
 
 fn invalid(problem: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+
+    fn every_kind() -> Vec<Frame> {
+        vec![
+            Frame::Offer { id: "call-1".into() },
+            Frame::Accept,
+            Frame::Decline { why: Decline::Draining, reason: "the worker is draining".into() },
+            Frame::Assign,
+            Frame::Audio { number: 7, samples: [0x55; AUDIO] },
+            Frame::Hangup,
+            Frame::Bye,
+            Frame::Cut,
+        ]
+    }
+
+    #[tokio::test]
+    async fn frames_come_out_as_they_went_in_however_the_bytes_arrive() {
+        let bytes: Vec<u8> = every_kind().iter().flat_map(Frame::encode).collect();
+        for piece in [1, 2, 3, 100, bytes.len()] {
+            let (mut to, from) = duplex(piece);
+            let bytes = bytes.clone();
+            let writer = tokio::spawn(async move {
+                for chunk in bytes.chunks(piece) {
+                    to.write_all(chunk).await.expect("somebody reads");
+                }
+            });
+            let mut receiver = Receiver::new(from);
+            let mut frames = Vec::new();
+            while let Some(frame) = receiver.next().await.expect("whole frames") {
+                frames.push(frame);
+            }
+            assert_eq!(frames, every_kind());
+            writer.await.expect("wrote all");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_frame_is_named() {
+        for (bytes, says) in [
+            (&[5, 0xff, 0xff][..], "a frame of 65535 bytes"),
+            (b"GET / HTTP/1.1\r\n", "a frame of 8261 bytes"),
+            (&[2, 1, 0, 0], "no frame of kind 2 looks like this"),
+            (&[99, 0, 0], "no frame of kind 99 looks like this"),
+            (&[1, 2, 0, 0xff, 0xfe], "no frame of kind 1 looks like this"),
+            (&[3, 1, 0, 9], "no frame of kind 3 looks like this"),
+            (&[5, 164, 0, 1], "closed inside a frame"),
+        ] {
+            let error = Receiver::new(bytes).next().await.expect_err(says);
+            assert!(error.to_string().contains(says), "{error} should say {says:?}");
+        }
+    }
 }

@@ -10,6 +10,7 @@ use anyhow::Context;
 use clap::Args;
 use openrtc_core::id::CallId;
 use openrtc_core::word::Refusal;
+use openrtc_runtime::gate::decline;
 use openrtc_runtime::{AgentPool, AgentPoolBuilder, Call, CallGuard, CallSource, EndReason, Offer};
 use serde::Serialize;
 use tokio::io::AsyncWriteExt;
@@ -39,6 +40,9 @@ pub(crate) struct WorkerArgs {
     /// Print one line of JSON when ready instead of text.
     #[arg(long)]
     json: bool,
+    /// Die when the process that started this one does, so that nothing is left behind.
+    #[arg(long, hide = true)]
+    exit_with_parent: bool,
 }
 
 /// How long a caller may take to close after the last frame.
@@ -56,6 +60,9 @@ struct Ready {
 
 /// Runs a worker to its end.
 pub(crate) async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
+    if args.exit_with_parent {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    }
     let pool = configure(&args)?.build()?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| {
         format!("cannot listen for calls on {} (is another worker there? port 0 picks a free one)", args.listen)
@@ -176,7 +183,9 @@ impl Offer for TcpOffer {
     }
 
     async fn decline(mut self, refusal: Refusal) {
-        let _ = send(&mut self.media.to, &Frame::Decline { reason: refusal.to_string() }).await;
+        let answer = Frame::Decline { why: decline(refusal), reason: refusal.to_string() };
+        // A caller that is gone needs no answer.
+        let _ = send(&mut self.media.to, &answer).await;
     }
 }
 

@@ -1,0 +1,365 @@
+//! `openrtc demo`: a whole blue-green rollout with real processes, real signals and real audio streams.
+
+mod caller;
+mod dispatch;
+mod ledger;
+mod load;
+mod process;
+mod progress;
+mod reconcile;
+mod report;
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, ExitStatus};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use openrtc_core::worker::Outcome;
+use openrtc_runtime::{Exit, parse_duration};
+use rustix::process::Signal;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use self::caller::Fate;
+use self::dispatch::Dispatcher;
+use self::ledger::Ledger;
+use self::load::PlannedCall;
+use self::process::{Recipe, Worker};
+use self::progress::Progress;
+use self::report::{Drop, Report, WorkerReport, millis};
+
+const BLUE: &str = "v1";
+const GREEN: &str = "v2";
+
+/// When, of the time in which calls arrive, the new version is started; SIGTERM follows as soon as it is ready.
+const SWITCH_AT: f64 = 0.4;
+/// How long after the SIGTERM --kill-one kills.
+const KILL_AFTER: Duration = Duration::from_millis(500);
+/// A call made to see whether a worker still takes calls.
+const PROBE: Duration = Duration::from_millis(500);
+
+/// Roll real worker processes from one version to the next under real calls, and count what was dropped.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DemoArgs {
+    /// Workers of the old version.
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
+    blue: u8,
+    /// Workers of the new version.
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
+    green: u8,
+    /// Call records to replay, columns start_s and duration_s; default: drawn from a published distribution.
+    #[arg(long, value_name = "FILE.csv")]
+    calls: Option<PathBuf>,
+    /// Times real time at which calls arrive and end; audio always runs in real time.
+    #[arg(long, default_value_t = 60.0, value_name = "X", value_parser = parse_speed)]
+    speed: f64,
+    /// Seed of the drawn calls.
+    #[arg(long, default_value_t = 1, value_name = "SEED")]
+    seed: u64,
+    /// When the drain is overdue, e.g. 30s.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    drain_timeout: Option<Duration>,
+    /// What happens then.
+    #[arg(long, value_name = "POLICY", value_parser = ["wait", "alert", "force"])]
+    on_deadline: Option<String>,
+    /// Kill a draining worker (SIGKILL), to see that its calls are reported.
+    #[arg(long)]
+    kill_one: bool,
+    /// Keep the workers' journals in this directory, which must not exist yet.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if (0.01..=10_000.0).contains(&speed) => Ok(speed),
+        Ok(_) => Err("give a speed from 0.01 to 10000".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Performs the rollout and prints what it amounted to.
+pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    let mut calls = match &args.calls {
+        Some(file) => load::read(file)?,
+        None => load::draw(args.seed)?,
+    };
+    load::hurry(&mut calls, args.speed);
+    let dir = Directory::create(args.dir.as_deref())?;
+    let report = tokio::select! {
+        report = Rollout::new(&args, dir.path()).perform(calls) => report?,
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted; the workers were killed"),
+    };
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        println!("\n{report}\n  {}", verdict(&report));
+    }
+    Ok(exit_code(&report).into())
+}
+
+fn verdict(report: &Report) -> String {
+    match report.calls_dropped {
+        0 if report.is_spotless() => "the rollout dropped no call".into(),
+        0 => "no call was dropped, but something above is not as it must be".into(),
+        dropped => format!("{dropped} calls dropped"),
+    }
+}
+
+fn exit_code(report: &Report) -> u8 {
+    match report.calls_dropped {
+        _ if !report.holds() => Exit::FAILURE,
+        0 if report.is_spotless() => Exit::CLEAN,
+        0 => Exit::FAILURE,
+        _ => Exit::FORCED,
+    }
+}
+
+/// Where the journals are: the user's directory, or one that goes with the demo.
+struct Directory {
+    path: PathBuf,
+    temporary: bool,
+}
+
+impl Directory {
+    fn create(wanted: Option<&Path>) -> anyhow::Result<Self> {
+        let path = match wanted {
+            Some(path) => path.to_owned(),
+            None => std::env::temp_dir().join(format!("openrtc-demo-{}", std::process::id())),
+        };
+        std::fs::create_dir(&path).with_context(|| {
+            format!("the directory {} cannot be made: name one that does not exist yet", path.display())
+        })?;
+        Ok(Self { path, temporary: wanted.is_none() })
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl std::ops::Drop for Directory {
+    fn drop(&mut self) {
+        if self.temporary {
+            // Left-overs in the temporary directory are the system's to clear.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// A rollout in progress. Workers are known by their place in the list: first the old version's, then the new one's.
+struct Rollout<'a> {
+    args: &'a DemoArgs,
+    dir: &'a Path,
+    dispatcher: Arc<Dispatcher>,
+    workers: Vec<(String, &'static str, Worker)>,
+    calls: JoinSet<()>,
+    progress: Progress,
+    begun: Instant,
+}
+
+/// What the rollout's own clock saw.
+struct Moments {
+    sigterm: Instant,
+    exits: Vec<(ExitStatus, Instant)>,
+}
+
+impl<'a> Rollout<'a> {
+    fn new(args: &'a DemoArgs, dir: &'a Path) -> Self {
+        let dispatcher = Arc::new(Dispatcher::default());
+        let progress = Progress::start(Arc::clone(&dispatcher));
+        Self { args, dir, dispatcher, workers: Vec::new(), calls: JoinSet::new(), progress, begun: Instant::now() }
+    }
+
+    /// The story: old version up, callers calling, new version up, calls shifted, old version drained, all calls ended.
+    async fn perform(mut self, calls: Vec<PlannedCall>) -> anyhow::Result<Report> {
+        let arriving = calls.last().map_or(Duration::ZERO, |call| call.start);
+        self.start(self.args.blue, "blue", BLUE).await?;
+        self.begun = Instant::now();
+        let callers = tokio::spawn(make_calls(Arc::clone(&self.dispatcher), calls));
+
+        sleep_until(self.begun + arriving.mul_f64(SWITCH_AT)).await;
+        self.start(self.args.green, "green", GREEN).await?;
+        let blue = usize::from(self.args.blue);
+        self.dispatcher.shift_to(blue);
+        self.progress.say(&format!("new calls go to {GREEN}"));
+
+        let sigterm = self.drain_blue()?;
+        if self.args.kill_one {
+            self.kill_one().await?;
+        }
+        let mut exits = self.await_exits(0..blue).await?;
+        self.progress.say(&format!("every {BLUE} worker has exited"));
+        callers.await?.join_all().await;
+        while self.calls.join_next().await.is_some() {}
+
+        self.progress.say("all calls have ended; stopping the new version");
+        for (_, _, worker) in &self.workers[blue..] {
+            worker.signal(Signal::TERM)?;
+        }
+        exits.extend(self.await_exits(blue..self.workers.len()).await?);
+        self.progress.finish();
+        self.report(&Moments { sigterm, exits })
+    }
+
+    async fn start(&mut self, count: u8, colour: &str, version: &'static str) -> anyhow::Result<()> {
+        let mut settings = vec![];
+        if let Some(timeout) = self.args.drain_timeout {
+            settings.push(("OPENRTC_DRAIN_TIMEOUT", format!("{}ms", timeout.as_millis())));
+        }
+        if let Some(policy) = &self.args.on_deadline {
+            settings.push(("OPENRTC_ON_DEADLINE", policy.clone()));
+        }
+        for number in 1..=count {
+            let name = format!("{colour}-{number}");
+            let journal = self.dir.join(&name);
+            let recipe = Recipe { name: &name, version, journal: &journal, settings: &settings };
+            let worker = process::start(recipe).await?;
+            self.dispatcher.add(version, worker.calls);
+            self.workers.push((name, version, worker));
+        }
+        self.progress.say(&format!("{count} workers of {version} are ready"));
+        Ok(())
+    }
+
+    /// Sends SIGTERM to every old worker and, as a dispatcher with an old view would, goes on offering each of them
+    /// calls until it refuses one.
+    fn drain_blue(&mut self) -> anyhow::Result<Instant> {
+        let sigterm = Instant::now();
+        for worker in 0..usize::from(self.args.blue) {
+            self.workers[worker].2.signal(Signal::TERM)?;
+            let dispatcher = Arc::clone(&self.dispatcher);
+            self.calls.spawn(async move {
+                let mut number = 0;
+                while dispatcher.first_refusal(worker).is_none() && number < 1_000 {
+                    let (dispatcher, id) = (Arc::clone(&dispatcher), format!("late-{worker}-{number}"));
+                    dispatcher.call(id, PROBE, Some(worker)).await;
+                    number += 1;
+                }
+            });
+        }
+        self.progress.say(&format!("SIGTERM to every {BLUE} worker"));
+        Ok(sigterm)
+    }
+
+    async fn kill_one(&mut self) -> anyhow::Result<()> {
+        sleep(KILL_AFTER).await;
+        let (name, _, worker) = &self.workers[0];
+        worker.signal(Signal::KILL)?;
+        self.progress.say(&format!("SIGKILL to {name}"));
+        Ok(())
+    }
+
+    async fn await_exits(&mut self, which: std::ops::Range<usize>) -> anyhow::Result<Vec<(ExitStatus, Instant)>> {
+        let waits = self.workers[which].iter_mut().map(|(_, _, worker)| worker.wait());
+        futures_util::future::try_join_all(waits).await
+    }
+
+    fn report(&self, moments: &Moments) -> anyhow::Result<Report> {
+        let ledger = self.dispatcher.into_ledger();
+        let mut disagreements = Vec::new();
+        let mut workers = Vec::new();
+        let mut dropped = Vec::new();
+        for (index, ((name, version, worker), (status, exited))) in self.workers.iter().zip(&moments.exits).enumerate()
+        {
+            let account = reconcile::read(&worker.journal).with_context(|| format!("the journal of {name}"))?;
+            let found = account.disagreements(ledger.of(index), self.dispatcher.declines(index));
+            disagreements.extend(found.into_iter().map(|problem| format!("{name}: {problem}")));
+            let drops: Vec<_> = ledger.of(index).filter(|(_, taken)| taken.fate.is_drop()).collect();
+            if let Some(Outcome::Forced { dropped: told }) = account.outcome
+                && told != drops.len() as u64
+            {
+                disagreements.push(format!("{name}: its journal counts {told} drops, its callers {}", drops.len()));
+            }
+            for (call, taken) in &drops {
+                let reason = attribute(taken.fate, *status, account.outcome);
+                dropped.push(Drop { call: call.id.clone(), worker: name.clone(), reason });
+            }
+            workers.push(WorkerReport {
+                worker: name.clone(),
+                version,
+                pid: worker.pid,
+                exit_code: status.code(),
+                signal: status.signal(),
+                calls: ledger.of(index).count(),
+                dropped: drops.len(),
+                start_to_ready_ms: millis(worker.start_to_ready),
+                last_hangup_to_exit_ms: ledger.last_hang_up_to(index, *exited).map(millis),
+            });
+        }
+        ensure!(!workers.is_empty(), "a rollout has workers");
+        Ok(self.sum_up(&ledger, moments, workers, dropped, disagreements))
+    }
+
+    fn sum_up(
+        &self,
+        ledger: &Ledger,
+        moments: &Moments,
+        workers: Vec<WorkerReport>,
+        dropped: Vec<Drop>,
+        disagreements: Vec<String>,
+    ) -> Report {
+        let heard = ledger.heard();
+        let blue = 0..usize::from(self.args.blue);
+        let answered = ledger.taken().count();
+        let refusals: Option<Vec<_>> = blue.clone().map(|worker| self.dispatcher.first_refusal(worker)).collect();
+        let slowest =
+            refusals.and_then(|all| all.into_iter().max()).map(|at| at.saturating_duration_since(moments.sigterm));
+        let clean = workers.iter().filter(|worker| worker.exit_code == Some(0) && worker.version == BLUE);
+        let last_exit = clean.filter_map(|worker| worker.last_hangup_to_exit_ms).reduce(f64::max);
+        Report {
+            calls_offered: ledger.calls.len(),
+            calls_answered: answered,
+            calls_declined_and_retried: ledger.taken().filter(|(call, _)| call.declines > 0).count(),
+            calls_unanswered: ledger.calls.len() - answered,
+            calls_ended: answered - ledger.dropped().count(),
+            calls_dropped: ledger.dropped().count(),
+            calls_alive_across_sigterm: ledger
+                .taken()
+                .filter(|(_, taken)| blue.contains(&taken.worker))
+                .filter(|(_, taken)| taken.answered < moments.sigterm && taken.ended > moments.sigterm)
+                .count(),
+            new_calls_on_old_version_after_drain: blue.map(|worker| self.dispatcher.taken_after_refusal(worker)).sum(),
+            frames_sent: heard.sent,
+            frames_lost: heard.sent - heard.echoed,
+            frames_late: heard.late,
+            longest_gap_ms: millis(heard.longest_gap),
+            sigterm_to_refusal_ms: slowest.map(millis),
+            last_hangup_to_exit_ms: last_exit,
+            elapsed_s: (self.begun.elapsed().as_secs_f64() * 10.0).round() / 10.0,
+            workers,
+            dropped,
+            journals_agree: disagreements.is_empty(),
+            disagreements,
+        }
+    }
+}
+
+/// Makes every call at its time.
+async fn make_calls(dispatcher: Arc<Dispatcher>, calls: Vec<PlannedCall>) -> JoinSet<()> {
+    let begun = Instant::now();
+    let mut made = JoinSet::new();
+    for (number, call) in calls.into_iter().enumerate() {
+        sleep_until(begun + call.start).await;
+        let dispatcher = Arc::clone(&dispatcher);
+        made.spawn(async move { dispatcher.call(format!("call-{number}"), call.talk, None).await });
+    }
+    made
+}
+
+/// Who dropped a call, from what its caller saw, how its worker's process ended and what its journal says of that.
+fn attribute(fate: Fate, status: ExitStatus, outcome: Option<Outcome>) -> &'static str {
+    match (fate, status.signal(), outcome) {
+        (_, Some(9), _) => "worker killed (SIGKILL)",
+        (_, Some(_), _) => "worker killed by a signal",
+        (Fate::Cut, None, _) => "drain forced",
+        (_, None, Some(Outcome::Forced { .. })) => "drain forced, no goodbye",
+        (_, None, _) => "unknown",
+    }
+}

@@ -1,0 +1,170 @@
+//! The dispatcher: gives each call to a worker of the current version, and to another one when it is declined.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use openrtc_core::worker::Decline;
+use tokio::time::{Instant, sleep};
+
+use super::caller::{Answer, Talk, offer};
+use super::ledger::{CallRecord, Ledger, Taken};
+
+/// How long a call is offered around before its caller gives up.
+const GIVE_UP: Duration = Duration::from_secs(5);
+/// How long to wait when every worker has declined.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A worker as the dispatcher sees it.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) version: &'static str,
+    pub(crate) calls: SocketAddr,
+    /// Calls on it now.
+    pub(crate) active: AtomicU32,
+    /// Calls it declined.
+    declines: AtomicU32,
+    /// When it first declined one because it drains.
+    refused: OnceLock<Instant>,
+    /// Calls it took after that.
+    taken_after: AtomicU32,
+}
+
+/// The dispatcher's state, shared by all callers.
+#[derive(Debug, Default)]
+pub(crate) struct Dispatcher {
+    targets: Mutex<Vec<Arc<Target>>>,
+    /// New calls go to the targets from here on.
+    current: AtomicUsize,
+    ledger: Mutex<Ledger>,
+    ended: AtomicUsize,
+    dropped: AtomicUsize,
+}
+
+/// How things stand, for the progress line.
+pub(crate) struct Standing {
+    /// Calls on each version's workers.
+    pub(crate) active: Vec<(&'static str, u32)>,
+    pub(crate) ended: usize,
+    pub(crate) dropped: usize,
+}
+
+impl Dispatcher {
+    /// Adds a worker; calls go to it once it is at or after the current place.
+    pub(crate) fn add(&self, version: &'static str, calls: SocketAddr) {
+        let target = Target {
+            version,
+            calls,
+            active: AtomicU32::new(0),
+            declines: AtomicU32::new(0),
+            refused: OnceLock::new(),
+            taken_after: AtomicU32::new(0),
+        };
+        lock(&self.targets).push(Arc::new(target));
+    }
+
+    /// From now on, new calls go to the workers from place `first` on.
+    pub(crate) fn shift_to(&self, first: usize) {
+        self.current.store(first, Ordering::SeqCst);
+    }
+
+    /// Makes one call: offers it around, talks, and enters it into the ledger. `first` is tried before all others, as a
+    /// dispatcher with an old view of the fleet would.
+    pub(crate) async fn call(&self, id: String, talk: Duration, first: Option<usize>) {
+        let mut record = CallRecord { id, declines: 0, taken: None };
+        if let Some((worker, accepted)) = self.place(&mut record, first).await {
+            let target = self.target(worker);
+            let answered = Instant::now();
+            let (fate, heard) = accepted.talk(talk).await;
+            target.active.fetch_sub(1, Ordering::SeqCst);
+            record.taken = Some(Taken { worker, answered, ended: Instant::now(), fate, heard });
+            self.dropped.fetch_add(usize::from(fate.is_drop()), Ordering::Relaxed);
+            self.ended.fetch_add(1, Ordering::Relaxed);
+        }
+        lock(&self.ledger).calls.push(record);
+    }
+
+    async fn place(&self, record: &mut CallRecord, first: Option<usize>) -> Option<(usize, Talk)> {
+        let give_up = Instant::now() + GIVE_UP;
+        let mut order: Vec<_> = first.into_iter().chain(self.by_load()).collect();
+        loop {
+            for worker in order {
+                let target = self.target(worker);
+                let refused_before = target.refused.get().is_some();
+                target.active.fetch_add(1, Ordering::SeqCst);
+                match offer(target.calls, &record.id).await {
+                    Answer::Accepted(talk) => {
+                        target.taken_after.fetch_add(u32::from(refused_before), Ordering::SeqCst);
+                        return Some((worker, talk));
+                    }
+                    Answer::Declined(why) => {
+                        record.declines += 1;
+                        target.declines.fetch_add(1, Ordering::SeqCst);
+                        if why == Decline::Draining {
+                            target.refused.get_or_init(Instant::now);
+                        }
+                    }
+                    Answer::Silent => {}
+                }
+                target.active.fetch_sub(1, Ordering::SeqCst);
+            }
+            if Instant::now() > give_up {
+                return None;
+            }
+            sleep(PAUSE).await;
+            order = self.by_load();
+        }
+    }
+
+    /// The current version's workers, least loaded first.
+    fn by_load(&self) -> Vec<usize> {
+        let targets = lock(&self.targets);
+        let current = self.current.load(Ordering::SeqCst)..targets.len();
+        let mut order: Vec<_> = current.collect();
+        order.sort_by_key(|worker| targets[*worker].active.load(Ordering::SeqCst));
+        order
+    }
+
+    fn target(&self, worker: usize) -> Arc<Target> {
+        Arc::clone(&lock(&self.targets)[worker])
+    }
+
+    /// How things stand now.
+    pub(crate) fn standing(&self) -> Standing {
+        let mut active: Vec<(&'static str, u32)> = Vec::new();
+        for target in lock(&self.targets).iter() {
+            let calls = target.active.load(Ordering::SeqCst);
+            match active.last_mut() {
+                Some((version, sum)) if *version == target.version => *sum += calls,
+                Some(_) | None => active.push((target.version, calls)),
+            }
+        }
+        let (ended, dropped) = (self.ended.load(Ordering::Relaxed), self.dropped.load(Ordering::Relaxed));
+        Standing { active, ended, dropped }
+    }
+
+    /// When a worker first declined a call because it drains.
+    pub(crate) fn first_refusal(&self, worker: usize) -> Option<Instant> {
+        self.target(worker).refused.get().copied()
+    }
+
+    /// Calls that a worker declined.
+    pub(crate) fn declines(&self, worker: usize) -> u32 {
+        self.target(worker).declines.load(Ordering::SeqCst)
+    }
+
+    /// Calls that a worker took after it had declined one.
+    pub(crate) fn taken_after_refusal(&self, worker: usize) -> u32 {
+        self.target(worker).taken_after.load(Ordering::SeqCst)
+    }
+
+    /// The ledger, once all calls have been made.
+    pub(crate) fn into_ledger(&self) -> Ledger {
+        std::mem::take(&mut lock(&self.ledger))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,67 @@
+//! The callers' own account of a rollout: every call offered, to its end.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::caller::{Fate, Heard};
+
+/// One call offered.
+#[derive(Clone, Debug)]
+pub(crate) struct CallRecord {
+    pub(crate) id: String,
+    /// How often a worker declined it before one took it.
+    pub(crate) declines: u32,
+    /// What became of it; `None` when no worker ever took it.
+    pub(crate) taken: Option<Taken>,
+}
+
+/// A call that a worker took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    /// Which worker, by its place in the demo's list.
+    pub(crate) worker: usize,
+    pub(crate) answered: Instant,
+    pub(crate) ended: Instant,
+    pub(crate) fate: Fate,
+    pub(crate) heard: Heard,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) calls: Vec<CallRecord>,
+}
+
+impl Ledger {
+    /// The calls that workers took.
+    pub(crate) fn taken(&self) -> impl Iterator<Item = (&CallRecord, &Taken)> {
+        self.calls.iter().filter_map(|call| call.taken.as_ref().map(|taken| (call, taken)))
+    }
+
+    /// The calls that one worker took.
+    pub(crate) fn of(&self, worker: usize) -> impl Iterator<Item = (&CallRecord, &Taken)> {
+        self.taken().filter(move |(_, taken)| taken.worker == worker)
+    }
+
+    /// The calls whose callers would have talked on.
+    pub(crate) fn dropped(&self) -> impl Iterator<Item = (&CallRecord, &Taken)> {
+        self.taken().filter(|(_, taken)| taken.fate.is_drop())
+    }
+
+    /// What all callers heard together.
+    pub(crate) fn heard(&self) -> Heard {
+        self.taken().fold(Heard::default(), |sum, (_, taken)| Heard {
+            sent: sum.sent + taken.heard.sent,
+            echoed: sum.echoed + taken.heard.echoed,
+            late: sum.late + taken.heard.late,
+            longest_gap: sum.longest_gap.max(taken.heard.longest_gap),
+        })
+    }
+
+    /// From the last hang-up at a worker to its exit.
+    pub(crate) fn last_hang_up_to(&self, worker: usize, exit: Instant) -> Option<Duration> {
+        let last = self.of(worker).map(|(_, taken)| taken.ended).max()?;
+        Some(exit.saturating_duration_since(last))
+    }
+}

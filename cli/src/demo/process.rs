@@ -1,0 +1,102 @@
+//! Worker processes: started, signalled, waited for.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, timeout};
+
+/// How long a worker may take until it is ready.
+const START: Duration = Duration::from_secs(10);
+
+/// How a worker is started.
+pub(crate) struct Recipe<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) version: &'a str,
+    pub(crate) journal: &'a Path,
+    /// Further environment.
+    pub(crate) settings: &'a [(&'static str, String)],
+}
+
+/// A running worker.
+pub(crate) struct Worker {
+    child: Child,
+    pub(crate) pid: u32,
+    pub(crate) calls: SocketAddr,
+    pub(crate) ops: SocketAddr,
+    pub(crate) journal: PathBuf,
+    /// From the start of the process to its first 200 on /readyz.
+    pub(crate) start_to_ready: Duration,
+}
+
+#[derive(Deserialize)]
+struct Ready {
+    calls: SocketAddr,
+    ops: SocketAddr,
+}
+
+/// Starts a worker of this very program and waits until it says that it takes calls.
+pub(crate) async fn start(recipe: Recipe<'_>) -> anyhow::Result<Worker> {
+    let begun = Instant::now();
+    let program = std::env::current_exe().context("the path of this program")?;
+    let mut child = Command::new(program)
+        .args(["worker", "--json", "--exit-with-parent", "--deployment-version", recipe.version])
+        .env("OPENRTC_DEPLOYMENT", "demo")
+        .env("OPENRTC_WORKER", recipe.name)
+        .env("OPENRTC_JOURNAL_DIR", recipe.journal)
+        .env("OPENRTC_OPS_ADDR", "127.0.0.1:0")
+        .envs(recipe.settings.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        // A terminal's Ctrl-C is for the demo; it ends its workers itself.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("worker {} cannot be started", recipe.name))?;
+    let pid = child.id().context("a process that has just been started has an id")?;
+    let stdout = child.stdout.take().context("its output is a pipe")?;
+    let mut lines = BufReader::new(stdout).lines();
+    let line = timeout(START, lines.next_line())
+        .await
+        .with_context(|| format!("worker {} was not ready within {START:?}", recipe.name))??
+        .with_context(|| format!("worker {} ended before it was ready", recipe.name))?;
+    let Ready { calls, ops } = serde_json::from_str(&line)
+        .with_context(|| format!("worker {} said {line:?} instead of where it listens", recipe.name))?;
+    await_ready(ops).await.with_context(|| format!("worker {}", recipe.name))?;
+    let start_to_ready = begun.elapsed();
+    Ok(Worker { child, pid, calls, ops, journal: recipe.journal.to_owned(), start_to_ready })
+}
+
+async fn await_ready(ops: SocketAddr) -> anyhow::Result<()> {
+    let deadline = Instant::now() + START;
+    loop {
+        match crate::http::get(ops, "/readyz").await {
+            Ok(response) if response.status == 200 => return Ok(()),
+            answer => {
+                let said = answer.map_or_else(|error| error.to_string(), |response| response.body);
+                ensure!(Instant::now() < deadline, "is not ready after {START:?}: {said}");
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    }
+}
+
+impl Worker {
+    /// Sends a real signal.
+    pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("a process id")?;
+        kill_process(pid, signal).with_context(|| format!("process {} cannot be signalled", self.pid))
+    }
+
+    /// Waits until the process has ended.
+    pub(crate) async fn wait(&mut self) -> anyhow::Result<(ExitStatus, Instant)> {
+        let status = self.child.wait().await?;
+        Ok((status, Instant::now()))
+    }
+}

@@ -1,0 +1,96 @@
+//! Holds a worker's journal against what its callers saw, call by call.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+use openrtc_core::id::CallNo;
+use openrtc_core::journal::replay;
+use openrtc_core::worker::{EndReason, Event, Outcome};
+use openrtc_runtime::journal::segments;
+
+use super::caller::Fate;
+use super::ledger::{CallRecord, Taken};
+
+/// What a journal tells of its worker's calls.
+#[derive(Debug)]
+pub(crate) struct Account {
+    /// Every call by its id, and how it ended; `None` for one that was open when the journal ended.
+    calls: BTreeMap<String, Option<EndReason>>,
+    /// How the worker left; `None` when it did not leave by itself.
+    pub(crate) outcome: Option<Outcome>,
+    /// Calls declined.
+    declined: u64,
+}
+
+/// Reads a worker's journal whole.
+pub(crate) fn read(journal: &Path) -> anyhow::Result<Account> {
+    let mut numbers: BTreeMap<CallNo, String> = BTreeMap::new();
+    let mut account = Account { calls: BTreeMap::new(), outcome: None, declined: 0 };
+    for segment in segments(journal)? {
+        let bytes = fs::read(&segment.path)?;
+        let replayed = replay(&bytes, |_, entry| match entry.event {
+            Event::CallAdmitted { id, .. } | Event::CallReserved { id, .. } => {
+                numbers.insert(CallNo::new(entry.seq.get()), id.to_string());
+                account.calls.insert(id.to_string(), None);
+            }
+            Event::CallEnded { call, reason } => {
+                if let Some(id) = numbers.get(&call) {
+                    account.calls.insert(id.clone(), Some(reason));
+                }
+            }
+            Event::ReservationLapsed { call } => {
+                if let Some(id) = numbers.get(&call) {
+                    account.calls.remove(id);
+                }
+            }
+            _ => {}
+        })
+        .with_context(|| segment.path.display().to_string())?;
+        account.outcome = replayed.state.outcome();
+        account.declined = replayed.state.tally().declined.iter().sum();
+    }
+    Ok(account)
+}
+
+impl Account {
+    /// Every way in which the journal and the callers disagree; empty when they agree.
+    pub(crate) fn disagreements<'a>(
+        &self,
+        callers: impl Iterator<Item = (&'a CallRecord, &'a Taken)>,
+        declines: u32,
+    ) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut unseen = self.calls.clone();
+        for (call, taken) in callers {
+            match unseen.remove(&call.id) {
+                None => found.push(format!("call {} was taken, but the journal does not have it", call.id)),
+                Some(told) if !self.fits(taken.fate, told) => {
+                    found
+                        .push(format!("call {}: its caller saw {:?}, the journal tells {told:?}", call.id, taken.fate));
+                }
+                Some(_) => {}
+            }
+        }
+        // A withdrawn reservation is an offer whose caller was gone before it was taken up.
+        unseen.retain(|_, told| *told != Some(EndReason::Withdrawn));
+        found.extend(unseen.keys().map(|id| format!("the journal has call {id}, which no caller made")));
+        if self.outcome.is_some() && u64::from(declines) != self.declined {
+            found.push(format!("callers were declined {declines} times, the journal counts {}", self.declined));
+        }
+        found
+    }
+
+    /// Whether what a caller saw and what the journal tells are the same end.
+    fn fits(&self, fate: Fate, told: Option<EndReason>) -> bool {
+        match fate {
+            Fate::HungUp => told == Some(EndReason::CallerHangup),
+            // The hang-up may or may not have reached the worker before the connection broke.
+            Fate::HungUpUnheard => matches!(told, Some(EndReason::CallerHangup | EndReason::DrainForced) | None),
+            Fate::Cut => told == Some(EndReason::DrainForced),
+            // Open at the end: cut by the worker's exit, or by whatever killed it.
+            Fate::Lost => told.is_none(),
+        }
+    }
+}

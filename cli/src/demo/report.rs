@@ -1,0 +1,143 @@
+//! What a rollout amounted to: for people a page, for scripts JSON.
+
+use std::fmt::{self, Display, Write as _};
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// The whole outcome. Times are in milliseconds.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) calls_offered: usize,
+    pub(crate) calls_answered: usize,
+    pub(crate) calls_declined_and_retried: usize,
+    pub(crate) calls_unanswered: usize,
+    pub(crate) calls_ended: usize,
+    pub(crate) calls_dropped: usize,
+    pub(crate) calls_alive_across_sigterm: usize,
+    pub(crate) new_calls_on_old_version_after_drain: u32,
+    pub(crate) frames_sent: u64,
+    pub(crate) frames_lost: u64,
+    pub(crate) frames_late: u64,
+    pub(crate) longest_gap_ms: f64,
+    pub(crate) sigterm_to_refusal_ms: Option<f64>,
+    pub(crate) last_hangup_to_exit_ms: Option<f64>,
+    pub(crate) elapsed_s: f64,
+    pub(crate) workers: Vec<WorkerReport>,
+    pub(crate) dropped: Vec<Drop>,
+    pub(crate) journals_agree: bool,
+    pub(crate) disagreements: Vec<String>,
+}
+
+/// One worker.
+#[derive(Debug, Serialize)]
+pub(crate) struct WorkerReport {
+    pub(crate) worker: String,
+    pub(crate) version: &'static str,
+    pub(crate) pid: u32,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    /// Calls it took.
+    pub(crate) calls: usize,
+    /// Of those, dropped.
+    pub(crate) dropped: usize,
+    pub(crate) start_to_ready_ms: f64,
+    pub(crate) last_hangup_to_exit_ms: Option<f64>,
+}
+
+/// One dropped call.
+#[derive(Debug, Serialize)]
+pub(crate) struct Drop {
+    pub(crate) call: String,
+    pub(crate) worker: String,
+    pub(crate) reason: &'static str,
+}
+
+/// At most so many dropped calls are printed by name; JSON has them all.
+const NAMES_MAX: usize = 12;
+
+impl Report {
+    /// Whether everything was as a rollout without faults must be.
+    pub(crate) fn is_spotless(&self) -> bool {
+        self.calls_dropped == 0 && self.holds() && self.workers.iter().all(|worker| worker.exit_code == Some(0))
+    }
+
+    /// Whether what must hold under every fault does.
+    pub(crate) fn holds(&self) -> bool {
+        self.journals_agree
+            && self.new_calls_on_old_version_after_drain == 0
+            && self.calls_unanswered == 0
+            && (self.calls_dropped > 0 || self.frames_lost == 0)
+    }
+}
+
+/// Milliseconds with what lies behind the point.
+pub(crate) fn millis(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let optional = |time: Option<f64>| time.map_or_else(|| "not measured".into(), |time| format!("{time:.1} ms"));
+        let rows = [
+            ("calls offered", self.calls_offered.to_string()),
+            ("  answered", self.calls_answered.to_string()),
+            ("  declined, then taken elsewhere", self.calls_declined_and_retried.to_string()),
+            ("  never answered", self.calls_unanswered.to_string()),
+            ("  alive across the SIGTERM", self.calls_alive_across_sigterm.to_string()),
+            ("  ended by their caller", self.calls_ended.to_string()),
+            ("  DROPPED", self.calls_dropped.to_string()),
+            ("new calls on v1 after it refused one", self.new_calls_on_old_version_after_drain.to_string()),
+            ("frames sent, one every 20 ms", self.frames_sent.to_string()),
+            ("  lost", self.frames_lost.to_string()),
+            ("  later than 100 ms", self.frames_late.to_string()),
+            ("  longest gap", format!("{:.1} ms", self.longest_gap_ms)),
+            ("SIGTERM to first refusal", optional(self.sigterm_to_refusal_ms)),
+            ("last hang-up to exit", optional(self.last_hangup_to_exit_ms)),
+        ];
+        for (name, value) in rows {
+            writeln!(f, "  {name:<38} {value:>12}")?;
+        }
+        writeln!(f)?;
+        writeln!(f, "  {:<8} {:<8} {:>8} {:>7} {:>9}  exit", "worker", "version", "pid", "calls", "dropped")?;
+        for worker in &self.workers {
+            let WorkerReport { worker: name, version, pid, calls, dropped, .. } = worker;
+            writeln!(f, "  {name:<8} {version:<8} {pid:>8} {calls:>7} {dropped:>9}  {}", worker.exit())?;
+        }
+        self.write_drops(f)?;
+        writeln!(f)?;
+        match self.journals_agree {
+            true => writeln!(f, "  every worker's journal agrees with its callers, call by call"),
+            false => self.disagreements.iter().try_for_each(|problem| writeln!(f, "  DISAGREEMENT: {problem}")),
+        }
+    }
+}
+
+impl Report {
+    fn write_drops(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.dropped.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "\n  dropped:")?;
+        for Drop { call, worker, reason } in self.dropped.iter().take(NAMES_MAX) {
+            writeln!(f, "  {call:<12} on {worker:<8} {reason}")?;
+        }
+        match self.dropped.len().saturating_sub(NAMES_MAX) {
+            0 => Ok(()),
+            more => writeln!(f, "  … and {more} more (--json names all)"),
+        }
+    }
+}
+
+impl WorkerReport {
+    fn exit(&self) -> String {
+        let mut text = String::new();
+        match (self.exit_code, self.signal) {
+            (Some(code), _) => write!(text, "{code}"),
+            (None, Some(signal)) => write!(text, "killed by signal {signal}"),
+            (None, None) => write!(text, "unknown"),
+        }
+        .unwrap_or_default();
+        text
+    }
+}
