@@ -21,7 +21,7 @@ use openrtc_core::worker::Outcome;
 use openrtc_runtime::{Exit, parse_duration};
 use rustix::process::Signal;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use self::caller::Fate;
 use self::dispatch::Dispatcher;
@@ -38,8 +38,10 @@ const GREEN: &str = "v2";
 const SWITCH_AT: f64 = 0.4;
 /// How long after the SIGTERM --kill-one kills.
 const KILL_AFTER: Duration = Duration::from_millis(500);
-/// A call made to see whether a worker still takes calls.
+/// Calls made to see whether a worker still takes calls: how long, how often, how many at most.
 const PROBE: Duration = Duration::from_millis(500);
+const PROBE_EVERY: Duration = Duration::from_millis(2);
+const PROBES_MAX: u32 = 1_000;
 
 /// Roll real worker processes from one version to the next under real calls, and count what was dropped.
 #[derive(Args, Clone, Debug)]
@@ -236,19 +238,24 @@ impl<'a> Rollout<'a> {
             self.workers[worker].2.signal(Signal::TERM)?;
             let dispatcher = Arc::clone(&self.dispatcher);
             self.calls.spawn(async move {
-                let mut number = 0;
-                while dispatcher.first_refusal(worker).is_none() && number < 1_000 {
+                let mut late = JoinSet::new();
+                let mut pace = interval(PROBE_EVERY);
+                for number in 0..PROBES_MAX {
+                    pace.tick().await;
+                    if dispatcher.first_refusal(worker).is_some() {
+                        break;
+                    }
                     let (dispatcher, id) = (Arc::clone(&dispatcher), format!("late-{worker}-{number}"));
-                    dispatcher.call(id, PROBE, Some(worker)).await;
-                    number += 1;
+                    late.spawn(async move { dispatcher.call(id, PROBE, Some(worker)).await });
                 }
+                late.join_all().await;
             });
         }
         self.progress.say(&format!("SIGTERM to every {BLUE} worker"));
         Ok(sigterm)
     }
 
-    async fn kill_one(&mut self) -> anyhow::Result<()> {
+    async fn kill_one(&self) -> anyhow::Result<()> {
         sleep(KILL_AFTER).await;
         let (name, _, worker) = &self.workers[0];
         worker.signal(Signal::KILL)?;
@@ -262,7 +269,7 @@ impl<'a> Rollout<'a> {
     }
 
     fn report(&self, moments: &Moments) -> anyhow::Result<Report> {
-        let ledger = self.dispatcher.into_ledger();
+        let ledger = self.dispatcher.take_ledger();
         let mut disagreements = Vec::new();
         let mut workers = Vec::new();
         let mut dropped = Vec::new();

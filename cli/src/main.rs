@@ -1,8 +1,12 @@
 //! The `openrtc` command.
 #![forbid(unsafe_code)]
+#![expect(clippy::doc_markdown, reason = "the commands' help is their documentation, and a terminal shows it as it is")]
 
 mod demo;
+mod drain;
 mod http;
+mod journal;
+mod status;
 mod wire;
 mod worker;
 
@@ -24,6 +28,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::DemoArgs),
+    Drain(drain::DrainArgs),
+    Journal(journal::JournalArgs),
+    Status(status::StatusArgs),
     Worker(worker::WorkerArgs),
 }
 
@@ -48,6 +55,9 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(args) => demo::run(args).await,
+        Command::Drain(args) => drain::run(args).await,
+        Command::Journal(args) => journal::run(&args),
+        Command::Status(args) => status::run(args).await,
         Command::Worker(args) => worker::run(args).await,
     }
 }

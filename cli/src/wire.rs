@@ -13,8 +13,8 @@
 //!                   ◄────────  BYE               or CUT reason, at any time: a forced drain ended the call
 //! ```
 //!
-//! The first of BYE and CUT that the caller reads decides the call's fate, and the worker sends exactly one of them, after
-//! its journal says the same: so both ledgers agree.
+//! The first of BYE and CUT that the caller reads decides the call's fate, and the worker sends exactly one of them,
+//! after its journal says the same: so both ledgers agree.
 
 use std::io;
 
@@ -211,7 +211,7 @@ mod tests {
     async fn what_is_no_frame_is_named() {
         for (bytes, says) in [
             (&[5, 0xff, 0xff][..], "a frame of 65535 bytes"),
-            (b"GET / HTTP/1.1\r\n", "a frame of 8261 bytes"),
+            (b"GET / HTTP/1.1\r\n", "a frame of 21573 bytes"),
             (&[2, 1, 0, 0], "no frame of kind 2 looks like this"),
             (&[99, 0, 0], "no frame of kind 99 looks like this"),
             (&[1, 2, 0, 0xff, 0xfe], "no frame of kind 1 looks like this"),

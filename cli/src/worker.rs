@@ -69,7 +69,8 @@ pub(crate) async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     })?;
     print_ready(&pool, listener.local_addr()?, args.json);
     let exit = pool.serve(Line::listen(listener), echo).await?;
-    eprintln!("{exit}");
+    let identity = pool.identity();
+    eprintln!("{} {}: {exit}", identity.worker, identity.version);
     Ok(exit.into())
 }
 

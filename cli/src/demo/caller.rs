@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What became of an offer to one worker.
 pub(crate) enum Answer {
-    Accepted(Talk),
+    Accepted(Box<Talk>),
     Declined(Decline),
     /// Nobody there, or not in time.
     Silent,
@@ -83,14 +83,14 @@ async fn try_offer(worker: SocketAddr, id: &str) -> std::io::Result<Answer> {
     let mut from = Receiver::new(read);
     send(&mut to, &Frame::Offer { id: id.into() }).await?;
     Ok(match from.next().await? {
-        Some(Frame::Accept) => Answer::Accepted(Talk {
+        Some(Frame::Accept) => Answer::Accepted(Box::new(Talk {
             id: id.into(),
             from,
             to,
             unanswered: VecDeque::new(),
             heard: Heard::default(),
             last_echo: Instant::now(),
-        }),
+        })),
         Some(Frame::Decline { why, .. }) => Answer::Declined(why),
         Some(_) | None => Answer::Silent,
     })
@@ -98,7 +98,7 @@ async fn try_offer(worker: SocketAddr, id: &str) -> std::io::Result<Answer> {
 
 impl Talk {
     /// Takes the call up, talks for `time` and hangs up, unless the call ends before.
-    pub(crate) async fn talk(mut self, time: Duration) -> (Fate, Heard) {
+    pub(crate) async fn talk(mut self: Box<Self>, time: Duration) -> (Fate, Heard) {
         if send(&mut self.to, &Frame::Assign).await.is_err() {
             return (Fate::Lost, self.heard);
         }

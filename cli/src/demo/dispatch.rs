@@ -85,7 +85,7 @@ impl Dispatcher {
         lock(&self.ledger).calls.push(record);
     }
 
-    async fn place(&self, record: &mut CallRecord, first: Option<usize>) -> Option<(usize, Talk)> {
+    async fn place(&self, record: &mut CallRecord, first: Option<usize>) -> Option<(usize, Box<Talk>)> {
         let give_up = Instant::now() + GIVE_UP;
         let mut order: Vec<_> = first.into_iter().chain(self.by_load()).collect();
         loop {
@@ -160,7 +160,7 @@ impl Dispatcher {
     }
 
     /// The ledger, once all calls have been made.
-    pub(crate) fn into_ledger(&self) -> Ledger {
+    pub(crate) fn take_ledger(&self) -> Ledger {
         std::mem::take(&mut lock(&self.ledger))
     }
 }

@@ -15,8 +15,8 @@ const DAY_S: f64 = 86_400.0;
 const CALLS_MAX: usize = 1_000_000;
 
 /// Service times at a bank's call centre, found lognormal by Brown, Gans, Mandelbaum, Sakov, Shen, Zeltyn and Zhao,
-/// "Statistical Analysis of a Telephone Call Center: A Queueing-Science Perspective", JASA 100 (2005) 36–50: mean 200 s,
-/// standard deviation 249 s in November and December.
+/// "Statistical Analysis of a Telephone Call Center: A Queueing-Science Perspective", JASA 100 (2005) 36–50: mean
+/// 200 s, standard deviation 249 s in November and December.
 const SERVICE_MEAN_S: f64 = 200.0;
 const SERVICE_SD_S: f64 = 249.0;
 

@@ -29,7 +29,6 @@ pub(crate) struct Worker {
     child: Child,
     pub(crate) pid: u32,
     pub(crate) calls: SocketAddr,
-    pub(crate) ops: SocketAddr,
     pub(crate) journal: PathBuf,
     /// From the start of the process to its first 200 on /readyz.
     pub(crate) start_to_ready: Duration,
@@ -70,7 +69,7 @@ pub(crate) async fn start(recipe: Recipe<'_>) -> anyhow::Result<Worker> {
         .with_context(|| format!("worker {} said {line:?} instead of where it listens", recipe.name))?;
     await_ready(ops).await.with_context(|| format!("worker {}", recipe.name))?;
     let start_to_ready = begun.elapsed();
-    Ok(Worker { child, pid, calls, ops, journal: recipe.journal.to_owned(), start_to_ready })
+    Ok(Worker { child, pid, calls, journal: recipe.journal.to_owned(), start_to_ready })
 }
 
 async fn await_ready(ops: SocketAddr) -> anyhow::Result<()> {

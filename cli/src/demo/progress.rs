@@ -1,5 +1,6 @@
 //! How the rollout goes, while it goes: one live line at a terminal, a line per step elsewhere.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +66,8 @@ impl Drop for Progress {
 fn line(begun: Instant, standing: &Standing) -> String {
     let mut line = format!("{:>4.1} s", begun.elapsed().as_secs_f64());
     for (version, calls) in &standing.active {
-        line += &format!("   {version} {calls:>4} calls");
+        // Writing to a string cannot fail.
+        let _ = write!(line, "   {version} {calls:>4} calls");
     }
     line + &format!("   ended {:>4}   dropped {}", standing.ended, standing.dropped)
 }

@@ -66,7 +66,7 @@ impl Account {
         for (call, taken) in callers {
             match unseen.remove(&call.id) {
                 None => found.push(format!("call {} was taken, but the journal does not have it", call.id)),
-                Some(told) if !self.fits(taken.fate, told) => {
+                Some(told) if !fits(taken.fate, told) => {
                     found
                         .push(format!("call {}: its caller saw {:?}, the journal tells {told:?}", call.id, taken.fate));
                 }
@@ -81,16 +81,16 @@ impl Account {
         }
         found
     }
+}
 
-    /// Whether what a caller saw and what the journal tells are the same end.
-    fn fits(&self, fate: Fate, told: Option<EndReason>) -> bool {
-        match fate {
-            Fate::HungUp => told == Some(EndReason::CallerHangup),
-            // The hang-up may or may not have reached the worker before the connection broke.
-            Fate::HungUpUnheard => matches!(told, Some(EndReason::CallerHangup | EndReason::DrainForced) | None),
-            Fate::Cut => told == Some(EndReason::DrainForced),
-            // Open at the end: cut by the worker's exit, or by whatever killed it.
-            Fate::Lost => told.is_none(),
-        }
+/// Whether what a caller saw and what the journal tells are the same end.
+fn fits(fate: Fate, told: Option<EndReason>) -> bool {
+    match fate {
+        Fate::HungUp => told == Some(EndReason::CallerHangup),
+        // The hang-up may or may not have reached the worker before the connection broke.
+        Fate::HungUpUnheard => matches!(told, Some(EndReason::CallerHangup | EndReason::DrainForced) | None),
+        Fate::Cut => told == Some(EndReason::DrainForced),
+        // Open at the end: cut by the worker's exit, or by whatever killed it.
+        Fate::Lost => told.is_none(),
     }
 }

@@ -1,6 +1,6 @@
 //! What a rollout amounted to: for people a page, for scripts JSON.
 
-use std::fmt::{self, Display, Write as _};
+use std::fmt::{self, Display};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -106,10 +106,10 @@ impl Display for Report {
         }
         self.write_drops(f)?;
         writeln!(f)?;
-        match self.journals_agree {
-            true => writeln!(f, "  every worker's journal agrees with its callers, call by call"),
-            false => self.disagreements.iter().try_for_each(|problem| writeln!(f, "  DISAGREEMENT: {problem}")),
+        if self.journals_agree {
+            return writeln!(f, "  every worker's journal agrees with its callers, call by call");
         }
+        self.disagreements.iter().try_for_each(|problem| writeln!(f, "  DISAGREEMENT: {problem}"))
     }
 }
 
@@ -131,13 +131,10 @@ impl Report {
 
 impl WorkerReport {
     fn exit(&self) -> String {
-        let mut text = String::new();
         match (self.exit_code, self.signal) {
-            (Some(code), _) => write!(text, "{code}"),
-            (None, Some(signal)) => write!(text, "killed by signal {signal}"),
-            (None, None) => write!(text, "unknown"),
+            (Some(code), _) => code.to_string(),
+            (None, Some(signal)) => format!("killed by signal {signal}"),
+            (None, None) => "unknown".into(),
         }
-        .unwrap_or_default();
-        text
     }
 }

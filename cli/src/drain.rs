@@ -1,0 +1,116 @@
+//! `openrtc drain`: orders to workers over their ops endpoints.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use openrtc_core::id::Actor;
+use openrtc_runtime::{Exit, parse_duration};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::http;
+
+/// Begin, cancel, extend or force the drain of workers.
+///
+/// Without an option the drain begins: the worker takes no more calls and leaves when the last one has ended. Exits 1
+/// if a worker refused or did not answer; the others were still asked.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DrainArgs {
+    /// The workers' ops endpoints, e.g. 127.0.0.1:9464.
+    #[arg(required = true, value_name = "URL")]
+    urls: Vec<String>,
+    /// When the drain is overdue, e.g. 30m; default: as the worker is configured.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    deadline: Option<Duration>,
+    /// What happens then.
+    #[arg(long, value_name = "POLICY", value_parser = ["wait", "alert", "force"])]
+    on_deadline: Option<String>,
+    /// Who asks; it is written into the journal.
+    #[arg(long, env = "USER", default_value = "openrtc-cli")]
+    actor: Actor,
+    /// Take calls again.
+    #[arg(long, group = "order", conflicts_with_all = ["deadline", "on_deadline"])]
+    cancel: bool,
+    /// Give the drain until this long from now.
+    #[arg(long, group = "order", conflicts_with_all = ["deadline", "on_deadline"], value_name = "TIME", value_parser = parse_duration)]
+    extend: Option<Duration>,
+    /// End the calls that are left, now.
+    #[arg(long, group = "order", conflicts_with_all = ["deadline", "on_deadline"])]
+    force: bool,
+    /// A file with the token that orders from outside loopback need; or set OPENRTC_OPS_TOKEN.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    #[arg(long, env = "OPENRTC_OPS_TOKEN", hide = true, hide_env_values = true)]
+    token: Option<String>,
+    /// Print JSON: one object per worker.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a worker answers to an order.
+#[derive(Deserialize)]
+struct Answer {
+    ok: bool,
+    message: String,
+}
+
+/// Sends the order to every worker.
+pub(crate) async fn run(args: DrainArgs) -> anyhow::Result<ExitCode> {
+    let token = match &args.token_file {
+        Some(file) => {
+            let text = std::fs::read_to_string(file).with_context(|| format!("the token file {}", file.display()))?;
+            Some(text.trim().to_owned())
+        }
+        None => args.token.clone(),
+    };
+    let (path, body) = order(&args);
+    let width = args.urls.iter().map(String::len).max().unwrap_or(0);
+    let mut all_done = true;
+    let mut answers = Vec::new();
+    for url in &args.urls {
+        let (ok, message) = match send(url, path, token.as_deref(), body.to_string()).await {
+            Ok(message) => (true, message),
+            Err(error) => (false, format!("{error:#}")),
+        };
+        all_done &= ok;
+        if args.json {
+            answers.push(json!({ "url": url, "ok": ok, "message": message }));
+        } else {
+            println!("{url:<width$}  {}{message}", if ok { "" } else { "FAILED: " });
+        }
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&answers)?);
+    }
+    Ok(if all_done { ExitCode::SUCCESS } else { Exit::FAILURE.into() })
+}
+
+fn order(args: &DrainArgs) -> (&'static str, Value) {
+    let mut body = Map::new();
+    body.insert("actor".into(), args.actor.as_str().into());
+    if let Some(time) = args.deadline.or(args.extend) {
+        body.insert("deadline_s".into(), time.as_secs().into());
+    }
+    if let Some(policy) = &args.on_deadline {
+        body.insert("on_deadline".into(), policy.as_str().into());
+    }
+    let path = match args {
+        DrainArgs { cancel: true, .. } => "/drain/cancel",
+        DrainArgs { extend: Some(_), .. } => "/drain/extend",
+        DrainArgs { force: true, .. } => "/drain/force",
+        _ => "/drain",
+    };
+    (path, Value::Object(body))
+}
+
+async fn send(url: &str, path: &str, token: Option<&str>, body: String) -> anyhow::Result<String> {
+    let response = http::post(url, path, token, body).await?;
+    match serde_json::from_str(&response.body) {
+        Ok(Answer { ok: true, message }) => Ok(message),
+        Ok(Answer { ok: false, message }) => bail!("{message}"),
+        Err(_) => bail!("it answers {}: is this a worker's ops endpoint?", response.status),
+    }
+}

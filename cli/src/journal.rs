@@ -1,0 +1,215 @@
+//! `openrtc journal`: read a worker's journal, and judge whether it is whole.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, bail, ensure};
+use clap::{Args, Subcommand};
+use openrtc_core::id::Incarnation;
+use openrtc_core::journal::{Replay, TornFault, replay};
+use openrtc_core::worker::{Entry, Outcome, Worker};
+use openrtc_runtime::Exit;
+use openrtc_runtime::journal::{Segment, segments};
+use serde::Serialize;
+use serde_json::json;
+
+/// Read a worker's journal.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct JournalArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Action {
+    /// Print every entry.
+    Show(DirArgs),
+    /// Check that every run is whole and follows the one before; name the calls that were open when one ended.
+    ///
+    /// Exits 1 if bytes were altered, lost or do not fit. The cut-short end that a crash leaves is told and is no fault.
+    Verify(DirArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+struct DirArgs {
+    /// The journal's directory.
+    dir: PathBuf,
+    /// Print JSON: for `show` a line per entry.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Does what was asked.
+pub(crate) fn run(args: &JournalArgs) -> anyhow::Result<ExitCode> {
+    match &args.action {
+        Action::Show(args) => show(args),
+        Action::Verify(args) => verify(args),
+    }
+}
+
+fn find(dir: &Path) -> anyhow::Result<Vec<Segment>> {
+    let found = segments(dir).with_context(|| format!("the journal directory {}", dir.display()))?;
+    ensure!(!found.is_empty(), "{} holds no journal segment (*.ortcj): is this the right directory?", dir.display());
+    Ok(found)
+}
+
+fn fold(segment: &Segment, each: impl FnMut(&Worker, &Entry)) -> anyhow::Result<Replay> {
+    let bytes = fs::read(&segment.path).with_context(|| segment.path.display().to_string())?;
+    replay(&bytes, each).with_context(|| segment.path.display().to_string())
+}
+
+fn show(args: &DirArgs) -> anyhow::Result<ExitCode> {
+    for segment in find(&args.dir)? {
+        let incarnation = segment.incarnation;
+        let replayed = fold(&segment, |_, entry| {
+            if args.json {
+                println!("{}", json!({ "incarnation": incarnation, "entry": entry }));
+            } else {
+                println!("{:>8}  {}  {:?}", entry.seq, time(entry), entry.event);
+            }
+        })?;
+        if let Some(torn) = replayed.torn {
+            eprintln!("{}: {torn}", segment.path.display());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn time(entry: &Entry) -> humantime::Rfc3339Timestamp {
+    humantime::format_rfc3339_micros(SystemTime::UNIX_EPOCH + Duration::from_micros(entry.at.as_micros()))
+}
+
+/// What one run of a worker left.
+#[derive(Debug, Serialize)]
+struct Run {
+    incarnation: Incarnation,
+    worker: String,
+    version: String,
+    segments: usize,
+    entries: u64,
+    calls: u64,
+    outcome: Option<Outcome>,
+    /// Calls that were open when the journal ended: dropped by a forced exit, or taken by a crash.
+    open_calls: Vec<String>,
+    /// A cut-short end.
+    torn: Option<String>,
+    /// What is wrong; empty when nothing is.
+    faults: Vec<String>,
+}
+
+fn verify(args: &DirArgs) -> anyhow::Result<ExitCode> {
+    let mut by_run: BTreeMap<Incarnation, Vec<Segment>> = BTreeMap::new();
+    for segment in find(&args.dir)? {
+        by_run.entry(segment.incarnation).or_default().push(segment);
+    }
+    let mut runs = Vec::new();
+    let mut before: Option<Replay> = None;
+    for segments in by_run.values() {
+        let (run, last) = verify_run(segments, before.as_ref());
+        runs.push(run);
+        before = last;
+    }
+    let whole = runs.iter().all(|run| run.faults.is_empty());
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&json!({ "whole": whole, "runs": runs }))?);
+    } else {
+        runs.iter().for_each(print_run);
+        println!("{}", if whole { "the journal is whole" } else { "the journal is NOT whole" });
+    }
+    Ok(if whole { ExitCode::SUCCESS } else { Exit::FAILURE.into() })
+}
+
+fn verify_run(segments: &[Segment], before: Option<&Replay>) -> (Run, Option<Replay>) {
+    let mut run = Run {
+        incarnation: segments[0].incarnation,
+        worker: String::new(),
+        version: String::new(),
+        segments: segments.len(),
+        entries: 0,
+        calls: 0,
+        outcome: None,
+        open_calls: Vec::new(),
+        torn: None,
+        faults: Vec::new(),
+    };
+    let mut last: Option<Replay> = None;
+    for (index, segment) in segments.iter().enumerate() {
+        let name = segment.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let replayed = match fold(segment, |_, _| {}) {
+            Ok(replayed) => replayed,
+            Err(error) => {
+                run.faults.push(format!("{error:#}"));
+                continue;
+            }
+        };
+        if let Err(error) = follows(&replayed, last.as_ref(), before) {
+            run.faults.push(format!("{name}: {error}"));
+        }
+        if let Some(torn) = replayed.torn {
+            let crash = torn.fault == TornFault::Short && index + 1 == segments.len();
+            if crash { run.torn = Some(format!("{name}: {torn}")) } else { run.faults.push(format!("{name}: {torn}")) }
+        }
+        run.entries += replayed.entries;
+        run.worker = replayed.opening.identity.worker.to_string();
+        run.version = replayed.opening.identity.version.to_string();
+        last = Some(replayed);
+    }
+    if let Some(replayed) = &last {
+        run.calls = replayed.state.tally().promised();
+        run.outcome = replayed.state.outcome();
+        run.open_calls = replayed.open_calls().map(|call| call.to_string()).collect();
+    }
+    (run, last)
+}
+
+/// Whether a segment opens with what the one before it left, and a run with what the run before it did.
+fn follows(replayed: &Replay, last: Option<&Replay>, before: Option<&Replay>) -> anyhow::Result<()> {
+    match (last, before) {
+        (Some(last), _) if last.state.word().seq() > replayed.opening.state.word().seq() => {
+            bail!("it opens before the segment before it ends")
+        }
+        (Some(last), _) if last.state.word().seq() < replayed.opening.state.word().seq() => {
+            let missing = replayed.opening.state.word().seq().get() - last.state.word().seq().get();
+            bail!("{missing} entries before it are missing (never written, or deleted)")
+        }
+        (Some(last), _) => ensure!(last.state == replayed.opening.state, "it opens with another state than was left"),
+        (None, Some(before)) => {
+            let told = replayed.opening.predecessor;
+            ensure!(
+                told == Some(before.as_predecessor()),
+                "it tells another story of the run before than that run's journal"
+            );
+        }
+        (None, None) => {}
+    }
+    Ok(())
+}
+
+fn print_run(run: &Run) {
+    let Run { incarnation, worker, version, segments, entries, calls, .. } = run;
+    println!(
+        "run {incarnation} of {worker} {version}: {segments} segments, {entries} entries, {calls} calls, {}",
+        ending(run)
+    );
+    for call in &run.open_calls {
+        println!("  open at the end: {call}");
+    }
+    if let Some(torn) = &run.torn {
+        println!("  cut short: {torn}");
+    }
+    for fault in &run.faults {
+        println!("  FAULT: {fault}");
+    }
+}
+
+fn ending(run: &Run) -> String {
+    match run.outcome {
+        Some(Outcome::Clean) => "drained, 0 dropped".into(),
+        Some(Outcome::Forced { dropped }) => format!("forced, {dropped} dropped"),
+        Some(Outcome::Rejected) => "rejected".into(),
+        None => format!("still running, or ended without a word with {} calls open", run.open_calls.len()),
+    }
+}
