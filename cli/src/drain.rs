@@ -23,22 +23,22 @@ pub(crate) struct DrainArgs {
     #[arg(required = true, value_name = "URL")]
     urls: Vec<String>,
     /// When the drain is overdue, e.g. 30m; default: as the worker is configured.
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, conflicts_with = "order", value_name = "TIME", value_parser = parse_duration)]
     deadline: Option<Duration>,
     /// What happens then.
-    #[arg(long, value_name = "POLICY", value_parser = ["wait", "alert", "force"])]
+    #[arg(long, conflicts_with = "order", value_name = "POLICY", value_parser = ["wait", "alert", "force"])]
     on_deadline: Option<String>,
     /// Who asks; it is written into the journal.
     #[arg(long, env = "USER", default_value = "openrtc-cli")]
     actor: Actor,
     /// Take calls again.
-    #[arg(long, group = "order", conflicts_with_all = ["deadline", "on_deadline"])]
+    #[arg(long, group = "order")]
     cancel: bool,
     /// Give the drain until this long from now.
-    #[arg(long, group = "order", conflicts_with_all = ["deadline", "on_deadline"], value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, group = "order", value_name = "TIME", value_parser = parse_duration)]
     extend: Option<Duration>,
     /// End the calls that are left, now.
-    #[arg(long, group = "order", conflicts_with_all = ["deadline", "on_deadline"])]
+    #[arg(long, group = "order")]
     force: bool,
     /// A file with the token that orders from outside loopback need; or set OPENRTC_OPS_TOKEN.
     #[arg(long, value_name = "FILE")]

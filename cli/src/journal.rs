@@ -29,7 +29,7 @@ enum Action {
     Show(DirArgs),
     /// Check that every run is whole and follows the one before; name the calls that were open when one ended.
     ///
-    /// Exits 1 if bytes were altered, lost or do not fit. The cut-short end that a crash leaves is told and is no fault.
+    /// Exits 1 if bytes were altered, lost or do not fit. The cut-short end that a crash leaves is told, and no fault.
     Verify(DirArgs),
 }
 

@@ -161,13 +161,13 @@ mod tests {
     #[test]
     fn the_table_is_aligned_and_silence_is_unknown() {
         let rows = [
-            Row { url: "http://127.0.0.1:9464", snapshot: Some(snapshot()), error: None },
-            Row { url: "http://w2:1", snapshot: None, error: Some("connection refused".into()) },
+            Row { url: "127.0.0.1:9464", snapshot: Some(snapshot()), error: None },
+            Row { url: "w2:1", snapshot: None, error: Some("connection refused".into()) },
         ];
         let expected = "\
-URL                    worker           version      phase      calls reserved  stalled capacity  drain
-http://127.0.0.1:9464  blue-1           v1           draining       0        0        0     1000  signal by SIGTERM, final
-http://w2:1            ?                ?            unknown   connection refused
+URL             worker           version      phase      calls reserved  stalled capacity  drain
+127.0.0.1:9464  blue-1           v1           draining       0        0        0     1000  signal by SIGTERM, final
+w2:1            ?                ?            unknown   connection refused
 ";
         assert_eq!(table(&rows), expected);
     }

@@ -1,0 +1,201 @@
+//! What the end-to-end tests share: the real `openrtc` binary, real worker processes, and a caller written from the
+//! protocol's description alone.
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a test's set-up that fails is a failed test")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The `openrtc` binary of this checkout, built by the same cargo in the same profile.
+pub fn openrtc() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let deps = std::env::current_exe().unwrap().parent().unwrap().to_owned();
+        let profile = deps.parent().unwrap();
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--package", "openrtc"]);
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        let built = build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).output().unwrap();
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        profile.join("openrtc")
+    })
+}
+
+/// Runs `openrtc` to its end.
+pub fn run(args: &[&str]) -> Output {
+    Command::new(openrtc()).args(args).output().unwrap()
+}
+
+/// What a process said and how it left, as text for assertions.
+pub fn said(output: &Output) -> String {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    format!("exit {:?}\n{out}{err}", output.status.code())
+}
+
+/// A worker process. Killed when dropped.
+pub struct Worker {
+    child: Child,
+    stderr: ChildStderr,
+    /// Where it takes calls.
+    pub calls: SocketAddr,
+    /// Its ops endpoints.
+    pub ops: SocketAddr,
+}
+
+impl Worker {
+    /// Starts a worker of version `v1` with further environment.
+    pub fn start(settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(openrtc());
+        command.args(["worker", "--json", "--deployment-version", "v1"]);
+        Self::spawn(command, settings)
+    }
+
+    /// Starts any program that says where it listens as the worker does.
+    pub fn spawn(mut command: Command, settings: &[(&str, &str)]) -> Self {
+        let mut child = command
+            .env("OPENRTC_OPS_ADDR", "127.0.0.1:0")
+            .env("RUST_LOG", "info")
+            .envs(settings.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let Ok(ready) = serde_json::from_str::<serde_json::Value>(&line) else {
+            let mut problem = String::new();
+            stderr.read_to_string(&mut problem).unwrap();
+            panic!("the worker is not ready: {line}{problem}");
+        };
+        let addr = |of: &str| ready[of].as_str().unwrap().parse().unwrap();
+        Self { child, stderr, calls: addr("calls"), ops: addr("ops") }
+    }
+
+    /// Sends a real signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// The worker's snapshot, as it is now.
+    pub fn snapshot(&self) -> serde_json::Value {
+        serde_json::from_str(&http(self.ops, "GET", "/snapshot", "")).unwrap()
+    }
+
+    /// Waits until the snapshot says so: the state is the worker's to reach, however long that takes.
+    pub fn wait_until(&self, reached: impl Fn(&serde_json::Value) -> bool) {
+        while !reached(&self.snapshot()) {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Waits for the process to end; returns how it did and what it logged.
+    pub fn end(mut self) -> (ExitStatus, String) {
+        let mut log = String::new();
+        self.stderr.read_to_string(&mut log).unwrap();
+        (self.child.wait().unwrap(), log)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Fails when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One HTTP request; the answer's body.
+pub fn http(host: SocketAddr, method: &str, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(host).unwrap();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+    write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+/// A frame's kind.
+pub mod kind {
+    #![expect(missing_docs, reason = "named as in the protocol")]
+    pub const OFFER: u8 = 1;
+    pub const ACCEPT: u8 = 2;
+    pub const DECLINE: u8 = 3;
+    pub const ASSIGN: u8 = 4;
+    pub const AUDIO: u8 = 5;
+    pub const HANGUP: u8 = 6;
+    pub const BYE: u8 = 7;
+    pub const CUT: u8 = 8;
+}
+
+/// One end of a call, blocking.
+pub struct Caller(TcpStream);
+
+impl Caller {
+    /// Connects and says nothing.
+    pub fn connect(worker: SocketAddr) -> Self {
+        let stream = TcpStream::connect(worker).unwrap();
+        stream.set_nodelay(true).unwrap();
+        // Not a test of speed: it ends a test that would hang.
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        Self(stream)
+    }
+
+    /// Offers a call and returns the kind of the answer.
+    pub fn offer(worker: SocketAddr, id: &str) -> (Self, u8) {
+        let mut caller = Self::connect(worker);
+        caller.send(kind::OFFER, id.as_bytes());
+        let answer = caller.receive().expect("an answer").0;
+        (caller, answer)
+    }
+
+    /// A call that is taken and assigned.
+    pub fn call(worker: SocketAddr, id: &str) -> Self {
+        let (mut caller, answer) = Self::offer(worker, id);
+        assert_eq!(answer, kind::ACCEPT);
+        caller.send(kind::ASSIGN, &[]);
+        caller
+    }
+
+    /// Sends one frame.
+    pub fn send(&mut self, kind: u8, payload: &[u8]) {
+        let [low, high] = u16::try_from(payload.len()).unwrap().to_le_bytes();
+        self.0.write_all(&[&[kind, low, high][..], payload].concat()).unwrap();
+    }
+
+    /// Sends bytes that need not be a frame.
+    pub fn send_raw(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).unwrap();
+    }
+
+    /// The next frame; `None` when the worker has closed.
+    pub fn receive(&mut self) -> Option<(u8, Vec<u8>)> {
+        let mut head = [0; 3];
+        self.0.read_exact(&mut head).ok()?;
+        let mut payload = vec![0; u16::from_le_bytes([head[1], head[2]]).into()];
+        self.0.read_exact(&mut payload).ok()?;
+        Some((head[0], payload))
+    }
+
+    /// Sends one frame of audio and takes its echo.
+    pub fn talk(&mut self, number: u32) {
+        let frame = [&number.to_le_bytes()[..], &[0x55; 160]].concat();
+        self.send(kind::AUDIO, &frame);
+        assert_eq!(self.receive(), Some((kind::AUDIO, frame)));
+    }
+
+    /// Hangs up in good order.
+    pub fn hang_up(mut self) {
+        self.send(kind::HANGUP, &[]);
+        assert_eq!(self.receive(), Some((kind::BYE, vec![])));
+    }
+}
