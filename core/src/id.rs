@@ -246,6 +246,10 @@ number!(
     CallNo
 );
 number!(
+    /// A coordinator's term of office. A larger one fences every smaller one off.
+    Epoch
+);
+number!(
     /// Which run of a worker this is. Later runs have larger numbers; a smaller one is stale.
     Incarnation
 );

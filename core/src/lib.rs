@@ -1,8 +1,8 @@
 //! The pure heart of OpenRTC: what a realtime-call worker may do, decided without I/O, clock or randomness.
 //!
 //! Read in this order: [`machine`] (the four verbs every state machine here has), [`word`] (admission, drain and
-//! numbering as one packed integer), [`worker`] (the worker's life), [`codec`] and [`journal`] (how entries are
-//! stored), [`snapshot`] (what the outside sees).
+//! numbering as one packed integer), [`worker`] (the worker's life), [`fleet`] (a rollout over many of them),
+//! [`codec`] and [`journal`] (how entries are stored), [`snapshot`] (what the outside sees).
 //!
 //! The same code runs in production under `openrtc-runtime` and in the simulator, over the same entries.
 #![no_std]
@@ -14,6 +14,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod codec;
+pub mod fleet;
 pub mod id;
 pub mod journal;
 pub mod machine;

@@ -1,0 +1,214 @@
+//! What a fleet answers to a command.
+
+use super::{
+    Command, Departure, Entry, Event, Fleet, Misuse, Order, PauseReason, Plan, Refused, RejectReason, Rejection,
+    Repeat, Report, Run, Stage, Standing, Task, VERSIONS_MAX, VersionState, View, WORKERS_MAX,
+};
+use crate::id::{Actor, Epoch, Seq, Version, WorkerId};
+use crate::time::{Instant, Span};
+use crate::word::Phase;
+
+/// An unchanged report is noted at most this many times per time it is good for.
+const REPORTS_PER_TTL: u64 = 4;
+
+type Judgement = Result<Event, Rejection>;
+
+impl Fleet {
+    /// The entry that records `event` next; a clock behind the last entry is clamped to it and the step noted.
+    pub(super) fn entry(&self, at: Instant, event: Event) -> Entry {
+        Entry { seq: Seq::new(self.seq.get() + 1), at: at.max(self.now), behind: self.now.since(at), event }
+    }
+
+    /// The event a command leads to at `at`, which is not before the last entry.
+    pub(super) fn judge(&self, at: Instant, command: Command) -> Judgement {
+        if let Command::TakeOver { epoch, actor } = command {
+            return if epoch > self.seen { Ok(Event::TookOver { epoch, actor }) } else { Err(self.fenced()) };
+        }
+        if self.fenced_by().is_some() {
+            return Err(self.fenced());
+        }
+        match command {
+            Command::Demand { calls } if calls == self.demand => Err(Repeat::DemandNoted.into()),
+            Command::Demand { calls } => Ok(Event::DemandStated { calls }),
+            Command::Gone { run } => self.judge_gone(run),
+            Command::Order { epoch, actor, order } => self.judge_order(epoch, actor, order),
+            Command::Register { run, version } => self.judge_register(run, version),
+            Command::Report(report) => self.judge_report(at, &report),
+            Command::TakeOver { epoch, actor } => Ok(Event::TookOver { epoch, actor }),
+            Command::Wake => self.judge_wake(at),
+        }
+    }
+
+    fn fenced(&self) -> Rejection {
+        Refused::Fenced { by: self.seen }.into()
+    }
+
+    fn judge_order(&self, epoch: Epoch, actor: Actor, order: Order) -> Judgement {
+        if epoch < self.epoch {
+            return Err(self.fenced());
+        }
+        if epoch > self.epoch {
+            return Err(Misuse::EpochAhead.into());
+        }
+        match order {
+            Order::Fence { worker } => self.judge_fence(actor, worker),
+            Order::Force { worker } => self.judge_force(actor, worker),
+            Order::Pause if self.paused.is_some() => Err(Repeat::AlreadyPaused.into()),
+            Order::Pause => Ok(Event::Paused { actor, reason: PauseReason::Asked }),
+            Order::Plan(plan) => self.judge_plan(actor, plan),
+            Order::Resume if self.paused.is_none() => Err(Repeat::NotPaused.into()),
+            Order::Resume => Ok(Event::Resumed { actor }),
+            Order::Rollback => self.judge_rollback(actor),
+        }
+    }
+
+    fn judge_plan(&self, actor: Actor, plan: Plan) -> Judgement {
+        plan.check()?;
+        let active = self.rollout.filter(|rollout| !rollout.stage.is_over());
+        if active.is_some_and(|rollout| rollout.target() == Some(plan.version)) {
+            return Err(Repeat::AlreadyPlanned.into());
+        }
+        if self.state_of(plan.version) == Some(VersionState::Current) {
+            return Err(Misuse::AlreadyCurrent.into());
+        }
+        let room = self.versions.len() < VERSIONS_MAX || self.versions.contains_key(&plan.version);
+        if !room && self.evictable().is_none() {
+            return Err(Refused::VersionsFull.into());
+        }
+        if active.is_some() || self.queued.is_some() {
+            return Ok(Event::Superseded { actor, plan });
+        }
+        Ok(Event::Planned { actor, plan })
+    }
+
+    /// The version over for longest that has no workers left.
+    pub(super) fn evictable(&self) -> Option<Version> {
+        let over = |state| matches!(state, VersionState::Drained | VersionState::Failed);
+        let empty = self.versions.iter().filter(|(version, info)| {
+            over(info.state) && self.members.pool(**version).members == 0 && !self.is_on_the_way(**version)
+        });
+        empty.min_by_key(|(version, info)| (info.since, **version)).map(|(version, _)| *version)
+    }
+
+    fn is_on_the_way(&self, version: Version) -> bool {
+        let active = self.rollout.filter(|rollout| !rollout.stage.is_over());
+        active.is_some_and(|rollout| [rollout.target(), rollout.leaving()].contains(&Some(version)))
+    }
+
+    fn judge_rollback(&self, actor: Actor) -> Judgement {
+        let rollout = self.rollout.ok_or(Misuse::NoRollout)?;
+        match rollout.stage {
+            Stage::RollingBack => Err(Repeat::AlreadyRollingBack.into()),
+            stage if stage.is_over() => Err(Refused::RolloutOver.into()),
+            _ if rollout.blue.is_none() && self.weight(rollout.green()) > 0 => Err(Refused::NothingBefore.into()),
+            _ => Ok(Event::RollbackStarted { actor }),
+        }
+    }
+
+    fn judge_fence(&self, actor: Actor, worker: WorkerId) -> Judgement {
+        let member = self.members.get(worker).ok_or(Misuse::NoSuchWorker)?;
+        match member.standing {
+            Standing::Member if !member.is_told_to_stop() => Ok(Event::WorkerFenced { run: member.run(worker), actor }),
+            Standing::Member | Standing::Fenced | Standing::WrittenOff => Err(Repeat::AlreadyFenced.into()),
+        }
+    }
+
+    fn judge_force(&self, actor: Actor, worker: WorkerId) -> Judgement {
+        let member = self.members.get(worker).ok_or(Misuse::NoSuchWorker)?;
+        let (run, live) = (member.run(worker), member.live());
+        let forced = matches!(member.told.map(|told| told.task), Some(Task::Force));
+        if member.is_told_to_stop() || (forced && member.view == View::Known) {
+            return Err(Repeat::AlreadyForced.into());
+        }
+        match (member.view, member.phase()) {
+            (View::Lost, _) => Ok(Event::WorkerWrittenOff { run, actor, live }),
+            (View::Unknown, _) => Err(Refused::Unknown.into()),
+            (View::Known, Some(Phase::Draining)) if live > 0 => Ok(Event::ForceOrdered { run, actor, live }),
+            (View::Known, Some(Phase::Draining | Phase::Drained | Phase::Exited)) => Err(Repeat::AlreadyDrained.into()),
+            (View::Known, Some(Phase::Starting | Phase::Standby | Phase::Serving) | None) => {
+                Err(Misuse::NotDraining.into())
+            }
+        }
+    }
+
+    fn judge_register(&self, run: Run, version: Version) -> Judgement {
+        let rejected = |reason| Ok(Event::WorkerRejected { run, version, reason });
+        let member = self.members.get(run.worker);
+        if let Some(member) = member.filter(|member| run.incarnation <= member.incarnation) {
+            return match member.view {
+                _ if run.incarnation < member.incarnation => rejected(RejectReason::StaleIncarnation),
+                _ if version != member.version => Err(Misuse::VersionChanged.into()),
+                _ if member.standing == Standing::WrittenOff => rejected(RejectReason::WrittenOff),
+                View::Lost => Ok(Event::WorkerRegistered { run, version, lost_before: false }),
+                View::Known | View::Unknown => Err(Repeat::AlreadyRegistered.into()),
+            };
+        }
+        if !self.admits(version) {
+            return rejected(RejectReason::VersionNotAllowed);
+        }
+        if member.is_none() && self.members.len() >= WORKERS_MAX {
+            return Err(Refused::WorkersFull.into());
+        }
+        let lost_before = member.is_some_and(|member| !member.is_settled() && member.view != View::Lost);
+        Ok(Event::WorkerRegistered { run, version, lost_before })
+    }
+
+    pub(super) fn admits(&self, version: Version) -> bool {
+        self.state_of(version).is_some_and(VersionState::admits)
+    }
+
+    fn judge_report(&self, at: Instant, report: &Report) -> Judgement {
+        let Report { run, version, facts } = *report;
+        if !facts.is_possible() {
+            return Err(Misuse::ReportImpossible.into());
+        }
+        let member = match self.members.get(run.worker) {
+            Some(member) if run.incarnation < member.incarnation => return Err(Refused::Stale.into()),
+            Some(member) if run.incarnation == member.incarnation => member,
+            Some(_) | None if self.admits(version) => return Err(Refused::NotRegistered.into()),
+            Some(_) | None => {
+                return Ok(Event::WorkerRejected { run, version, reason: RejectReason::VersionNotAllowed });
+            }
+        };
+        if version != member.version {
+            return Err(Misuse::VersionChanged.into());
+        }
+        if facts.obeyed.epoch > self.epoch {
+            return Ok(Event::FencedOff(*report));
+        }
+        if member.view == View::Lost {
+            return Err(Refused::LeaseExpired.into());
+        }
+        if member.facts.is_some_and(|last| facts.seq < last.seq || facts.obeyed < last.obeyed) {
+            return Err(Refused::Stale.into());
+        }
+        let noted = Span::from_micros(self.limits.report_ttl.as_micros() / REPORTS_PER_TTL);
+        if member.view == View::Known && member.facts == Some(facts) && at.since(member.heard) < noted {
+            return Err(Repeat::ReportNoted.into());
+        }
+        Ok(Event::WorkerReported(*report))
+    }
+
+    fn judge_gone(&self, run: Run) -> Judgement {
+        let member = self.members.get(run.worker).filter(|member| member.incarnation == run.incarnation);
+        let member = member.ok_or(Repeat::AlreadyGone)?;
+        let departure =
+            if member.is_settled() { Departure::Stopped } else { Departure::Vanished { live: member.live() } };
+        Ok(Event::WorkerGone { run, departure })
+    }
+
+    /// Workers first, so that no step counts on a worker that is overdue; steps next, so that a version ready in time
+    /// is not failed by a late clock.
+    fn judge_wake(&self, at: Instant) -> Judgement {
+        if let Some((_, worker)) = self.members.first_due().filter(|(due, _)| *due <= at) {
+            let member = self.members.get(worker).ok_or(Misuse::NoSuchWorker)?;
+            let (_, due) = member.due().ok_or(Misuse::NotDue)?;
+            return Ok(member.event(worker, due));
+        }
+        if let Some(event) = self.step() {
+            return Ok(event);
+        }
+        let late = self.rollout.filter(|_| self.verify_by().is_some_and(|by| by <= at)).ok_or(Misuse::NotDue)?;
+        Ok(Event::VerifyFailed { ready: self.members.pool(late.green()).ready })
+    }
+}

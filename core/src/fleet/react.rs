@@ -1,0 +1,122 @@
+//! What a coordinator's shell must do about an entry, and what it still owes in a state.
+
+use super::{
+    Alert, Departure, DrainTerms, Effect, Event, Fleet, Gate, Member, Run, Stage, Stamp, Standing, Task, Told, View,
+};
+use crate::id::WorkerId;
+use crate::machine::Sink;
+
+impl Fleet {
+    pub(super) fn derive(&self, event: &Event, effects: &mut impl Sink<Effect>) {
+        match *event {
+            Event::TookOver { .. } => self.owe(effects),
+            Event::FencedOff(_) => effects.emit(Effect::Alert(Alert::FencedOff)),
+            Event::ProvisionOrdered { .. } => self.owe_workers(effects),
+            Event::VerifyFailed { .. } => effects.emit(Effect::Alert(Alert::VerifyFailed)),
+            Event::Shifted { .. } => self.owe_routes(effects),
+            Event::CapacityBlocked { .. } => effects.emit(Effect::Alert(Alert::CapacityBlocked)),
+            Event::WorkerRegistered { run, lost_before: true, .. }
+            | Event::WorkerLost { run, .. }
+            | Event::WorkerGone { run, departure: Departure::Vanished { .. } } => {
+                effects.emit(Effect::Alert(Alert::WorkerLost(run)));
+            }
+            Event::WorkerRejected { run, reason, .. } => effects.emit(Effect::Reject { run, reason }),
+            Event::DrainWithdrawn { run } => {
+                effects.emit(Effect::Alert(Alert::DrainWithdrawn(run)));
+                self.owe_order(run.worker, effects);
+            }
+            Event::DrainOverdue { run, .. } => effects.emit(Effect::Alert(Alert::DrainOverdue(run))),
+            Event::Ordered { run, .. }
+            | Event::Reissued { run }
+            | Event::ForceOrdered { run, .. }
+            | Event::WorkerFenced { run, .. }
+            | Event::WorkerWrittenOff { run, .. } => self.owe_order(run.worker, effects),
+            Event::DemandStated { .. }
+            | Event::Planned { .. }
+            | Event::Superseded { .. }
+            | Event::VerifyingBegan
+            | Event::ShiftingBegan
+            | Event::WaveStarted { .. }
+            | Event::VersionDrained { .. }
+            | Event::Completed
+            | Event::RollbackStarted { .. }
+            | Event::RolledBack
+            | Event::Paused { .. }
+            | Event::Resumed { .. }
+            | Event::WorkerRegistered { lost_before: false, .. }
+            | Event::WorkerReported(_)
+            | Event::WorkerSilent { .. }
+            | Event::WorkerDrained { .. }
+            | Event::WorkerGone { departure: Departure::Exited { .. } | Departure::Stopped, .. }
+            | Event::Acked { .. }
+            | Event::CancelRefused { .. } => {}
+        }
+    }
+
+    pub(super) fn owe(&self, effects: &mut impl Sink<Effect>) {
+        if self.fenced_by().is_some() {
+            effects.emit(Effect::Alert(Alert::FencedOff));
+            return;
+        }
+        self.owe_routes(effects);
+        self.owe_workers(effects);
+        if Gate::ALL.into_iter().any(|gate| self.is_blocked(gate)) {
+            effects.emit(Effect::Alert(Alert::CapacityBlocked));
+        }
+        if self.rollout.is_some_and(|rollout| rollout.stage == Stage::Failed) {
+            effects.emit(Effect::Alert(Alert::VerifyFailed));
+        }
+        for (worker, member) in self.members.iter() {
+            self.owe_order(worker, effects);
+            alerts(member.run(worker), member, effects);
+        }
+    }
+
+    fn owe_routes(&self, effects: &mut impl Sink<Effect>) {
+        for (version, info) in &self.versions {
+            effects.emit(Effect::Route { version: *version, weight: info.weight, epoch: self.epoch });
+        }
+    }
+
+    /// Workers that were asked for and are not there.
+    fn owe_workers(&self, effects: &mut impl Sink<Effect>) {
+        let Some(rollout) = self.rollout.filter(|rollout| rollout.asked > 0) else { return };
+        let waiting = matches!(rollout.stage, Stage::Provisioning | Stage::RollingBack);
+        if let Some(version) = rollout.target().filter(|_| waiting)
+            && self.members.pool(version).usable < rollout.asked
+        {
+            effects.emit(Effect::Provision { version, workers: rollout.asked, epoch: self.epoch });
+        }
+    }
+
+    fn owe_order(&self, worker: WorkerId, effects: &mut impl Sink<Effect>) {
+        let Some(member) = self.members.get(worker) else { return };
+        let Some(told) = member.told.filter(Told::is_owed) else { return };
+        let run = member.run(worker);
+        let stamp = Stamp { epoch: self.epoch, order: told.stamp.order };
+        effects.emit(match told.task {
+            Task::Cancel => Effect::CancelDrain { run, stamp },
+            Task::Drain(terms) => Effect::OrderDrain { run, stamp, terms },
+            Task::Force => Effect::ForceDrain { run, stamp },
+            Task::Serve => Effect::Promote { run, stamp },
+            Task::Stop => Effect::StopWorker { run, stamp },
+        });
+    }
+
+    pub(super) fn terms(&self) -> DrainTerms {
+        let policy = self.policy();
+        DrainTerms { within: policy.drain_timeout, on_deadline: policy.on_deadline }
+    }
+}
+
+fn alerts(run: Run, member: &Member, effects: &mut impl Sink<Effect>) {
+    if member.view == View::Lost && member.standing != Standing::WrittenOff {
+        effects.emit(Effect::Alert(Alert::WorkerLost(run)));
+    }
+    if member.withdrawn {
+        effects.emit(Effect::Alert(Alert::DrainWithdrawn(run)));
+    }
+    if member.told.is_some_and(|told| told.overdue) && !member.is_settled() {
+        effects.emit(Effect::Alert(Alert::DrainOverdue(run)));
+    }
+}

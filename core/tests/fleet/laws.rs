@@ -1,0 +1,304 @@
+//! Laws over random histories: orders, crashes, lost messages, silent and deaf workers, clocks that step back, new
+//! coordinators. [`World::command`] checks every step; what is here drives it and adds the laws over whole histories.
+
+use openrtc_core::codec;
+use openrtc_core::fleet::{
+    Command, Entry, Event, Fleet, Limits, Order, Plan, Policy, Stage, Stamp, VersionState, View,
+};
+use openrtc_core::id::{Epoch, Seq, Version, WorkerId};
+use openrtc_core::machine::{Machine, fold};
+use openrtc_core::time::{Instant, Span};
+use openrtc_core::word::Phase;
+use openrtc_core::worker::OnDeadline;
+use proptest::prelude::*;
+
+use super::world::{CAPACITY, V1, V2, V3, World};
+
+const DECODE_LIMIT: usize = 1 << 24;
+
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Calls { who: usize, calls: u32 },
+    ClockBack { millis: u64 },
+    Crash { who: usize },
+    Deaf { who: usize, deaf: bool },
+    Demand { calls: u32 },
+    Fence { who: usize },
+    Force { who: usize },
+    HangUp { who: usize },
+    Mute { who: usize, mute: bool },
+    Overtake { who: usize },
+    Pause,
+    Plan { version: Version, workers: u32, policy: Policy },
+    Register { who: usize },
+    Report { who: usize },
+    Restart { who: usize, version: Version, phase: Phase },
+    Resume,
+    Rollback,
+    Serve { who: usize },
+    Signal { who: usize },
+    StartsIn(Option<Phase>),
+    TakeOver,
+    Tick { seconds: u32 },
+    Wake { millis: u64 },
+}
+
+fn version() -> impl Strategy<Value = Version> {
+    prop::sample::select(vec![V1, V2, V3])
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    let alert = Policy {
+        drain_timeout: Some(Span::from_secs(20)),
+        on_deadline: OnDeadline::Alert,
+        ack_timeout: Span::from_secs(8),
+        ..Policy::default()
+    };
+    (1..4_u32, prop::sample::select(vec![30, 50, 100]), 0..60_u16, any::<bool>()).prop_map(
+        move |(wave, shift_step, headroom, alerts)| {
+            let base = if alerts { alert } else { Policy::default() };
+            Policy { wave, shift_step, headroom, verify_timeout: Span::from_secs(20), surge: 6, ..base }
+        },
+    )
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let who = || 0..8_usize;
+    let phase = prop::sample::select(vec![Phase::Starting, Phase::Standby, Phase::Serving]);
+    prop_oneof![
+        4 => (who(), 0..=CAPACITY).prop_map(|(who, calls)| Act::Calls { who, calls }),
+        1 => (0..20_000_u64).prop_map(|millis| Act::ClockBack { millis }),
+        1 => who().prop_map(|who| Act::Crash { who }),
+        2 => (who(), any::<bool>()).prop_map(|(who, deaf)| Act::Deaf { who, deaf }),
+        1 => (0..40_u32).prop_map(|calls| Act::Demand { calls }),
+        1 => who().prop_map(|who| Act::Fence { who }),
+        1 => who().prop_map(|who| Act::Force { who }),
+        6 => who().prop_map(|who| Act::HangUp { who }),
+        2 => (who(), any::<bool>()).prop_map(|(who, mute)| Act::Mute { who, mute }),
+        1 => who().prop_map(|who| Act::Overtake { who }),
+        1 => Just(Act::Pause),
+        3 => (version(), 1..4_u32, policy()).prop_map(|(version, workers, policy)| Act::Plan { version, workers, policy }),
+        2 => who().prop_map(|who| Act::Register { who }),
+        2 => who().prop_map(|who| Act::Report { who }),
+        2 => (who(), version(), phase).prop_map(|(who, version, phase)| Act::Restart { who, version, phase }),
+        2 => Just(Act::Resume),
+        2 => Just(Act::Rollback),
+        3 => who().prop_map(|who| Act::Serve { who }),
+        1 => who().prop_map(|who| Act::Signal { who }),
+        1 => prop::sample::select(vec![None, Some(Phase::Starting), Some(Phase::Standby), Some(Phase::Serving)])
+            .prop_map(Act::StartsIn),
+        1 => Just(Act::TakeOver),
+        12 => (1..6_u32).prop_map(|seconds| Act::Tick { seconds }),
+        1 => Just(Act::Tick { seconds: 70 }),
+        3 => (0..30_000_u64).prop_map(|millis| Act::Wake { millis }),
+    ]
+}
+
+fn perform(world: &mut World, act: Act) {
+    let named = |world: &World, who: usize| world.fakes.keys().nth(who).copied();
+    let change = |world: &mut World, who: usize, change: &dyn Fn(&mut super::world::Fake)| {
+        if let Some(fake) = named(world, who).and_then(|worker| world.fakes.get_mut(&worker)) {
+            change(fake);
+            fake.seq += 1;
+        }
+    };
+    match act {
+        Act::Calls { who, calls } => change(world, who, &|fake| {
+            if fake.phase == Phase::Serving {
+                fake.calls = calls;
+            }
+        }),
+        Act::ClockBack { millis } => world.at = world.at - Span::from_millis(millis),
+        Act::Crash { who } => {
+            let _ = named(world, who).map(|worker| world.fakes.remove(&worker));
+        }
+        Act::Deaf { who, deaf } => change(world, who, &|fake| fake.deaf = deaf),
+        Act::Demand { calls } => drop(world.command(Command::Demand { calls })),
+        Act::Fence { who } => {
+            let _ = named(world, who).map(|worker| world.order(Order::Fence { worker }));
+        }
+        Act::Force { who } => {
+            let _ = named(world, who).map(|worker| world.order(Order::Force { worker }));
+        }
+        Act::HangUp { who } => change(world, who, &|fake| fake.hang_up(CAPACITY)),
+        Act::Mute { who, mute } => change(world, who, &|fake| fake.mute = mute),
+        // Another coordinator, of which this one knows nothing, gives a worker an order.
+        Act::Overtake { who } => {
+            let epoch = Epoch::new(world.fleet.latest_epoch().get() + 1);
+            change(world, who, &|fake| fake.obeyed = Stamp { epoch, order: Seq::new(1) });
+        }
+        Act::Pause => drop(world.order(Order::Pause)),
+        Act::Plan { version, workers, policy } => drop(world.order(Order::Plan(Plan { version, workers, policy }))),
+        Act::Register { who } => {
+            let _ = named(world, who).map(|worker| world.register(worker.as_str()));
+        }
+        Act::Report { who } => {
+            let _ = named(world, who).map(|worker| world.report(worker));
+        }
+        Act::Restart { who, version, phase } => {
+            let name = named(world, who).unwrap_or(WorkerId::from_static("newcomer"));
+            world.start(name.as_str(), version, phase);
+        }
+        Act::Resume => drop(world.order(Order::Resume)),
+        Act::Rollback => drop(world.order(Order::Rollback)),
+        // Somebody on the spot starts the worker, or takes its drain back.
+        Act::Serve { who } => change(world, who, &|fake| {
+            if !fake.sealed && fake.phase != Phase::Exited {
+                fake.phase = Phase::Serving;
+            }
+        }),
+        Act::Signal { who } => change(world, who, &|fake| {
+            if fake.phase < Phase::Draining {
+                fake.phase = Phase::Draining;
+            }
+            fake.sealed = true;
+        }),
+        Act::StartsIn(phase) => world.starts_in = phase,
+        Act::TakeOver => drop(world.take_over(world.fleet.latest_epoch().get() + 1)),
+        Act::Tick { seconds } => world.run(seconds),
+        Act::Wake { millis } => {
+            world.at = world.at + Span::from_millis(millis);
+            let _ = world.command(Command::Wake);
+        }
+    }
+}
+
+fn history() -> impl Strategy<Value = Vec<Act>> {
+    prop::collection::vec(act(), 1..80)
+}
+
+fn play(acts: &[Act]) -> World {
+    let mut world = World::serving(2);
+    for act in acts {
+        perform(&mut world, *act);
+    }
+    world
+}
+
+/// The faults stop: everybody hears and is heard, calls end, new processes start well, the platform keeps the versions
+/// in use at strength, and a person on call resumes what is paused and gives up what is lost.
+fn calm_down(world: &mut World) {
+    world.at = world.at.max(world.fleet.now());
+    world.starts_in = Some(Phase::Serving);
+    for _ in 0..1_000 {
+        if ended_well(&world.fleet) {
+            return;
+        }
+        if world.fleet.fenced_by().is_some() {
+            let _ = world.take_over(world.fleet.latest_epoch().get() + 1);
+        }
+        let _ = world.command(Command::Demand { calls: 0 });
+        world.fakes.retain(|_, fake| fake.phase != Phase::Exited);
+        for fake in world.fakes.values_mut() {
+            (fake.deaf, fake.mute) = (false, false);
+            match fake.phase {
+                Phase::Starting => fake.phase = Phase::Serving,
+                Phase::Drained if fake.sealed => fake.phase = Phase::Exited,
+                Phase::Standby | Phase::Serving | Phase::Draining | Phase::Drained | Phase::Exited => {}
+            }
+            fake.hang_up(CAPACITY);
+        }
+        for worker in world.fakes.keys().copied().collect::<Vec<_>>() {
+            let _ = world.register(worker.as_str());
+        }
+        let lost = world.fleet.members().iter().filter(|(_, member)| member.view == View::Lost);
+        for worker in lost.map(|(worker, _)| worker).collect::<Vec<_>>() {
+            let _ = world.order(Order::Force { worker });
+        }
+        let in_use = world.fleet.versions().iter().filter(|(_, info)| info.state.admits());
+        for (version, info) in in_use.map(|(version, info)| (*version, *info)).collect::<Vec<_>>() {
+            world.provision(version, info.workers);
+        }
+        let _ = world.order(Order::Resume);
+        world.run(1);
+    }
+}
+
+/// No rollout is under way, retired versions are drained, and their workers are gone.
+fn ended_well(fleet: &Fleet) -> bool {
+    let over = fleet.rollout().is_some_and(|rollout| rollout.stage.is_over() && rollout.stage != Stage::Superseded);
+    let in_office = fleet.fenced_by().is_none() && fleet.paused().is_none();
+    over && in_office
+        && fleet.current().is_some()
+        && fleet.versions().iter().all(|(version, info)| match info.state {
+            VersionState::Current => true,
+            VersionState::Drained | VersionState::Failed => fleet.members().pool(*version).members == 0,
+            VersionState::Inactive | VersionState::Ramping | VersionState::Draining => false,
+        })
+}
+
+proptest! {
+    /// Every step of any history keeps every law that [`World::command`] checks, and what was stored can be read back.
+    #[test]
+    fn any_history_is_lawful(acts in history()) {
+        let world = play(&acts);
+        let mut bytes = Vec::new();
+        codec::encode(&world.fleet, &mut bytes);
+        let fleet = codec::decode::<Fleet, DECODE_LIMIT>(&bytes).unwrap();
+        prop_assert_eq!(&fleet, &world.fleet);
+        for entry in &world.entries {
+            bytes.clear();
+            codec::encode(entry, &mut bytes);
+            let read = codec::decode::<Entry, DECODE_LIMIT>(&bytes).unwrap();
+            prop_assert_eq!(&read, entry);
+        }
+        let mut folded = Fleet::new(Limits::default()).unwrap();
+        fold(&mut folded, &world.entries);
+        prop_assert_eq!(folded, world.fleet);
+    }
+
+    /// Once the faults stop, no rollout hangs, retired versions are drained, and their workers are gone.
+    #[test]
+    fn any_history_ends_well(acts in history()) {
+        let mut world = play(&acts);
+        calm_down(&mut world);
+        prop_assert!(ended_well(&world.fleet), "{:#?}", world.fleet);
+    }
+
+    /// An entry from another history either does not fit or keeps the state sound; one out of place never fits.
+    #[test]
+    fn what_fits_is_sound(mine in history(), other in history()) {
+        let (mine, other) = (play(&mine), play(&other));
+        for entry in &other.entries {
+            let next = Seq::new(mine.fleet.seq().get() + 1);
+            let entry = Entry { seq: next, at: entry.at.max(mine.fleet.now()), behind: Span::ZERO, ..*entry };
+            if mine.fleet.fits(&entry).is_ok() {
+                let mut fleet = mine.fleet.clone();
+                fleet.apply(&entry);
+                prop_assert!(fleet.is_sound(), "{:?}", entry.event);
+            }
+            let again = Entry { seq: mine.fleet.seq(), ..entry };
+            prop_assert!(mine.fleet.fits(&again).is_err());
+            if mine.fleet.now() > Instant::EPOCH {
+                let early = Entry { at: mine.fleet.now() - Span::from_micros(1), ..entry };
+                prop_assert!(mine.fleet.fits(&early).is_err());
+            }
+        }
+    }
+}
+
+/// The random histories reach what they are meant to judge.
+#[test]
+fn histories_reach_every_event() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+
+    let mut runner = TestRunner::deterministic();
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..400 {
+        let world = play(&history().new_tree(&mut runner).unwrap().current());
+        seen.extend(world.entries.iter().map(|entry| name(&entry.event)));
+    }
+    let events = "Acked CapacityBlocked Completed DemandStated DrainOverdue DrainWithdrawn FencedOff ForceOrdered \
+                  Ordered Paused Planned ProvisionOrdered Reissued Resumed RollbackStarted RolledBack Shifted \
+                  ShiftingBegan Superseded TookOver VerifyFailed VerifyingBegan VersionDrained WaveStarted \
+                  WorkerDrained WorkerFenced WorkerGone WorkerLost WorkerRegistered WorkerRejected WorkerReported \
+                  WorkerSilent WorkerWrittenOff";
+    let missing: Vec<_> = events.split_whitespace().filter(|event| !seen.contains(*event)).collect();
+    assert!(missing.is_empty(), "never happened: {missing:?}");
+}
+
+fn name(event: &Event) -> String {
+    let text = format!("{event:?}");
+    text.chars().take_while(char::is_ascii_alphanumeric).collect()
+}
