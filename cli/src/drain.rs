@@ -92,7 +92,9 @@ fn order(args: &DrainArgs) -> (&'static str, Value) {
     let mut body = Map::new();
     body.insert("actor".into(), args.actor.as_str().into());
     if let Some(time) = args.deadline.or(args.extend) {
-        body.insert("deadline_s".into(), time.as_secs().into());
+        // Rounded up: a deadline may come a moment late, never early.
+        let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        body.insert("deadline_s".into(), seconds.into());
     }
     if let Some(policy) = &args.on_deadline {
         body.insert("on_deadline".into(), policy.as_str().into());

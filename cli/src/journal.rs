@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind::BrokenPipe;
+use std::io::{self, BufWriter, Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -9,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use openrtc_core::id::Incarnation;
-use openrtc_core::journal::{Replay, TornFault, replay};
+use openrtc_core::journal::{Replay, Torn, TornFault, replay};
 use openrtc_core::worker::{Entry, Outcome, Worker};
 use openrtc_runtime::Exit;
 use openrtc_runtime::journal::{Segment, segments};
@@ -62,20 +64,34 @@ fn fold(segment: &Segment, each: impl FnMut(&Worker, &Entry)) -> anyhow::Result<
 }
 
 fn show(args: &DirArgs) -> anyhow::Result<ExitCode> {
+    match print_entries(args, &mut BufWriter::new(stdout().lock())) {
+        // Whoever reads has seen enough (`| head`).
+        Err(error) if error.downcast_ref().is_some_and(|error: &io::Error| error.kind() == BrokenPipe) => {}
+        done => done?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_entries(args: &DirArgs, out: &mut impl Write) -> anyhow::Result<()> {
     for segment in find(&args.dir)? {
         let incarnation = segment.incarnation;
+        let mut written = Ok(());
         let replayed = fold(&segment, |_, entry| {
-            if args.json {
-                println!("{}", json!({ "incarnation": incarnation, "entry": entry }));
-            } else {
-                println!("{:>8}  {}  {:?}", entry.seq, time(entry), entry.event);
+            if written.is_ok() {
+                written = if args.json {
+                    writeln!(out, "{}", json!({ "incarnation": incarnation, "entry": entry }))
+                } else {
+                    writeln!(out, "{:>8}  {}  {:?}", entry.seq, time(entry), entry.event)
+                };
             }
         })?;
+        written?;
         if let Some(torn) = replayed.torn {
+            out.flush()?;
             eprintln!("{}: {torn}", segment.path.display());
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(out.flush()?)
 }
 
 fn time(entry: &Entry) -> humantime::Rfc3339Timestamp {
@@ -100,6 +116,17 @@ struct Run {
     faults: Vec<String>,
 }
 
+impl Run {
+    /// Enters where a segment stops making sense. The cut-short end of a run's last one is what a crash leaves; all
+    /// else is a fault.
+    fn enter(&mut self, fault: Option<TornFault>, is_last: bool, text: String) {
+        match fault {
+            Some(TornFault::Short) if is_last => self.torn = Some(text),
+            Some(_) | None => self.faults.push(text),
+        }
+    }
+}
+
 fn verify(args: &DirArgs) -> anyhow::Result<ExitCode> {
     let mut by_run: BTreeMap<Incarnation, Vec<Segment>> = BTreeMap::new();
     for segment in find(&args.dir)? {
@@ -110,7 +137,8 @@ fn verify(args: &DirArgs) -> anyhow::Result<ExitCode> {
     for segments in by_run.values() {
         let (run, last) = verify_run(segments, before.as_ref());
         runs.push(run);
-        before = last;
+        // A run that a crash ended before its first word is not there for the next one.
+        before = last.or(before);
     }
     let whole = runs.iter().all(|run| run.faults.is_empty());
     if args.json {
@@ -125,8 +153,8 @@ fn verify(args: &DirArgs) -> anyhow::Result<ExitCode> {
 fn verify_run(segments: &[Segment], before: Option<&Replay>) -> (Run, Option<Replay>) {
     let mut run = Run {
         incarnation: segments[0].incarnation,
-        worker: String::new(),
-        version: String::new(),
+        worker: "?".into(),
+        version: "?".into(),
         segments: segments.len(),
         entries: 0,
         calls: 0,
@@ -137,11 +165,13 @@ fn verify_run(segments: &[Segment], before: Option<&Replay>) -> (Run, Option<Rep
     };
     let mut last: Option<Replay> = None;
     for (index, segment) in segments.iter().enumerate() {
+        let is_last = index + 1 == segments.len();
         let name = segment.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let replayed = match fold(segment, |_, _| {}) {
             Ok(replayed) => replayed,
             Err(error) => {
-                run.faults.push(format!("{error:#}"));
+                let fault = error.downcast_ref::<Torn>().map(|torn| torn.fault);
+                run.enter(fault, is_last, format!("{error:#}"));
                 continue;
             }
         };
@@ -149,8 +179,7 @@ fn verify_run(segments: &[Segment], before: Option<&Replay>) -> (Run, Option<Rep
             run.faults.push(format!("{name}: {error}"));
         }
         if let Some(torn) = replayed.torn {
-            let crash = torn.fault == TornFault::Short && index + 1 == segments.len();
-            if crash { run.torn = Some(format!("{name}: {torn}")) } else { run.faults.push(format!("{name}: {torn}")) }
+            run.enter(Some(torn.fault), is_last, format!("{name}: {torn}"));
         }
         run.entries += replayed.entries;
         run.worker = replayed.opening.identity.worker.to_string();

@@ -14,7 +14,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use openrtc_runtime::Exit;
+use openrtc_runtime::{ConfigError, Exit};
 use tracing_subscriber::EnvFilter;
 
 /// Deploys a new version of a realtime-call worker without dropping a call.
@@ -63,7 +63,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
+    // A configuration error names its cause itself; the chain would say it twice.
+    if let Some(error) = error.downcast_ref::<ConfigError>() {
+        eprintln!("openrtc: {error}");
+        return Exit::USAGE.into();
+    }
     eprintln!("openrtc: {error:#}");
-    let code = if error.is::<openrtc_runtime::ConfigError>() { Exit::USAGE } else { Exit::FAILURE };
-    code.into()
+    Exit::FAILURE.into()
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use openrtc_core::id::CallNo;
-use openrtc_core::journal::replay;
+use openrtc_core::journal::{Torn, TornFault, replay};
 use openrtc_core::worker::{EndReason, Event, Outcome};
 use openrtc_runtime::journal::segments;
 
@@ -22,12 +22,14 @@ pub(crate) struct Account {
     pub(crate) outcome: Option<Outcome>,
     /// Calls declined.
     declined: u64,
+    /// Where it stops making sense, unless that is the cut-short end that a killed worker leaves.
+    torn: Option<Torn>,
 }
 
 /// Reads a worker's journal whole.
 pub(crate) fn read(journal: &Path) -> anyhow::Result<Account> {
     let mut numbers: BTreeMap<CallNo, String> = BTreeMap::new();
-    let mut account = Account { calls: BTreeMap::new(), outcome: None, declined: 0 };
+    let mut account = Account { calls: BTreeMap::new(), outcome: None, declined: 0, torn: None };
     for segment in segments(journal)? {
         let bytes = fs::read(&segment.path)?;
         let replayed = replay(&bytes, |_, entry| match entry.event {
@@ -48,6 +50,9 @@ pub(crate) fn read(journal: &Path) -> anyhow::Result<Account> {
             _ => {}
         })
         .with_context(|| segment.path.display().to_string())?;
+        if replayed.torn.is_some_and(|torn| torn.fault != TornFault::Short) {
+            account.torn = replayed.torn;
+        }
         account.outcome = replayed.state.outcome();
         account.declined = replayed.state.tally().declined.iter().sum();
     }
@@ -61,7 +66,7 @@ impl Account {
         callers: impl Iterator<Item = (&'a CallRecord, &'a Taken)>,
         declines: u32,
     ) -> Vec<String> {
-        let mut found = Vec::new();
+        let mut found: Vec<String> = self.torn.iter().map(|torn| format!("its journal is damaged {torn}")).collect();
         let mut unseen = self.calls.clone();
         for (call, taken) in callers {
             match unseen.remove(&call.id) {
@@ -90,7 +95,7 @@ fn fits(fate: Fate, told: Option<EndReason>) -> bool {
         // The hang-up may or may not have reached the worker before the connection broke.
         Fate::HungUpUnheard => matches!(told, Some(EndReason::CallerHangup | EndReason::DrainForced) | None),
         Fate::Cut => told == Some(EndReason::DrainForced),
-        // Open at the end: cut by the worker's exit, or by whatever killed it.
-        Fate::Lost => told.is_none(),
+        // Open at the end: cut by the worker's exit, or by whatever killed it. Or the connection broke for both.
+        Fate::Lost => matches!(told, None | Some(EndReason::Disconnected)),
     }
 }
