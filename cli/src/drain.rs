@@ -116,3 +116,39 @@ async fn send(url: &str, path: &str, token: Option<&str>, body: String) -> anyho
         Err(_) => bail!("it answers {}: is this a worker's ops endpoint?", response.status),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: DrainArgs,
+    }
+
+    #[test]
+    fn each_order_has_its_endpoint_and_no_deadline_comes_early() {
+        for (flags, path, deadline_s) in [
+            (&[][..], "/drain", Value::Null),
+            (&["--deadline", "10m"], "/drain", 600.into()),
+            (&["--deadline", "500ms", "--on-deadline", "force"], "/drain", 1.into()),
+            (&["--extend", "90s 1ms"], "/drain/extend", 91.into()),
+            (&["--cancel"], "/drain/cancel", Value::Null),
+            (&["--force"], "/drain/force", Value::Null),
+        ] {
+            let line = ["drain", "127.0.0.1:1", "--actor", "alice"].iter().chain(flags);
+            let (asked, body) = order(&Cli::parse_from(line).args);
+            assert_eq!((asked, &body["deadline_s"], &body["actor"]), (path, &deadline_s, &"alice".into()));
+        }
+    }
+
+    #[test]
+    fn two_orders_at_once_are_refused() {
+        for flags in [["--cancel", "--force"], ["--force", "--extend=1s"], ["--cancel", "--deadline=1s"]] {
+            assert!(Cli::try_parse_from(["drain", "127.0.0.1:1"].iter().chain(&flags)).is_err(), "{flags:?}");
+        }
+    }
+}

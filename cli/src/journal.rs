@@ -128,8 +128,20 @@ impl Run {
 }
 
 fn verify(args: &DirArgs) -> anyhow::Result<ExitCode> {
+    let runs = verify_all(find(&args.dir)?);
+    let whole = runs.iter().all(|run| run.faults.is_empty());
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&json!({ "whole": whole, "runs": runs }))?);
+    } else {
+        runs.iter().for_each(print_run);
+        println!("{}", if whole { "the journal is whole" } else { "the journal is NOT whole" });
+    }
+    Ok(if whole { ExitCode::SUCCESS } else { Exit::FAILURE.into() })
+}
+
+fn verify_all(found: Vec<Segment>) -> Vec<Run> {
     let mut by_run: BTreeMap<Incarnation, Vec<Segment>> = BTreeMap::new();
-    for segment in find(&args.dir)? {
+    for segment in found {
         by_run.entry(segment.incarnation).or_default().push(segment);
     }
     let mut runs = Vec::new();
@@ -140,14 +152,7 @@ fn verify(args: &DirArgs) -> anyhow::Result<ExitCode> {
         // A run that a crash ended before its first word is not there for the next one.
         before = last.or(before);
     }
-    let whole = runs.iter().all(|run| run.faults.is_empty());
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&json!({ "whole": whole, "runs": runs }))?);
-    } else {
-        runs.iter().for_each(print_run);
-        println!("{}", if whole { "the journal is whole" } else { "the journal is NOT whole" });
-    }
-    Ok(if whole { ExitCode::SUCCESS } else { Exit::FAILURE.into() })
+    runs
 }
 
 fn verify_run(segments: &[Segment], before: Option<&Replay>) -> (Run, Option<Replay>) {
@@ -240,5 +245,102 @@ fn ending(run: &Run) -> String {
         Some(Outcome::Forced { dropped }) => format!("forced, {dropped} dropped"),
         Some(Outcome::Rejected) => "rejected".into(),
         None => format!("still running, or ended without a word with {} calls open", run.open_calls.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openrtc_core::worker::EndReason;
+    use tempfile::tempdir;
+
+    use super::*;
+    use crate::scribe::Scribe;
+
+    fn runs(dir: &Path) -> Vec<Run> {
+        verify_all(find(dir).expect("segments"))
+    }
+
+    fn last_replay(dir: &Path) -> Replay {
+        fold(find(dir).expect("segments").last().expect("one"), |_, _| {}).expect("whole")
+    }
+
+    /// A run of two segments with one call that ended and one that was left open.
+    fn crashed(dir: &Path) -> Scribe {
+        let mut scribe = Scribe::start(dir, 1, None);
+        let ended = scribe.admit("ended");
+        scribe.roll();
+        scribe.end(ended, EndReason::CallerHangup);
+        scribe.admit("taken");
+        scribe.save();
+        scribe
+    }
+
+    #[test]
+    fn a_crashed_run_and_the_next_one_are_whole_and_its_open_call_is_named() {
+        let dir = tempdir().expect("a directory");
+        crashed(dir.path());
+        let predecessor = last_replay(dir.path()).as_predecessor();
+        let mut next = Scribe::start(dir.path(), 2, Some(predecessor));
+        next.drain_and_exit();
+        next.save();
+        let runs = runs(dir.path());
+        assert!(runs.iter().all(|run| run.faults.is_empty()), "{runs:?}");
+        assert_eq!(runs[0].open_calls, ["taken"]);
+        assert_eq!((runs[0].outcome, runs[1].outcome), (None, Some(Outcome::Clean)));
+    }
+
+    #[test]
+    fn a_cut_short_end_is_told_and_is_no_fault() {
+        let dir = tempdir().expect("a directory");
+        let path = crashed(dir.path()).save();
+        let bytes = fs::read(&path).expect("read");
+        for len in [bytes.len() - 1, 30, 0] {
+            fs::write(&path, &bytes[..len]).expect("written");
+            let runs = runs(dir.path());
+            assert!(runs[0].faults.is_empty() && runs[0].torn.is_some(), "{len} bytes: {runs:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_cut_short_at_its_first_word_does_not_break_the_chain() {
+        let dir = tempdir().expect("a directory");
+        crashed(dir.path());
+        let predecessor = last_replay(dir.path()).as_predecessor();
+        let stillborn = Scribe::start(dir.path(), 2, Some(predecessor)).save();
+        fs::write(stillborn, b"OpenR").expect("written");
+        Scribe::start(dir.path(), 3, Some(predecessor)).save();
+        let runs = runs(dir.path());
+        assert_eq!(runs.len(), 3);
+        assert!(runs.iter().all(|run| run.faults.is_empty()), "{runs:?}");
+    }
+
+    #[test]
+    fn what_was_altered_removed_or_does_not_follow_is_a_fault() {
+        let dir = tempdir().expect("a directory");
+        let last = crashed(dir.path()).save();
+        let first = find(dir.path()).expect("segments").remove(0).path;
+        let (whole_first, whole_last) = (fs::read(&first).expect("read"), fs::read(&last).expect("read"));
+        let flipped = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            *bytes.last_mut().expect("not empty") ^= 1;
+            bytes
+        };
+        for (first_bytes, last_bytes, says) in [
+            (flipped(&whole_first), whole_last.clone(), "the checksum does not match"),
+            (whole_first.clone(), flipped(&whole_last), "the checksum does not match"),
+            (whole_first[..whole_first.len() - 1].to_vec(), whole_last.clone(), "entries before it are missing"),
+            (whole_first.clone(), whole_first.clone(), "it opens before the segment before it ends"),
+            (whole_first.clone(), b"not a segment".to_vec(), "not a journal segment"),
+        ] {
+            fs::write(&first, first_bytes).expect("written");
+            fs::write(&last, last_bytes).expect("written");
+            let told = runs(dir.path())[0].faults.join("\n");
+            assert!(told.contains(says), "{told:?} should say {says:?}");
+        }
+        fs::write(&first, whole_first).expect("written");
+        fs::write(&last, whole_last).expect("written");
+        Scribe::start(dir.path(), 2, None).save();
+        let told = runs(dir.path())[1].faults.join("\n");
+        assert!(told.contains("another story of the run before"), "{told:?}");
     }
 }

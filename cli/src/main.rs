@@ -6,6 +6,8 @@ mod demo;
 mod drain;
 mod http;
 mod journal;
+#[cfg(test)]
+mod scribe;
 mod status;
 mod wire;
 mod worker;

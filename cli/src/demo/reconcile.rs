@@ -99,3 +99,81 @@ fn fits(fate: Fate, told: Option<EndReason>) -> bool {
         Fate::Lost => matches!(told, None | Some(EndReason::Disconnected)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use openrtc_core::worker::{Command, Decline};
+    use tempfile::{TempDir, tempdir};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::demo::caller::Heard;
+    use crate::scribe::Scribe;
+
+    /// A worker that served `a` to its end and has `b` open.
+    fn journal() -> (TempDir, Scribe, CallNo) {
+        let dir = tempdir().expect("a directory");
+        let mut scribe = Scribe::start(dir.path(), 1, None);
+        let a = scribe.admit("a");
+        scribe.end(a, EndReason::CallerHangup);
+        let b = scribe.admit("b");
+        scribe.save();
+        (dir, scribe, b)
+    }
+
+    fn caller(id: &str, fate: Fate) -> (CallRecord, Taken) {
+        let now = Instant::now();
+        let taken = Taken { worker: 0, answered: now, ended: now, fate, heard: Heard::default() };
+        (CallRecord { id: id.into(), declines: 0, taken: Some(taken) }, taken)
+    }
+
+    fn disagreements(dir: &Path, callers: &[(CallRecord, Taken)], declines: u32) -> Vec<String> {
+        let account = read(dir).expect("a journal");
+        account.disagreements(callers.iter().map(|(call, taken)| (call, taken)), declines)
+    }
+
+    #[test]
+    fn callers_and_journal_agree_on_the_same_story() {
+        let (dir, ..) = journal();
+        let told = disagreements(dir.path(), &[caller("a", Fate::HungUp), caller("b", Fate::Lost)], 0);
+        assert_eq!(told, [""; 0]);
+    }
+
+    #[test]
+    fn every_other_story_is_a_disagreement() {
+        let (dir, ..) = journal();
+        for (callers, says) in [
+            (vec![caller("a", Fate::HungUp)], "the journal has call b, which no caller made"),
+            (vec![caller("a", Fate::Lost), caller("b", Fate::Lost)], "call a: its caller saw Lost"),
+            (vec![caller("a", Fate::Cut), caller("b", Fate::Lost)], "call a: its caller saw Cut"),
+            (vec![caller("a", Fate::HungUp), caller("b", Fate::HungUp)], "call b: its caller saw HungUp"),
+            (vec![caller("a", Fate::HungUp), caller("b", Fate::Lost), caller("c", Fate::HungUp)], "does not have it"),
+        ] {
+            let told = disagreements(dir.path(), &callers, 0);
+            assert!(matches!(&told[..], [one] if one.contains(says)), "{told:?} should be {says:?}");
+        }
+    }
+
+    #[test]
+    fn declines_are_compared_once_the_worker_has_left() {
+        let (dir, mut scribe, b) = journal();
+        let callers = [caller("a", Fate::HungUp), caller("b", Fate::HungUp)];
+        scribe.end(b, EndReason::CallerHangup);
+        scribe.enact(Command::CountDeclines { reason: Decline::Draining, count: 1 });
+        scribe.drain_and_exit();
+        scribe.save();
+        assert_eq!(disagreements(dir.path(), &callers, 1), [""; 0]);
+        assert_eq!(disagreements(dir.path(), &callers, 2), ["callers were declined 2 times, the journal counts 1"]);
+    }
+
+    #[test]
+    fn a_damaged_journal_agrees_with_nobody() {
+        let (dir, scribe, _) = journal();
+        let path = scribe.save();
+        let mut bytes = fs::read(&path).expect("read");
+        *bytes.last_mut().expect("not empty") ^= 1;
+        fs::write(&path, bytes).expect("written");
+        let told = disagreements(dir.path(), &[caller("a", Fate::HungUp)], 0);
+        assert!(matches!(&told[..], [one] if one.contains("damaged") && one.contains("checksum")), "{told:?}");
+    }
+}
