@@ -44,10 +44,18 @@ pub(crate) struct Dispatcher {
 
 /// How things stand, for the progress line.
 pub(crate) struct Standing {
-    /// Calls on each version's workers.
-    pub(crate) active: Vec<(&'static str, u32)>,
+    pub(crate) versions: Vec<VersionStanding>,
     pub(crate) ended: usize,
     pub(crate) dropped: usize,
+}
+
+/// How one version's workers stand together.
+pub(crate) struct VersionStanding {
+    pub(crate) version: &'static str,
+    /// Calls on them now.
+    pub(crate) calls: u32,
+    /// Whether each of them has declined a call because it drains.
+    pub(crate) draining: bool,
 }
 
 impl Dispatcher {
@@ -132,16 +140,20 @@ impl Dispatcher {
 
     /// How things stand now.
     pub(crate) fn standing(&self) -> Standing {
-        let mut active: Vec<(&'static str, u32)> = Vec::new();
+        let mut versions: Vec<VersionStanding> = Vec::new();
         for target in lock(&self.targets).iter() {
             let calls = target.active.load(Ordering::SeqCst);
-            match active.last_mut() {
-                Some((version, sum)) if *version == target.version => *sum += calls,
-                Some(_) | None => active.push((target.version, calls)),
+            let draining = target.refused.get().is_some();
+            match versions.last_mut() {
+                Some(last) if last.version == target.version => {
+                    last.calls += calls;
+                    last.draining &= draining;
+                }
+                Some(_) | None => versions.push(VersionStanding { version: target.version, calls, draining }),
             }
         }
         let (ended, dropped) = (self.ended.load(Ordering::Relaxed), self.dropped.load(Ordering::Relaxed));
-        Standing { active, ended, dropped }
+        Standing { versions, ended, dropped }
     }
 
     /// When a worker first declined a call because it drains.
