@@ -180,3 +180,46 @@ impl Dispatcher {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::demo::caller::Fate;
+    use crate::wire::{Frame, Receiver, send};
+
+    /// A worker that declines its first offer because it drains and, wrongly, takes every later one.
+    async fn relapse(listener: TcpListener) -> io::Result<()> {
+        for offer in 0.. {
+            let (read, mut to) = listener.accept().await?.0.into_split();
+            let mut from = Receiver::new(read);
+            from.next().await?;
+            if offer == 0 {
+                send(&mut to, &Frame::Decline { why: Decline::Draining, reason: "draining".into() }).await?;
+                continue;
+            }
+            send(&mut to, &Frame::Accept).await?;
+            while from.next().await?.is_some_and(|frame| frame != Frame::Hangup) {}
+            send(&mut to, &Frame::Bye).await?;
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_call_that_a_worker_takes_after_it_refused_one_is_found_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let dispatcher = Dispatcher::default();
+        dispatcher.add("v1", listener.local_addr().expect("bound"));
+        let worker = tokio::spawn(relapse(listener));
+        dispatcher.call("one".into(), Duration::ZERO, None).await;
+        worker.abort();
+        assert!(dispatcher.first_refusal(0).is_some());
+        assert_eq!((dispatcher.declines(0), dispatcher.taken_after_refusal(0)), (1, 1));
+        let ledger = dispatcher.take_ledger();
+        let (call, taken) = ledger.taken().next().expect("the call was taken");
+        assert_eq!((call.declines, taken.fate), (1, Fate::HungUp));
+    }
+}
