@@ -30,6 +30,7 @@ use self::load::PlannedCall;
 use self::process::{Recipe, Worker};
 use self::progress::Progress;
 use self::report::{Drop, Report, WorkerReport, millis};
+use crate::Usage;
 
 const BLUE: &str = "v1";
 const GREEN: &str = "v2";
@@ -91,11 +92,11 @@ fn parse_speed(text: &str) -> Result<f64, String> {
 /// Performs the rollout and prints what it amounted to.
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut calls = match &args.calls {
-        Some(file) => load::read(file)?,
+        Some(file) => load::read(file).map_err(Usage)?,
         None => load::draw(args.seed)?,
     };
     load::hurry(&mut calls, args.speed);
-    let dir = Directory::create(args.dir.as_deref())?;
+    let dir = Directory::create(args.dir.as_deref()).map_err(Usage)?;
     let report = tokio::select! {
         report = Rollout::new(&args, dir.path()).perform(calls) => report?,
         _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted; the workers were killed"),

@@ -12,6 +12,8 @@ mod status;
 mod wire;
 mod worker;
 
+use std::error::Error;
+use std::fmt;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -35,6 +37,18 @@ enum Command {
     Status(status::StatusArgs),
     Worker(worker::WorkerArgs),
 }
+
+/// An error in what the user gave, not in doing it: exits with [`Exit::USAGE`].
+#[derive(Debug)]
+struct Usage(anyhow::Error);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
+impl Error for Usage {}
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -71,5 +85,6 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         return Exit::USAGE.into();
     }
     eprintln!("openrtc: {error:#}");
-    Exit::FAILURE.into()
+    let code = if error.is::<Usage>() { Exit::USAGE } else { Exit::FAILURE };
+    code.into()
 }
