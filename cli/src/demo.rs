@@ -30,6 +30,7 @@ use self::load::PlannedCall;
 use self::process::{Recipe, Worker};
 use self::progress::Progress;
 use self::report::{Drop, Report, WorkerReport, millis};
+use crate::Usage;
 
 const BLUE: &str = "v1";
 const GREEN: &str = "v2";
@@ -42,6 +43,8 @@ const KILL_AFTER: Duration = Duration::from_millis(500);
 const PROBE: Duration = Duration::from_millis(500);
 const PROBE_EVERY: Duration = Duration::from_millis(2);
 const PROBES_MAX: u32 = 1_000;
+/// How many of them are made after the worker has refused one, so that one it took all the same would show.
+const PROBES_AFTER: u32 = 25;
 
 /// Roll real worker processes from one version to the next under real calls, and count what was dropped.
 #[derive(Args, Clone, Debug)]
@@ -89,11 +92,11 @@ fn parse_speed(text: &str) -> Result<f64, String> {
 /// Performs the rollout and prints what it amounted to.
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut calls = match &args.calls {
-        Some(file) => load::read(file)?,
+        Some(file) => load::read(file).map_err(Usage)?,
         None => load::draw(args.seed)?,
     };
     load::hurry(&mut calls, args.speed);
-    let dir = Directory::create(args.dir.as_deref())?;
+    let dir = Directory::create(args.dir.as_deref()).map_err(Usage)?;
     let report = tokio::select! {
         report = Rollout::new(&args, dir.path()).perform(calls) => report?,
         _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted; the workers were killed"),
@@ -231,7 +234,7 @@ impl<'a> Rollout<'a> {
     }
 
     /// Sends SIGTERM to every old worker and, as a dispatcher with an old view would, goes on offering each of them
-    /// calls until it refuses one.
+    /// calls, until it refuses one and for a while after.
     fn drain_blue(&mut self) -> anyhow::Result<Instant> {
         let sigterm = Instant::now();
         for worker in 0..usize::from(self.args.blue) {
@@ -240,9 +243,13 @@ impl<'a> Rollout<'a> {
             self.calls.spawn(async move {
                 let mut late = JoinSet::new();
                 let mut pace = interval(PROBE_EVERY);
+                let mut after = 0;
                 for number in 0..PROBES_MAX {
                     pace.tick().await;
                     if dispatcher.first_refusal(worker).is_some() {
+                        after += 1;
+                    }
+                    if after > PROBES_AFTER {
                         break;
                     }
                     let (dispatcher, id) = (Arc::clone(&dispatcher), format!("late-{worker}-{number}"));
@@ -278,6 +285,10 @@ impl<'a> Rollout<'a> {
             let account = reconcile::read(&worker.journal).with_context(|| format!("the journal of {name}"))?;
             let found = account.disagreements(ledger.of(index), self.dispatcher.declines(index));
             disagreements.extend(found.into_iter().map(|problem| format!("{name}: {problem}")));
+            let told = account.outcome.map(|outcome| i32::from(Exit(outcome).code()));
+            if told != status.code() {
+                disagreements.push(format!("{name}: it ended with {status}, its journal tells {:?}", account.outcome));
+            }
             let drops: Vec<_> = ledger.of(index).filter(|(_, taken)| taken.fate.is_drop()).collect();
             if let Some(Outcome::Forced { dropped: told }) = account.outcome
                 && told != drops.len() as u64
@@ -335,6 +346,7 @@ impl<'a> Rollout<'a> {
             new_calls_on_old_version_after_drain: blue.map(|worker| self.dispatcher.taken_after_refusal(worker)).sum(),
             frames_sent: heard.sent,
             frames_lost: heard.sent - heard.echoed,
+            frames_lost_in_ended_calls: ledger.lost_in_ended(),
             frames_late: heard.late,
             longest_gap_ms: millis(heard.longest_gap),
             sigterm_to_refusal_ms: slowest.map(millis),

@@ -92,7 +92,9 @@ fn order(args: &DrainArgs) -> (&'static str, Value) {
     let mut body = Map::new();
     body.insert("actor".into(), args.actor.as_str().into());
     if let Some(time) = args.deadline.or(args.extend) {
-        body.insert("deadline_s".into(), time.as_secs().into());
+        // Rounded up: a deadline may come a moment late, never early.
+        let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        body.insert("deadline_s".into(), seconds.into());
     }
     if let Some(policy) = &args.on_deadline {
         body.insert("on_deadline".into(), policy.as_str().into());
@@ -112,5 +114,41 @@ async fn send(url: &str, path: &str, token: Option<&str>, body: String) -> anyho
         Ok(Answer { ok: true, message }) => Ok(message),
         Ok(Answer { ok: false, message }) => bail!("{message}"),
         Err(_) => bail!("it answers {}: is this a worker's ops endpoint?", response.status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: DrainArgs,
+    }
+
+    #[test]
+    fn each_order_has_its_endpoint_and_no_deadline_comes_early() {
+        for (flags, path, deadline_s) in [
+            (&[][..], "/drain", Value::Null),
+            (&["--deadline", "10m"], "/drain", 600.into()),
+            (&["--deadline", "500ms", "--on-deadline", "force"], "/drain", 1.into()),
+            (&["--extend", "90s 1ms"], "/drain/extend", 91.into()),
+            (&["--cancel"], "/drain/cancel", Value::Null),
+            (&["--force"], "/drain/force", Value::Null),
+        ] {
+            let line = ["drain", "127.0.0.1:1", "--actor", "alice"].iter().chain(flags);
+            let (asked, body) = order(&Cli::parse_from(line).args);
+            assert_eq!((asked, &body["deadline_s"], &body["actor"]), (path, &deadline_s, &"alice".into()));
+        }
+    }
+
+    #[test]
+    fn two_orders_at_once_are_refused() {
+        for flags in [["--cancel", "--force"], ["--force", "--extend=1s"], ["--cancel", "--deadline=1s"]] {
+            assert!(Cli::try_parse_from(["drain", "127.0.0.1:1"].iter().chain(&flags)).is_err(), "{flags:?}");
+        }
     }
 }

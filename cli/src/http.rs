@@ -1,5 +1,6 @@
 //! Asking a worker's ops endpoints.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -47,14 +48,20 @@ async fn ask(method: Method, host: &str, path: &str, token: Option<&str>, body: 
     let request = request.body(Full::new(Bytes::from(body)))?;
     let client = Client::builder(TokioExecutor::new()).build_http();
     let answer = async {
-        let response = client.request(request).await.map_err(|error| match std::error::Error::source(&error) {
-            Some(source) => anyhow::anyhow!("{source}"),
-            None => error.into(),
-        })?;
+        let response = client.request(request).await.map_err(|error| anyhow::anyhow!("{}", root_cause(&error)))?;
         let status = response.status().as_u16();
         let body = Limited::new(response.into_body(), BODY_MAX).collect().await.map_err(anyhow::Error::from_boxed)?;
         let body = String::from_utf8_lossy(&body.to_bytes()).trim_end().to_owned();
         anyhow::Ok(Response { status, body })
     };
     timeout(PATIENCE, answer).await.with_context(|| format!("{host} did not answer within {PATIENCE:?}"))?
+}
+
+/// What the operating system said: the layers above it only say that the request failed.
+fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind::BrokenPipe;
+use std::io::{self, BufWriter, Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -9,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use openrtc_core::id::Incarnation;
-use openrtc_core::journal::{Replay, TornFault, replay};
+use openrtc_core::journal::{Replay, Torn, TornFault, replay};
 use openrtc_core::worker::{Entry, Outcome, Worker};
 use openrtc_runtime::Exit;
 use openrtc_runtime::journal::{Segment, segments};
@@ -62,20 +64,34 @@ fn fold(segment: &Segment, each: impl FnMut(&Worker, &Entry)) -> anyhow::Result<
 }
 
 fn show(args: &DirArgs) -> anyhow::Result<ExitCode> {
+    match print_entries(args, &mut BufWriter::new(stdout().lock())) {
+        // Whoever reads has seen enough (`| head`).
+        Err(error) if error.downcast_ref().is_some_and(|error: &io::Error| error.kind() == BrokenPipe) => {}
+        done => done?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_entries(args: &DirArgs, out: &mut impl Write) -> anyhow::Result<()> {
     for segment in find(&args.dir)? {
         let incarnation = segment.incarnation;
+        let mut written = Ok(());
         let replayed = fold(&segment, |_, entry| {
-            if args.json {
-                println!("{}", json!({ "incarnation": incarnation, "entry": entry }));
-            } else {
-                println!("{:>8}  {}  {:?}", entry.seq, time(entry), entry.event);
+            if written.is_ok() {
+                written = if args.json {
+                    writeln!(out, "{}", json!({ "incarnation": incarnation, "entry": entry }))
+                } else {
+                    writeln!(out, "{:>8}  {}  {:?}", entry.seq, time(entry), entry.event)
+                };
             }
         })?;
+        written?;
         if let Some(torn) = replayed.torn {
+            out.flush()?;
             eprintln!("{}: {torn}", segment.path.display());
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(out.flush()?)
 }
 
 fn time(entry: &Entry) -> humantime::Rfc3339Timestamp {
@@ -100,18 +116,19 @@ struct Run {
     faults: Vec<String>,
 }
 
+impl Run {
+    /// Enters where a segment stops making sense. The cut-short end of a run's last one is what a crash leaves; all
+    /// else is a fault.
+    fn enter(&mut self, fault: Option<TornFault>, is_last: bool, text: String) {
+        match fault {
+            Some(TornFault::Short) if is_last => self.torn = Some(text),
+            Some(_) | None => self.faults.push(text),
+        }
+    }
+}
+
 fn verify(args: &DirArgs) -> anyhow::Result<ExitCode> {
-    let mut by_run: BTreeMap<Incarnation, Vec<Segment>> = BTreeMap::new();
-    for segment in find(&args.dir)? {
-        by_run.entry(segment.incarnation).or_default().push(segment);
-    }
-    let mut runs = Vec::new();
-    let mut before: Option<Replay> = None;
-    for segments in by_run.values() {
-        let (run, last) = verify_run(segments, before.as_ref());
-        runs.push(run);
-        before = last;
-    }
+    let runs = verify_all(find(&args.dir)?);
     let whole = runs.iter().all(|run| run.faults.is_empty());
     if args.json {
         println!("{}", serde_json::to_string_pretty(&json!({ "whole": whole, "runs": runs }))?);
@@ -122,11 +139,27 @@ fn verify(args: &DirArgs) -> anyhow::Result<ExitCode> {
     Ok(if whole { ExitCode::SUCCESS } else { Exit::FAILURE.into() })
 }
 
+fn verify_all(found: Vec<Segment>) -> Vec<Run> {
+    let mut by_run: BTreeMap<Incarnation, Vec<Segment>> = BTreeMap::new();
+    for segment in found {
+        by_run.entry(segment.incarnation).or_default().push(segment);
+    }
+    let mut runs = Vec::new();
+    let mut before: Option<Replay> = None;
+    for segments in by_run.values() {
+        let (run, last) = verify_run(segments, before.as_ref());
+        runs.push(run);
+        // A run that a crash ended before its first word is not there for the next one.
+        before = last.or(before);
+    }
+    runs
+}
+
 fn verify_run(segments: &[Segment], before: Option<&Replay>) -> (Run, Option<Replay>) {
     let mut run = Run {
         incarnation: segments[0].incarnation,
-        worker: String::new(),
-        version: String::new(),
+        worker: "?".into(),
+        version: "?".into(),
         segments: segments.len(),
         entries: 0,
         calls: 0,
@@ -137,11 +170,13 @@ fn verify_run(segments: &[Segment], before: Option<&Replay>) -> (Run, Option<Rep
     };
     let mut last: Option<Replay> = None;
     for (index, segment) in segments.iter().enumerate() {
+        let is_last = index + 1 == segments.len();
         let name = segment.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let replayed = match fold(segment, |_, _| {}) {
             Ok(replayed) => replayed,
             Err(error) => {
-                run.faults.push(format!("{error:#}"));
+                let fault = error.downcast_ref::<Torn>().map(|torn| torn.fault);
+                run.enter(fault, is_last, format!("{error:#}"));
                 continue;
             }
         };
@@ -149,8 +184,7 @@ fn verify_run(segments: &[Segment], before: Option<&Replay>) -> (Run, Option<Rep
             run.faults.push(format!("{name}: {error}"));
         }
         if let Some(torn) = replayed.torn {
-            let crash = torn.fault == TornFault::Short && index + 1 == segments.len();
-            if crash { run.torn = Some(format!("{name}: {torn}")) } else { run.faults.push(format!("{name}: {torn}")) }
+            run.enter(Some(torn.fault), is_last, format!("{name}: {torn}"));
         }
         run.entries += replayed.entries;
         run.worker = replayed.opening.identity.worker.to_string();
@@ -211,5 +245,102 @@ fn ending(run: &Run) -> String {
         Some(Outcome::Forced { dropped }) => format!("forced, {dropped} dropped"),
         Some(Outcome::Rejected) => "rejected".into(),
         None => format!("still running, or ended without a word with {} calls open", run.open_calls.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openrtc_core::worker::EndReason;
+    use tempfile::tempdir;
+
+    use super::*;
+    use crate::scribe::Scribe;
+
+    fn runs(dir: &Path) -> Vec<Run> {
+        verify_all(find(dir).expect("segments"))
+    }
+
+    fn last_replay(dir: &Path) -> Replay {
+        fold(find(dir).expect("segments").last().expect("one"), |_, _| {}).expect("whole")
+    }
+
+    /// A run of two segments with one call that ended and one that was left open.
+    fn crashed(dir: &Path) -> Scribe {
+        let mut scribe = Scribe::start(dir, 1, None);
+        let ended = scribe.admit("ended");
+        scribe.roll();
+        scribe.end(ended, EndReason::CallerHangup);
+        scribe.admit("taken");
+        scribe.save();
+        scribe
+    }
+
+    #[test]
+    fn a_crashed_run_and_the_next_one_are_whole_and_its_open_call_is_named() {
+        let dir = tempdir().expect("a directory");
+        crashed(dir.path());
+        let predecessor = last_replay(dir.path()).as_predecessor();
+        let mut next = Scribe::start(dir.path(), 2, Some(predecessor));
+        next.drain_and_exit();
+        next.save();
+        let runs = runs(dir.path());
+        assert!(runs.iter().all(|run| run.faults.is_empty()), "{runs:?}");
+        assert_eq!(runs[0].open_calls, ["taken"]);
+        assert_eq!((runs[0].outcome, runs[1].outcome), (None, Some(Outcome::Clean)));
+    }
+
+    #[test]
+    fn a_cut_short_end_is_told_and_is_no_fault() {
+        let dir = tempdir().expect("a directory");
+        let path = crashed(dir.path()).save();
+        let bytes = fs::read(&path).expect("read");
+        for len in [bytes.len() - 1, 30, 0] {
+            fs::write(&path, &bytes[..len]).expect("written");
+            let runs = runs(dir.path());
+            assert!(runs[0].faults.is_empty() && runs[0].torn.is_some(), "{len} bytes: {runs:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_cut_short_at_its_first_word_does_not_break_the_chain() {
+        let dir = tempdir().expect("a directory");
+        crashed(dir.path());
+        let predecessor = last_replay(dir.path()).as_predecessor();
+        let stillborn = Scribe::start(dir.path(), 2, Some(predecessor)).save();
+        fs::write(stillborn, b"OpenR").expect("written");
+        Scribe::start(dir.path(), 3, Some(predecessor)).save();
+        let runs = runs(dir.path());
+        assert_eq!(runs.len(), 3);
+        assert!(runs.iter().all(|run| run.faults.is_empty()), "{runs:?}");
+    }
+
+    #[test]
+    fn what_was_altered_removed_or_does_not_follow_is_a_fault() {
+        let dir = tempdir().expect("a directory");
+        let last = crashed(dir.path()).save();
+        let first = find(dir.path()).expect("segments").remove(0).path;
+        let (whole_first, whole_last) = (fs::read(&first).expect("read"), fs::read(&last).expect("read"));
+        let flipped = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            *bytes.last_mut().expect("not empty") ^= 1;
+            bytes
+        };
+        for (first_bytes, last_bytes, says) in [
+            (flipped(&whole_first), whole_last.clone(), "the checksum does not match"),
+            (whole_first.clone(), flipped(&whole_last), "the checksum does not match"),
+            (whole_first[..whole_first.len() - 1].to_vec(), whole_last.clone(), "entries before it are missing"),
+            (whole_first.clone(), whole_first.clone(), "it opens before the segment before it ends"),
+            (whole_first.clone(), b"not a segment".to_vec(), "not a journal segment"),
+        ] {
+            fs::write(&first, first_bytes).expect("written");
+            fs::write(&last, last_bytes).expect("written");
+            let told = runs(dir.path())[0].faults.join("\n");
+            assert!(told.contains(says), "{told:?} should say {says:?}");
+        }
+        fs::write(&first, whole_first).expect("written");
+        fs::write(&last, whole_last).expect("written");
+        Scribe::start(dir.path(), 2, None).save();
+        let told = runs(dir.path())[1].faults.join("\n");
+        assert!(told.contains("another story of the run before"), "{told:?}");
     }
 }

@@ -6,15 +6,19 @@ mod demo;
 mod drain;
 mod http;
 mod journal;
+#[cfg(test)]
+mod scribe;
 mod status;
 mod wire;
 mod worker;
 
+use std::error::Error;
+use std::fmt;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use openrtc_runtime::Exit;
+use openrtc_runtime::{ConfigError, Exit};
 use tracing_subscriber::EnvFilter;
 
 /// Deploys a new version of a realtime-call worker without dropping a call.
@@ -33,6 +37,18 @@ enum Command {
     Status(status::StatusArgs),
     Worker(worker::WorkerArgs),
 }
+
+/// An error in what the user gave, not in doing it: exits with [`Exit::USAGE`].
+#[derive(Debug)]
+struct Usage(anyhow::Error);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
+impl Error for Usage {}
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -63,7 +79,12 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
+    // A configuration error names its cause itself; the chain would say it twice.
+    if let Some(error) = error.downcast_ref::<ConfigError>() {
+        eprintln!("openrtc: {error}");
+        return Exit::USAGE.into();
+    }
     eprintln!("openrtc: {error:#}");
-    let code = if error.is::<openrtc_runtime::ConfigError>() { Exit::USAGE } else { Exit::FAILURE };
+    let code = if error.is::<Usage>() { Exit::USAGE } else { Exit::FAILURE };
     code.into()
 }

@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
+use crate::Usage;
 use crate::wire::{Frame, Receiver, send};
 
 /// How long a connection may take to make its offer.
@@ -66,7 +67,8 @@ pub(crate) async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     let pool = configure(&args)?.build()?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| {
         format!("cannot listen for calls on {} (is another worker there? port 0 picks a free one)", args.listen)
-    })?;
+    });
+    let listener = listener.map_err(Usage)?;
     print_ready(&pool, listener.local_addr()?, args.json);
     let exit = pool.serve(Line::listen(listener), echo).await?;
     let identity = pool.identity();

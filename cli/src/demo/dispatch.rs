@@ -44,10 +44,18 @@ pub(crate) struct Dispatcher {
 
 /// How things stand, for the progress line.
 pub(crate) struct Standing {
-    /// Calls on each version's workers.
-    pub(crate) active: Vec<(&'static str, u32)>,
+    pub(crate) versions: Vec<VersionStanding>,
     pub(crate) ended: usize,
     pub(crate) dropped: usize,
+}
+
+/// How one version's workers stand together.
+pub(crate) struct VersionStanding {
+    pub(crate) version: &'static str,
+    /// Calls on them now.
+    pub(crate) calls: u32,
+    /// Whether each of them has declined a call because it drains.
+    pub(crate) draining: bool,
 }
 
 impl Dispatcher {
@@ -132,16 +140,20 @@ impl Dispatcher {
 
     /// How things stand now.
     pub(crate) fn standing(&self) -> Standing {
-        let mut active: Vec<(&'static str, u32)> = Vec::new();
+        let mut versions: Vec<VersionStanding> = Vec::new();
         for target in lock(&self.targets).iter() {
             let calls = target.active.load(Ordering::SeqCst);
-            match active.last_mut() {
-                Some((version, sum)) if *version == target.version => *sum += calls,
-                Some(_) | None => active.push((target.version, calls)),
+            let draining = target.refused.get().is_some();
+            match versions.last_mut() {
+                Some(last) if last.version == target.version => {
+                    last.calls += calls;
+                    last.draining &= draining;
+                }
+                Some(_) | None => versions.push(VersionStanding { version: target.version, calls, draining }),
             }
         }
         let (ended, dropped) = (self.ended.load(Ordering::Relaxed), self.dropped.load(Ordering::Relaxed));
-        Standing { active, ended, dropped }
+        Standing { versions, ended, dropped }
     }
 
     /// When a worker first declined a call because it drains.
@@ -167,4 +179,47 @@ impl Dispatcher {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::demo::caller::Fate;
+    use crate::wire::{Frame, Receiver, send};
+
+    /// A worker that declines its first offer because it drains and, wrongly, takes every later one.
+    async fn relapse(listener: TcpListener) -> io::Result<()> {
+        for offer in 0.. {
+            let (read, mut to) = listener.accept().await?.0.into_split();
+            let mut from = Receiver::new(read);
+            from.next().await?;
+            if offer == 0 {
+                send(&mut to, &Frame::Decline { why: Decline::Draining, reason: "draining".into() }).await?;
+                continue;
+            }
+            send(&mut to, &Frame::Accept).await?;
+            while from.next().await?.is_some_and(|frame| frame != Frame::Hangup) {}
+            send(&mut to, &Frame::Bye).await?;
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_call_that_a_worker_takes_after_it_refused_one_is_found_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let dispatcher = Dispatcher::default();
+        dispatcher.add("v1", listener.local_addr().expect("bound"));
+        let worker = tokio::spawn(relapse(listener));
+        dispatcher.call("one".into(), Duration::ZERO, None).await;
+        worker.abort();
+        assert!(dispatcher.first_refusal(0).is_some());
+        assert_eq!((dispatcher.declines(0), dispatcher.taken_after_refusal(0)), (1, 1));
+        let ledger = dispatcher.take_ledger();
+        let (call, taken) = ledger.taken().next().expect("the call was taken");
+        assert_eq!((call.declines, taken.fate), (1, Fate::HungUp));
+    }
 }

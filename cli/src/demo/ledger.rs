@@ -59,6 +59,12 @@ impl Ledger {
         })
     }
 
+    /// Frames without an echo in calls that ended in good order: there the drop of a call explains none of them.
+    pub(crate) fn lost_in_ended(&self) -> u64 {
+        let ended = self.taken().filter(|(_, taken)| taken.fate == Fate::HungUp);
+        ended.map(|(_, taken)| taken.heard.sent - taken.heard.echoed).sum()
+    }
+
     /// From the last hang-up at a worker to its exit.
     pub(crate) fn last_hang_up_to(&self, worker: usize, exit: Instant) -> Option<Duration> {
         let last = self.of(worker).map(|(_, taken)| taken.ended).max()?;

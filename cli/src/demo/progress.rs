@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval};
 
-use super::dispatch::{Dispatcher, Standing};
+use super::dispatch::{Dispatcher, Standing, VersionStanding};
 
 const REFRESH: Duration = Duration::from_millis(100);
 
@@ -65,9 +65,9 @@ impl Drop for Progress {
 
 fn line(begun: Instant, standing: &Standing) -> String {
     let mut line = format!("{:>4.1} s", begun.elapsed().as_secs_f64());
-    for (version, calls) in &standing.active {
+    for VersionStanding { version, calls, draining } in &standing.versions {
         // Writing to a string cannot fail.
-        let _ = write!(line, "   {version} {calls:>4} calls");
+        let _ = write!(line, "   {version} {calls:>4} calls{}", if *draining { ", draining" } else { "" });
     }
     line + &format!("   ended {:>4}   dropped {}", standing.ended, standing.dropped)
 }

@@ -18,6 +18,8 @@ pub(crate) struct Report {
     pub(crate) new_calls_on_old_version_after_drain: u32,
     pub(crate) frames_sent: u64,
     pub(crate) frames_lost: u64,
+    /// Of those, in calls that were not dropped.
+    pub(crate) frames_lost_in_ended_calls: u64,
     pub(crate) frames_late: u64,
     pub(crate) longest_gap_ms: f64,
     pub(crate) sigterm_to_refusal_ms: Option<f64>,
@@ -67,7 +69,7 @@ impl Report {
         self.journals_agree
             && self.new_calls_on_old_version_after_drain == 0
             && self.calls_unanswered == 0
-            && (self.calls_dropped > 0 || self.frames_lost == 0)
+            && self.frames_lost_in_ended_calls == 0
     }
 }
 
@@ -90,6 +92,7 @@ impl Display for Report {
             ("new calls on v1 after it refused one", self.new_calls_on_old_version_after_drain.to_string()),
             ("frames sent, one every 20 ms", self.frames_sent.to_string()),
             ("  lost", self.frames_lost.to_string()),
+            ("  lost in calls that were not dropped", self.frames_lost_in_ended_calls.to_string()),
             ("  later than 100 ms", self.frames_late.to_string()),
             ("  longest gap", format!("{:.1} ms", self.longest_gap_ms)),
             ("SIGTERM to first refusal", optional(self.sigterm_to_refusal_ms)),

@@ -1,0 +1,87 @@
+//! Journals for tests, written by a worker machine of their own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use openrtc_core::id::{Actor, CallId, CallNo, Deployment, Identity, Incarnation, Version, WorkerId};
+use openrtc_core::journal::{Opening, Predecessor, write_entry, write_opening};
+use openrtc_core::machine::Machine;
+use openrtc_core::time::Instant;
+use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits, OnDeadline, Worker};
+
+/// One run of a worker, as far as its journal knows.
+pub(crate) struct Scribe {
+    dir: PathBuf,
+    incarnation: u64,
+    predecessor: Option<Predecessor>,
+    worker: Worker,
+    /// The segment being written: its first entry's number and its bytes so far.
+    segment: (u64, Vec<u8>),
+}
+
+impl Scribe {
+    /// A serving worker's journal in `dir`.
+    pub(crate) fn start(dir: &Path, incarnation: u64, predecessor: Option<Predecessor>) -> Self {
+        let worker = Worker::new(Limits::default()).expect("valid limits");
+        let mut scribe = Self { dir: dir.to_owned(), incarnation, predecessor, worker, segment: (0, Vec::new()) };
+        scribe.roll();
+        scribe.enact(Command::Serve);
+        scribe
+    }
+
+    /// Lets the worker do as told and writes it down; returns the number of the first entry.
+    pub(crate) fn enact(&mut self, command: Command) -> CallNo {
+        let number = self.worker.word().seq().get() + 1;
+        let mut entries = Vec::new();
+        self.worker.decide(Instant::EPOCH, command, &mut |entry| entries.push(entry)).expect("a legal command");
+        for entry in &entries {
+            self.worker.apply(entry);
+            write_entry(entry, &mut self.segment.1);
+        }
+        CallNo::new(number)
+    }
+
+    /// A call that is taken now.
+    pub(crate) fn admit(&mut self, id: &str) -> CallNo {
+        self.enact(Command::Admit { id: CallId::new(id).expect("a valid id"), class: Class::default() })
+    }
+
+    /// A call that ends now.
+    pub(crate) fn end(&mut self, call: CallNo, reason: EndReason) {
+        self.enact(Command::End { call, reason });
+    }
+
+    /// SIGTERM, and the exit once nothing is in flight.
+    pub(crate) fn drain_and_exit(&mut self) {
+        let actor = const { Actor::from_static("SIGTERM") };
+        let order = DrainOrder { cause: Cause::Signal, actor, deadline: None, on_deadline: OnDeadline::Wait };
+        self.enact(Command::BeginDrain(order));
+        if self.worker.deadline().is_some() {
+            self.enact(Command::Wake);
+        }
+        self.enact(Command::Close);
+    }
+
+    /// Writes the segment to its file and opens the next one.
+    pub(crate) fn roll(&mut self) {
+        self.save();
+        self.segment = (self.worker.word().seq().get() + 1, Vec::new());
+        let identity = Identity {
+            deployment: const { Deployment::from_static("test") },
+            version: const { Version::from_static("v1") },
+            worker: const { WorkerId::from_static("blue-1") },
+            incarnation: Incarnation::new(self.incarnation),
+        };
+        let opening = Opening { identity, predecessor: self.predecessor, state: self.worker.clone() };
+        write_opening(opening, &mut self.segment.1);
+    }
+
+    /// Writes the segment to its file; returns where that is.
+    pub(crate) fn save(&self) -> PathBuf {
+        let path = self.dir.join(format!("{:020}-{:020}.ortcj", self.incarnation, self.segment.0));
+        if !self.segment.1.is_empty() {
+            fs::write(&path, &self.segment.1).expect("written");
+        }
+        path
+    }
+}
