@@ -12,6 +12,7 @@ use openrtc_core::worker::{BadLimits, CLASSES, Limits, OnDeadline};
 
 pub use env::{VARIABLES, Variable};
 
+use crate::control::Control;
 use crate::journal::{JournalConfig, JournalError};
 
 /// What remains to be done after the last call has ended: flush the journal, leave.
@@ -81,6 +82,8 @@ pub struct Config {
     pub start: Start,
     /// Whether SIGTERM and SIGINT drain the worker.
     pub signals: bool,
+    /// Where the control loop runs.
+    pub control: Control,
 }
 
 impl Default for Config {
@@ -102,6 +105,7 @@ impl Default for Config {
             ops_token: None,
             start: Start::Serving,
             signals: true,
+            control: Control::OwnThread,
         }
     }
 }
@@ -162,7 +166,7 @@ pub enum ConfigError {
     #[error("signal handlers cannot be installed: {0}")]
     Signals(std::io::Error),
     /// A thread could not be started.
-    #[error("the journal's thread could not be started: {0}")]
+    #[error("a thread of the runtime's own could not be started: {0}")]
     Thread(std::io::Error),
     /// Built outside a tokio runtime.
     #[error("build the pool inside a tokio runtime (under #[tokio::main] or Runtime::enter)")]

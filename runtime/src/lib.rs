@@ -32,6 +32,7 @@ mod attend;
 mod call;
 mod clock;
 mod config;
+mod control;
 #[doc(hidden)]
 pub mod doc;
 mod exit;
@@ -49,6 +50,7 @@ mod systemd;
 
 pub use call::{CallGuard, Lapsed, Reservation};
 pub use config::{Config, ConfigError, FLUSH, Secret, Start, VARIABLES, Variable, parse_duration};
+pub use control::Control;
 pub use exit::Exit;
 pub use openrtc_core::id::{Actor, CallId, Identity};
 pub use openrtc_core::snapshot::RuntimeSnapshot;

@@ -18,6 +18,7 @@ use crate::attend::attend;
 use crate::call::{CallGuard, OpenCall, Reservation};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Secret, Start};
+use crate::control::{Control, Runner};
 use crate::exit::Exit;
 use crate::gate::Gate;
 use crate::host::Host;
@@ -295,6 +296,8 @@ impl AgentPoolBuilder {
         ops_token(token: Secret) => |config, token| config.ops_token = Some(token);
         /// Whether SIGTERM and SIGINT drain the worker; they do by default.
         signals(handle: bool) => |config, handle| config.signals = handle;
+        /// Where the control loop runs.
+        control(control: Control) => |config, control| config.control = control;
         /// Whether to take calls at once.
         start(start: Start) => |config, start| config.start = start;
     }
@@ -308,12 +311,14 @@ impl AgentPoolBuilder {
     /// Checks the configuration, opens the journal and starts the pool: from here on it drains on SIGTERM and SIGINT
     /// and answers on its ops endpoints. Must be called inside a tokio runtime.
     pub fn build(self) -> Result<AgentPool, ConfigError> {
-        let runtime = Handle::try_current().map_err(|_| ConfigError::NoRuntime)?;
+        let here = Handle::try_current().map_err(|_| ConfigError::NoRuntime)?;
         let config = self.config;
         let clock = Clock::start();
         let worker = Worker::new(config.limits()?)?;
         let mut identity = config.identity()?;
         identity.incarnation = Incarnation::new(clock.now().as_micros());
+        let runner = Runner::new(config.control, here).map_err(ConfigError::Thread)?;
+        let entered = runner.enter();
         let ops = match config.ops {
             Some(addr) => Some(ops::listen(addr).map_err(|source| ConfigError::Ops { addr, source })?),
             None => None,
@@ -335,11 +340,17 @@ impl AgentPoolBuilder {
         let shared = Arc::new(Shared { gate, clock, identity, config, force, published, recovered, ops_addr });
         let pool = AgentPool { shared: Arc::clone(&shared) };
         pool.start();
-        runtime.spawn(async move { shell::run(&shared.gate, worker, &mut host).await });
-        runtime.spawn(attend(pool.clone(), signals));
-        if let Some((listener, _)) = ops {
-            runtime.spawn(ops::answer_all(listener, pool.clone()));
-        }
+        let (attended, asked) = (pool.clone(), pool.clone());
+        let work = async move {
+            let answers = async {
+                if let Some((listener, _)) = ops {
+                    ops::answer_all(listener, asked).await;
+                }
+            };
+            tokio::join!(shell::run(&shared.gate, worker, &mut host), attend(attended, signals), answers);
+        };
+        drop(entered);
+        runner.run(work).map_err(ConfigError::Thread)?;
         Ok(pool)
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use openrtc_core::journal::replay;
 use openrtc_core::worker::Outcome;
 use openrtc_runtime::journal::{JournalConfig, segments};
-use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder, CallId, ConfigError, EndReason};
+use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder, CallId, ConfigError, Control, EndReason};
 use tempfile::tempdir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -17,7 +17,7 @@ fn runtime() -> Runtime {
 }
 
 fn builder(dir: &Path) -> AgentPoolBuilder {
-    AgentPool::builder().deployment_version("v1").worker("w1").journal_dir(dir.to_owned())
+    AgentPool::builder().deployment_version("v1").worker("w1").journal_dir(dir.to_owned()).control(Control::Shared)
 }
 
 /// A runtime that is dropped is a process that crashed, but for the lock, which the journal's thread gives up a moment

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use openrtc_core::word::{Phase, Refusal};
 use openrtc_core::worker::{Decline, Refused, Repeat};
-use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder, CallId, EndReason, Exit, OnDeadline, Rejection, Start};
+use openrtc_runtime::{
+    Actor, AgentPool, AgentPoolBuilder, CallId, Control, EndReason, Exit, OnDeadline, Rejection, Start,
+};
 use tokio::time::{Instant, advance, sleep};
 
 const ALICE: Actor = Actor::from_static("alice");
 
 fn builder() -> AgentPoolBuilder {
-    AgentPool::builder().deployment_version("v1").worker("w1")
+    AgentPool::builder().deployment_version("v1").worker("w1").control(Control::Shared)
 }
 
 fn id(text: &str) -> CallId {

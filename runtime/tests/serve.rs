@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use openrtc_core::word::Refusal;
 use openrtc_runtime::{
-    Actor, AgentPool, AgentPoolBuilder, Call, CallId, CallSource, EndReason, Exit, Offer, OnDeadline,
+    Actor, AgentPool, AgentPoolBuilder, Call, CallId, CallSource, Control, EndReason, Exit, Offer, OnDeadline,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
@@ -88,7 +88,7 @@ async fn act(call: Call<Script>) -> Result<(), String> {
 }
 
 fn builder() -> AgentPoolBuilder {
-    AgentPool::builder().deployment_version("v1").worker("w1")
+    AgentPool::builder().deployment_version("v1").worker("w1").control(Control::Shared)
 }
 
 fn serve(pool: &AgentPool) -> (Dispatcher, tokio::task::JoinHandle<Exit>) {

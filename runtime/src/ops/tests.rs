@@ -22,6 +22,7 @@ impl Client {
         let pool = AgentPool::builder()
             .deployment_version("v1")
             .worker("w1")
+            .control(crate::Control::Shared)
             .ops_token(crate::Secret::new(TOKEN))
             .build()
             .expect("a valid configuration");

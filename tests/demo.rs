@@ -1,0 +1,83 @@
+//! The demo: a rollout of real processes, with its faults.
+#![expect(clippy::unwrap_used, reason = "a test's set-up that fails is a failed test")]
+
+use std::fmt::Write as _;
+use std::fs;
+
+use e2e::{run, said};
+use serde_json::Value;
+use tempfile::tempdir;
+
+/// Runs a small rollout: 80 calls of 3 s, one every 25 ms.
+fn demo(options: &[&str]) -> (i32, Value) {
+    let dir = tempdir().unwrap();
+    let calls = dir.path().join("calls.csv");
+    let mut records = String::from("start_s,duration_s\n");
+    for call in 0..80 {
+        writeln!(records, "{},3", f64::from(call) * 0.025).unwrap();
+    }
+    fs::write(&calls, records).unwrap();
+    let args = ["demo", "--json", "--speed", "1", "--calls", calls.to_str().unwrap()];
+    let output = run(&[&args, options].concat());
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
+    (output.status.code().unwrap(), report)
+}
+
+fn count(report: &Value, what: &str) -> u64 {
+    report[what].as_u64().unwrap_or_else(|| panic!("{what} in {report:#}"))
+}
+
+fn dropped_on<'a>(report: &'a Value, worker: &'a str) -> impl Iterator<Item = &'a Value> {
+    report["dropped"].as_array().unwrap().iter().filter(move |call| call["worker"] == worker)
+}
+
+#[test]
+fn a_rollout_drops_no_call_loses_no_frame_and_every_journal_agrees() {
+    let (code, report) = demo(&[]);
+    assert_eq!(code, 0, "{report:#}");
+    assert!(count(&report, "calls_offered") > 80, "the planned calls and the probes of the drain");
+    assert_eq!(count(&report, "calls_ended"), count(&report, "calls_offered"));
+    assert!(count(&report, "calls_alive_across_sigterm") > 20, "{report:#}");
+    for nothing in ["calls_dropped", "frames_lost", "new_calls_on_old_version_after_drain"] {
+        assert_eq!(count(&report, nothing), 0, "{nothing}");
+    }
+    assert!(report["workers"].as_array().unwrap().iter().all(|worker| worker["exit_code"] == 0));
+    assert_eq!(report["journals_agree"], true);
+}
+
+#[test]
+fn a_killed_worker_costs_exactly_its_own_calls_and_each_is_named() {
+    let (code, report) = demo(&["--kill-one"]);
+    assert_eq!(code, 3, "{report:#}");
+    let killed: Vec<_> = report["workers"].as_array().unwrap().iter().filter(|worker| worker["signal"] == 9).collect();
+    let [killed] = killed[..] else { panic!("one worker is killed: {report:#}") };
+    let name = killed["worker"].as_str().unwrap();
+    let named = dropped_on(&report, name).filter(|call| call["reason"].as_str().unwrap().contains("SIGKILL")).count();
+    assert!(named > 0);
+    assert_eq!(named as u64, count(&report, "calls_dropped"), "nothing else was dropped");
+    assert_eq!(killed["dropped"], named);
+    assert_eq!(report["journals_agree"], true, "{report:#}");
+}
+
+#[test]
+fn a_forced_deadline_is_counted_alike_by_callers_journals_and_exit_codes() {
+    let (code, report) = demo(&["--drain-timeout", "1s", "--on-deadline", "force"]);
+    assert_eq!(code, 3, "{report:#}");
+    assert!(count(&report, "calls_dropped") > 0);
+    for worker in report["workers"].as_array().unwrap() {
+        let dropped = dropped_on(&report, worker["worker"].as_str().unwrap()).count();
+        assert_eq!(worker["dropped"], dropped);
+        assert_eq!(worker["exit_code"], if dropped > 0 { 3 } else { 0 }, "{report:#}");
+    }
+    assert_eq!(report["journals_agree"], true, "{report:#}");
+}
+
+#[test]
+fn bad_call_records_are_named_and_nothing_is_started() {
+    let dir = tempdir().unwrap();
+    let calls = dir.path().join("calls.csv");
+    fs::write(&calls, "start_s,duration_s\n0,1\n1,-3\n").unwrap();
+    let output = run(&["demo", "--calls", calls.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("row 3, column duration_s: -3 is not a possible time"), "{}", said(&output));
+}
