@@ -51,10 +51,11 @@ pub fn encode(value: &impl Serialize, out: &mut Vec<u8>) {
         .expect("writing to memory cannot fail and no type here is unencodable");
 }
 
-/// Reads a value that fills `bytes` to the last one. No length inside can claim more memory than `LIMIT` bytes.
+/// Reads a value that fills `bytes` to the last one. No length inside can claim more memory than `LIMIT` bytes; text is
+/// looked at where it lies, so that its length claims none.
 pub fn decode<T: DeserializeOwned, const LIMIT: usize>(bytes: &[u8]) -> Result<T, BadBytes> {
     let config = config::standard().with_limit::<LIMIT>();
-    let (value, read) = bincode::serde::decode_from_slice(bytes, config).map_err(|_| BadBytes::Malformed)?;
+    let (value, read) = bincode::serde::borrow_decode_from_slice(bytes, config).map_err(|_| BadBytes::Malformed)?;
     match bytes.len() - read {
         0 => Ok(value),
         extra => Err(BadBytes::Trailing { extra }),

@@ -202,10 +202,9 @@ impl Iterator for Records<'_> {
         if self.torn || (self.offset > 0 && self.offset == self.bytes.len()) {
             return None;
         }
-        let (offset, lost) = (self.offset, self.bytes.len() - self.offset);
         Some(self.frame().map_err(|fault| {
             self.torn = true;
-            Torn { offset, lost, fault }
+            Torn { offset: self.offset, lost: self.bytes.len() - self.offset, fault }
         }))
     }
 }

@@ -106,6 +106,9 @@ impl Word {
     /// and for the drain that follows, so that ending a call never has to ask.
     pub const SEQ_ADMIT_MAX: u64 = SEQ_MASK - (1 << (IN_FLIGHT_BITS + 4));
 
+    /// The last sequence number there is; no entry can follow it.
+    pub const SEQ_MAX: u64 = SEQ_MASK;
+
     /// Added to the word (wrapping) this ends one call: what [`Word::release`] does, as one `fetch_add`.
     pub const RELEASE: u64 = ONE_ENTRY.wrapping_sub(ONE_CALL);
 
@@ -170,10 +173,11 @@ impl Word {
         Self(self.0.wrapping_add(Self::RELEASE))
     }
 
-    /// Consumes a sequence number for an entry that changes neither phase nor count.
+    /// Consumes a sequence number for an entry that changes neither phase nor count. The caller has judged that one is
+    /// left.
     #[must_use]
     pub const fn note(self) -> Self {
-        Self(self.0 + ONE_ENTRY)
+        Self(self.0.wrapping_add(ONE_ENTRY))
     }
 
     /// Moves to another phase. The caller has judged that the move is legal and, for [`Phase::Drained`], that no call

@@ -42,10 +42,10 @@ pub use event::{Cause, Decline, EndReason, Entry, Event, OnDeadline, Outcome};
 pub use misfit::Misfit;
 pub use rejection::{Misuse, Refused, Rejection, Repeat};
 
-use crate::id::{Actor, CallNo};
+use crate::id::{Actor, CallNo, Seq};
 use crate::machine::{Machine, Sink};
 use crate::time::{Instant, Span};
-use crate::word::{Phase, Word};
+use crate::word::{Phase, Refusal, Word};
 
 /// How many call classes a worker can tell apart.
 pub const CLASSES: usize = 4;
@@ -181,7 +181,7 @@ impl Tally {
     /// Calls promised so far: reserved or admitted.
     #[must_use]
     pub const fn promised(&self) -> u64 {
-        self.reserved + self.admitted
+        self.reserved.saturating_add(self.admitted)
     }
 
     /// Calls ended for `reason`.
@@ -193,7 +193,16 @@ impl Tally {
     /// Calls over, for whatever reason, lapsed reservations included.
     #[must_use]
     pub fn over(&self) -> u64 {
-        self.lapsed + self.ended.iter().sum::<u64>()
+        self.ended.iter().fold(self.lapsed, |sum, ended| sum.saturating_add(*ended))
+    }
+
+    /// Whether `seq` entries can have added up to this with so many calls left. Each entry promises, ends or flags one
+    /// call at most, so no total can overflow as long as sequence numbers do not.
+    fn is_sound(&self, in_flight: u32, seq: Seq) -> bool {
+        let told = self.promised().saturating_add(self.over()).saturating_add(self.stalled);
+        told <= seq.get()
+            && self.clock_steps <= seq.get()
+            && self.promised().checked_sub(self.over()) == Some(u64::from(in_flight))
     }
 }
 
@@ -301,17 +310,32 @@ impl Worker {
     /// state read from outside.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        let draining = matches!(self.phase(), Phase::Draining | Phase::Drained);
+        let (in_flight, seq) = (self.word.in_flight(), self.word.seq());
         let empty = matches!(self.phase(), Phase::Starting | Phase::Standby | Phase::Drained);
         self.limits.check().is_ok()
-            && self.calls.is_sound()
-            && self.calls.len() == self.word.in_flight() as usize
-            && self.calls.last().is_none_or(|call| call.get() <= self.word.seq().get())
-            && self.word.in_flight() <= self.limits.capacity
-            && (!draining || self.drain.is_some())
+            && self.calls.is_sound(self.now, seq)
+            && self.calls.len() == in_flight as usize
+            && in_flight <= self.limits.capacity
             && (!empty || self.calls.is_empty())
             && (self.phase() == Phase::Exited) == self.outcome.is_some()
-            && self.tally.promised().checked_sub(self.tally.over()) == Some(u64::from(self.word.in_flight()))
+            && self.has_sound_drain()
+            && self.tally.is_sound(in_flight, seq)
+    }
+
+    /// A worker that has not drained has no drain, one that drains has; and what a cancel goes back to fits its calls.
+    fn has_sound_drain(&self) -> bool {
+        match (self.phase(), &self.drain) {
+            (Phase::Starting | Phase::Standby | Phase::Serving | Phase::Exited, None) => true,
+            (Phase::Starting | Phase::Standby | Phase::Serving, Some(_)) | (Phase::Draining | Phase::Drained, None) => {
+                false
+            }
+            (Phase::Draining | Phase::Drained | Phase::Exited, Some(drain)) => {
+                drain.begun <= self.now
+                    && drain.from < Phase::Draining
+                    && (drain.from == Phase::Serving || self.calls.is_empty())
+                    && (drain.sealed || drain.cause != Cause::Signal)
+            }
+        }
     }
 }
 
@@ -326,6 +350,9 @@ impl Machine for Worker {
     const WAKE: Command = Command::Wake;
 
     fn decide(&self, at: Instant, command: Command, entries: &mut impl Sink<Entry>) -> Result<(), Rejection> {
+        if self.word.seq().get() == Word::SEQ_MAX {
+            return Err(Refusal::Exhausted.into());
+        }
         let event = self.judge(at.max(self.now), command)?;
         entries.emit(self.entry(at, event));
         Ok(())
@@ -341,7 +368,9 @@ impl Machine for Worker {
 
     fn deadline(&self) -> Option<(Instant, Why)> {
         let drain = self.drain.as_ref().filter(|_| self.phase() == Phase::Draining);
-        let empty = drain.filter(|_| self.word.in_flight() == 0).map(|_| (self.now, Why::Empty));
+        if drain.is_some() && self.word.in_flight() == 0 {
+            return Some((self.now, Why::Empty));
+        }
         let forced = drain.and_then(|drain| drain.forced).map(|forced| (forced.until, Why::GraceOver));
         let overdue = drain
             .filter(|drain| match drain.on_deadline {
@@ -356,7 +385,7 @@ impl Machine for Worker {
             .and_then(Calls::first_reserved)
             .map(|(call, since)| (since + self.limits.reservation_ttl, Why::Lapse(call)));
         let stall = living.and_then(Calls::first_to_stall).map(|(at, call)| (at, Why::Stall(call)));
-        [empty, forced, overdue, lapse, stall].into_iter().flatten().min()
+        [forced, overdue, lapse, stall].into_iter().flatten().min()
     }
 
     fn obligations(&self, effects: &mut impl Sink<Effect>) {

@@ -11,7 +11,7 @@ impl Event {
     pub fn transition(&self, word: Word, drain: Option<&Drain>) -> Word {
         match self {
             Self::CallAdmitted { .. } | Self::CallReserved { .. } => {
-                word.admit(u32::MAX).unwrap_or_else(|_| word.note())
+                word.admit(Word::IN_FLIGHT_MAX).unwrap_or_else(|_| word.note())
             }
             Self::CallEnded { .. } | Self::ReservationLapsed { .. } if word.in_flight() > 0 => word.release(),
             Self::StoodBy => word.enter(Phase::Standby),
@@ -63,7 +63,10 @@ impl Worker {
                 self.tally.ended[reason as usize] += 1;
                 self.calls.remove(call);
             }
-            Event::CallsDeclined { reason, count } => self.tally.declined[reason as usize] += count,
+            Event::CallsDeclined { reason, count } => {
+                let declined = &mut self.tally.declined[reason as usize];
+                *declined = declined.saturating_add(count);
+            }
             Event::Exited { outcome } => self.outcome = Some(outcome),
             Event::DrainBegun { .. }
             | Event::DrainCancelled { .. }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::command::Class;
-use crate::id::{CallId, CallNo};
+use crate::id::{CallId, CallNo, Seq};
 use crate::time::{Instant, Span};
 
 /// One call in flight.
@@ -26,6 +26,17 @@ pub struct Call {
     pub stalls_at: Option<Instant>,
     /// Whether it is flagged as stalled.
     pub stalled: bool,
+}
+
+impl Call {
+    /// Only an active call is watched or flagged, never both at once, and nothing has happened to it yet to come.
+    fn is_sound(&self, now: Instant) -> bool {
+        let unwatched = self.stalls_at.is_none();
+        self.since <= self.moved
+            && self.moved <= now
+            && (unwatched || !self.stalled)
+            && (self.active || (unwatched && !self.stalled))
+    }
 }
 
 /// The calls in flight by number, with the two queues that deadlines come from.
@@ -75,11 +86,6 @@ impl Calls {
         self.live.iter().map(|(number, call)| (*number, call))
     }
 
-    /// The youngest call's number.
-    pub(super) fn last(&self) -> Option<CallNo> {
-        self.live.last_key_value().map(|(number, _)| *number)
-    }
-
     /// The reservation that lapses first, and when it was made.
     pub(super) fn first_reserved(&self) -> Option<(CallNo, Instant)> {
         let number = self.reserved.first()?;
@@ -121,11 +127,15 @@ impl Calls {
         });
     }
 
-    pub(super) fn is_sound(&self) -> bool {
+    /// Whether these can be the calls of a worker at `now` whose last entry was `seq`.
+    pub(super) fn is_sound(&self, now: Instant, seq: Seq) -> bool {
         let reserved = self.live.iter().filter(|(_, call)| !call.active).map(|(number, _)| number);
         let lapses_in_order = self.live.values().filter(|call| !call.active).is_sorted_by_key(|call| call.since);
-        let quiet = self.live.values().all(|call| call.active || (call.stalls_at.is_none() && !call.stalled));
-        reserved.eq(self.reserved.iter()) && lapses_in_order && quiet
+        let numbered = self.live.keys().all(|number| (1..=seq.get()).contains(&number.get()));
+        reserved.eq(self.reserved.iter())
+            && lapses_in_order
+            && numbered
+            && self.live.values().all(|call| call.is_sound(now))
     }
 
     fn change(&mut self, number: CallNo, change: impl FnOnce(&mut Call)) {

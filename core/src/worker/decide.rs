@@ -118,10 +118,11 @@ impl Worker {
         if drain.forced.is_some() {
             return Err(Refused::Forced.into());
         }
-        if drain.deadline.is_none_or(|current| deadline <= current) {
-            return Err(Misuse::NotLater.into());
+        match drain.deadline {
+            Some(current) if deadline == current => Err(Repeat::AlreadyExtended.into()),
+            Some(current) if deadline > current => Ok(Event::DrainExtended { actor, deadline }),
+            Some(_) | None => Err(Misuse::NotLater.into()),
         }
-        Ok(Event::DrainExtended { actor, deadline })
     }
 
     fn judge_cancel_drain(&self, actor: Actor) -> Judgement {

@@ -5,7 +5,7 @@ use core::fmt;
 use super::{Entry, Event, Worker};
 use crate::id::{CallNo, Seq};
 use crate::time::{Instant, Span};
-use crate::word::{Phase, Refusal};
+use crate::word::{Phase, Refusal, Word};
 
 /// Why an entry cannot follow the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Misfit {
     },
     /// It speaks of a call that is not in flight, or is not in the state it needs.
     Call(CallNo),
+    /// The sequence numbers are used up: nothing can follow.
+    Exhausted,
     /// The event cannot happen in this phase.
     Phase(Phase),
     /// It is not the next in sequence.
@@ -34,6 +36,7 @@ impl fmt::Display for Misfit {
             Self::Admission(refusal) => write!(f, "it takes a call although {refusal}"),
             Self::Backwards { last } => write!(f, "it lies before the entry before it ({} µs)", last.as_micros()),
             Self::Call(call) => write!(f, "call #{call} is not in flight in the state it needs"),
+            Self::Exhausted => f.write_str("no sequence number is left for it"),
             Self::Phase(phase) => write!(f, "it cannot happen while the worker is {phase}"),
             Self::Sequence { expected } => write!(f, "entry #{expected} should have come here"),
         }
@@ -47,6 +50,9 @@ impl Worker {
     ///
     /// [`decide`]: crate::machine::Machine::decide
     pub fn fits(&self, entry: &Entry) -> Result<(), Misfit> {
+        if self.word.seq().get() == Word::SEQ_MAX {
+            return Err(Misfit::Exhausted);
+        }
         let expected = Seq::new(self.word.seq().get() + 1);
         if entry.seq != expected {
             return Err(Misfit::Sequence { expected });

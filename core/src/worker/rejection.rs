@@ -24,6 +24,8 @@ pub enum Repeat {
     AlreadyDraining,
     /// The call is over already.
     AlreadyEnded,
+    /// The drain has this deadline already.
+    AlreadyExtended,
     /// The drain is forced already, or has no call left to force.
     AlreadyForced,
     /// The worker has left already.
@@ -81,6 +83,7 @@ impl fmt::Display for Rejection {
                 Repeat::AlreadyAssigned => "the call is active already",
                 Repeat::AlreadyDraining => "the worker drains already",
                 Repeat::AlreadyEnded => "the call is over already",
+                Repeat::AlreadyExtended => "the drain has this deadline already",
                 Repeat::AlreadyForced => "the drain is forced already, or has no call left to force",
                 Repeat::AlreadyExited => "the worker has left already",
                 Repeat::AlreadyThere => "the worker is in that phase already",

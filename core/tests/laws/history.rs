@@ -1,0 +1,219 @@
+//! One life of a machine, step by step, with every law checked on the way.
+
+use std::collections::BTreeSet;
+
+use openrtc_core::codec;
+use openrtc_core::machine::{Machine, fold};
+use openrtc_core::time::{Instant, Span};
+use proptest::prelude::*;
+
+use crate::harness::Pace;
+use crate::subject::{Command, Effect, Entry, Rejection, Subject, Value};
+
+type Law = Result<(), TestCaseError>;
+type Judgement<S> = Result<Vec<Entry<S>>, Rejection<S>>;
+
+const TICK: Span = Span::from_micros(1);
+const DECODE_MAX: usize = 1 << 20;
+
+/// So many wakes in a row must be enough for everything that is due at one instant.
+const WAKES_MAX: usize = 100;
+
+pub(crate) struct History<S: Subject> {
+    at: Instant,
+    start: S::Machine,
+    state: S::Machine,
+    journal: Vec<Entry<S>>,
+    effects: Vec<Effect<S>>,
+    reached: BTreeSet<&'static str>,
+}
+
+impl<S: Subject> History<S> {
+    pub(crate) fn new(start: S::Machine) -> Self {
+        Self {
+            at: S::now(&start),
+            state: start.clone(),
+            start,
+            journal: Vec::new(),
+            effects: Vec::new(),
+            reached: BTreeSet::new(),
+        }
+    }
+
+    /// Does one step and checks everything that can be said about a single step.
+    pub(crate) fn step(&mut self, pace: Pace, step: &S::Step) -> Law {
+        prop_assert!(S::is_sound(&self.state), "unsound before the step: {:?}", self.state);
+        self.at = self.moved(pace);
+        self.wakes_when_due_and_not_before()?;
+        self.settles()?;
+        let command = S::aim(&self.state, self.at, step);
+        match self.judged_alike_twice(command)? {
+            Ok(entries) => self.obey(command, &entries),
+            Err(rejection) => {
+                self.reached.insert(S::rejection_name(&rejection));
+                Ok(())
+            }
+        }
+    }
+
+    /// The names of everything that happened.
+    pub(crate) fn reached(&self) -> impl Iterator<Item = &'static str> {
+        self.reached.iter().copied()
+    }
+
+    /// Law: folding the journal gives the live state, bit for bit, also after it was stored and read back.
+    pub(crate) fn folds_to_the_live_state(&self) -> Law {
+        let stored = self.journal.iter().map(read_back).collect::<Result<Vec<_>, _>>()?;
+        prop_assert_eq!(&stored, &self.journal, "an entry changed in the journal");
+        let mut folded = read_back(&self.start)?;
+        fold(&mut folded, &stored);
+        prop_assert_eq!(&folded, &self.state, "the fold differs from the live state");
+        prop_assert_eq!(&read_back(&folded)?, &self.state, "the state changed in the journal");
+        Ok(())
+    }
+
+    /// Law: whenever a crash came between the journal and some effects, the state that the journal gives owes each of
+    /// them, unless later entries made it moot.
+    pub(crate) fn owes_what_any_crash_lost(&self) -> Law {
+        let owed = obligations::<S>(&self.state);
+        for effect in self.effects.iter().filter(|effect| !S::dies_with_process(effect)) {
+            let forgotten = !owed.contains(effect) && !S::is_moot(&self.state, effect);
+            prop_assert!(!forgotten, "lost for good: {effect:?}, owed are {owed:?}");
+        }
+        Ok(())
+    }
+
+    /// Law: an entry from elsewhere is applied without a panic; if it fits, the state stays sound; and one that was
+    /// applied already never fits again.
+    pub(crate) fn stands_strays(&self, strays: &[Entry<S>]) -> Law {
+        for stray in strays {
+            let mut state = self.state.clone();
+            state.apply(stray);
+            let mut state = self.state.clone();
+            let seated = S::seated(&state, *stray);
+            let fits = S::fits(&state, &seated);
+            state.apply(&seated);
+            state.react(&seated, &mut |_| {});
+            prop_assert!(!fits || S::is_sound(&state), "fits and makes unsound: {seated:?}");
+        }
+        for entry in &self.journal {
+            prop_assert!(!S::fits(&self.state, entry), "fits a second time: {entry:?}");
+        }
+        Ok(())
+    }
+
+    fn moved(&self, pace: Pace) -> Instant {
+        let ahead = self.state.deadline().map(|(due, _)| due).filter(|due| *due > self.at);
+        match pace {
+            Pace::AtOnce => self.at,
+            Pace::Back(span) => self.at - span,
+            Pace::BeforeDeadline => ahead.map_or(self.at, |due| due - TICK),
+            Pace::Later(span) => self.at + span,
+            Pace::OnDeadline => ahead.unwrap_or(self.at),
+        }
+    }
+
+    /// Law: `decide` is a function of state, time and command, changes nothing, and emits at most `ENTRIES_MAX`
+    /// entries: none with a no, at least one with a yes.
+    fn judged_alike_twice(&self, command: Command<S>) -> Result<Judgement<S>, TestCaseError> {
+        let before = self.state.clone();
+        let (first, again) = (judge::<S>(&self.state, self.at, command), judge::<S>(&before, self.at, command));
+        prop_assert_eq!(&first.1, &again.1, "two answers to {:?}", command);
+        prop_assert_eq!(&first.0, &again.0, "two outcomes of {:?}", command);
+        prop_assert_eq!(&self.state, &before, "decide changed the state");
+        let (entries, answer) = first;
+        prop_assert!(entries.len() <= S::Machine::ENTRIES_MAX, "{} entries from {command:?}", entries.len());
+        prop_assert_eq!(answer.is_ok(), !entries.is_empty(), "{:?} of {:?} with {:?}", answer, command, entries);
+        Ok(answer.map(|()| entries))
+    }
+
+    /// Applies what was decided and checks what can be said about that.
+    fn obey(&mut self, command: Command<S>, entries: &[Entry<S>]) -> Law {
+        let mut effects = Vec::new();
+        for entry in entries {
+            let rank = S::rank(&self.state);
+            prop_assert!(S::fits(&self.state, entry), "emitted, and does not fit: {entry:?}");
+            self.state.apply(entry);
+            self.state.react(entry, &mut |effect| effects.push(effect));
+            prop_assert!(S::is_sound(&self.state), "unsound after {entry:?}: {:?}", self.state);
+            let forward = S::rank(&self.state) >= rank || S::goes_back(entry);
+            prop_assert!(forward, "life went backwards: {entry:?}");
+            self.reached.insert(S::entry_name(entry));
+        }
+        self.owes_what_this_step_lost(&effects)?;
+        self.refuses_a_repeat(command)?;
+        self.journal.extend_from_slice(entries);
+        self.effects.extend(effects);
+        Ok(())
+    }
+
+    /// Law: right after a step the state owes every effect of it.
+    fn owes_what_this_step_lost(&self, effects: &[Effect<S>]) -> Law {
+        let owed = obligations::<S>(&self.state);
+        for effect in effects.iter().filter(|effect| !S::dies_with_process(effect)) {
+            prop_assert!(owed.contains(effect), "a crash loses {effect:?}, owed are {owed:?}");
+        }
+        Ok(())
+    }
+
+    /// Law: a command obeyed already is refused as a repeat, without entries.
+    fn refuses_a_repeat(&self, command: Command<S>) -> Law {
+        if S::is_idempotent(&command) {
+            let (entries, answer) = judge::<S>(&self.state, self.at, command);
+            prop_assert!(entries.is_empty(), "obeyed twice: {command:?}");
+            prop_assert!(answer.as_ref().is_err_and(S::is_repeat), "{command:?} again: {answer:?}");
+        }
+        Ok(())
+    }
+
+    /// Law: `WAKE` is refused before the deadline and accepted at it; without a deadline it is always refused.
+    fn wakes_when_due_and_not_before(&mut self) -> Law {
+        let wakes = |at| judge::<S>(&self.state, at, S::Machine::WAKE).1.is_ok();
+        let Some((due, why)) = self.state.deadline() else {
+            prop_assert!(!wakes(Instant::from_micros(u64::MAX)), "woken without a deadline");
+            return Ok(());
+        };
+        prop_assert!(wakes(due), "not woken at {due:?}, when {why:?} is due");
+        prop_assert!(due <= S::now(&self.state) || !wakes(due - TICK), "woken before {due:?}, when {why:?} is due");
+        self.reached.insert(S::why_name(&why));
+        Ok(())
+    }
+
+    /// Law: a shell that wakes the machine whenever something is due comes to rest.
+    fn settles(&self) -> Law {
+        let mut state = self.state.clone();
+        let now = self.at.max(S::now(&state));
+        for _ in 0..WAKES_MAX {
+            if state.deadline().is_none_or(|(due, _)| due > now) {
+                return Ok(());
+            }
+            for entry in judge::<S>(&state, now, S::Machine::WAKE).0 {
+                state.apply(&entry);
+            }
+        }
+        Err(TestCaseError::fail(format!("still due after {WAKES_MAX} wakes: {:?}", state.deadline())))
+    }
+}
+
+fn judge<S: Subject>(
+    machine: &S::Machine,
+    at: Instant,
+    command: Command<S>,
+) -> (Vec<Entry<S>>, Result<(), Rejection<S>>) {
+    let mut entries = Vec::new();
+    let answer = machine.decide(at, command, &mut |entry| entries.push(entry));
+    (entries, answer)
+}
+
+fn obligations<S: Subject>(machine: &S::Machine) -> Vec<Effect<S>> {
+    let mut owed = Vec::new();
+    machine.obligations(&mut |effect| owed.push(effect));
+    owed
+}
+
+/// Law: what was stored is read back unchanged.
+fn read_back<T: Value>(value: &T) -> Result<T, TestCaseError> {
+    let mut bytes = Vec::new();
+    codec::encode(value, &mut bytes);
+    codec::decode::<T, DECODE_MAX>(&bytes).map_err(|bad| TestCaseError::fail(format!("{value:?}: {bad}")))
+}

@@ -1,0 +1,15 @@
+//! The laws of [`openrtc_core::machine`], checked on every machine over scripts drawn at random from a fixed seed.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod harness;
+mod history;
+mod subject;
+mod worker;
+
+use worker::WorkerSubject;
+
+#[test]
+fn worker_keeps_every_law() {
+    harness::check::<WorkerSubject>(600);
+}

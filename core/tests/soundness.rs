@@ -1,0 +1,219 @@
+//! States and entries from outside: whatever a journal claims, nothing panics, and what is accepted is sound.
+
+mod common;
+
+use common::Forged;
+use openrtc_core::id::{Actor, CallId, CallNo, Seq};
+use openrtc_core::machine::Machine;
+use openrtc_core::time::{Instant, Span};
+use openrtc_core::word::{Phase, Refusal, Word};
+use openrtc_core::worker::{
+    Cause, Class, Command, Decline, DrainOrder, EndReason, Entry, Event, Forced, Limits, Misfit, OnDeadline, Outcome,
+    Refused, Rejection, Worker,
+};
+
+const ALICE: Actor = Actor::from_static("alice");
+const CALL: CallId = CallId::from_static("call");
+const CLASS: Class = Class(0);
+
+type Forgery = fn(&mut Forged);
+
+/// A worker that drains with one call active and one reserved.
+fn draining() -> Worker {
+    let order = DrainOrder { cause: Cause::Api, actor: ALICE, deadline: Some(at(90)), on_deadline: OnDeadline::Force };
+    let mut worker = Worker::new(Limits::default()).expect("defaults work");
+    for command in [
+        Command::Serve,
+        Command::Admit { id: CALL, class: CLASS },
+        Command::Reserve { id: CALL, class: CLASS },
+        Command::BeginDrain(order),
+    ] {
+        obey(&mut worker, at(5), command).expect("the worker can do this");
+    }
+    worker
+}
+
+const fn at(seconds: u64) -> Instant {
+    Instant::from_micros(seconds * 1_000_000)
+}
+
+fn obey(worker: &mut Worker, at: Instant, command: Command) -> Result<Entry, Rejection> {
+    let mut emitted = None;
+    worker.decide(at, command, &mut |entry| emitted = Some(entry))?;
+    let entry = emitted.expect("yes means an entry");
+    worker.apply(&entry);
+    Ok(entry)
+}
+
+/// The entry that would come next if `event` became true now.
+fn next(worker: &Worker, event: Event) -> Entry {
+    Entry { seq: Seq::new(worker.word().seq().get() + 1), at: worker.now(), behind: Span::ZERO, event }
+}
+
+#[test]
+fn a_forged_state_is_unsound() {
+    let honest = Forged::of(&draining());
+    assert!(honest.worker().is_sound());
+    assert_eq!(honest.worker(), draining(), "the forge writes what the journal reads");
+
+    let forgeries: [(&str, Forgery); 20] = [
+        ("no capacity", |state| state.limits.capacity = 0),
+        ("less capacity than calls", |state| state.limits.capacity = 1),
+        ("fewer calls than counted", |state| state.calls.truncate(1)),
+        ("a call younger than the last entry", |state| state.calls[1].0 = CallNo::new(99)),
+        ("a call that was never numbered", |state| state.calls[0].0 = CallNo::new(0)),
+        ("a call promised in the future", |state| state.calls[1].1.since = at(6)),
+        ("a call that moved in the future", |state| state.calls[0].1.moved = at(6)),
+        ("reservations out of order", |state| {
+            state.calls[0].1 = state.calls[1].1;
+            state.calls[1].1.since = at(4);
+        }),
+        ("a reservation that can stall", |state| state.calls[1].1.stalls_at = Some(at(9))),
+        ("a call stalled and about to stall", |state| state.calls[0].1.stalled = true),
+        ("draining without a drain", |state| state.drain = None),
+        ("a drain that began in the future", |state| change_drain(state, |drain| drain.begun = at(6))),
+        ("a drain to be cancelled into an exit", |state| change_drain(state, |drain| drain.from = Phase::Exited)),
+        ("calls on a worker that never served", |state| change_drain(state, |drain| drain.from = Phase::Starting)),
+        ("a signal that can be taken back", |state| change_drain(state, |drain| drain.cause = Cause::Signal)),
+        ("a drain while serving", |state| state.word = enter(state.word, Phase::Serving)),
+        ("drained with calls", |state| state.word = enter(state.word, Phase::Drained)),
+        ("an outcome before the exit", |state| state.outcome = Some(Outcome::Clean)),
+        ("more promised than ended and in flight", |state| state.tally.admitted = 2),
+        ("counts beyond the entries", |state| {
+            state.tally.reserved = u64::MAX;
+            state.tally.admitted = u64::MAX;
+            state.tally.ended = [u64::MAX; EndReason::ALL.len()];
+            state.tally.lapsed = u64::MAX;
+        }),
+    ];
+    for (name, forge) in forgeries {
+        let mut state = honest.clone();
+        forge(&mut state);
+        assert!(!state.worker().is_sound(), "{name}: {state:?}");
+    }
+}
+
+fn change_drain(state: &mut Forged, change: impl FnOnce(&mut openrtc_core::worker::Drain)) {
+    change(state.drain.as_mut().expect("it drains"));
+}
+
+/// The word in another phase, at the same number.
+fn enter(word: Word, phase: Phase) -> Word {
+    Word::from_bits(word.enter(phase).to_bits() - 1)
+}
+
+#[test]
+fn counts_of_declined_calls_do_not_overflow() {
+    let mut worker = draining();
+    for _ in 0..2 {
+        let count = Command::CountDeclines { reason: Decline::Full, count: u64::MAX };
+        obey(&mut worker, at(6), count).expect("any count above zero is one");
+    }
+    assert_eq!(worker.tally().declined[Decline::Full as usize], u64::MAX);
+    assert!(worker.is_sound());
+}
+
+#[test]
+fn sequence_numbers_run_out_without_damage() {
+    let last = Forged::of(&draining()).aged(Word::SEQ_MAX).worker();
+    assert!(last.is_sound());
+    let end = Event::CallEnded { call: CallNo::new(2), reason: EndReason::CallerHangup };
+    assert_eq!(last.fits(&next(&last, end)), Err(Misfit::Exhausted));
+    let mut silent = |entry: Entry| panic!("emitted {entry:?}");
+    let answer =
+        last.decide(at(6), Command::End { call: CallNo::new(2), reason: EndReason::CallerHangup }, &mut silent);
+    assert_eq!(answer, Err(Rejection::Refused(Refused::Admission(Refusal::Exhausted))));
+
+    let mut almost = Forged::of(&draining()).aged(Word::SEQ_MAX - 1).worker();
+    obey(&mut almost, at(6), Command::End { call: CallNo::new(2), reason: EndReason::CallerHangup }).expect("the last");
+    assert!(almost.is_sound());
+    assert_eq!((almost.word().in_flight(), almost.word().seq().get()), (1, Word::SEQ_MAX));
+}
+
+#[test]
+fn an_entry_that_does_not_fit_changes_something_or_nothing_but_never_panics() {
+    let full = Word::from_bits(u64::MAX);
+    for phase in Phase::ALL {
+        let mut state = Forged::of(&draining());
+        state.word = enter(full, phase);
+        state.tally.declined = [u64::MAX; Decline::ALL.len()];
+        for event in events() {
+            let mut worker = state.worker();
+            for _ in 0..3 {
+                let entry = next(&worker, event);
+                worker.apply(&entry);
+                worker.react(&entry, &mut |_| {});
+                worker.obligations(&mut |_| {});
+                let _ = (worker.deadline(), worker.is_sound(), worker.tally().promised(), worker.tally().over());
+            }
+        }
+    }
+    let mut crammed = Forged::of(&draining());
+    crammed.word = enter(full, Phase::Serving);
+    let mut worker = crammed.aged(9).worker();
+    worker.apply(&next(&worker, Event::CallAdmitted { id: CALL, class: Class(200) }));
+    assert_eq!(worker.phase(), Phase::Serving, "the count of calls does not spill into the phase");
+}
+
+/// One event of each kind, most of them about calls that are not there.
+fn events() -> Vec<Event> {
+    let call = CallNo::new(77);
+    let order = (Cause::Fence, ALICE, None, OnDeadline::Force);
+    let (cause, actor, deadline, on_deadline) = order;
+    vec![
+        Event::StoodBy,
+        Event::ServingBegan,
+        Event::CallReserved { id: CALL, class: Class(200) },
+        Event::CallAdmitted { id: CALL, class: Class(200) },
+        Event::CallAssigned { call },
+        Event::CallProgressed { call },
+        Event::CallStalled { call },
+        Event::ReservationLapsed { call },
+        Event::CallEnded { call, reason: EndReason::Failed },
+        Event::CallsDeclined { reason: Decline::Draining, count: u64::MAX },
+        Event::DrainBegun { cause, actor, deadline, on_deadline },
+        Event::DrainSealed { actor, deadline, on_deadline },
+        Event::DrainExtended { actor, deadline: Instant::from_micros(u64::MAX) },
+        Event::DrainCancelled { actor },
+        Event::DrainOverdue { live: u32::MAX },
+        Event::DrainForced { actor, live: u32::MAX, until: Instant::from_micros(u64::MAX) },
+        Event::Drained,
+        Event::Exited { outcome: Outcome::Rejected },
+    ]
+}
+
+/// A deadline that passes while the last call hangs up finds nothing to alert anyone about and nothing to force.
+#[test]
+fn an_empty_drain_is_done_whatever_else_is_due() {
+    for on_deadline in [OnDeadline::Alert, OnDeadline::Force] {
+        let mut worker = Worker::new(Limits::default()).expect("defaults work");
+        obey(&mut worker, at(0), Command::Serve).expect("starting");
+        let call = obey(&mut worker, at(1), Command::Admit { id: CALL, class: CLASS }).expect("serving").seq;
+        let order = DrainOrder { cause: Cause::Api, actor: ALICE, deadline: Some(at(9)), on_deadline };
+        obey(&mut worker, at(2), Command::BeginDrain(order)).expect("serving");
+        let end = Command::End { call: CallNo::new(call.get()), reason: EndReason::CallerHangup };
+        obey(&mut worker, at(10), end).expect("active");
+        assert_eq!(obey(&mut worker, at(11), Command::Wake).map(|entry| entry.event), Ok(Event::Drained));
+    }
+}
+
+#[test]
+fn a_forced_drain_whose_calls_all_left_is_drained_before_it_exits() {
+    let mut state = Forged::of(&draining());
+    change_drain(&mut state, |drain| drain.forced = Some(Forced { actor: ALICE, live: 2, until: at(7) }));
+    let mut worker = state.worker();
+    for call in [2, 3] {
+        let end = Command::End { call: CallNo::new(call), reason: EndReason::CallerHangup };
+        obey(&mut worker, at(8), end).expect("in flight");
+    }
+    assert_eq!(obey(&mut worker, at(8), Command::Wake).map(|entry| entry.event), Ok(Event::Drained));
+}
+
+/// A dispatcher that repeats itself, as at-least-once delivery does, is not at fault.
+#[test]
+fn the_same_extension_twice_is_a_repeat() {
+    let mut worker = draining();
+    let extend = Command::ExtendDrain { actor: ALICE, deadline: at(120) };
+    obey(&mut worker, at(6), extend).expect("later");
+    assert!(matches!(obey(&mut worker, at(6), extend), Err(Rejection::Repeat(_))));
+}
