@@ -206,7 +206,8 @@ fn what_cannot_work_is_refused_at_start_with_the_fix() {
 fn a_journal_on_a_full_disk_is_refused_at_start() {
     let dir = tempdir().unwrap();
     let script = format!(
-        "mount -t tmpfs -o size=4k tmpfs {0} && head -c 4096 /dev/zero > {0}/fill; exec {1} worker --deployment-version v1",
+        "mount -t tmpfs -o size=4k tmpfs {0} && head -c 4096 /dev/zero > {0}/fill;
+         exec {1} worker --deployment-version v1",
         dir.path().display(),
         openrtc().display()
     );

@@ -114,7 +114,7 @@ impl Fleet {
         Room { need, have, enough: self.weight(to) == weight || (own >= share && have >= need) }
     }
 
-    /// The versions that get new calls have room for all demand. A fleet that routes no calls has none to make room for.
+    /// The versions that get new calls have room for all demand. A fleet that routes no calls needs none.
     fn room_to_drain(&self) -> Room {
         let need = self.need();
         let routed = self.versions.iter().filter(|(_, info)| info.weight > 0);

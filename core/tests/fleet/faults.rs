@@ -163,7 +163,10 @@ fn strangers_and_leftovers_are_kept_out() {
     let mut world = World::serving(1);
     world.start("stranger", V3, Phase::Serving);
     let rejected = |world: &World, name, reason| {
-        let is = |effect: &&Effect| matches!(effect, Effect::Reject { run, reason: why } if run.worker == id(name) && *why == reason);
+        let is = |effect: &&Effect| match effect {
+            Effect::Reject { run, reason: why } => run.worker == id(name) && *why == reason,
+            _ => false,
+        };
         world.effects.iter().filter(is).count()
     };
     assert_eq!(rejected(&world, "stranger", RejectReason::VersionNotAllowed), 1);

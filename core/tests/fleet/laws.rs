@@ -77,7 +77,8 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (who(), any::<bool>()).prop_map(|(who, mute)| Act::Mute { who, mute }),
         1 => who().prop_map(|who| Act::Overtake { who }),
         1 => Just(Act::Pause),
-        3 => (version(), 1..4_u32, policy()).prop_map(|(version, workers, policy)| Act::Plan { version, workers, policy }),
+        3 => (version(), 1..4_u32, policy())
+            .prop_map(|(version, workers, policy)| Act::Plan { version, workers, policy }),
         2 => who().prop_map(|who| Act::Register { who }),
         2 => who().prop_map(|who| Act::Report { who }),
         2 => (who(), version(), phase).prop_map(|(who, version, phase)| Act::Restart { who, version, phase }),
