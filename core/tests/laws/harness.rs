@@ -28,8 +28,8 @@ pub(crate) enum Pace {
     OnDeadline,
 }
 
-/// Plays `cases` scripts of one machine through every law. The seed is fixed, so that a run is the same everywhere and a
-/// failure is a change in the code; other seeds are the fuzzer's.
+/// Plays `cases` scripts of one machine through every law. The seed is fixed, so that a run is the same everywhere and
+/// a failure is a change in the code; other seeds are the fuzzer's.
 pub(crate) fn check<S: Subject>(cases: u32) {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
