@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`machine`] (the four verbs every state machine here has), [`word`] (admission, drain and
 //! numbering as one packed integer), [`worker`] (the worker's life), [`fleet`] (a rollout over many of them),
-//! [`codec`] and [`journal`] (how entries are stored), [`snapshot`] (what the outside sees).
+//! [`codec`] and [`journal`] (how entries are stored), [`snapshot`] (what the outside sees), [`membership`] (who may take
+//! calls).
 //!
 //! The same code runs in production under `openrtc-runtime` and in the simulator, over the same entries.
 #![no_std]
@@ -18,6 +19,7 @@ pub mod fleet;
 pub mod id;
 pub mod journal;
 pub mod machine;
+pub mod membership;
 pub mod snapshot;
 pub mod time;
 pub mod word;

@@ -1,0 +1,208 @@
+//! Membership under attack: each forgery is refused, and for the right reason.
+#![allow(clippy::unwrap_used)]
+
+use openrtc_core::id::{Deployment, Epoch, Identity, Incarnation, Version, WorkerId};
+use openrtc_core::membership::{
+    BadKey, Claims, KeyId, Limits, Manifest, MembershipVerifier, Part, Refusal, SigningKey, Token, sign_membership,
+};
+use openrtc_core::time::{Instant, Span};
+
+const NOW: Instant = Instant::from_micros(1_000_000_000);
+const LIMITS: Limits = Limits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max: 2 };
+
+fn key() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
+}
+
+fn claims() -> Claims {
+    let identity = Identity {
+        deployment: Deployment::from_static("voice"),
+        version: Version::from_static("v2"),
+        worker: WorkerId::from_static("w-1"),
+        incarnation: Incarnation::new(3),
+    };
+    Claims { identity, epoch: Epoch::new(9), issued_at: NOW }
+}
+
+fn verifier() -> MembershipVerifier {
+    let versions = vec![Version::from_static("v2")];
+    let manifest = Manifest { deployment: Deployment::from_static("voice"), versions, epoch: Epoch::new(9) };
+    let mut verifier = MembershipVerifier::new(manifest, LIMITS);
+    verifier.add_key(key().verifying_key().as_bytes()).unwrap();
+    verifier
+}
+
+fn judge(verifier: &MembershipVerifier, claims: &Claims) -> Result<(), Refusal> {
+    verifier.judge(NOW, &sign_membership(&key(), claims).to_bytes(), None).map(drop)
+}
+
+fn with(change: impl Fn(&mut Claims)) -> Claims {
+    let mut claims = claims();
+    change(&mut claims);
+    claims
+}
+
+#[test]
+fn a_token_in_order_is_admitted_in_both_forms() {
+    let token = sign_membership(&key(), &claims());
+    assert_eq!(Token::from_text(&token.to_text()), Ok(token));
+    let admitted = verifier().judge(NOW, &token.to_bytes(), Some(claims().identity.worker)).unwrap();
+    assert_eq!(admitted.claims, claims());
+}
+
+#[test]
+fn the_bytes_are_the_documented_ones() {
+    let token = sign_membership(&key(), &claims());
+    let mut body = vec![1];
+    body.extend_from_slice(&key().verifying_key().as_bytes()[..8]);
+    body.extend_from_slice(b"\x05voice\x02v2\x03w-1");
+    body.extend_from_slice(b"\x03\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x00\xca\x9a\x3b\0\0\0\0");
+    assert_eq!(token.to_bytes()[..body.len()], body);
+    let message = [b"openrtc membership v1\0".as_slice(), &body].concat();
+    let signature = ed25519_dalek::Signature::from_bytes(&token.signature);
+    key().verifying_key().verify_strict(&message, &signature).unwrap();
+}
+
+#[test]
+fn re_targeted_claims_are_refused_by_name() {
+    let other = Version::from_static("v1");
+    assert_eq!(judge(&verifier(), &with(|c| c.identity.version = other)), Err(Refusal::VersionNotAllowed(other)));
+    let other = Deployment::from_static("chat");
+    assert_eq!(judge(&verifier(), &with(|c| c.identity.deployment = other)), Err(Refusal::WrongDeployment(other)));
+    for (epoch, refusal) in [(8, Refusal::StaleEpoch(Epoch::new(8))), (10, Refusal::FutureEpoch(Epoch::new(10)))] {
+        assert_eq!(judge(&verifier(), &with(|c| c.epoch = Epoch::new(epoch))), Err(refusal));
+    }
+    let bytes = sign_membership(&key(), &claims()).to_bytes();
+    let presenter = Some(WorkerId::from_static("w-2"));
+    assert_eq!(verifier().judge(NOW, &bytes, presenter), Err(Refusal::WrongWorker(claims().identity.worker)));
+}
+
+#[test]
+fn claims_altered_under_their_signature_are_refused() {
+    let mut token = sign_membership(&key(), &claims());
+    token.claims.identity.worker = WorkerId::from_static("w-2");
+    assert_eq!(verifier().judge(NOW, &token.to_bytes(), None), Err(Refusal::BadSignature));
+}
+
+#[test]
+fn the_window_closes_both_ways_at_its_edge() {
+    let micro = Span::from_micros(1);
+    assert_eq!(judge(&verifier(), &with(|c| c.issued_at = NOW - LIMITS.age_max)), Ok(()));
+    let stale = with(|c| c.issued_at = NOW - LIMITS.age_max - micro);
+    assert_eq!(judge(&verifier(), &stale), Err(Refusal::Expired(micro)));
+    assert_eq!(judge(&verifier(), &with(|c| c.issued_at = NOW + LIMITS.ahead_max)), Ok(()));
+    let future = with(|c| c.issued_at = NOW + LIMITS.ahead_max + micro);
+    assert_eq!(judge(&verifier(), &future), Err(Refusal::FromTheFuture(micro)));
+}
+
+#[test]
+fn replays_and_earlier_runs_are_refused_and_a_later_run_is_not() {
+    let mut verifier = verifier();
+    let bytes = sign_membership(&key(), &claims()).to_bytes();
+    let admitted = verifier.judge(NOW, &bytes, None).unwrap();
+    verifier.apply(&admitted);
+    assert_eq!(judge(&verifier, &claims()), Err(Refusal::Replayed));
+    let earlier = Incarnation::new(2);
+    let stale = with(|c| c.identity.incarnation = earlier);
+    assert_eq!(judge(&verifier, &stale), Err(Refusal::StaleIncarnation(earlier)));
+    assert_eq!(judge(&verifier, &with(|c| c.identity.incarnation = Incarnation::new(4))), Ok(()));
+}
+
+#[test]
+fn a_full_table_forgets_only_what_expired_and_a_clock_set_back_revives_nothing() {
+    let mut verifier = verifier();
+    let worker = |name| with(|c| c.identity.worker = WorkerId::from_static(name));
+    for name in ["a", "b"] {
+        let token = sign_membership(&key(), &worker(name)).to_bytes();
+        let admitted = verifier.judge(NOW, &token, None).unwrap();
+        verifier.apply(&admitted);
+    }
+    assert_eq!(judge(&verifier, &worker("c")), Err(Refusal::TooManyWorkers));
+    let later = NOW + LIMITS.age_max + Span::from_secs(1);
+    let mut fresh = worker("c");
+    fresh.issued_at = later;
+    let admitted = verifier.judge(later, &sign_membership(&key(), &fresh).to_bytes(), None).unwrap();
+    verifier.apply(&admitted);
+    assert_eq!(judge(&verifier, &worker("a")), Err(Refusal::Expired(Span::from_secs(1))));
+}
+
+#[test]
+fn only_current_keys_count() {
+    let mut verifier = verifier();
+    let next = SigningKey::from_bytes(&[8; 32]);
+    let id = KeyId::of(&next.verifying_key());
+    let bytes = sign_membership(&next, &claims()).to_bytes();
+    assert_eq!(verifier.judge(NOW, &bytes, None), Err(Refusal::UnknownKey(id)));
+    verifier.add_key(next.verifying_key().as_bytes()).unwrap();
+    assert!(verifier.judge(NOW, &bytes, None).is_ok());
+    assert!(verifier.remove_key(KeyId::of(&key().verifying_key())));
+    assert!(matches!(judge(&verifier, &claims()), Err(Refusal::UnknownKey(_))));
+    let mut forged = sign_membership(&key(), &claims());
+    forged.key = id;
+    assert_eq!(verifier.judge(NOW, &forged.to_bytes(), None), Err(Refusal::BadSignature));
+}
+
+#[test]
+fn malleable_signatures_are_refused() {
+    let order = hex("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010");
+    let mut token = sign_membership(&key(), &claims());
+    let mut carry = 0;
+    for (byte, add) in token.signature[32..].iter_mut().zip(order) {
+        let sum = u16::from(*byte) + u16::from(add) + carry;
+        *byte = sum.to_le_bytes()[0];
+        carry = sum >> 8;
+    }
+    assert_eq!(verifier().judge(NOW, &token.to_bytes(), None), Err(Refusal::BadSignature));
+}
+
+#[test]
+fn small_order_and_unreduced_keys_are_refused() {
+    let points = [
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    ];
+    for point in points {
+        for sign in [0, 0x80] {
+            let mut key = hex(point);
+            key[31] |= sign;
+            let refused = verifier().add_key(&key);
+            assert!(matches!(refused, Err(BadKey::Weak | BadKey::NotAPoint)), "{point} {sign}: {refused:?}");
+        }
+    }
+    for low in 0xed..=0xff {
+        for high in [0x7f, 0xff] {
+            let mut key = [0xff; 32];
+            (key[0], key[31]) = (low, high);
+            assert!(verifier().add_key(&key).is_err(), "{low:x} {high:x}");
+        }
+    }
+}
+
+#[test]
+fn every_truncation_and_every_flipped_bit_is_refused() {
+    let bytes = sign_membership(&key(), &claims()).to_bytes();
+    for len in 0..bytes.len() {
+        let refused = verifier().judge(NOW, &bytes[..len], None);
+        assert!(matches!(refused, Err(Refusal::Malformed(_))), "{len}: {refused:?}");
+    }
+    for bit in 0..bytes.len() * 8 {
+        let mut altered = bytes.clone();
+        altered[bit / 8] ^= 1 << (bit % 8);
+        let refused = verifier().judge(NOW, &altered, None).unwrap_err();
+        let fits = match bit / 8 {
+            0 => matches!(refused, Refusal::Malformed(m) if m.part == Part::Format),
+            1..=8 => matches!(refused, Refusal::UnknownKey(_)),
+            _ => matches!(refused, Refusal::BadSignature | Refusal::Malformed(_)),
+        };
+        assert!(fits, "bit {bit}: {refused:?}");
+    }
+    let longer = [bytes.as_slice(), &[0]].concat();
+    assert!(matches!(verifier().judge(NOW, &longer, None), Err(Refusal::Malformed(m)) if m.part == Part::End));
+}
+
+fn hex(text: &str) -> [u8; 32] {
+    core::array::from_fn(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap())
+}
