@@ -3,7 +3,7 @@
 //! Read in this order: [`machine`] (the four verbs every state machine here has), [`word`] (admission, drain and
 //! numbering as one packed integer), [`worker`] (the worker's life), [`fleet`] (a rollout over many of them),
 //! [`codec`] and [`journal`] (how entries are stored), [`snapshot`] (what the outside sees), [`membership`] (who may take
-//! calls).
+//! calls), [`audit`] (what a person has to answer for).
 //!
 //! The same code runs in production under `openrtc-runtime` and in the simulator, over the same entries.
 #![no_std]
@@ -14,6 +14,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod audit;
 pub mod codec;
 pub mod fleet;
 pub mod id;

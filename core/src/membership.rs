@@ -40,6 +40,12 @@ impl KeyId {
     /// Bytes in an id.
     pub const LEN: usize = 8;
 
+    /// The id with these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
+    }
+
     /// The id of a public key.
     #[must_use]
     pub fn of(key: &VerifyingKey) -> Self {

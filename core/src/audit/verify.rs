@@ -1,0 +1,234 @@
+//! Whether a trail is as it was written, and where it is not.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::fmt;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use ed25519_dalek::{Signature, VerifyingKey};
+
+use super::line::{Chain, DOMAIN, Head, KEY, PREV, SIGNATURE};
+use crate::membership::KeyId;
+
+/// What is wrong, and with which record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The line, counted from 1.
+    pub line: usize,
+    /// What is wrong there.
+    pub kind: FaultKind,
+}
+
+/// What is wrong with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// It is not what the record after it followed, or not what was signed.
+    Altered,
+    /// Records before it are missing; the first of them had this number.
+    Missing {
+        /// The first missing record's number.
+        first: u64,
+        /// How many.
+        count: u64,
+    },
+    /// It stands in another place than it was written in.
+    Reordered,
+    /// The line ends in the middle.
+    Truncated,
+    /// It is signed by a key that was not given.
+    UnknownKey(KeyId),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, kind } = self;
+        match kind {
+            FaultKind::Altered => write!(f, "line {line}: the record was altered"),
+            FaultKind::Missing { first, count } => {
+                write!(f, "line {line}: {count} records from #{first} on are missing before it")
+            }
+            FaultKind::Reordered => write!(f, "line {line}: the record was moved here from another place"),
+            FaultKind::Truncated => write!(f, "line {line}: the record is cut short"),
+            FaultKind::UnknownKey(key) => write!(f, "line {line}: it is signed by key {key}, which was not given"),
+        }
+    }
+}
+
+/// What a check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Lines read.
+    pub records: usize,
+    /// What is wrong, in the order of the lines; empty when nothing is.
+    pub faults: Vec<Fault>,
+    /// Signatures that hold.
+    pub signatures: usize,
+    /// The last line up to which a signature vouches for everything before it.
+    pub vouched: usize,
+    /// Whether the last record closes the trail. One that is not closed is of a worker that still runs, or that ended
+    /// without a word; or its end was cut off.
+    pub closed: bool,
+    /// Where the next record would go.
+    pub end: Chain,
+}
+
+/// Checks lines as they lie in a file, or in several that follow each other. `start` is what the first line must
+/// follow; without it the first line is believed as to where it stands.
+#[must_use]
+pub fn verify(text: &[u8], start: Option<Chain>, keys: &[VerifyingKey]) -> Report {
+    let mut report = Report {
+        records: 0,
+        faults: Vec::new(),
+        signatures: 0,
+        vouched: 0,
+        closed: false,
+        end: start.unwrap_or_default(),
+    };
+    let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+    let numbers: BTreeSet<u64> = lines.iter().filter_map(|line| parse(line)).map(|parsed| parsed.seq).collect();
+    let mut place = start;
+    for (index, raw) in lines.iter().enumerate() {
+        let line = index + 1;
+        report.records = line;
+        report.closed = false;
+        let Some(parsed) = parse(raw) else {
+            let cut = !raw.ends_with(b"\n");
+            report.faults.push(Fault { line, kind: if cut { FaultKind::Truncated } else { FaultKind::Altered } });
+            place = None;
+            continue;
+        };
+        let head = Head::of(parsed.line);
+        let held = parsed.signed.as_ref().is_none_or(|signed| signed.holds(keys) != Ok(false));
+        let mut records = parsed.seq;
+        if let Some(place) = place {
+            // Whether the line is as it was written: the one after it tells, or its own signature.
+            let followed = |after: &&[u8]| parse(after).is_some_and(|after| after.prev == Some(head));
+            let intact = lines.get(line).map_or(held, followed);
+            let fault = judge(line, place, &parsed, intact, &numbers);
+            if fault == Some(Fault { line, kind: FaultKind::Altered }) {
+                records = place.records + 1;
+            }
+            report.faults.extend(fault);
+        }
+        report.end = Chain { records, head };
+        place = Some(report.end);
+        report.closed = parsed.closes;
+        report.judge_signature(line, &parsed, keys);
+    }
+    report.faults.dedup();
+    report
+}
+
+/// What each unsigned line says, without its place in the chain: to be compared with what the journal leads to.
+pub fn bodies(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    lines.filter_map(parse).filter(|parsed| parsed.signed.is_none()).map(|parsed| parsed.body)
+}
+
+impl Report {
+    fn judge_signature(&mut self, line: usize, parsed: &Parsed<'_>, keys: &[VerifyingKey]) {
+        let Some(signed) = parsed.signed.as_ref().filter(|_| !keys.is_empty()) else { return };
+        match signed.holds(keys) {
+            Ok(true) => {
+                self.signatures += 1;
+                if self.faults.is_empty() {
+                    self.vouched = line;
+                }
+            }
+            Ok(false) => self.faults.push(Fault { line, kind: FaultKind::Altered }),
+            Err(key) => self.faults.push(Fault { line, kind: FaultKind::UnknownKey(key) }),
+        }
+    }
+}
+
+/// What is wrong between the record that `place` speaks of and this one. `intact`: the record after this one follows
+/// it as it is, so this one was not altered after it was written.
+fn judge(line: usize, place: Chain, parsed: &Parsed<'_>, intact: bool, numbers: &BTreeSet<u64>) -> Option<Fault> {
+    let expected = place.records + 1;
+    let follows = parsed.prev == Some(place.head);
+    let kind = match parsed.seq {
+        seq if seq == expected && follows => return None,
+        // Either this link was altered or the record it links to; the record after this one tells which.
+        seq if seq == expected && intact => return Some(Fault { line: line - 1, kind: FaultKind::Altered }),
+        _ if follows || !intact && parsed.seq == expected => FaultKind::Altered,
+        seq if seq > expected && !numbers.contains(&expected) => {
+            FaultKind::Missing { first: expected, count: seq - expected }
+        }
+        _ => FaultKind::Reordered,
+    };
+    Some(Fault { line, kind })
+}
+
+struct Parsed<'a> {
+    /// The line without its newline.
+    line: &'a [u8],
+    seq: u64,
+    body: &'a [u8],
+    prev: Option<Head>,
+    closes: bool,
+    signed: Option<Signed<'a>>,
+}
+
+struct Signed<'a> {
+    key: KeyId,
+    message: &'a [u8],
+    signature: Signature,
+}
+
+impl Signed<'_> {
+    /// Whether the signature holds; an error names the key that would be needed to tell.
+    fn holds(&self, keys: &[VerifyingKey]) -> Result<bool, KeyId> {
+        let key = keys.iter().find(|key| KeyId::of(key) == self.key).ok_or(self.key)?;
+        Ok(key.verify_strict(&[DOMAIN, self.message].concat(), &self.signature).is_ok())
+    }
+}
+
+fn parse(raw: &[u8]) -> Option<Parsed<'_>> {
+    let line = raw.strip_suffix(b"\n")?;
+    let rest = line.strip_prefix(b"{\"seq\":")?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let seq = core::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
+    let end = find_last(rest, PREV)?;
+    let body = rest.get(digits..end)?;
+    let after = &rest[end + PREV.len()..];
+    let prev = read_hex(after.get(..64)?).map(Head);
+    let closes = body.windows(CLOSED.len()).any(|window| window == CLOSED);
+    let signed = match after.get(64..)? {
+        b"\"}" => None,
+        tail => Some(parse_signed(line, tail)?),
+    };
+    Some(Parsed { line, seq, body, prev, closes, signed })
+}
+
+const CLOSED: &[u8] = b"\"event\":\"audit.closed\"";
+
+fn parse_signed<'a>(line: &'a [u8], tail: &'a [u8]) -> Option<Signed<'a>> {
+    let tail = tail.strip_prefix(KEY)?;
+    let (key, tail) = tail.split_at_checked(2 * KeyId::LEN)?;
+    let text = tail.strip_prefix(SIGNATURE)?.strip_suffix(b"\"}")?;
+    let mut bytes = [0; 64];
+    let read = Base64UrlUnpadded::decode(text, &mut bytes).ok()?.len();
+    let message = line.get(..line.len() - SIGNATURE.len() - text.len() - 2)?;
+    let key = KeyId::from_bytes(read_hex(key)?);
+    (read == 64).then(|| Signed { key, message, signature: Signature::from_bytes(&bytes) })
+}
+
+fn find_last(within: &[u8], wanted: &[u8]) -> Option<usize> {
+    within.windows(wanted.len()).rposition(|window| window == wanted)
+}
+
+fn read_hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+    }
+    (digits.len() == 2 * N).then_some(bytes)
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}

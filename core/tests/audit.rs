@@ -1,0 +1,255 @@
+//! The audit trail: what is recorded, and that no change to it goes unnoticed.
+#![allow(clippy::unwrap_used)]
+
+use std::io::Write;
+use std::process::{Command as Process, Stdio};
+
+use ed25519_dalek::SigningKey;
+use openrtc_core::audit::{Chain, Draft, EventName, FaultKind, Report, derive, derive_loss, verify};
+use openrtc_core::id::{Actor, CallId, CallNo, Deployment, Identity, Incarnation, Seq, Version, WorkerId};
+use openrtc_core::machine::Machine;
+use openrtc_core::time::Instant;
+use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits, OnDeadline, Worker};
+
+const ALICE: Actor = Actor::from_static("alice");
+
+fn identity() -> Identity {
+    Identity {
+        deployment: Deployment::from_static("agent"),
+        version: Version::from_static("v1"),
+        worker: WorkerId::from_static("w1"),
+        incarnation: Incarnation::new(7),
+    }
+}
+
+fn key() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
+}
+
+/// A worker whose records are collected.
+struct Trail {
+    worker: Worker,
+    drafts: Vec<Draft>,
+    second: u64,
+}
+
+impl Trail {
+    fn new() -> Self {
+        let mut trail = Self { worker: Worker::new(Limits::default()).unwrap(), drafts: vec![], second: 1_763_884_800 };
+        trail.tell(Command::Serve);
+        trail
+    }
+
+    fn tell(&mut self, command: Command) -> Seq {
+        self.second += 1;
+        let mut entries = vec![];
+        let at = Instant::from_micros(self.second * 1_000_000);
+        self.worker.decide(at, command, &mut |entry| entries.push(entry)).unwrap();
+        for entry in &entries {
+            derive(&self.worker, entry, |draft| self.drafts.push(draft));
+            self.worker.apply(entry);
+        }
+        entries[0].seq
+    }
+
+    fn call(&mut self, id: &'static str) -> CallNo {
+        CallNo::new(self.tell(Command::Admit { id: CallId::from_static(id), class: Class(0) }).get())
+    }
+
+    fn drain(&mut self, cause: Cause, actor: Actor) {
+        let order = DrainOrder { cause, actor, deadline: None, on_deadline: OnDeadline::Wait };
+        self.tell(Command::BeginDrain(order));
+    }
+
+    /// Each record as "event actor target result reason count".
+    fn told(&self) -> Vec<String> {
+        let tell = |draft: &Draft| {
+            let Draft { event, actor, target, result, reason, count, .. } = draft;
+            format!("{} {actor} {target} {} {reason} {count}", event.as_str(), result.as_str())
+        };
+        self.drafts.iter().map(tell).collect()
+    }
+}
+
+#[test]
+fn the_seeds_events_are_recorded_on_the_api_path_with_actor_and_reason() {
+    let mut trail = Trail::new();
+    let call = trail.call("c1");
+    trail.drain(Cause::Api, ALICE);
+    trail.tell(Command::CancelDrain { actor: ALICE });
+    trail.drain(Cause::Api, ALICE);
+    trail.tell(Command::End { call, reason: EndReason::CallerHangup });
+    trail.tell(Command::Wake);
+    trail.tell(Command::Close);
+    assert_eq!(
+        trail.told(),
+        [
+            "deployment.started runtime worker success serving 0",
+            "deployment.drain_started alice worker success api 1",
+            "deployment.rolled_back alice worker success drain_cancelled 1",
+            "deployment.drain_started alice worker success api 1",
+            "worker.drained runtime worker success empty 1",
+            "deployment.completed runtime worker success clean 0",
+        ]
+    );
+}
+
+#[test]
+fn the_sigterm_path_records_the_same_and_a_force_names_every_call() {
+    let mut trail = Trail::new();
+    let polite = trail.call("polite");
+    trail.call("deaf");
+    trail.drain(Cause::Signal, Actor::from_static("SIGTERM"));
+    trail.tell(Command::ForceDrain { actor: Actor::from_static("SIGINT") });
+    trail.tell(Command::End { call: polite, reason: EndReason::DrainForced });
+    trail.second += 60;
+    trail.tell(Command::Wake);
+    assert_eq!(
+        trail.told()[1..],
+        [
+            "deployment.drain_started SIGTERM worker success signal 2",
+            "worker.drain_forced SIGINT worker success forced 2",
+            "call.drain_forced SIGINT call:polite dropped drain_forced 1",
+            "call.drain_forced SIGINT call:deaf dropped no_goodbye 1",
+            "deployment.completed runtime worker failure forced 2",
+        ]
+    );
+}
+
+#[test]
+fn a_rejected_worker_and_a_lost_one_are_recorded() {
+    let mut worker = Worker::new(Limits::default()).unwrap();
+    let mut told = vec![];
+    let mut entries = vec![];
+    worker.decide(Instant::EPOCH, Command::Reject, &mut |entry| entries.push(entry)).unwrap();
+    derive(&worker, &entries[0], |draft| told.push(draft.event));
+    worker.apply(&entries[0]);
+    derive_loss(&worker, Instant::EPOCH, |_| panic!("it left by itself"));
+    assert_eq!(told, [EventName::WorkerRejected]);
+
+    let mut trail = Trail::new();
+    trail.call("taken");
+    let mut lost = vec![];
+    derive_loss(&trail.worker, Instant::EPOCH, |draft| lost.push((draft.event, draft.target.to_string(), draft.count)));
+    assert_eq!(lost[0], (EventName::WorkerLost, "worker".into(), 1));
+    assert_eq!(lost[1], (EventName::CallPlatformForced, "call:taken".into(), 1));
+}
+
+/// `records` records of a worker that drains again and again, closed with a signature.
+fn text(records: u64) -> String {
+    let mut trail = Trail::new();
+    while (trail.drafts.len() as u64) < records - 1 {
+        trail.drain(Cause::Api, ALICE);
+        trail.tell(Command::CancelDrain { actor: ALICE });
+    }
+    trail.drafts.truncate(usize::try_from(records - 1).unwrap());
+    let (mut chain, mut out) = (Chain::default(), Vec::new());
+    for draft in &trail.drafts {
+        chain.append(&identity(), draft, &mut out);
+    }
+    chain.sign(&identity(), EventName::AuditClosed, trail.worker.now(), trail.worker.word().seq(), &key(), &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+fn check(text: &[u8]) -> Report {
+    verify(text, Some(Chain::default()), &[key().verifying_key()])
+}
+
+#[test]
+fn a_trail_in_order_is_whole_closed_and_vouched_for() {
+    let report = check(text(100).as_bytes());
+    assert_eq!((report.faults.len(), report.records, report.vouched, report.closed), (0, 100, 100, true));
+}
+
+#[test]
+fn a_record_is_the_documented_line() {
+    let text = text(2);
+    let first = text.lines().next().unwrap();
+    let zeros = "0".repeat(64);
+    assert_eq!(
+        first,
+        format!(
+            "{{\"seq\":1,\"time\":\"2025-11-23T08:00:01.000000Z\",\"event\":\"deployment.started\",\
+             \"deployment\":\"agent\",\"version\":\"v1\",\"worker\":\"w1\",\"incarnation\":7,\"entry\":1,\
+             \"actor\":\"runtime\",\"target\":\"worker\",\"result\":\"success\",\"reason\":\"serving\",\"count\":0,\
+             \"prev\":\"{zeros}\"}}"
+        )
+    );
+}
+
+#[test]
+fn every_single_byte_change_is_found_at_its_record() {
+    let text = text(1_000);
+    let bytes = text.as_bytes();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    // The check of one line needs its neighbours only; a window of five keeps a million checks quick.
+    for number in 0..lines.len() {
+        let from = number.saturating_sub(2);
+        let to = (number + 3).min(lines.len());
+        let start = check(&bytes[..lines[..from].concat().len()]).end;
+        let window = lines[from..to].concat().into_bytes();
+        let offset = lines[from..number].concat().len();
+        for at in offset..offset + lines[number].len() {
+            for change in [1, 0x20] {
+                let mut altered = window.clone();
+                altered[at] ^= change;
+                let report = verify(&altered, Some(start), &[key().verifying_key()]);
+                let found = report.faults.iter().any(|fault| fault.line == number - from + 1);
+                assert!(found, "record {} byte {}: {:?}", number + 1, at - offset, report.faults);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_deletion_swap_and_truncation_is_found_where_it_is() {
+    let text = text(1_000);
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    for number in (0..lines.len() - 1).step_by(7) {
+        let deleted = [&lines[..number], &lines[number + 1..]].concat().concat();
+        let report = check(deleted.as_bytes());
+        let missing = FaultKind::Missing { first: number as u64 + 1, count: 1 };
+        assert_eq!((report.faults[0].line, report.faults[0].kind), (number + 1, missing));
+
+        let mut swapped = lines.clone();
+        swapped.swap(number, number + 1);
+        let report = check(swapped.concat().as_bytes());
+        assert_eq!((report.faults[0].line, report.faults[0].kind), (number + 1, FaultKind::Reordered));
+
+        let whole = check(lines[..=number].concat().as_bytes());
+        assert!(!whole.closed && whole.faults.is_empty(), "cut between records: not closed after {}", whole.records);
+        let cut = lines[..=number].concat();
+        let report = check(&cut.as_bytes()[..cut.len() - 1]);
+        assert_eq!((report.faults[0].line, report.faults[0].kind), (number + 1, FaultKind::Truncated));
+    }
+}
+
+#[test]
+fn a_forger_without_the_key_is_found_out() {
+    let mut drafts = Trail::new();
+    drafts.drain(Cause::Api, ALICE);
+    let (mut chain, mut out) = (Chain::default(), Vec::new());
+    for draft in &drafts.drafts {
+        chain.append(&identity(), draft, &mut out);
+    }
+    let mallory = SigningKey::from_bytes(&[8; 32]);
+    chain.sign(&identity(), EventName::AuditClosed, Instant::EPOCH, Seq::new(2), &mallory, &mut out);
+    let report = check(&out);
+    assert!(matches!(report.faults[0].kind, FaultKind::UnknownKey(_)), "{:?}", report.faults);
+    assert_eq!(report.vouched, 0);
+}
+
+#[test]
+fn a_third_party_checks_the_chain_with_ten_lines_of_python() {
+    let guide = include_str!("../../docs/audit-events.md");
+    let script = guide.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let run = |text: &str| {
+        let mut python =
+            Process::new("python3").args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        python.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        String::from_utf8(python.wait_with_output().unwrap().stdout).unwrap()
+    };
+    let whole = text(50);
+    assert_eq!(run(&whole), "50 records, the chain is whole\n");
+    assert_eq!(run(&whole.replacen("alice", "alicf", 1)), "record 3 does not follow the one before it\n");
+}
