@@ -53,9 +53,9 @@ fn answer(worker: &Worker, command: Command) -> String {
     let mut after = worker.clone();
     match obey(&mut after, NOW, command) {
         Ok(entry) => {
-            let mut effects = String::new();
-            after.react(&entry, &mut |effect| effects.push_str(&format!(" +{effect:?}")));
-            format!("-> {}{effects}", told(&entry, worker, &after))
+            let mut text = format!("-> {}", told(&entry, worker, &after));
+            after.react(&entry, &mut |effect| write!(text, " +{effect:?}").expect("memory takes text"));
+            text
         }
         Err(Rejection::Repeat(repeat)) => format!("repeat: {repeat:?}"),
         Err(Rejection::Refused(refused)) => format!("refused: {refused:?}"),

@@ -207,7 +207,7 @@ fn judge<S: Subject>(
 ) -> (Vec<Entry<S>>, Result<(), Rejection<S>>) {
     let mut entries = Vec::with_capacity(2 * S::Machine::ENTRIES_MAX);
     let (answer, allocated) = allocations::during(|| machine.decide(at, command, &mut |entry| entries.push(entry)));
-    assert_eq!(allocated, 0, "allocations while judging {command:?}");
+    assert_eq!(allocated, 0, "bytes allocated while judging {command:?}");
     (entries, answer)
 }
 

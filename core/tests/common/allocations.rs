@@ -8,7 +8,7 @@ use std::cell::Cell;
 static COUNTING: Counting = Counting;
 
 thread_local! {
-    static COUNT: Cell<u64> = const { Cell::new(0) };
+    static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
 struct Counting;
@@ -17,7 +17,7 @@ struct Counting;
 // neither memory nor a destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
+        BYTES.set(BYTES.get().wrapping_add(layout.size()));
         // SAFETY: the caller's promises are the ones required.
         unsafe { System.alloc(layout) }
     }
@@ -28,15 +28,15 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What `work` gives, and how many times this thread allocated meanwhile.
-pub(crate) fn during<T>(work: impl FnOnce() -> T) -> (T, u64) {
-    let before = COUNT.get();
+/// What `work` gives, and how many bytes this thread asked for meanwhile, given back or not.
+pub(crate) fn during<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = BYTES.get();
     let result = work();
-    (result, COUNT.get() - before)
+    (result, BYTES.get().wrapping_sub(before))
 }
 
 #[test]
 fn an_allocation_counts() {
-    let (text, count) = during(|| String::from("on the heap"));
-    assert_eq!((text.len(), count), (11, 1));
+    let (text, bytes) = during(|| String::from("on the heap"));
+    assert_eq!((text.len(), bytes), (11, 11));
 }
