@@ -1,4 +1,4 @@
-//! What a worker answers to every command in every kind of state, as a table to read and to compare: `worker_table.txt`.
+//! What a worker answers to every command in every kind of state, as a table to read and compare: `worker_table.txt`.
 //!
 //! After a change of behaviour that is meant, rewrite it with
 //! `cargo test -p openrtc-core --test worker_table -- --ignored` and review the difference.
