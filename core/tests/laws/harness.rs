@@ -34,8 +34,8 @@ pub(crate) fn check<S: Subject>(cases: u32) {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let reached = RefCell::new(BTreeSet::new());
-    let script = (S::starts(), vec((pace(), S::steps()), 1..STEPS_MAX), vec(S::strays(), 0..8));
-    let verdict = runner.run(&script, |(start, steps, strays)| play::<S>(&start, &steps, &strays, &reached));
+    let script = (S::starts(), vec((pace(), S::steps(), S::strays()), 1..STEPS_MAX));
+    let verdict = runner.run(&script, |(start, steps)| play::<S>(&start, &steps, &reached));
     match verdict {
         Ok(()) => {}
         Err(TestError::Fail(law, script)) => panic!("{law}\nthe shortest script found: {script:#?}"),
@@ -48,17 +48,16 @@ pub(crate) fn check<S: Subject>(cases: u32) {
 
 fn play<S: Subject>(
     start: &S::Machine,
-    steps: &[(Pace, S::Step)],
-    strays: &[Entry<S>],
+    steps: &[(Pace, S::Step, Entry<S>)],
     reached: &RefCell<BTreeSet<&'static str>>,
 ) -> Result<(), TestCaseError> {
     let mut history = History::<S>::new(start.clone());
-    for (pace, step) in steps {
+    for (pace, step, stray) in steps {
+        history.stands(stray)?;
         history.step(*pace, step)?;
     }
     history.folds_to_the_live_state()?;
     history.owes_what_any_crash_lost()?;
-    history.stands_strays(strays)?;
     reached.borrow_mut().extend(history.reached());
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! The laws of [`openrtc_core::machine`], checked on every machine over scripts drawn at random from a fixed seed.
 
+#[path = "../common/allocations.rs"]
+mod allocations;
 #[path = "../common/mod.rs"]
 mod common;
 mod harness;

@@ -58,8 +58,8 @@ impl Subject for WorkerSubject {
 
     fn starts() -> BoxedStrategy<Worker> {
         let worker = |limits| Worker::new(limits).expect("these limits work");
-        let old = move |limits| Forged::of(&worker(limits)).aged(Word::SEQ_ADMIT_MAX - 4).worker();
-        prop_oneof![15 => limits().prop_map(worker), 1 => limits().prop_map(old)].boxed()
+        let old = move |limits| Forged::of(&worker(limits)).aged(Word::SEQ_ADMIT_MAX - 3).worker();
+        prop_oneof![7 => limits().prop_map(worker), 1 => limits().prop_map(old)].boxed()
     }
 
     fn steps() -> BoxedStrategy<Step> {

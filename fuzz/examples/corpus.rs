@@ -1,0 +1,129 @@
+//! Writes the seeds of the corpus: `cargo run --manifest-path fuzz/Cargo.toml --example corpus`.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use openrtc_core::id::{Actor, CallId, CallNo, Deployment, Identity, Incarnation, Version, WorkerId};
+use openrtc_core::journal::{FORMAT, MAGIC, Opening, write_entry, write_opening};
+use openrtc_core::machine::Machine;
+use openrtc_core::time::Instant;
+use openrtc_core::worker::{Cause, Class, Command, Decline, DrainOrder, EndReason, Entry, Limits, OnDeadline, Worker};
+
+fn main() -> io::Result<()> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    for (target, name, bytes) in journals().into_iter().chain(lives()) {
+        let folder = corpus.join(target);
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join(name), bytes)?;
+    }
+    Ok(())
+}
+
+type Seed = (&'static str, &'static str, Vec<u8>);
+
+fn journals() -> Vec<Seed> {
+    let (start, entries) = rollout();
+    let segment = |state: &Worker, entries: &[Entry]| {
+        let mut bytes = Vec::new();
+        write_opening(opening(state.clone()), &mut bytes);
+        entries.iter().for_each(|entry| write_entry(entry, &mut bytes));
+        bytes
+    };
+    let (first, second) = entries.split_at(entries.len() / 2);
+    let mut half = start.clone();
+    first.iter().for_each(|entry| half.apply(entry));
+    let whole = segment(&start, &entries);
+    let huge = [&MAGIC[..], &u32::MAX.to_le_bytes(), &[FORMAT, 0, 0, 0, 0, 7]].concat();
+    vec![
+        ("journal", "opening", segment(&start, &[])),
+        ("journal", "rollout", whole.clone()),
+        ("journal", "rotated", segment(&half, second)),
+        ("journal", "torn", whole[..whole.len() - 5].to_vec()),
+        ("journal", "twice", [&whole[..], &whole[MAGIC.len()..]].concat()),
+        ("journal", "huge-claim", huge),
+    ]
+}
+
+fn opening(state: Worker) -> Opening {
+    let identity = Identity {
+        deployment: Deployment::from_static("voice"),
+        version: Version::from_static("v1"),
+        worker: WorkerId::from_static("voice-0"),
+        incarnation: Incarnation::new(1),
+    };
+    Opening { identity, predecessor: None, state }
+}
+
+/// A worker's whole life, and every event but a few in it.
+fn rollout() -> (Worker, Vec<Entry>) {
+    let actor = Actor::from_static("alice");
+    let call = |number| CallNo::new(number);
+    let offer = |id| (CallId::from_static(id), Class(0));
+    let drain = |cause, secs, on_deadline| {
+        Command::BeginDrain(DrainOrder { cause, actor, deadline: Some(at(secs)), on_deadline })
+    };
+    let ((first, class), (second, _)) = (offer("first"), offer("second"));
+    let script = [
+        (0, Command::StandBy),
+        (1, Command::Serve),
+        (2, Command::Admit { id: first, class }),
+        (3, Command::Reserve { id: second, class }),
+        (4, Command::Assign { call: call(4) }),
+        (5, Command::Reserve { id: second, class }),
+        (15, Command::Wake),
+        (20, Command::Progress { call: call(3) }),
+        (34, Command::Wake),
+        (35, Command::CountDeclines { reason: Decline::Full, count: 3 }),
+        (40, drain(Cause::Api, 60, OnDeadline::Alert)),
+        (41, Command::CancelDrain { actor }),
+        (42, drain(Cause::Api, 45, OnDeadline::Alert)),
+        (45, Command::Wake),
+        (46, Command::ExtendDrain { actor, deadline: at(60) }),
+        (47, drain(Cause::Signal, 49, OnDeadline::Force)),
+        (49, Command::Wake),
+        (50, Command::End { call: call(3), reason: EndReason::DrainForced }),
+        (50, Command::End { call: call(4), reason: EndReason::CallerHangup }),
+        (50, Command::Wake),
+        (50, Command::Close),
+    ];
+    let start = Worker::new(Limits::default()).expect("defaults work");
+    let (mut worker, mut entries) = (start.clone(), Vec::new());
+    for (secs, command) in script {
+        let mut emitted = None;
+        worker.decide(at(secs), command, &mut |entry| emitted = Some(entry)).expect("the script is sound");
+        let entry = emitted.expect("yes means an entry");
+        worker.apply(&entry);
+        entries.push(entry);
+    }
+    (start, entries)
+}
+
+const fn at(secs: u64) -> Instant {
+    Instant::from_micros(secs * 1_000_000)
+}
+
+/// Lives in the bytes of `fuzz::worker`: limits, then pace, kind, which, how for each step.
+fn lives() -> Vec<Seed> {
+    const SERVE: [u8; 4] = [1, 0, 0, 0];
+    const ADMIT: [u8; 4] = [1, 2, 0, 0];
+    const RESERVE: [u8; 4] = [1, 3, 0, 0];
+    const ASSIGN: [u8; 4] = [1, 4, 0, 0];
+    const HANG_UP: [u8; 4] = [1, 5, 0, 0];
+    const DRAIN: [u8; 4] = [1, 8, 0, 0];
+    const SIGTERM: [u8; 4] = [1, 8, 5, 21];
+    const CANCEL: [u8; 4] = [1, 9, 0, 0];
+    const FORCE: [u8; 4] = [1, 11, 0, 0];
+    const CLOSE: [u8; 4] = [1, 12, 0, 0];
+    const WAKE: [u8; 4] = [150, 14, 0, 0];
+    let life = |name, steps: &[[u8; 4]]| ("worker", name, [&[1, 2, 3, 4][..], steps.as_flattened()].concat());
+    vec![
+        life("drained", &[SERVE, ADMIT, DRAIN, HANG_UP, WAKE, CLOSE]),
+        life("reserved-before", &[SERVE, RESERVE, DRAIN, ASSIGN, HANG_UP, WAKE, CLOSE]),
+        life("lapsed-and-stalled", &[SERVE, RESERVE, WAKE, ADMIT, WAKE, [9, 6, 0, 0], HANG_UP]),
+        life("sealed", &[SERVE, ADMIT, DRAIN, SIGTERM, SIGTERM, WAKE, WAKE, WAKE]),
+        life("cancelled", &[SERVE, ADMIT, DRAIN, CANCEL, RESERVE, DRAIN, FORCE, WAKE]),
+        life("declined", &[SERVE, ADMIT, ADMIT, ADMIT, [1, 7, 3, 1], [230, 7, 255, 62], [1, 7, 255, 62]]),
+        life("rejected", &[[1, 1, 0, 0], [1, 13, 0, 0]]),
+    ]
+}

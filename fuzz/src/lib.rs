@@ -1,0 +1,6 @@
+//! What each fuzz target demands of its input. The targets only hand bytes over, so that a test can replay the corpus
+//! without a fuzzer: `cargo test --manifest-path fuzz/Cargo.toml`.
+#![forbid(unsafe_code)]
+
+pub mod journal;
+pub mod worker;

@@ -1,0 +1,25 @@
+//! Every checked-in input passes, without a fuzzer.
+
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn journals_pass() {
+    replay_all("journal", fuzz::journal::check);
+}
+
+#[test]
+fn lives_pass() {
+    replay_all("worker", fuzz::worker::check);
+}
+
+fn replay_all(target: &str, check: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    let inputs: Vec<_> = fs::read_dir(folder).expect("the corpus is checked in").collect();
+    assert!(!inputs.is_empty(), "no input for {target}");
+    for input in inputs {
+        let path = input.expect("the folder can be listed").path();
+        println!("{}", path.display());
+        check(&fs::read(path).expect("an input can be read"));
+    }
+}
