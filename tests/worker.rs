@@ -277,3 +277,40 @@ fn status_and_drain_speak_to_real_workers_and_silence_is_unknown() {
     call.hang_up();
     assert_eq!(worker.end().0.code(), Some(0), "an API drain ends the process too");
 }
+
+#[test]
+fn the_audit_trail_of_a_sigterm_says_who_and_why_and_agrees_with_the_journal() {
+    let dir = tempdir().unwrap();
+    let (journal, file) = (dir.path().join("journal"), dir.path().join("audit.jsonl"));
+    let (journal, file) = (journal.to_str().unwrap(), file.to_str().unwrap());
+    let settings = [("OPENRTC_JOURNAL_DIR", journal), ("OPENRTC_AUDIT_FILE", file)];
+    let worker = Worker::start(&settings);
+    let _taken = Caller::call(worker.calls, "taken-by-the-kill");
+    worker.signal(Signal::KILL);
+    worker.end();
+    let worker = Worker::start(&settings);
+    let call = Caller::call(worker.calls, "call");
+    worker.signal(Signal::TERM);
+    worker.wait_until(draining);
+    assert_eq!(Caller::offer(worker.calls, "late").1, kind::DECLINE);
+    call.hang_up();
+    assert_eq!(worker.end().0.code(), Some(0));
+
+    let verified = run(&["audit", "verify", file, "--journal", journal]);
+    assert_eq!(verified.status.code(), Some(0), "{}", said(&verified));
+    let trail = std::fs::read_to_string(file).unwrap();
+    for says in [
+        r#""event":"call.platform_forced""#,
+        r#""target":"call:taken-by-the-kill""#,
+        r#""event":"deployment.drain_started""#,
+        r#""actor":"SIGTERM","target":"worker","result":"success","reason":"signal","count":1"#,
+        r#""event":"call.declined""#,
+        r#""event":"deployment.completed""#,
+    ] {
+        assert!(trail.contains(says), "{says} is missing in\n{trail}");
+    }
+    std::fs::write(file, trail.replace("SIGTERM", "SIGKILL")).unwrap();
+    let verified = run(&["audit", "verify", file, "--journal", journal]);
+    assert_eq!(verified.status.code(), Some(1), "{}", said(&verified));
+    assert!(said(&verified).contains("the record was altered"), "{}", said(&verified));
+}

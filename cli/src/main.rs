@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::doc_markdown, reason = "the commands' help is their documentation, and a terminal shows it as it is")]
 
+mod audit;
 mod demo;
 mod drain;
 mod http;
@@ -31,6 +32,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Audit(audit::AuditArgs),
     Demo(demo::DemoArgs),
     Drain(drain::DrainArgs),
     Journal(journal::JournalArgs),
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Audit(args) => audit::run(&args),
         Command::Demo(args) => demo::run(args).await,
         Command::Drain(args) => drain::run(args).await,
         Command::Journal(args) => journal::run(&args),

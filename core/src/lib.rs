@@ -1,7 +1,6 @@
 //! The pure heart of OpenRTC: what a realtime-call worker may do, decided without I/O, clock or randomness.
 //!
 //! Read in this order: [`machine`] (the four verbs every state machine here has), [`word`] (admission, drain and
-//! numbering as one packed integer), [`worker`] (the worker's life), [`fleet`] (a rollout over many of them),
 //! numbering as one packed integer), [`worker`] (the worker's life), [`fleet`] (a rollout over many of them), [`codec`]
 //! and [`journal`] (how entries are stored), [`snapshot`] (what the outside sees), [`membership`] (who may take calls),
 //! [`audit`] (what a person has to answer for).

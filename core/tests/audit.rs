@@ -124,13 +124,13 @@ fn a_rejected_worker_and_a_lost_one_are_recorded() {
     worker.decide(Instant::EPOCH, Command::Reject, &mut |entry| entries.push(entry)).unwrap();
     derive(&worker, &entries[0], |draft| told.push(draft.event));
     worker.apply(&entries[0]);
-    derive_loss(&worker, Instant::EPOCH, |_| panic!("it left by itself"));
+    derive_loss(&worker, |_| panic!("it left by itself"));
     assert_eq!(told, [EventName::WorkerRejected]);
 
     let mut trail = Trail::new();
     trail.call("taken");
     let mut lost = vec![];
-    derive_loss(&trail.worker, Instant::EPOCH, |draft| lost.push((draft.event, draft.target.to_string(), draft.count)));
+    derive_loss(&trail.worker, |draft| lost.push((draft.event, draft.target.to_string(), draft.count)));
     assert_eq!(lost[0], (EventName::WorkerLost, "worker".into(), 1));
     assert_eq!(lost[1], (EventName::CallPlatformForced, "call:taken".into(), 1));
 }

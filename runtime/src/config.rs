@@ -5,6 +5,7 @@ mod env;
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::ParseIntError;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use openrtc_core::id::{BadName, Deployment, Identity, Incarnation, Version, WorkerId};
@@ -12,11 +13,12 @@ use openrtc_core::worker::{BadLimits, CLASSES, Limits, OnDeadline};
 
 pub use env::{VARIABLES, Variable};
 
+use crate::audit::AuditError;
 use crate::control::Control;
 use crate::journal::{JournalConfig, JournalError};
 
-/// What remains to be done after the last call has ended: flush the journal, leave.
-pub const FLUSH: Duration = Duration::from_secs(1);
+/// What remains to be done after the last call has ended: finish handlers, journal and audit trail, leave.
+pub const FLUSH: Duration = Duration::from_secs(2);
 
 /// Whether a worker takes calls as soon as it is up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,6 +76,8 @@ pub struct Config {
     pub platform_grace: Option<Duration>,
     /// Where and how the journal is kept; `None` keeps none.
     pub journal: Option<JournalConfig>,
+    /// The file of the audit trail; needs a journal.
+    pub audit_file: Option<PathBuf>,
     /// Where the ops endpoints listen; `None`: nowhere.
     pub ops: Option<SocketAddr>,
     /// What `POST`s from outside loopback must present.
@@ -101,6 +105,7 @@ impl Default for Config {
             force_grace: limits.force_grace.into(),
             platform_grace: None,
             journal: None,
+            audit_file: None,
             ops: None,
             ops_token: None,
             start: Start::Serving,
@@ -149,6 +154,9 @@ pub enum ConfigError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The audit trail cannot be kept.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The journal cannot be kept.
     #[error(transparent)]
     Journal(#[from] JournalError),

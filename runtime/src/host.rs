@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Feed;
 use crate::clock::Clock;
 use crate::journal::Writer;
 use crate::pool::Published;
@@ -22,6 +23,7 @@ use crate::systemd;
 pub(crate) struct Host {
     clock: Clock,
     writer: Option<Writer>,
+    audit: Option<Feed>,
     health: JournalHealth,
     publish: watch::Sender<Published>,
     force: CancellationToken,
@@ -31,11 +33,12 @@ impl Host {
     pub(crate) fn new(
         clock: Clock,
         writer: Option<Writer>,
+        audit: Option<Feed>,
         publish: watch::Sender<Published>,
         force: CancellationToken,
     ) -> Self {
         let health = JournalHealth { kept: writer.is_some(), ..JournalHealth::default() };
-        Self { clock, writer, health, publish, force }
+        Self { clock, writer, audit, health, publish, force }
     }
 
     fn note(&mut self, written: &io::Result<()>, entries: &[Entry]) {
@@ -76,6 +79,9 @@ impl Ports for Host {
         let last = entries.last().is_some_and(|entry| matches!(entry.event, Event::Exited { .. }));
         let written = writer.append(before, entries, last).await;
         self.note(&written, entries);
+        if let Some(audit) = &self.audit {
+            audit.give(entries);
+        }
         written
     }
 

@@ -29,6 +29,8 @@
 #![forbid(unsafe_code)]
 
 mod attend;
+pub mod audit;
+mod builder;
 mod call;
 mod clock;
 mod config;
@@ -48,6 +50,7 @@ mod signal;
 mod source;
 mod systemd;
 
+pub use builder::AgentPoolBuilder;
 pub use call::{CallGuard, Lapsed, Reservation};
 pub use config::{Config, ConfigError, FLUSH, Secret, Start, VARIABLES, Variable, parse_duration};
 pub use control::Control;
@@ -56,5 +59,5 @@ pub use openrtc_core::id::{Actor, CallId, Identity};
 pub use openrtc_core::snapshot::RuntimeSnapshot;
 pub use openrtc_core::word::{Phase, Refusal};
 pub use openrtc_core::worker::{Availability, Cause, Class, DrainOrder, EndReason, OnDeadline, Rejection};
-pub use pool::{AgentPool, AgentPoolBuilder};
+pub use pool::AgentPool;
 pub use source::{Call, CallSource, Ending, Offer};

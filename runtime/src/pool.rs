@@ -1,31 +1,28 @@
 //! The pool: what an embedder holds.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openrtc_core::id::{Actor, CallId, CallNo, Identity, Incarnation, Seq};
+use openrtc_core::id::{Actor, CallId, CallNo, Identity, Seq};
 use openrtc_core::snapshot::{JournalHealth, RuntimeSnapshot};
 use openrtc_core::time::Instant;
 use openrtc_core::word::Refusal;
-use openrtc_core::worker::{Cause, Class, Command, DrainOrder, Entry, OnDeadline, Outcome, Refused, Rejection, Worker};
-use tokio::runtime::Handle;
+use openrtc_core::worker::{Cause, Class, Command, DrainOrder, Entry, Outcome, Refused, Rejection};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::attend::attend;
+use crate::builder::AgentPoolBuilder;
 use crate::call::{CallGuard, OpenCall, Reservation};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, Secret, Start};
-use crate::control::{Control, Runner};
+use crate::config::{Config, Start};
 use crate::exit::Exit;
 use crate::gate::Gate;
-use crate::host::Host;
-use crate::journal::{Journal, JournalConfig, Recovered, Writer};
-use crate::ops;
-use crate::shell;
-use crate::signal::Signals;
+use crate::journal::Recovered;
+
+/// How long a worker that leaves waits for its audit trail.
+const AUDIT: Duration = Duration::from_millis(500);
 
 /// The calls of one worker, and the one way in and out of them. Cheap to clone; all clones are the same pool.
 #[derive(Clone, Debug)]
@@ -37,14 +34,16 @@ pub struct AgentPool {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) gate: Gate,
-    clock: Clock,
+    pub(crate) clock: Clock,
     pub(crate) identity: Identity,
     pub(crate) config: Config,
     /// Cancelled when a forced drain tells the calls to end.
     pub(crate) force: CancellationToken,
-    published: watch::Receiver<Published>,
-    recovered: Option<Recovered>,
-    ops_addr: Option<SocketAddr>,
+    pub(crate) published: watch::Receiver<Published>,
+    /// Whether the audit trail is closed; `None` without one.
+    pub(crate) audited: Option<watch::Receiver<bool>>,
+    pub(crate) recovered: Option<Recovered>,
+    pub(crate) ops_addr: Option<SocketAddr>,
 }
 
 /// What the shell makes known after each batch.
@@ -60,7 +59,7 @@ pub(crate) struct Published {
 impl AgentPool {
     /// A builder with the defaults of [`Config`].
     pub fn builder() -> AgentPoolBuilder {
-        AgentPoolBuilder { config: Config::default() }
+        AgentPoolBuilder::default()
     }
 
     /// Takes a call that is there now. The refusal is an answer to the dispatcher: every one may be retried at another
@@ -132,7 +131,11 @@ impl AgentPool {
     /// Leaves: the drained worker's last entry. Everything is in the journal when this resolves.
     pub async fn close(&self) -> Result<Exit, Rejection> {
         match self.submit(Command::Close) {
-            Ok(_) | Err(Rejection::Repeat(_)) => Ok(self.exited().await),
+            Ok(_) | Err(Rejection::Repeat(_)) => {
+                let exit = self.exited().await;
+                self.audited().await;
+                Ok(exit)
+            }
             Err(rejection) => Err(rejection),
         }
     }
@@ -141,6 +144,16 @@ impl AgentPool {
     pub async fn exited(&self) -> Exit {
         let published = self.wait(|published| published.outcome.is_some()).await;
         Exit(published.outcome.unwrap_or(Outcome::Clean))
+    }
+
+    /// Resolves when the audit trail is closed, or has had its time: what is missing then, the next run derives.
+    pub(crate) async fn audited(&self) {
+        if let Some(mut audited) = self.shared.audited.clone() {
+            let closed = audited.wait_for(|closed| *closed);
+            if timeout(AUDIT, closed).await.is_err() {
+                tracing::warn!("the audit trail is behind; the next run completes it from the journal");
+            }
+        }
     }
 
     /// The worker as it is now: `deployment_version`, `draining`, `active_sessions` and the rest.
@@ -175,7 +188,7 @@ impl AgentPool {
         self.begin_drain_with(DrainOrder { cause, actor, deadline, on_deadline: config.on_deadline })
     }
 
-    fn start(&self) {
+    pub(crate) fn start(&self) {
         let start = match self.shared.config.start {
             Start::Serving => Command::Serve,
             Start::Standby => Command::StandBy,
@@ -225,143 +238,5 @@ impl Shared {
         let mut published = self.published.clone();
         // The shell is gone only with the whole runtime; then nobody is left to wait.
         published.wait_for(until).await.map_or_else(|_| *self.published.borrow(), |published| *published)
-    }
-}
-
-/// Builds an [`AgentPool`].
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct AgentPoolBuilder {
-    config: Config,
-}
-
-macro_rules! setters {
-    ($($(#[$doc:meta])* $name:ident($value:ident: $type:ty) => $field:expr;)*) => {$(
-        $(#[$doc])*
-        pub fn $name(mut self, $value: $type) -> Self {
-            let set: fn(&mut Config, $type) = $field;
-            set(&mut self.config, $value);
-            self
-        }
-    )*};
-}
-
-impl AgentPoolBuilder {
-    /// Starts from a whole configuration.
-    pub fn config(mut self, config: Config) -> Self {
-        self.config = config;
-        self
-    }
-
-    /// The version this worker runs (`deployment_version`); required.
-    pub fn deployment_version(mut self, version: impl Into<String>) -> Self {
-        self.config.deployment_version = version.into();
-        self
-    }
-
-    /// The service's name.
-    pub fn deployment(mut self, deployment: impl Into<String>) -> Self {
-        self.config.deployment = deployment.into();
-        self
-    }
-
-    /// The worker's place in the fleet; the host's name if not given.
-    pub fn worker(mut self, worker: impl Into<String>) -> Self {
-        self.config.worker = Some(worker.into());
-        self
-    }
-
-    setters! {
-        /// The most calls in flight.
-        capacity(capacity: u32) => |config, capacity| config.capacity = capacity;
-        /// When a drain is overdue.
-        drain_timeout(timeout: Duration) => |config, timeout| config.drain_timeout = Some(timeout);
-        /// What happens when a drain is overdue.
-        on_deadline(policy: OnDeadline) => |config, policy| config.on_deadline = policy;
-        /// How long calls may say goodbye after a force.
-        force_grace(grace: Duration) => |config, grace| config.force_grace = grace;
-        /// How long an accepted offer waits for its assignment.
-        reservation_ttl(ttl: Duration) => |config, ttl| config.reservation_ttl = ttl;
-        /// How long a call of class 0 may stay silent before it is flagged.
-        stall_after(limit: Option<Duration>) => |config, limit| config.stall_after[0] = limit;
-        /// How long the platform waits between SIGTERM and SIGKILL; a drain that may outlast it is refused.
-        platform_grace(grace: Duration) => |config, grace| config.platform_grace = Some(grace);
-        /// Keeps a journal.
-        journal(journal: JournalConfig) => |config, journal| config.journal = Some(journal);
-        /// Keeps a journal in this directory, with the defaults of [`JournalConfig::new`].
-        journal_dir(dir: PathBuf) => |config, dir| config.journal = Some(JournalConfig::new(dir));
-        /// Where the ops endpoints listen.
-        ops(addr: SocketAddr) => |config, addr| config.ops = Some(addr);
-        /// What `POST`s from outside loopback must present.
-        ops_token(token: Secret) => |config, token| config.ops_token = Some(token);
-        /// Whether SIGTERM and SIGINT drain the worker; they do by default.
-        signals(handle: bool) => |config, handle| config.signals = handle;
-        /// Where the control loop runs.
-        control(control: Control) => |config, control| config.control = control;
-        /// Whether to take calls at once.
-        start(start: Start) => |config, start| config.start = start;
-    }
-
-    /// Takes every `OPENRTC_*` variable that is set; later setters win over it.
-    pub fn from_env(mut self) -> Result<Self, ConfigError> {
-        self.config.merge_env()?;
-        Ok(self)
-    }
-
-    /// Checks the configuration, opens the journal and starts the pool: from here on it drains on SIGTERM and SIGINT
-    /// and answers on its ops endpoints. Must be called inside a tokio runtime.
-    pub fn build(self) -> Result<AgentPool, ConfigError> {
-        let here = Handle::try_current().map_err(|_| ConfigError::NoRuntime)?;
-        let config = self.config;
-        let clock = Clock::start();
-        let worker = Worker::new(config.limits()?)?;
-        let mut identity = config.identity()?;
-        identity.incarnation = Incarnation::new(clock.now().as_micros());
-        let runner = Runner::new(config.control, here).map_err(ConfigError::Thread)?;
-        let entered = runner.enter();
-        let ops = match config.ops {
-            Some(addr) => Some(ops::listen(addr).map_err(|source| ConfigError::Ops { addr, source })?),
-            None => None,
-        };
-        let mut writer = None;
-        let mut recovered = None;
-        if let Some(journal) = config.journal.clone() {
-            let (journal, numbered, found) = Journal::open(journal, identity, clock.now(), &worker)?;
-            (identity, recovered) = (numbered, found);
-            writer = Some(Writer::start(journal).map_err(ConfigError::Thread)?);
-        }
-        report(recovered.as_ref());
-        let signals = config.signals.then(Signals::install).transpose().map_err(ConfigError::Signals)?;
-        let force = CancellationToken::new();
-        let (publish, published) = watch::channel(Published::default());
-        let mut host = Host::new(clock, writer, publish, force.clone());
-        let gate = Gate::new(worker.clone());
-        let ops_addr = ops.as_ref().map(|(_, addr)| *addr);
-        let shared = Arc::new(Shared { gate, clock, identity, config, force, published, recovered, ops_addr });
-        let pool = AgentPool { shared: Arc::clone(&shared) };
-        pool.start();
-        let (attended, asked) = (pool.clone(), pool.clone());
-        let work = async move {
-            let answers = async {
-                if let Some((listener, _)) = ops {
-                    ops::answer_all(listener, asked).await;
-                }
-            };
-            tokio::join!(shell::run(&shared.gate, worker, &mut host), attend(attended, signals), answers);
-        };
-        drop(entered);
-        runner.run(work).map_err(ConfigError::Thread)?;
-        Ok(pool)
-    }
-}
-
-fn report(recovered: Option<&Recovered>) {
-    let Some(recovered) = recovered else { return };
-    if let Some((path, torn)) = &recovered.torn {
-        tracing::warn!(segment = %path.display(), %torn, "the last journal segment has a torn end");
-    }
-    for call in &recovered.lost_calls {
-        let incarnation = recovered.predecessor.incarnation;
-        tracing::warn!(%call, %incarnation, "call lost in the crash of the run before");
     }
 }

@@ -106,6 +106,7 @@ impl Calls {
     }
 
     async fn finish(&self, exit: Exit) {
+        self.pool.audited().await;
         self.tasks.close();
         if timeout(LINGER, self.tasks.wait()).await.is_ok() {
             return;

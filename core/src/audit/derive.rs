@@ -261,12 +261,12 @@ fn derive_exit(
 
 /// Emits the records of a run that ended without a word, in the state its journal left it in. They are derived by its
 /// successor: the unclosed journal is the evidence.
-pub fn derive_loss(left: &Worker, at: Instant, mut emit: impl FnMut(Draft)) {
+pub fn derive_loss(left: &Worker, mut emit: impl FnMut(Draft)) {
     if left.outcome().is_some() {
         return;
     }
     let record = |event, target, reason, count| Draft {
-        at,
+        at: left.now(),
         event,
         entry: left.word().seq(),
         actor: RUNTIME,

@@ -68,6 +68,11 @@ impl Chain {
         self.close(start, out);
     }
 
+    /// Appends the closing record of a trail that nobody signs.
+    pub fn close_unsigned(&mut self, identity: &Identity, at: Instant, entry: Seq, out: &mut Vec<u8>) {
+        self.append(identity, &self.mark(EventName::AuditClosed, at, entry, "unsigned"), out);
+    }
+
     /// Appends a signed record: `AuditCheckpoint`, or `AuditClosed` when nothing follows.
     pub fn sign(
         &mut self,
@@ -78,17 +83,7 @@ impl Chain {
         key: &SigningKey,
         out: &mut Vec<u8>,
     ) {
-        let draft = Draft {
-            at,
-            event,
-            entry,
-            actor: const { Actor::from_static("runtime") },
-            target: Target::Trail,
-            result: Verdict::Success,
-            reason: "signed",
-            count: self.records,
-        };
-        let start = self.open(identity, &draft, out);
+        let start = self.open(identity, &self.mark(event, at, entry, "signed"), out);
         out.extend_from_slice(KEY);
         push(out, format_args!("{}", KeyId::of(&key.verifying_key())));
         let signature = key.sign(&[DOMAIN, &out[start..]].concat());
@@ -96,6 +91,20 @@ impl Chain {
         out.extend_from_slice(Base64UrlUnpadded::encode_string(&signature.to_bytes()).as_bytes());
         out.extend_from_slice(b"\"}");
         self.close(start, out);
+    }
+
+    /// A record about the trail itself.
+    fn mark(&self, event: EventName, at: Instant, entry: Seq, reason: &'static str) -> Draft {
+        Draft {
+            at,
+            event,
+            entry,
+            actor: const { Actor::from_static("runtime") },
+            target: Target::Trail,
+            result: Verdict::Success,
+            reason,
+            count: self.records,
+        }
     }
 
     fn open(&mut self, identity: &Identity, draft: &Draft, out: &mut Vec<u8>) -> usize {

@@ -98,12 +98,12 @@ pub fn verify(text: &[u8], start: Option<Chain>, keys: &[VerifyingKey]) -> Repor
             continue;
         };
         let head = Head::of(parsed.line);
-        let held = parsed.signed.as_ref().is_none_or(|signed| signed.holds(keys) != Ok(false));
+        let sealed = parsed.signed.as_ref().is_none_or(|signed| signed.holds(keys) != Ok(false));
         let mut records = parsed.seq;
         if let Some(place) = place {
             // Whether the line is as it was written: the one after it tells, or its own signature.
             let followed = |after: &&[u8]| parse(after).is_some_and(|after| after.prev == Some(head));
-            let intact = lines.get(line).map_or(held, followed);
+            let intact = lines.get(line).map_or(sealed, followed);
             let fault = judge(line, place, &parsed, intact, &numbers);
             if fault == Some(Fault { line, kind: FaultKind::Altered }) {
                 records = place.records + 1;
@@ -119,10 +119,11 @@ pub fn verify(text: &[u8], start: Option<Chain>, keys: &[VerifyingKey]) -> Repor
     report
 }
 
-/// What each unsigned line says, without its place in the chain: to be compared with what the journal leads to.
+/// What each derived record says, without its place in the chain: to be compared with what the journal leads to.
 pub fn bodies(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let lines = text.split_inclusive(|byte| *byte == b'\n');
-    lines.filter_map(parse).filter(|parsed| parsed.signed.is_none()).map(|parsed| parsed.body)
+    let derived = |parsed: &Parsed<'_>| !contains(parsed.body, b"\"event\":\"audit.");
+    lines.filter_map(parse).filter(derived).map(|parsed| parsed.body)
 }
 
 impl Report {
@@ -192,15 +193,13 @@ fn parse(raw: &[u8]) -> Option<Parsed<'_>> {
     let body = rest.get(digits..end)?;
     let after = &rest[end + PREV.len()..];
     let prev = read_hex(after.get(..64)?).map(Head);
-    let closes = body.windows(CLOSED.len()).any(|window| window == CLOSED);
+    let closes = contains(body, b"\"event\":\"audit.closed\"");
     let signed = match after.get(64..)? {
         b"\"}" => None,
         tail => Some(parse_signed(line, tail)?),
     };
     Some(Parsed { line, seq, body, prev, closes, signed })
 }
-
-const CLOSED: &[u8] = b"\"event\":\"audit.closed\"";
 
 fn parse_signed<'a>(line: &'a [u8], tail: &'a [u8]) -> Option<Signed<'a>> {
     let tail = tail.strip_prefix(KEY)?;
@@ -211,6 +210,10 @@ fn parse_signed<'a>(line: &'a [u8], tail: &'a [u8]) -> Option<Signed<'a>> {
     let message = line.get(..line.len() - SIGNATURE.len() - text.len() - 2)?;
     let key = KeyId::from_bytes(read_hex(key)?);
     (read == 64).then(|| Signed { key, message, signature: Signature::from_bytes(&bytes) })
+}
+
+fn contains(within: &[u8], wanted: &[u8]) -> bool {
+    within.windows(wanted.len()).any(|window| window == wanted)
 }
 
 fn find_last(within: &[u8], wanted: &[u8]) -> Option<usize> {

@@ -87,6 +87,10 @@ pub const VARIABLES: &[Variable] = &[
         journal(config)?.total_bytes = text.parse().map_err(|error| format!("{error}; give a number of bytes"))?;
         Ok(())
     }),
+    variable("OPENRTC_AUDIT_FILE", "the audit trail's file, continued if it exists", "no trail", |config, text| {
+        config.audit_file = Some(text.into());
+        Ok(())
+    }),
     variable("OPENRTC_OPS_ADDR", "where the ops endpoints listen", "nowhere", |config, text| {
         config.ops = Some(text.parse().map_err(|error| format!("{error}; write it like 127.0.0.1:9464"))?);
         Ok(())

@@ -1,0 +1,164 @@
+//! `openrtc audit`: check an audit trail, and that it says what the journal says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, ensure};
+use clap::{Args, Subcommand};
+use openrtc_core::audit::{Report, bodies, body, derive, derive_loss, verify};
+use openrtc_core::id::Identity;
+use openrtc_core::journal::replay;
+use openrtc_core::membership::VerifyingKey;
+use openrtc_core::worker::Worker;
+use openrtc_runtime::Exit;
+use openrtc_runtime::journal::segments;
+use serde_json::json;
+
+/// Check an audit trail.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AuditArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Action {
+    /// Recompute chain, numbers and signatures; name every record that was altered, moved or removed.
+    ///
+    /// With --journal also derive the records again and compare. Exits 1 if anything is wrong. A trail that is not
+    /// closed is of a worker that still runs or that ended without a word; that is told, and no fault.
+    Verify(VerifyArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+struct VerifyArgs {
+    /// The trail: one file, or several in the order they were written.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The journal's directory to compare with.
+    #[arg(long, value_name = "DIR")]
+    journal: Option<PathBuf>,
+    /// A file with a public key (64 hex digits) that signatures are checked with; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    key: Vec<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Does what was asked.
+pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
+    let Action::Verify(args) = &args.action;
+    let mut text = Vec::new();
+    for file in &args.files {
+        text.extend(fs::read(file).with_context(|| format!("the audit file {}", file.display()))?);
+    }
+    let keys: Vec<_> = args.key.iter().map(|file| read_key(file)).collect::<Result<_, _>>()?;
+    let report = verify(&text, None, &keys);
+    let mut faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
+    if let Some(journal) = &args.journal {
+        faults.extend(compare(&text, journal)?);
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&summary(&report, &faults))?);
+    } else {
+        print(&report, &faults);
+    }
+    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { Exit::FAILURE.into() })
+}
+
+fn read_key(file: &Path) -> anyhow::Result<VerifyingKey> {
+    let name = file.display();
+    let text = fs::read_to_string(file).with_context(|| format!("the key file {name}"))?;
+    let digits = text.trim().as_bytes();
+    ensure!(digits.len() == 64, "the key file {name} holds {} characters instead of 64 hex digits", digits.len());
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let pair = std::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'));
+        let value = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        *byte = value.with_context(|| format!("the key file {name} does not hold hex digits"))?;
+    }
+    VerifyingKey::from_bytes(&bytes).with_context(|| format!("the key file {name} holds no Ed25519 public key"))
+}
+
+/// Where trail and journal tell different stories. The journal may have forgotten the oldest part, and the trail may
+/// lack the newest; what both have must be the same.
+fn compare(text: &[u8], journal: &Path) -> anyhow::Result<Vec<String>> {
+    let told: Vec<&[u8]> = bodies(text).collect();
+    let derived = derive_all(journal)?;
+    let Some(first) = derived.first() else { return Ok(vec![]) };
+    let Some(start) = told.iter().position(|record| record == first) else {
+        return Ok(vec!["the trail has no record that the journal starts with".into()]);
+    };
+    let mut faults = Vec::new();
+    for (number, (record, expected)) in told[start..].iter().zip(&derived).enumerate() {
+        if record != expected {
+            let (record, expected) = (String::from_utf8_lossy(record), String::from_utf8_lossy(expected));
+            faults.push(format!(
+                "record {} of those compared: the trail says {record}, the journal {expected}",
+                number + 1
+            ));
+            break;
+        }
+    }
+    match (told.len() - start).cmp(&derived.len()) {
+        std::cmp::Ordering::Less => {
+            let missing = derived.len() - (told.len() - start);
+            faults.push(format!("the trail ends {missing} records before the journal (the next run completes it)"));
+        }
+        std::cmp::Ordering::Greater => faults.push("the trail has records that the journal does not lead to".into()),
+        std::cmp::Ordering::Equal => {}
+    }
+    Ok(faults)
+}
+
+fn derive_all(journal: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
+    let mut derived = Vec::new();
+    let mut left: Option<(Identity, Worker)> = None;
+    for segment in segments(journal).with_context(|| format!("the journal directory {}", journal.display()))? {
+        let bytes = fs::read(&segment.path)?;
+        let mut drafts = Vec::new();
+        let replayed = replay(&bytes, |before, entry| derive(before, entry, |draft| drafts.push(draft)))
+            .with_context(|| segment.path.display().to_string())?;
+        let identity = replayed.opening.identity;
+        // The run before is lost if another one follows and it never said goodbye.
+        if let Some((lost, state)) = left.take_if(|(before, _)| before.incarnation != identity.incarnation) {
+            derive_loss(&state, |draft| derived.push(line(&lost, &draft)));
+        }
+        derived.extend(drafts.iter().map(|draft| line(&identity, draft)));
+        left = Some((identity, replayed.state));
+    }
+    Ok(derived)
+}
+
+fn line(identity: &Identity, draft: &openrtc_core::audit::Draft) -> Vec<u8> {
+    let mut out = Vec::new();
+    body(identity, draft, &mut out);
+    out
+}
+
+fn summary(report: &Report, faults: &[String]) -> serde_json::Value {
+    json!({
+        "whole": faults.is_empty(),
+        "records": report.records,
+        "signatures": report.signatures,
+        "vouched": report.vouched,
+        "closed": report.closed,
+        "head": report.end.head.to_string(),
+        "faults": faults,
+    })
+}
+
+fn print(report: &Report, faults: &[String]) {
+    let Report { records, signatures, vouched, closed, .. } = report;
+    println!("{records} records, {signatures} signatures hold and vouch for the first {vouched}");
+    println!(
+        "{}",
+        if *closed { "closed in good order" } else { "not closed: the worker runs, or ended without a word" }
+    );
+    for fault in faults {
+        println!("FAULT: {fault}");
+    }
+    println!("{}", if faults.is_empty() { "the trail is whole" } else { "the trail is NOT whole" });
+}

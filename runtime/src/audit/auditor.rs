@@ -1,0 +1,239 @@
+//! The auditor: derives records from entries, in order, and hands their lines to the sinks.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Release};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use ed25519_dalek::SigningKey;
+use openrtc_core::audit::{Chain, Draft, EventName, derive, derive_loss};
+use openrtc_core::id::{Identity, Incarnation};
+use openrtc_core::journal::replay;
+use openrtc_core::machine::Machine;
+use openrtc_core::worker::{Entry, Worker};
+use tokio::sync::watch;
+
+use super::file::Reached;
+use super::{AuditSink, TrailFile};
+use crate::journal::segments;
+
+/// Batches that may wait for the auditor before it has to turn to the journal.
+const BATCHES: usize = 256;
+
+/// Lines that may wait for a file that cannot be written, in bytes.
+const KEPT_MAX: usize = 1 << 20;
+
+/// Records between two signed checkpoints.
+const CHECKPOINT_EVERY: u64 = 1_000;
+
+/// The shell's end: hands over what was journaled, never waits.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    batches: SyncSender<Vec<Entry>>,
+    behind: Arc<AtomicBool>,
+}
+
+impl Feed {
+    /// Hands over a batch, or notes that the auditor must turn to the journal for it.
+    pub(crate) fn give(&self, entries: &[Entry]) {
+        if let Err(TrySendError::Full(_)) = self.batches.try_send(entries.to_vec()) {
+            self.behind.store(true, Release);
+        }
+    }
+}
+
+/// Derives, chains and writes.
+pub(crate) struct Auditor {
+    journal: PathBuf,
+    identity: Identity,
+    /// The worker as far as the trail goes.
+    follower: Worker,
+    chain: Chain,
+    file: Option<TrailFile>,
+    sinks: Vec<Box<dyn AuditSink>>,
+    key: Option<SigningKey>,
+    lines: Vec<u8>,
+    /// How many bytes of them the sinks have seen.
+    offered: usize,
+    signed_at: u64,
+}
+
+impl Auditor {
+    /// An auditor of a worker in `state`, whose journal is in `journal`.
+    pub(crate) fn new(
+        journal: PathBuf,
+        identity: Identity,
+        state: Worker,
+        file: Option<TrailFile>,
+        sinks: Vec<Box<dyn AuditSink>>,
+        key: Option<SigningKey>,
+    ) -> Self {
+        let chain = file.as_ref().map_or_else(Chain::default, |file| file.chain);
+        let signed_at = chain.records;
+        let (lines, offered) = (Vec::new(), 0);
+        Self { journal, identity, follower: state, chain, file, sinks, key, lines, offered, signed_at }
+    }
+
+    /// Starts its thread. What is published turns true when the trail is closed.
+    pub(crate) fn start(mut self) -> io::Result<(Feed, watch::Receiver<bool>)> {
+        let (batches, queue) = sync_channel(BATCHES);
+        let behind = Arc::new(AtomicBool::new(false));
+        let (publish, closed) = watch::channel(false);
+        let feed = Feed { batches, behind: Arc::clone(&behind) };
+        std::thread::Builder::new().name("openrtc-audit".into()).spawn(move || {
+            self.resume();
+            self.run(&queue, &behind);
+            publish.send_replace(true);
+        })?;
+        Ok((feed, closed))
+    }
+
+    fn run(&mut self, queue: &Receiver<Vec<Entry>>, behind: &AtomicBool) {
+        while self.follower.outcome().is_none() {
+            let Ok(entries) = queue.recv() else { break };
+            for entry in &entries {
+                self.take(entry);
+            }
+            if behind.swap(false, AcqRel) {
+                self.catch_up();
+            }
+            self.mark();
+            self.flush();
+        }
+    }
+
+    /// Goes on where the file ends: with what earlier runs left in the journal, then with this one.
+    fn resume(&mut self) {
+        let reached = self.file.as_ref().map_or_else(Reached::default, |file| file.reached);
+        if let Err(error) = self.finish_earlier_runs(reached) {
+            tracing::error!(%error, "the journal of an earlier run could not be read for the audit trail");
+        }
+        self.flush();
+    }
+
+    fn finish_earlier_runs(&mut self, reached: Reached) -> io::Result<()> {
+        if self.file.is_none() {
+            return Ok(());
+        }
+        let mut runs: BTreeMap<Incarnation, Run> = BTreeMap::new();
+        for segment in segments(&self.journal)? {
+            if segment.incarnation < reached.incarnation || segment.incarnation >= self.identity.incarnation {
+                continue;
+            }
+            let mut drafts = Vec::new();
+            let bytes = fs::read(&segment.path)?;
+            if let Ok(replayed) = replay(&bytes, |before, entry| derive(before, entry, |draft| drafts.push(draft))) {
+                let identity = replayed.opening.identity;
+                let run = runs.entry(segment.incarnation).or_insert_with(|| Run::new(identity, replayed.state.clone()));
+                run.drafts.append(&mut drafts);
+                run.left = replayed.state;
+            }
+        }
+        for mut run in runs.into_values() {
+            derive_loss(&run.left, |draft| run.drafts.push(draft));
+            self.tell(&run, reached);
+        }
+        Ok(())
+    }
+
+    /// Appends what the file does not have yet of an earlier run.
+    fn tell(&mut self, run: &Run, reached: Reached) {
+        let mut there = reached.records;
+        for draft in &run.drafts {
+            match (run.identity.incarnation, draft.entry).cmp(&(reached.incarnation, reached.entry)) {
+                Ordering::Less => {}
+                Ordering::Equal if there > 0 => there -= 1,
+                Ordering::Equal | Ordering::Greater => self.chain.append(&run.identity, draft, &mut self.lines),
+            }
+        }
+    }
+
+    fn take(&mut self, entry: &Entry) {
+        if entry.seq <= self.follower.word().seq() {
+            return;
+        }
+        if self.follower.fits(entry).is_err() {
+            return self.catch_up();
+        }
+        derive(&self.follower, entry, |draft| self.chain.append(&self.identity, &draft, &mut self.lines));
+        self.follower.apply(entry);
+    }
+
+    /// Derives what was not handed over from the journal.
+    fn catch_up(&mut self) {
+        let Ok(found) = segments(&self.journal) else { return };
+        let mut entries = Vec::new();
+        for segment in found.iter().filter(|segment| segment.incarnation == self.identity.incarnation) {
+            if let Ok(bytes) = fs::read(&segment.path) {
+                let _ = replay(&bytes, |_, entry| entries.push(*entry));
+            }
+        }
+        for entry in entries {
+            if entry.seq > self.follower.word().seq() && self.follower.fits(&entry).is_ok() {
+                self.take(&entry);
+            }
+        }
+    }
+
+    /// Vouches for the trail so far, and closes it when the worker has left.
+    fn mark(&mut self) {
+        let (at, entry) = (self.follower.now(), self.follower.word().seq());
+        let left = self.follower.outcome().is_some();
+        match &self.key {
+            Some(key) if left => {
+                self.chain.sign(&self.identity, EventName::AuditClosed, at, entry, key, &mut self.lines);
+            }
+            Some(key) if self.chain.records - self.signed_at >= CHECKPOINT_EVERY => {
+                self.chain.sign(&self.identity, EventName::AuditCheckpoint, at, entry, key, &mut self.lines);
+                self.signed_at = self.chain.records;
+            }
+            None if left => self.chain.close_unsigned(&self.identity, at, entry, &mut self.lines),
+            Some(_) | None => {}
+        }
+    }
+
+    fn flush(&mut self) {
+        let new = &self.lines[self.offered..];
+        if !new.is_empty() {
+            for sink in &mut self.sinks {
+                if let Err(error) = sink.write(new) {
+                    tracing::error!(%error, "an audit sink failed; calls and drain go on");
+                }
+            }
+        }
+        self.offered = self.lines.len();
+        match self.file.as_mut().map_or(Ok(()), |file| file.append(&self.lines)) {
+            Ok(()) => {
+                self.lines.clear();
+                self.offered = 0;
+            }
+            Err(error) => self.keep_for_later(&error),
+        }
+    }
+
+    /// Lines that the file could not take are tried again with the next ones, up to a bound; beyond it they are left to
+    /// the next run, which derives them from the journal.
+    fn keep_for_later(&mut self, error: &io::Error) {
+        tracing::error!(%error, bytes = self.lines.len(), "the audit file cannot be written; calls and drain go on");
+        if self.lines.len() > KEPT_MAX {
+            self.file = None;
+        }
+    }
+}
+
+/// What the journal tells of an earlier run.
+struct Run {
+    identity: Identity,
+    left: Worker,
+    drafts: Vec<Draft>,
+}
+
+impl Run {
+    const fn new(identity: Identity, left: Worker) -> Self {
+        Self { identity, left, drafts: Vec::new() }
+    }
+}

@@ -1,0 +1,97 @@
+//! The trail's file: append-only lines, continued where the run before left off.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use openrtc_core::audit::{Chain, verify};
+use openrtc_core::id::{Incarnation, Seq};
+use serde::Deserialize;
+
+use super::AuditError;
+
+/// No record is longer, in bytes; so the last ones of a file are in a tail of a few times this.
+const LINE_MAX: u64 = 2_048;
+const TAIL: u64 = 64 * LINE_MAX;
+
+/// An open trail.
+#[derive(Debug)]
+pub(crate) struct TrailFile {
+    file: File,
+    /// Its end.
+    pub(crate) chain: Chain,
+    /// What its last records are derived from.
+    pub(crate) reached: Reached,
+}
+
+/// How far a trail goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reached {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) entry: Seq,
+    /// How many records of that very entry are there.
+    pub(crate) records: usize,
+}
+
+#[derive(Deserialize)]
+struct Origin {
+    event: String,
+    incarnation: Incarnation,
+    entry: Seq,
+}
+
+impl TrailFile {
+    /// Opens or creates a trail. A last line that a crash cut short is removed: it is derived again.
+    pub(crate) fn open(path: &Path) -> Result<Self, AuditError> {
+        let io = |source| AuditError::Io { path: path.to_owned(), source };
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(io)?;
+        let tail = read_tail(&mut file).map_err(io)?;
+        let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        if whole < tail.len() {
+            let length = file.metadata().map_err(io)?.len();
+            file.set_len(length - (tail.len() - whole) as u64).map_err(io)?;
+            tracing::warn!(path = %path.display(), "the last audit record was cut short; it is written again");
+        }
+        let not_a_trail = || AuditError::NotATrail { path: path.to_owned() };
+        let lines: Vec<_> = tail[..whole].split_inclusive(|byte| *byte == b'\n').collect();
+        let chain = match lines.last() {
+            Some(last) => {
+                let report = verify(last, None, &[]);
+                report.faults.is_empty().then_some(report.end).ok_or_else(not_a_trail)?
+            }
+            None => Chain::default(),
+        };
+        let reached = reached(&lines).map_err(|_| not_a_trail())?;
+        Ok(Self { file, chain, reached })
+    }
+
+    /// Appends whole lines and forces them to the disk.
+    pub(crate) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.file.write_all(lines)?;
+        self.file.sync_data()
+    }
+}
+
+fn read_tail(file: &mut File) -> io::Result<Vec<u8>> {
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    let mut tail = Vec::new();
+    file.take(TAIL).read_to_end(&mut tail)?;
+    Ok(tail)
+}
+
+fn reached(lines: &[&[u8]]) -> Result<Reached, serde_json::Error> {
+    let mut reached = Reached::default();
+    for line in lines.iter().rev() {
+        let origin: Origin = serde_json::from_slice(line)?;
+        if origin.event.starts_with("audit.") {
+            continue;
+        }
+        if reached.records > 0 && (origin.incarnation, origin.entry) != (reached.incarnation, reached.entry) {
+            break;
+        }
+        let records = reached.records + 1;
+        reached = Reached { incarnation: origin.incarnation, entry: origin.entry, records };
+    }
+    Ok(reached)
+}

@@ -1,0 +1,191 @@
+//! The builder: from settings to a running pool.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openrtc_core::id::{Identity, Incarnation};
+use openrtc_core::worker::{OnDeadline, Worker};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::attend::attend;
+use crate::audit::{AuditError, AuditSink, Auditor, Feed, TrailFile};
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, Secret, Start};
+use crate::control::{Control, Runner};
+use crate::gate::Gate;
+use crate::host::Host;
+use crate::journal::{Journal, JournalConfig, Recovered, Writer};
+use crate::ops;
+use crate::pool::{AgentPool, Published, Shared};
+use crate::shell;
+use crate::signal::Signals;
+
+/// Builds an [`AgentPool`].
+#[derive(Default)]
+#[must_use]
+pub struct AgentPoolBuilder {
+    config: Config,
+    sinks: Vec<Box<dyn AuditSink>>,
+}
+
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident($value:ident: $type:ty) => $field:expr;)*) => {$(
+        $(#[$doc])*
+        pub fn $name(mut self, $value: $type) -> Self {
+            let set: fn(&mut Config, $type) = $field;
+            set(&mut self.config, $value);
+            self
+        }
+    )*};
+}
+
+impl AgentPoolBuilder {
+    /// Starts from a whole configuration.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The version this worker runs (`deployment_version`); required.
+    pub fn deployment_version(mut self, version: impl Into<String>) -> Self {
+        self.config.deployment_version = version.into();
+        self
+    }
+
+    /// The service's name.
+    pub fn deployment(mut self, deployment: impl Into<String>) -> Self {
+        self.config.deployment = deployment.into();
+        self
+    }
+
+    /// The worker's place in the fleet; the host's name if not given.
+    pub fn worker(mut self, worker: impl Into<String>) -> Self {
+        self.config.worker = Some(worker.into());
+        self
+    }
+
+    /// Hands the audit trail to `sink` too. Needs a journal.
+    pub fn audit_sink(mut self, sink: impl AuditSink) -> Self {
+        self.sinks.push(Box::new(sink));
+        self
+    }
+
+    setters! {
+        /// The most calls in flight.
+        capacity(capacity: u32) => |config, capacity| config.capacity = capacity;
+        /// When a drain is overdue.
+        drain_timeout(timeout: Duration) => |config, timeout| config.drain_timeout = Some(timeout);
+        /// What happens when a drain is overdue.
+        on_deadline(policy: OnDeadline) => |config, policy| config.on_deadline = policy;
+        /// How long calls may say goodbye after a force.
+        force_grace(grace: Duration) => |config, grace| config.force_grace = grace;
+        /// How long an accepted offer waits for its assignment.
+        reservation_ttl(ttl: Duration) => |config, ttl| config.reservation_ttl = ttl;
+        /// How long a call of class 0 may stay silent before it is flagged.
+        stall_after(limit: Option<Duration>) => |config, limit| config.stall_after[0] = limit;
+        /// How long the platform waits between SIGTERM and SIGKILL; a drain that may outlast it is refused.
+        platform_grace(grace: Duration) => |config, grace| config.platform_grace = Some(grace);
+        /// Keeps a journal.
+        journal(journal: JournalConfig) => |config, journal| config.journal = Some(journal);
+        /// Keeps a journal in this directory, with the defaults of [`JournalConfig::new`].
+        journal_dir(dir: PathBuf) => |config, dir| config.journal = Some(JournalConfig::new(dir));
+        /// Writes the audit trail to a file, and continues the one that is there. Needs a journal.
+        audit_file(file: PathBuf) => |config, file| config.audit_file = Some(file);
+        /// Where the ops endpoints listen.
+        ops(addr: SocketAddr) => |config, addr| config.ops = Some(addr);
+        /// What `POST`s from outside loopback must present.
+        ops_token(token: Secret) => |config, token| config.ops_token = Some(token);
+        /// Whether SIGTERM and SIGINT drain the worker; they do by default.
+        signals(handle: bool) => |config, handle| config.signals = handle;
+        /// Where the control loop runs.
+        control(control: Control) => |config, control| config.control = control;
+        /// Whether to take calls at once.
+        start(start: Start) => |config, start| config.start = start;
+    }
+
+    /// Takes every `OPENRTC_*` variable that is set; later setters win over it.
+    pub fn from_env(mut self) -> Result<Self, ConfigError> {
+        self.config.merge_env()?;
+        Ok(self)
+    }
+
+    /// Checks the configuration, opens the journal and starts the pool: from here on it drains on SIGTERM and SIGINT
+    /// and answers on its ops endpoints. Must be called inside a tokio runtime.
+    pub fn build(self) -> Result<AgentPool, ConfigError> {
+        let here = Handle::try_current().map_err(|_| ConfigError::NoRuntime)?;
+        let config = self.config;
+        let clock = Clock::start();
+        let worker = Worker::new(config.limits()?)?;
+        let mut identity = config.identity()?;
+        identity.incarnation = Incarnation::new(clock.now().as_micros());
+        let runner = Runner::new(config.control, here).map_err(ConfigError::Thread)?;
+        let entered = runner.enter();
+        let ops = match config.ops {
+            Some(addr) => Some(ops::listen(addr).map_err(|source| ConfigError::Ops { addr, source })?),
+            None => None,
+        };
+        let mut writer = None;
+        let mut recovered = None;
+        if let Some(journal) = config.journal.clone() {
+            let (journal, numbered, found) = Journal::open(journal, identity, clock.now(), &worker)?;
+            (identity, recovered) = (numbered, found);
+            writer = Some(Writer::start(journal).map_err(ConfigError::Thread)?);
+        }
+        report(recovered.as_ref());
+        let signals = config.signals.then(Signals::install).transpose().map_err(ConfigError::Signals)?;
+        let force = CancellationToken::new();
+        let (publish, published) = watch::channel(Published::default());
+        let (audit, audited) = start_audit(&config, identity, &worker, self.sinks)?;
+        let mut host = Host::new(clock, writer, audit, publish, force.clone());
+        let gate = Gate::new(worker.clone());
+        let ops_addr = ops.as_ref().map(|(_, addr)| *addr);
+        let shared = Arc::new(Shared { gate, clock, identity, config, force, published, audited, recovered, ops_addr });
+        let pool = AgentPool { shared: Arc::clone(&shared) };
+        pool.start();
+        let (attended, asked) = (pool.clone(), pool.clone());
+        let work = async move {
+            let answers = async {
+                if let Some((listener, _)) = ops {
+                    ops::answer_all(listener, asked).await;
+                }
+            };
+            tokio::join!(shell::run(&shared.gate, worker, &mut host), attend(attended, signals), answers);
+        };
+        drop(entered);
+        runner.run(work).map_err(ConfigError::Thread)?;
+        Ok(pool)
+    }
+}
+
+type Audit = (Option<Feed>, Option<watch::Receiver<bool>>);
+
+fn start_audit(
+    config: &Config,
+    identity: Identity,
+    worker: &Worker,
+    sinks: Vec<Box<dyn AuditSink>>,
+) -> Result<Audit, ConfigError> {
+    if sinks.is_empty() && config.audit_file.is_none() {
+        return Ok((None, None));
+    }
+    let journal = config.journal.as_ref().ok_or(AuditError::NoJournal)?.dir.clone();
+    let file = config.audit_file.as_deref().map(TrailFile::open).transpose()?;
+    let auditor = Auditor::new(journal, identity, worker.clone(), file, sinks, None);
+    let (feed, closed) = auditor.start().map_err(ConfigError::Thread)?;
+    Ok((Some(feed), Some(closed)))
+}
+
+fn report(recovered: Option<&Recovered>) {
+    let Some(recovered) = recovered else { return };
+    if let Some((path, torn)) = &recovered.torn {
+        tracing::warn!(segment = %path.display(), %torn, "the last journal segment has a torn end");
+    }
+    for call in &recovered.lost_calls {
+        let incarnation = recovered.predecessor.incarnation;
+        tracing::warn!(%call, %incarnation, "call lost in the crash of the run before");
+    }
+}
