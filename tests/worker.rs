@@ -283,7 +283,10 @@ fn the_audit_trail_of_a_sigterm_says_who_and_why_and_agrees_with_the_journal() {
     let dir = tempdir().unwrap();
     let (journal, file) = (dir.path().join("journal"), dir.path().join("audit.jsonl"));
     let (journal, file) = (journal.to_str().unwrap(), file.to_str().unwrap());
-    let settings = [("OPENRTC_JOURNAL_DIR", journal), ("OPENRTC_AUDIT_FILE", file)];
+    let key = dir.path().join("key");
+    let key = key.to_str().unwrap();
+    assert!(run(&["keygen", key]).status.success());
+    let settings = [("OPENRTC_JOURNAL_DIR", journal), ("OPENRTC_AUDIT_FILE", file), ("OPENRTC_SIGNING_KEY_FILE", key)];
     let worker = Worker::start(&settings);
     let _taken = Caller::call(worker.calls, "taken-by-the-kill");
     worker.signal(Signal::KILL);
@@ -296,8 +299,10 @@ fn the_audit_trail_of_a_sigterm_says_who_and_why_and_agrees_with_the_journal() {
     call.hang_up();
     assert_eq!(worker.end().0.code(), Some(0));
 
-    let verified = run(&["audit", "verify", file, "--journal", journal]);
+    let public = format!("{key}.pub");
+    let verified = run(&["audit", "verify", file, "--journal", journal, "--key", &public]);
     assert_eq!(verified.status.code(), Some(0), "{}", said(&verified));
+    assert!(said(&verified).contains("1 signatures hold"), "{}", said(&verified));
     let trail = std::fs::read_to_string(file).unwrap();
     for says in [
         r#""event":"call.platform_forced""#,

@@ -4,15 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use openrtc_core::audit::{Report, bodies, body, derive, derive_loss, verify};
 use openrtc_core::id::Identity;
 use openrtc_core::journal::replay;
-use openrtc_core::membership::VerifyingKey;
 use openrtc_core::worker::Worker;
-use openrtc_runtime::Exit;
 use openrtc_runtime::journal::segments;
+use openrtc_runtime::{Exit, read_public_key};
 use serde_json::json;
 
 /// Check an audit trail.
@@ -39,7 +38,7 @@ struct VerifyArgs {
     /// The journal's directory to compare with.
     #[arg(long, value_name = "DIR")]
     journal: Option<PathBuf>,
-    /// A file with a public key (64 hex digits) that signatures are checked with; may be repeated.
+    /// A public key's file (`openrtc keygen`) to check signatures with; may be repeated.
     #[arg(long, value_name = "FILE")]
     key: Vec<PathBuf>,
     /// Print JSON.
@@ -54,7 +53,7 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     for file in &args.files {
         text.extend(fs::read(file).with_context(|| format!("the audit file {}", file.display()))?);
     }
-    let keys: Vec<_> = args.key.iter().map(|file| read_key(file)).collect::<Result<_, _>>()?;
+    let keys: Vec<_> = args.key.iter().map(|file| read_public_key(file)).collect::<Result<_, _>>()?;
     let report = verify(&text, None, &keys);
     let mut faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
     if let Some(journal) = &args.journal {
@@ -66,20 +65,6 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         print(&report, &faults);
     }
     Ok(if faults.is_empty() { ExitCode::SUCCESS } else { Exit::FAILURE.into() })
-}
-
-fn read_key(file: &Path) -> anyhow::Result<VerifyingKey> {
-    let name = file.display();
-    let text = fs::read_to_string(file).with_context(|| format!("the key file {name}"))?;
-    let digits = text.trim().as_bytes();
-    ensure!(digits.len() == 64, "the key file {name} holds {} characters instead of 64 hex digits", digits.len());
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let pair = std::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'));
-        let value = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        *byte = value.with_context(|| format!("the key file {name} does not hold hex digits"))?;
-    }
-    VerifyingKey::from_bytes(&bytes).with_context(|| format!("the key file {name} holds no Ed25519 public key"))
 }
 
 /// Where trail and journal tell different stories. The journal may have forgotten the oldest part, and the trail may

@@ -7,6 +7,7 @@ mod demo;
 mod drain;
 mod http;
 mod journal;
+mod keygen;
 #[cfg(test)]
 mod scribe;
 mod status;
@@ -36,6 +37,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Drain(drain::DrainArgs),
     Journal(journal::JournalArgs),
+    Keygen(keygen::KeygenArgs),
     Status(status::StatusArgs),
     Worker(worker::WorkerArgs),
 }
@@ -75,6 +77,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Audit(args) => audit::run(&args),
         Command::Demo(args) => demo::run(args).await,
         Command::Drain(args) => drain::run(args).await,
+        Command::Keygen(args) => keygen::run(&args),
         Command::Journal(args) => journal::run(&args),
         Command::Status(args) => status::run(args).await,
         Command::Worker(args) => worker::run(args).await,

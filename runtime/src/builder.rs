@@ -19,6 +19,7 @@ use crate::control::{Control, Runner};
 use crate::gate::Gate;
 use crate::host::Host;
 use crate::journal::{Journal, JournalConfig, Recovered, Writer};
+use crate::key::read_signing_key;
 use crate::ops;
 use crate::pool::{AgentPool, Published, Shared};
 use crate::shell;
@@ -95,6 +96,8 @@ impl AgentPoolBuilder {
         journal_dir(dir: PathBuf) => |config, dir| config.journal = Some(JournalConfig::new(dir));
         /// Writes the audit trail to a file, and continues the one that is there. Needs a journal.
         audit_file(file: PathBuf) => |config, file| config.audit_file = Some(file);
+        /// Signs the audit trail with the key in this file.
+        signing_key_file(file: PathBuf) => |config, file| config.signing_key_file = Some(file);
         /// Where the ops endpoints listen.
         ops(addr: SocketAddr) => |config, addr| config.ops = Some(addr);
         /// What `POST`s from outside loopback must present.
@@ -173,8 +176,9 @@ fn start_audit(
         return Ok((None, None));
     }
     let journal = config.journal.as_ref().ok_or(AuditError::NoJournal)?.dir.clone();
+    let key = config.signing_key_file.as_deref().map(read_signing_key).transpose()?;
     let file = config.audit_file.as_deref().map(TrailFile::open).transpose()?;
-    let auditor = Auditor::new(journal, identity, worker.clone(), file, sinks, None);
+    let auditor = Auditor::new(journal, identity, worker.clone(), file, sinks, key);
     let (feed, closed) = auditor.start().map_err(ConfigError::Thread)?;
     Ok((Some(feed), Some(closed)))
 }

@@ -16,6 +16,7 @@ pub use env::{VARIABLES, Variable};
 use crate::audit::AuditError;
 use crate::control::Control;
 use crate::journal::{JournalConfig, JournalError};
+use crate::key::KeyError;
 
 /// What remains to be done after the last call has ended: finish handlers, journal and audit trail, leave.
 pub const FLUSH: Duration = Duration::from_secs(2);
@@ -78,6 +79,8 @@ pub struct Config {
     pub journal: Option<JournalConfig>,
     /// The file of the audit trail; needs a journal.
     pub audit_file: Option<PathBuf>,
+    /// The file of the key that signs the audit trail.
+    pub signing_key_file: Option<PathBuf>,
     /// Where the ops endpoints listen; `None`: nowhere.
     pub ops: Option<SocketAddr>,
     /// What `POST`s from outside loopback must present.
@@ -106,6 +109,7 @@ impl Default for Config {
             platform_grace: None,
             journal: None,
             audit_file: None,
+            signing_key_file: None,
             ops: None,
             ops_token: None,
             start: Start::Serving,
@@ -157,6 +161,9 @@ pub enum ConfigError {
     /// The audit trail cannot be kept.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// The signing key cannot be had.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The journal cannot be kept.
     #[error(transparent)]
     Journal(#[from] JournalError),

@@ -91,6 +91,10 @@ pub const VARIABLES: &[Variable] = &[
         config.audit_file = Some(text.into());
         Ok(())
     }),
+    variable("OPENRTC_SIGNING_KEY_FILE", "the key that signs the audit trail", "not signed", |config, text| {
+        config.signing_key_file = Some(text.into());
+        Ok(())
+    }),
     variable("OPENRTC_OPS_ADDR", "where the ops endpoints listen", "nowhere", |config, text| {
         config.ops = Some(text.parse().map_err(|error| format!("{error}; write it like 127.0.0.1:9464"))?);
         Ok(())
