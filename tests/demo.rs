@@ -43,6 +43,7 @@ fn a_rollout_drops_no_call_loses_no_frame_and_every_journal_agrees() {
     }
     assert!(report["workers"].as_array().unwrap().iter().all(|worker| worker["exit_code"] == 0));
     assert_eq!(report["journals_agree"], true);
+    assert!(report["certificate"].as_str().unwrap().starts_with("PROVEN"), "{report:#}");
 }
 
 #[test]
@@ -56,6 +57,7 @@ fn a_killed_worker_costs_exactly_its_own_calls_and_each_is_named() {
     assert!(named > 0);
     assert_eq!(named as u64, count(&report, "calls_dropped"), "nothing else was dropped");
     assert_eq!(killed["dropped"], named);
+    assert!(report["certificate"].as_str().unwrap().starts_with("DROPPED"), "{report:#}");
     assert_eq!(report["journals_agree"], true, "{report:#}");
 }
 
@@ -70,6 +72,40 @@ fn a_forced_deadline_is_counted_alike_by_callers_journals_and_exit_codes() {
         assert_eq!(worker["exit_code"], if dropped > 0 { 3 } else { 0 }, "{report:#}");
     }
     assert_eq!(report["journals_agree"], true, "{report:#}");
+}
+
+#[test]
+fn a_certificate_is_checked_offline_with_the_public_key_and_no_alteration_passes() {
+    let dir = tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (rollout, key, out) = (path("rollout"), path("key"), path("certificate.jsonl"));
+    let (code, _) = demo(&["--kill-one", "--dir", &rollout]);
+    assert_eq!(code, 3);
+    assert!(run(&["keygen", &key]).status.success());
+    let journals = ["blue-1", "blue-2", "green-1", "green-2"].map(|worker| format!("{rollout}/{worker}"));
+    let journals: Vec<_> = journals.iter().map(String::as_str).collect();
+    let issue = [&["certify", "issue", "--out", &out, "--signing-key", &key][..], &journals].concat();
+    let issued = run(&issue);
+    assert_eq!(issued.status.code(), Some(3), "{}", said(&issued));
+    let check = ["certify", "check", &out, "--key", &format!("{key}.pub")];
+    let checked = run(&check);
+    assert_eq!(checked.status.code(), Some(3), "{}", said(&checked));
+    assert!(said(&checked).contains("the signature holds"), "{}", said(&checked));
+    assert!(said(&checked).contains("platform_forced"), "{}", said(&checked));
+
+    let text = fs::read_to_string(&out).unwrap();
+    for (from, to) in
+        [("platform_forced", "caller_hangup"), ("\"dropped\":", "\"dropped\": "), ("\"digest\":\"", "\"digest\":\"0")]
+    {
+        fs::write(&out, text.replacen(from, to, 1)).unwrap();
+        let checked = run(&check);
+        assert_eq!(checked.status.code(), Some(1), "{from}: {}", said(&checked));
+        assert!(said(&checked).contains("altered"), "{from}: {}", said(&checked));
+    }
+    fs::write(&out, text).unwrap();
+    assert!(run(&["keygen", &path("other")]).status.success());
+    let checked = run(&["certify", "check", &out, "--key", &path("other.pub")]);
+    assert!(said(&checked).contains("is not signed by the key"), "{}", said(&checked));
 }
 
 #[test]

@@ -8,28 +8,26 @@ mod process;
 mod progress;
 mod reconcile;
 mod report;
+mod settle;
 
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::Args;
-use openrtc_core::worker::Outcome;
 use openrtc_runtime::{Exit, parse_duration};
 use rustix::process::Signal;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
-use self::caller::Fate;
 use self::dispatch::Dispatcher;
-use self::ledger::Ledger;
 use self::load::PlannedCall;
 use self::process::{Recipe, Worker};
 use self::progress::Progress;
-use self::report::{Drop, Report, WorkerReport, millis};
+use self::report::Report;
+use self::settle::Moments;
 use crate::Usage;
 
 const BLUE: &str = "v1";
@@ -104,7 +102,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        println!("\n{report}\n  {}", verdict(&report));
+        println!("\n{report}\n  certificate: {}\n  {}", report.certificate, verdict(&report));
     }
     Ok(exit_code(&report).into())
 }
@@ -149,7 +147,7 @@ impl Directory {
     }
 }
 
-impl std::ops::Drop for Directory {
+impl Drop for Directory {
     fn drop(&mut self) {
         if self.temporary {
             // Left-overs in the temporary directory are the system's to clear.
@@ -167,12 +165,6 @@ struct Rollout<'a> {
     calls: JoinSet<()>,
     progress: Progress,
     begun: Instant,
-}
-
-/// What the rollout's own clock saw.
-struct Moments {
-    sigterm: Instant,
-    exits: Vec<(ExitStatus, Instant)>,
 }
 
 impl<'a> Rollout<'a> {
@@ -274,90 +266,6 @@ impl<'a> Rollout<'a> {
         let waits = self.workers[which].iter_mut().map(|(_, _, worker)| worker.wait());
         futures_util::future::try_join_all(waits).await
     }
-
-    fn report(&self, moments: &Moments) -> anyhow::Result<Report> {
-        let ledger = self.dispatcher.take_ledger();
-        let mut disagreements = Vec::new();
-        let mut workers = Vec::new();
-        let mut dropped = Vec::new();
-        for (index, ((name, version, worker), (status, exited))) in self.workers.iter().zip(&moments.exits).enumerate()
-        {
-            let account = reconcile::read(&worker.journal).with_context(|| format!("the journal of {name}"))?;
-            let found = account.disagreements(ledger.of(index), self.dispatcher.declines(index));
-            disagreements.extend(found.into_iter().map(|problem| format!("{name}: {problem}")));
-            let told = account.outcome.map(|outcome| i32::from(Exit(outcome).code()));
-            if told != status.code() {
-                disagreements.push(format!("{name}: it ended with {status}, its journal tells {:?}", account.outcome));
-            }
-            let drops: Vec<_> = ledger.of(index).filter(|(_, taken)| taken.fate.is_drop()).collect();
-            if let Some(Outcome::Forced { dropped: told }) = account.outcome
-                && told != drops.len() as u64
-            {
-                disagreements.push(format!("{name}: its journal counts {told} drops, its callers {}", drops.len()));
-            }
-            for (call, taken) in &drops {
-                let reason = attribute(taken.fate, *status, account.outcome);
-                dropped.push(Drop { call: call.id.clone(), worker: name.clone(), reason });
-            }
-            workers.push(WorkerReport {
-                worker: name.clone(),
-                version,
-                pid: worker.pid,
-                exit_code: status.code(),
-                signal: status.signal(),
-                calls: ledger.of(index).count(),
-                dropped: drops.len(),
-                start_to_ready_ms: millis(worker.start_to_ready),
-                last_hangup_to_exit_ms: ledger.last_hang_up_to(index, *exited).map(millis),
-            });
-        }
-        ensure!(!workers.is_empty(), "a rollout has workers");
-        Ok(self.sum_up(&ledger, moments, workers, dropped, disagreements))
-    }
-
-    fn sum_up(
-        &self,
-        ledger: &Ledger,
-        moments: &Moments,
-        workers: Vec<WorkerReport>,
-        dropped: Vec<Drop>,
-        disagreements: Vec<String>,
-    ) -> Report {
-        let heard = ledger.heard();
-        let blue = 0..usize::from(self.args.blue);
-        let answered = ledger.taken().count();
-        let refusals: Option<Vec<_>> = blue.clone().map(|worker| self.dispatcher.first_refusal(worker)).collect();
-        let slowest =
-            refusals.and_then(|all| all.into_iter().max()).map(|at| at.saturating_duration_since(moments.sigterm));
-        let clean = workers.iter().filter(|worker| worker.exit_code == Some(0) && worker.version == BLUE);
-        let last_exit = clean.filter_map(|worker| worker.last_hangup_to_exit_ms).reduce(f64::max);
-        Report {
-            calls_offered: ledger.calls.len(),
-            calls_answered: answered,
-            calls_declined_and_retried: ledger.taken().filter(|(call, _)| call.declines > 0).count(),
-            calls_unanswered: ledger.calls.len() - answered,
-            calls_ended: answered - ledger.dropped().count(),
-            calls_dropped: ledger.dropped().count(),
-            calls_alive_across_sigterm: ledger
-                .taken()
-                .filter(|(_, taken)| blue.contains(&taken.worker))
-                .filter(|(_, taken)| taken.answered < moments.sigterm && taken.ended > moments.sigterm)
-                .count(),
-            new_calls_on_old_version_after_drain: blue.map(|worker| self.dispatcher.taken_after_refusal(worker)).sum(),
-            frames_sent: heard.sent,
-            frames_lost: heard.sent - heard.echoed,
-            frames_lost_in_ended_calls: ledger.lost_in_ended(),
-            frames_late: heard.late,
-            longest_gap_ms: millis(heard.longest_gap),
-            sigterm_to_refusal_ms: slowest.map(millis),
-            last_hangup_to_exit_ms: last_exit,
-            elapsed_s: (self.begun.elapsed().as_secs_f64() * 10.0).round() / 10.0,
-            workers,
-            dropped,
-            journals_agree: disagreements.is_empty(),
-            disagreements,
-        }
-    }
 }
 
 /// Makes every call at its time.
@@ -370,15 +278,4 @@ async fn make_calls(dispatcher: Arc<Dispatcher>, calls: Vec<PlannedCall>) -> Joi
         made.spawn(async move { dispatcher.call(format!("call-{number}"), call.talk, None).await });
     }
     made
-}
-
-/// Who dropped a call, from what its caller saw, how its worker's process ended and what its journal says of that.
-fn attribute(fate: Fate, status: ExitStatus, outcome: Option<Outcome>) -> &'static str {
-    match (fate, status.signal(), outcome) {
-        (_, Some(9), _) => "worker killed (SIGKILL)",
-        (_, Some(_), _) => "worker killed by a signal",
-        (Fate::Cut, None, _) => "drain forced",
-        (_, None, Some(Outcome::Forced { .. })) => "drain forced, no goodbye",
-        (_, None, _) => "unknown",
-    }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::doc_markdown, reason = "the commands' help is their documentation, and a terminal shows it as it is")]
 
 mod audit;
+mod certify;
 mod demo;
 mod drain;
 mod http;
@@ -34,6 +35,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Audit(audit::AuditArgs),
+    Certify(certify::CertifyArgs),
     Demo(demo::DemoArgs),
     Drain(drain::DrainArgs),
     Journal(journal::JournalArgs),
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Certify(args) => certify::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Demo(args) => demo::run(args).await,
         Command::Drain(args) => drain::run(args).await,

@@ -27,6 +27,8 @@ pub(crate) struct Report {
     pub(crate) elapsed_s: f64,
     pub(crate) workers: Vec<WorkerReport>,
     pub(crate) dropped: Vec<Drop>,
+    /// What the certificate over the workers' journals says.
+    pub(crate) certificate: &'static str,
     pub(crate) journals_agree: bool,
     pub(crate) disagreements: Vec<String>,
 }

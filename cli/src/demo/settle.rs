@@ -1,0 +1,139 @@
+//! Settling the accounts: what the callers saw, what the processes left, what the journals tell.
+
+use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use anyhow::{Context, ensure};
+use openrtc_core::worker::Outcome;
+use openrtc_runtime::Exit;
+use tokio::time::Instant;
+
+use super::caller::Fate;
+use super::ledger::Ledger;
+use super::report::{Drop, Report, WorkerReport, millis};
+use super::{BLUE, Rollout, reconcile};
+use crate::certify::{self, Certificate};
+
+/// What the rollout's own clock saw.
+pub(super) struct Moments {
+    pub(super) sigterm: Instant,
+    pub(super) exits: Vec<(ExitStatus, Instant)>,
+}
+
+impl Rollout<'_> {
+    /// What the rollout amounted to.
+    pub(super) fn report(&self, moments: &Moments) -> anyhow::Result<Report> {
+        let ledger = self.dispatcher.take_ledger();
+        let mut disagreements = Vec::new();
+        let mut workers = Vec::new();
+        let mut dropped = Vec::new();
+        for (index, ((name, version, worker), (status, exited))) in self.workers.iter().zip(&moments.exits).enumerate()
+        {
+            let account = reconcile::read(&worker.journal).with_context(|| format!("the journal of {name}"))?;
+            let found = account.disagreements(ledger.of(index), self.dispatcher.declines(index));
+            disagreements.extend(found.into_iter().map(|problem| format!("{name}: {problem}")));
+            let told = account.outcome.map(|outcome| i32::from(Exit(outcome).code()));
+            if told != status.code() {
+                disagreements.push(format!("{name}: it ended with {status}, its journal tells {:?}", account.outcome));
+            }
+            let drops: Vec<_> = ledger.of(index).filter(|(_, taken)| taken.fate.is_drop()).collect();
+            if let Some(Outcome::Forced { dropped: told }) = account.outcome
+                && told != drops.len() as u64
+            {
+                disagreements.push(format!("{name}: its journal counts {told} drops, its callers {}", drops.len()));
+            }
+            for (call, taken) in &drops {
+                let reason = attribute(taken.fate, *status, account.outcome);
+                dropped.push(Drop { call: call.id.clone(), worker: name.clone(), reason });
+            }
+            workers.push(WorkerReport {
+                worker: name.clone(),
+                version,
+                pid: worker.pid,
+                exit_code: status.code(),
+                signal: status.signal(),
+                calls: ledger.of(index).count(),
+                dropped: drops.len(),
+                start_to_ready_ms: millis(worker.start_to_ready),
+                last_hangup_to_exit_ms: ledger.last_hang_up_to(index, *exited).map(millis),
+            });
+        }
+        ensure!(!workers.is_empty(), "a rollout has workers");
+        let certificate = self.certify(&dropped, &mut disagreements)?;
+        Ok(self.sum_up(&ledger, moments, workers, dropped, disagreements, certificate))
+    }
+
+    /// Certifies the rollout from the journals alone, and holds the certificate against the callers' ledger.
+    fn certify(&self, dropped: &[Drop], disagreements: &mut Vec<String>) -> anyhow::Result<&'static str> {
+        let journals: Vec<_> = self.workers.iter().map(|(_, _, worker)| worker.journal.clone()).collect();
+        let certificate = Certificate::over(&journals)?;
+        certify::write(&certificate, &self.dir.join("certificate.jsonl"), None)?;
+        let certified: BTreeSet<_> =
+            certificate.calls.iter().filter(|call| call.is_drop()).map(|call| &call.id).collect();
+        let seen: BTreeSet<_> = dropped.iter().map(|drop| &drop.call).collect();
+        // A caller that had hung up when its worker was killed lost nothing, though the journal cannot know.
+        let unseen: Vec<_> = seen.difference(&certified).collect();
+        if !unseen.is_empty() {
+            disagreements.push(format!("the certificate does not name the dropped calls {unseen:?}"));
+        }
+        Ok(certificate.verdict.sentence())
+    }
+
+    fn sum_up(
+        &self,
+        ledger: &Ledger,
+        moments: &Moments,
+        workers: Vec<WorkerReport>,
+        dropped: Vec<Drop>,
+        disagreements: Vec<String>,
+        certificate: &'static str,
+    ) -> Report {
+        let heard = ledger.heard();
+        let blue = 0..usize::from(self.args.blue);
+        let answered = ledger.taken().count();
+        let refusals: Option<Vec<_>> = blue.clone().map(|worker| self.dispatcher.first_refusal(worker)).collect();
+        let slowest =
+            refusals.and_then(|all| all.into_iter().max()).map(|at| at.saturating_duration_since(moments.sigterm));
+        let clean = workers.iter().filter(|worker| worker.exit_code == Some(0) && worker.version == BLUE);
+        let last_exit = clean.filter_map(|worker| worker.last_hangup_to_exit_ms).reduce(f64::max);
+        Report {
+            calls_offered: ledger.calls.len(),
+            calls_answered: answered,
+            calls_declined_and_retried: ledger.taken().filter(|(call, _)| call.declines > 0).count(),
+            calls_unanswered: ledger.calls.len() - answered,
+            calls_ended: answered - ledger.dropped().count(),
+            calls_dropped: ledger.dropped().count(),
+            calls_alive_across_sigterm: ledger
+                .taken()
+                .filter(|(_, taken)| blue.contains(&taken.worker))
+                .filter(|(_, taken)| taken.answered < moments.sigterm && taken.ended > moments.sigterm)
+                .count(),
+            new_calls_on_old_version_after_drain: blue.map(|worker| self.dispatcher.taken_after_refusal(worker)).sum(),
+            frames_sent: heard.sent,
+            frames_lost: heard.sent - heard.echoed,
+            frames_lost_in_ended_calls: ledger.lost_in_ended(),
+            frames_late: heard.late,
+            longest_gap_ms: millis(heard.longest_gap),
+            sigterm_to_refusal_ms: slowest.map(millis),
+            last_hangup_to_exit_ms: last_exit,
+            elapsed_s: (self.begun.elapsed().as_secs_f64() * 10.0).round() / 10.0,
+            workers,
+            dropped,
+            certificate,
+            journals_agree: disagreements.is_empty(),
+            disagreements,
+        }
+    }
+}
+
+/// Who dropped a call, from what its caller saw, how its worker's process ended and what its journal says of that.
+fn attribute(fate: Fate, status: ExitStatus, outcome: Option<Outcome>) -> &'static str {
+    match (fate, status.signal(), outcome) {
+        (_, Some(9), _) => "worker killed (SIGKILL)",
+        (_, Some(_), _) => "worker killed by a signal",
+        (Fate::Cut, None, _) => "drain forced",
+        (_, None, Some(Outcome::Forced { .. })) => "drain forced, no goodbye",
+        (_, None, _) => "unknown",
+    }
+}
