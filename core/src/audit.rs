@@ -3,7 +3,7 @@
 //!
 //! One record is one line of JSON. Each carries as `prev` the SHA-256 of the line before it, byte for byte, so the
 //! chain can be checked with `sha256sum` (`docs/audit-events.md`). Records are derived from journal entries by a pure
-//! function ([`derive`]), never written by hand: whoever has the journal can derive them again and compare.
+//! function ([`derive()`]), never written by hand: whoever has the journal can derive them again and compare.
 
 mod derive;
 mod line;
