@@ -63,7 +63,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, default_value_t = 1, value_name = "SEED")]
     seed: u64,
     /// When the drain is overdue, e.g. 30s.
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_timeout)]
     drain_timeout: Option<Duration>,
     /// What happens then.
     #[arg(long, value_name = "POLICY", value_parser = ["wait", "alert", "force"])]
@@ -84,6 +84,13 @@ fn parse_speed(text: &str) -> Result<f64, String> {
         Ok(speed) if (0.01..=10_000.0).contains(&speed) => Ok(speed),
         Ok(_) => Err("give a speed from 0.01 to 10000".into()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        timeout if timeout < Duration::from_millis(1) => Err("give 1ms or more".into()),
+        timeout => Ok(timeout),
     }
 }
 

@@ -11,7 +11,7 @@ use openrtc_runtime::{Exit, parse_duration};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::http;
+use crate::{Usage, http};
 
 /// Begin, cancel, extend or force the drain of workers.
 ///
@@ -28,9 +28,9 @@ pub(crate) struct DrainArgs {
     /// What happens then.
     #[arg(long, conflicts_with = "order", value_name = "POLICY", value_parser = ["wait", "alert", "force"])]
     on_deadline: Option<String>,
-    /// Who asks; it is written into the journal.
-    #[arg(long, env = "USER", default_value = "openrtc-cli")]
-    actor: Actor,
+    /// Who asks; it is written into the journal. Default: this user's name.
+    #[arg(long, value_name = "NAME")]
+    actor: Option<Actor>,
     /// Take calls again.
     #[arg(long, group = "order")]
     cancel: bool,
@@ -61,8 +61,8 @@ struct Answer {
 pub(crate) async fn run(args: DrainArgs) -> anyhow::Result<ExitCode> {
     let token = match &args.token_file {
         Some(file) => {
-            let text = std::fs::read_to_string(file).with_context(|| format!("the token file {}", file.display()))?;
-            Some(text.trim().to_owned())
+            let text = std::fs::read_to_string(file).with_context(|| format!("the token file {}", file.display()));
+            Some(text.map_err(Usage)?.trim().to_owned())
         }
         None => args.token.clone(),
     };
@@ -90,7 +90,7 @@ pub(crate) async fn run(args: DrainArgs) -> anyhow::Result<ExitCode> {
 
 fn order(args: &DrainArgs) -> (&'static str, Value) {
     let mut body = Map::new();
-    body.insert("actor".into(), args.actor.as_str().into());
+    body.insert("actor".into(), args.actor.unwrap_or_else(user).as_str().into());
     if let Some(time) = args.deadline.or(args.extend) {
         // Rounded up: a deadline may come a moment late, never early.
         let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
@@ -106,6 +106,13 @@ fn order(args: &DrainArgs) -> (&'static str, Value) {
         _ => "/drain",
     };
     (path, Value::Object(body))
+}
+
+/// This user's name; an order is not refused for lack of one.
+#[expect(clippy::disallowed_methods, reason = "a name for the journal, not a setting")]
+fn user() -> Actor {
+    let name = std::env::var("USER").unwrap_or_default();
+    Actor::new(&name).unwrap_or(const { Actor::from_static("openrtc-cli") })
 }
 
 async fn send(url: &str, path: &str, token: Option<&str>, body: String) -> anyhow::Result<String> {

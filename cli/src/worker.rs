@@ -64,11 +64,12 @@ pub(crate) async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     if args.exit_with_parent {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     }
-    let pool = configure(&args)?.build()?;
+    // Before the pool: once that is ready, callers come.
     let listener = TcpListener::bind(args.listen).await.with_context(|| {
         format!("cannot listen for calls on {} (is another worker there? port 0 picks a free one)", args.listen)
     });
     let listener = listener.map_err(Usage)?;
+    let pool = configure(&args)?.build()?;
     print_ready(&pool, listener.local_addr()?, args.json);
     let exit = pool.serve(Line::listen(listener), echo).await?;
     let identity = pool.identity();

@@ -127,6 +127,8 @@ impl AgentPoolBuilder {
         identity.incarnation = Incarnation::new(clock.now().as_micros());
         let runner = Runner::new(config.control, here).map_err(ConfigError::Thread)?;
         let entered = runner.enter();
+        // First: a signal that comes while the rest is prepared is kept, and drains the worker once it can be.
+        let signals = config.signals.then(Signals::install).transpose().map_err(ConfigError::Signals)?;
         let ops = match config.ops {
             Some(addr) => Some(ops::listen(addr).map_err(|source| ConfigError::Ops { addr, source })?),
             None => None,
@@ -139,7 +141,6 @@ impl AgentPoolBuilder {
             writer = Some(Writer::start(journal).map_err(ConfigError::Thread)?);
         }
         report(recovered.as_ref());
-        let signals = config.signals.then(Signals::install).transpose().map_err(ConfigError::Signals)?;
         let force = CancellationToken::new();
         let (publish, published) = watch::channel(Published::default());
         let (audit, audited) = start_audit(&config, identity, &worker, self.sinks)?;

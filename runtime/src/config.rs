@@ -15,11 +15,14 @@ pub use env::{VARIABLES, Variable};
 
 use crate::audit::AuditError;
 use crate::control::Control;
-use crate::journal::{JournalConfig, JournalError};
+use crate::journal::{JournalConfig, JournalError, Sync};
 use crate::key::KeyError;
 
 /// What remains to be done after the last call has ended: finish handlers, journal and audit trail, leave.
 pub const FLUSH: Duration = Duration::from_secs(2);
+
+/// A shorter token could be guessed, in bytes.
+const TOKEN_MIN: usize = 16;
 
 /// Whether a worker takes calls as soon as it is up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +46,11 @@ impl Secret {
 
     pub(crate) fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// Whether a header can carry it and nobody would guess it.
+    fn is_usable(&self) -> bool {
+        self.0.len() >= TOKEN_MIN && self.0.bytes().all(|byte| byte.is_ascii_graphic())
     }
 }
 
@@ -132,7 +140,7 @@ pub enum ConfigError {
     #[error("on_deadline is {0:?} but there is no drain_timeout: set OPENRTC_DRAIN_TIMEOUT, or use `wait`")]
     DeadlineMissing(OnDeadline),
     /// A zero that would have to be guessed at.
-    #[error("{0} is 0: give a positive duration; to wait without limit set it to `none`")]
+    #[error("{0} is 0: give a positive duration; where there may be no limit, set it to `none`")]
     Zero(&'static str),
     /// The platform would kill the worker in the middle of its drain.
     #[error(
@@ -145,6 +153,14 @@ pub enum ConfigError {
         /// What the platform gives.
         grace: Duration,
     },
+    /// A drain without limit cannot fit into any grace.
+    #[error(
+        "a drain may take for ever (no drain_timeout), but the platform kills after {0:?}: set OPENRTC_DRAIN_TIMEOUT"
+    )]
+    GraceUnused(Duration),
+    /// The token is no protection, or no client could present it.
+    #[error("OPENRTC_OPS_TOKEN: use at least {TOKEN_MIN} characters of printable ASCII without spaces or line ends")]
+    OpsToken,
     /// The ops endpoints would let anybody drain the worker.
     #[error("the ops endpoints listen on {0}, which is not loopback, without a token: set OPENRTC_OPS_TOKEN")]
     OpsOpen(SocketAddr),
@@ -205,7 +221,10 @@ impl Config {
         limits.check()?;
         self.check_drain()?;
         self.check_ops()?;
-        Ok(limits)
+        match self.journal.as_ref().map(|journal| journal.sync) {
+            Some(Sync::Every(Duration::ZERO)) => Err(ConfigError::Zero("the journal's sync period")),
+            Some(Sync::Always | Sync::Every(_)) | None => Ok(limits),
+        }
     }
 
     /// Who the worker is; its incarnation is numbered when the journal is opened.
@@ -223,10 +242,14 @@ impl Config {
     }
 
     fn check_drain(&self) -> Result<(), ConfigError> {
+        if self.force_grace.is_zero() {
+            return Err(ConfigError::Zero("force_grace"));
+        }
         let Some(timeout) = self.drain_timeout else {
-            return match self.on_deadline {
-                OnDeadline::Wait => Ok(()),
-                policy @ (OnDeadline::Alert | OnDeadline::Force) => Err(ConfigError::DeadlineMissing(policy)),
+            return match (self.on_deadline, self.platform_grace) {
+                (OnDeadline::Wait, None) => Ok(()),
+                (OnDeadline::Wait, Some(grace)) => Err(ConfigError::GraceUnused(grace)),
+                (policy @ (OnDeadline::Alert | OnDeadline::Force), _) => Err(ConfigError::DeadlineMissing(policy)),
             };
         };
         if timeout.is_zero() {
@@ -240,6 +263,9 @@ impl Config {
     }
 
     fn check_ops(&self) -> Result<(), ConfigError> {
+        if !self.ops_token.as_ref().is_none_or(Secret::is_usable) {
+            return Err(ConfigError::OpsToken);
+        }
         match self.ops {
             Some(addr) if !addr.ip().is_loopback() && self.ops_token.is_none() => Err(ConfigError::OpsOpen(addr)),
             Some(_) | None => Ok(()),

@@ -39,7 +39,7 @@ pub enum Sync {
 pub struct JournalConfig {
     /// The directory; created if missing.
     pub dir: PathBuf,
-    /// A segment is closed once it is larger than this, in bytes.
+    /// A segment is closed once it is larger than this or than a quarter of all, in bytes.
     pub segment_bytes: u64,
     /// Oldest segments are deleted so that all together stay below this, in bytes.
     pub total_bytes: u64,
@@ -124,6 +124,8 @@ struct Open {
     /// Bytes in the segment, and how many make it full.
     bytes: u64,
     full_at: u64,
+    /// Whether the directory's entry for it has been forced to the disk.
+    listed: bool,
 }
 
 impl Journal {
@@ -181,9 +183,19 @@ impl Journal {
         }
     }
 
-    /// Forces what was written to the disk.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        self.segment.as_ref().map_or(Ok(()), |open| open.file.sync_data())
+    /// Forces what was written to the disk. After an error nobody knows what is there, so the next append opens a new
+    /// segment.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        let Some(open) = &mut self.segment else { return Ok(()) };
+        let synced = open
+            .file
+            .sync_data()
+            .and_then(|()| if open.listed { Ok(()) } else { File::open(&self.config.dir)?.sync_all() });
+        match &synced {
+            Ok(()) => open.listed = true,
+            Err(_) => self.segment = None,
+        }
+        synced
     }
 
     fn roll(&mut self, state: &Worker) -> io::Result<()> {
@@ -199,9 +211,13 @@ impl Journal {
         file.write_all(&self.buffer)?;
         let bytes = self.buffer.len() as u64;
         // A large state must not be written more often than the entries it stands for.
-        let full_at = self.config.segment_bytes.max(4 * bytes);
-        self.segment = Some(Open { file, bytes, full_at });
-        directory::trim(&self.config.dir, &path, self.config.total_bytes)
+        let full_at = self.config.segment_bytes.min(self.config.total_bytes / 4).max(4 * bytes);
+        self.segment = Some(Open { file, bytes, full_at, listed: false });
+        if let Err(error) = directory::trim(&self.config.dir, &path, self.config.total_bytes.saturating_sub(full_at)) {
+            // Too much space taken is less than an entry lost.
+            tracing::warn!(%error, "old journal segments could not be deleted");
+        }
+        Ok(())
     }
 }
 

@@ -9,9 +9,10 @@
 //! | `POST /drain` | begins a drain; optional JSON body [`DrainRequest`] |
 //! | `POST /drain/cancel`, `/drain/extend`, `/drain/force` | the same, on the drain in progress |
 //!
-//! `POST`s come from loopback or present the bearer token, and never from a web page.
+//! `POST`s come from loopback or present the bearer token, and never from a web page. A connection carries one request.
 
 mod auth;
+mod connections;
 mod metrics;
 
 use std::io;
@@ -68,10 +69,7 @@ pub(crate) fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> 
 
 /// Answers for as long as the process lives, so that a worker that has exited can still be asked how.
 pub(crate) async fn answer_all(listener: TcpListener, pool: AgentPool) {
-    let service = router(pool).into_make_service_with_connect_info::<SocketAddr>();
-    if let Err(error) = axum::serve(listener, service).await {
-        tracing::error!(%error, "the ops endpoints stopped");
-    }
+    connections::answer_all(listener, router(pool)).await;
 }
 
 fn router(pool: AgentPool) -> Router {
@@ -106,7 +104,7 @@ async fn snapshot(State(pool): State<AgentPool>) -> Json<RuntimeSnapshot> {
 }
 
 async fn metrics(State(pool): State<AgentPool>) -> Response {
-    let text = metrics::render(&pool.runtime_snapshot());
+    let text = metrics::render(&pool.runtime_snapshot(), pool.shared.now());
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
 }
 

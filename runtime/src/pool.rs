@@ -125,7 +125,7 @@ impl AgentPool {
 
     /// Resolves when the last call of a drain has ended and the journal says so, or the worker has left.
     pub async fn drained(&self) {
-        self.wait(|published| published.drained || published.outcome.is_some()).await;
+        self.shared.drained().await;
     }
 
     /// Leaves: the drained worker's last entry. Everything is in the journal when this resolves.
@@ -226,6 +226,16 @@ impl Shared {
     /// Resolves when the entry is in the journal, or never will be.
     pub(crate) async fn settled(&self, seq: Seq) {
         self.wait(|published| published.settled >= seq || published.outcome.is_some()).await;
+    }
+
+    /// Resolves when the last call of a drain has ended, or the worker has left, with what made that known.
+    pub(crate) async fn drained(&self) -> Published {
+        self.wait(|published| published.drained || published.outcome.is_some()).await
+    }
+
+    /// Resolves when something later than `seen` is published.
+    pub(crate) async fn moved_on(&self, seen: Published) {
+        self.wait(|published| published.settled > seen.settled || published.outcome.is_some()).await;
     }
 
     /// When the calls of a forced drain are dropped.

@@ -19,6 +19,8 @@ use crate::source::{Call, CallSource, Ending, Offer};
 
 /// How long handlers whose call has ended may take to finish: a last frame, a log line.
 const LINGER: Duration = Duration::from_millis(500);
+/// How long after its reservation has lapsed an offer is still listened to, so that a late assignment is told apart.
+const TOO_LATE: Duration = Duration::from_secs(1);
 /// How long aborted handlers may take to reach their next await.
 const ABORT: Duration = Duration::from_millis(250);
 
@@ -65,9 +67,11 @@ impl Calls {
             tokio::select! {
                 biased;
                 exit = pool.exited() => return (exit, ended),
-                () = pool.drained() => {
-                    // Refused when the drain was cancelled in this very moment; then the worker serves on.
-                    let _ = pool.close().await;
+                drained = pool.shared.drained() => {
+                    if pool.close().await.is_err() {
+                        // The drain was cancelled in this very moment: the worker serves on once that is published.
+                        pool.shared.moved_on(drained).await;
+                    }
                 }
                 offer = source.next(), if open => match offer {
                     Ok(Some(offer)) => self.spawn(offer, &handler),
@@ -132,9 +136,12 @@ where
         Err(refusal) => return offer.decline(refusal).await,
     };
     reservation.recorded().await;
-    let Some(session) = offer.accept().await else {
-        tracing::debug!("withdrawn before it was assigned");
-        return;
+    // An offer that nobody assigns or withdraws must not be held for longer than its reservation lasts.
+    let patience = pool.shared.config.reservation_ttl.saturating_add(TOO_LATE);
+    let session = match timeout(patience, offer.accept()).await {
+        Ok(Some(session)) => session,
+        Ok(None) => return tracing::debug!("withdrawn before it was assigned"),
+        Err(_) => return tracing::warn!("not assigned in time: hung up on"),
     };
     let guard = match reservation.assign() {
         Ok(guard) => guard,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use openrtc_core::journal::replay;
 use openrtc_core::worker::Outcome;
-use openrtc_runtime::journal::{JournalConfig, segments};
+use openrtc_runtime::journal::{JournalConfig, Sync, segments};
 use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder, CallId, ConfigError, Control, EndReason};
 use tempfile::tempdir;
 use tokio::runtime::{Builder, Runtime};
@@ -161,4 +161,64 @@ fn a_journal_that_fails_costs_no_call_and_shows() {
     let newest = segments(dir.path()).unwrap().pop().unwrap();
     let replay = replay(&fs::read(newest.path).unwrap(), |_, _| {}).unwrap();
     assert_eq!(replay.state.tally().admitted, 201, "the state that opens a segment covers the gap");
+}
+
+#[test]
+fn a_newest_segment_with_a_torn_opening_is_passed_over_and_incarnations_grow() {
+    let dir = tempdir().unwrap();
+    let first = runtime().block_on(async {
+        let pool = builder(dir.path()).build().unwrap();
+        let call = pool.admit(CallId::new("taken").unwrap()).unwrap();
+        call.recorded().await;
+        std::mem::forget(call);
+        pool.identity().incarnation
+    });
+    // A run of tomorrow, by a clock that has since gone back, that a crash cut short in its first word.
+    let ahead = first.get() + 86_400_000_000;
+    fs::write(dir.path().join(format!("{ahead:020}-{:020}.ortcj", 1)), b"OpenR").unwrap();
+    runtime().block_on(async {
+        let pool = build_after_crash(dir.path());
+        let recovered = pool.recovered().unwrap();
+        assert_eq!(recovered.predecessor.incarnation, first);
+        assert_eq!(recovered.lost_calls, [CallId::new("taken").unwrap()]);
+        assert_eq!(pool.identity().incarnation.get(), ahead + 1, "later than every run found");
+    });
+}
+
+#[test]
+fn a_journal_smaller_than_a_segment_keeps_to_its_size_and_can_be_read() {
+    let dir = tempdir().unwrap();
+    let small = JournalConfig { total_bytes: 64 << 10, sync: Sync::Always, ..JournalConfig::new(dir.path()) };
+    runtime().block_on(async {
+        let pool = builder(dir.path()).journal(small).build().unwrap();
+        for n in 0..1_000 {
+            let call = pool.admit(CallId::new(&format!("call-{n}")).unwrap()).unwrap();
+            call.end(EndReason::AgentHangup).await;
+        }
+        assert_eq!(pool.runtime_snapshot().journal.missed, 0);
+    });
+    let found = segments(dir.path()).unwrap();
+    let bytes: u64 = found.iter().map(|segment| fs::metadata(&segment.path).unwrap().len()).sum();
+    assert!(bytes <= 64 << 10, "{bytes} bytes in {} segments", found.len());
+    let replay = replay(&fs::read(&found.last().unwrap().path).unwrap(), |_, _| {}).unwrap();
+    assert_eq!((replay.state.tally().admitted, replay.torn), (1_000, None));
+}
+
+#[test]
+fn an_old_segment_that_cannot_be_deleted_costs_no_entry() {
+    let dir = tempdir().unwrap();
+    let small = JournalConfig { segment_bytes: 1, total_bytes: 1, ..JournalConfig::new(dir.path()) };
+    runtime().block_on(async {
+        let pool = builder(dir.path()).journal(small).build().unwrap();
+        // A directory: deleting it as a file fails.
+        fs::create_dir(dir.path().join(format!("{:020}-{:020}.ortcj", 1, 1))).unwrap();
+        for n in 0..200 {
+            let call = pool.admit(CallId::new(&format!("call-{n}")).unwrap()).unwrap();
+            call.end(EndReason::CallerHangup).await;
+        }
+        assert_eq!(pool.runtime_snapshot().journal.missed, 0);
+    });
+    let newest = segments(dir.path()).unwrap().pop().unwrap();
+    let replay = replay(&fs::read(newest.path).unwrap(), |_, _| {}).unwrap();
+    assert_eq!((replay.state.tally().admitted, replay.torn), (200, None));
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use openrtc_core::word::{Phase, Refusal};
 use openrtc_core::worker::{Decline, Refused, Repeat};
+use openrtc_runtime::journal::{JournalConfig, Sync};
 use openrtc_runtime::{
-    Actor, AgentPool, AgentPoolBuilder, CallId, Control, EndReason, Exit, OnDeadline, Rejection, Start,
+    Actor, AgentPool, AgentPoolBuilder, CallId, Config, Control, EndReason, Exit, OnDeadline, Rejection, Secret, Start,
 };
 use tokio::time::{Instant, advance, sleep};
 
@@ -189,6 +190,13 @@ async fn a_thousand_calls_that_end_in_the_same_instant_drain_the_worker() {
 async fn settings_that_cannot_work_are_refused_with_the_fix() {
     let refused = |builder: AgentPoolBuilder| builder.build().unwrap_err().to_string();
     let too_long = "v".repeat(300);
+    let unsynced = JournalConfig { sync: Sync::Every(Duration::ZERO), ..JournalConfig::new("never-made") };
+    let endless = Config {
+        deployment_version: "v1".into(),
+        drain_timeout: None,
+        platform_grace: Some(Duration::from_hours(1)),
+        ..Config::default()
+    };
     for (error, fix) in [
         (refused(AgentPool::builder()), "deployment version is empty"),
         (refused(builder().deployment_version(&too_long)), "300 bytes long: shorten it to at most 63"),
@@ -198,6 +206,11 @@ async fn settings_that_cannot_work_are_refused_with_the_fix() {
         (refused(builder().reservation_ttl(Duration::ZERO)), "set it to 10s or so"),
         (refused(builder().platform_grace(Duration::from_secs(30))), "raise the platform's grace"),
         (refused(builder().ops("0.0.0.0:0".parse().unwrap())), "set OPENRTC_OPS_TOKEN"),
+        (refused(builder().ops_token(Secret::new(""))), "at least 16 characters"),
+        (refused(builder().ops_token(Secret::new("0123456789abcdef\n"))), "line ends"),
+        (refused(builder().force_grace(Duration::ZERO)), "force_grace is 0"),
+        (refused(builder().journal(unsynced)), "sync period is 0"),
+        (refused(builder().config(endless)), "set OPENRTC_DRAIN_TIMEOUT"),
     ] {
         assert!(error.contains(fix), "{error:?} should say {fix:?}");
     }

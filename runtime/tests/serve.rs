@@ -165,3 +165,73 @@ async fn a_source_that_closes_drains_the_worker() {
     assert_eq!(served.await.unwrap().code(), Exit::CLEAN);
     assert_eq!(pool.runtime_snapshot().totals.ended_by(EndReason::CallerHangup), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_cancelled_in_the_moment_it_is_done_leaves_a_worker_that_serves() {
+    let mut cancelled = 0;
+    // Whether the cancellation or the exit comes first is decided by who is woken first.
+    for _ in 0..100 {
+        let pool = builder().build().unwrap();
+        let (dispatcher, served) = serve(&pool);
+        let drained = pool.clone();
+        let canceller = tokio::spawn(async move {
+            drained.drained().await;
+            drained.cancel_drain(TEST).is_ok()
+        });
+        sleep(Duration::from_secs(1)).await;
+        pool.begin_drain(TEST).unwrap();
+        if canceller.await.unwrap() {
+            cancelled += 1;
+            dispatcher.offer("next", Script::TalkFor(Duration::from_secs(9)), Duration::ZERO).await.unwrap();
+            sleep(Duration::from_secs(1)).await;
+            pool.begin_drain(TEST).unwrap();
+        }
+        assert_eq!(served.await.unwrap().code(), Exit::CLEAN);
+        assert_eq!(
+            pool.runtime_snapshot().totals.ended_by(EndReason::CallerHangup),
+            pool.runtime_snapshot().totals.reserved
+        );
+    }
+    assert!(cancelled > 0, "the cancellation never came first");
+}
+
+/// An offer whose dispatcher says nothing after the yes; whoever holds the other end sees when it is let go.
+struct Silent(oneshot::Sender<()>);
+
+impl Offer for Silent {
+    type Session = ();
+
+    fn id(&self) -> CallId {
+        const { CallId::from_static("silent") }
+    }
+
+    async fn accept(self) -> Option<()> {
+        let _held = self.0;
+        pending().await
+    }
+
+    async fn decline(self, _: Refusal) {}
+}
+
+struct SilentLine(mpsc::Receiver<Silent>);
+
+impl CallSource for SilentLine {
+    type Offer = Silent;
+
+    async fn next(&mut self) -> io::Result<Option<Silent>> {
+        Ok(self.0.recv().await)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_offer_that_is_never_assigned_is_let_go_when_its_reservation_has_lapsed() {
+    let pool = builder().reservation_ttl(Duration::from_secs(3)).build().unwrap();
+    let (line, offers) = mpsc::channel(1);
+    let serving = pool.clone();
+    let _served = tokio::spawn(async move { serving.serve(SilentLine(offers), async |_| {}).await });
+    let (held, let_go) = oneshot::channel();
+    line.send(Silent(held)).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), let_go).await.expect("let go").unwrap_err();
+    let totals = pool.runtime_snapshot().totals;
+    assert_eq!((totals.lapsed, totals.ended_by(EndReason::Withdrawn)), (1, 0));
+}

@@ -61,7 +61,11 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<PlannedCall>> {
     let header = reader.headers().with_context(|| format!("{name}, row 1"))?.clone();
     let column = |wanted: &str| {
         let found = header.iter().position(|title| title == wanted);
-        found.with_context(|| format!("{name}, row 1: there is no column `{wanted}` (needed: start_s, duration_s)"))
+        let found = found
+            .with_context(|| format!("{name}, row 1: there is no column `{wanted}` (needed: start_s, duration_s)"))?;
+        let twice = header.iter().skip(found + 1).any(|title| title == wanted);
+        ensure!(!twice, "{name}, row 1: there are two columns `{wanted}`: which one is meant?");
+        anyhow::Ok(found)
     };
     let columns = [("start_s", column("start_s")?), ("duration_s", column("duration_s")?)];
     let mut calls = Vec::new();
@@ -132,6 +136,12 @@ mod tests {
     }
 
     #[test]
+    fn what_spreadsheets_write_is_read() {
+        let text = "\u{feff}\"start_s\" , duration_s\r\n\r\n\"0.5\",\"2\"\r\n0,1";
+        assert_eq!(read_text(text).expect("valid").len(), 2);
+    }
+
+    #[test]
     fn a_bad_record_is_named_by_row_and_column() {
         for (text, says) in [
             ("", "no column `start_s`"),
@@ -142,6 +152,8 @@ mod tests {
             ("start_s,duration_s\n1,NaN\n", "row 2, column duration_s: NaN is not a possible time"),
             ("start_s,duration_s\n1,1e9\n", "row 2, column duration_s: 1e9 s is more than a day"),
             ("start_s,duration_s\n1,2,3\n", "malformed"),
+            ("start_s,duration_s,start_s\n1,2,3\n", "row 1: there are two columns `start_s`"),
+            ("start_s,duration_s\n0,1e308\n", "row 2, column duration_s: 1e308 s is more than a day"),
         ] {
             let error = read_text(text).expect_err(text);
             assert!(error.contains(says), "{error:?} should say {says:?}");

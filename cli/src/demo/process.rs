@@ -6,6 +6,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use openrtc_runtime::VARIABLES;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -44,7 +45,13 @@ struct Ready {
 pub(crate) async fn start(recipe: Recipe<'_>) -> anyhow::Result<Worker> {
     let begun = Instant::now();
     let program = std::env::current_exe().context("the path of this program")?;
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    // What is set for this user's own workers is not for the demo's.
+    for variable in VARIABLES {
+        command.env_remove(variable.name);
+    }
+    let mut child = command
+        .env_remove("NOTIFY_SOCKET")
         .args(["worker", "--json", "--exit-with-parent", "--deployment-version", recipe.version])
         .env("OPENRTC_DEPLOYMENT", "demo")
         .env("OPENRTC_WORKER", recipe.name)

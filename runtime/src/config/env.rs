@@ -103,7 +103,7 @@ pub const VARIABLES: &[Variable] = &[
         secret: true,
         ..variable("OPENRTC_OPS_TOKEN", "what POSTs from elsewhere must present", "loopback only", |config, text| {
             config.ops_token = Some(Secret::new(text));
-            if text.len() < 16 { Err("use at least 16 characters".into()) } else { Ok(()) }
+            Ok(())
         })
     },
     variable("OPENRTC_START", "`serving` or `standby`", "serving", |config, text| {
@@ -183,8 +183,9 @@ mod tests {
 
     #[test]
     fn a_secret_is_never_shown() {
-        let error = try_set("OPENRTC_OPS_TOKEN", "hunter2").expect_err("too short");
-        assert!(!error.contains("hunter2"), "{error}");
+        let error =
+            try_set("OPENRTC_OPS_TOKEN", "hunter2").expect("judged with the rest").limits().expect_err("too short");
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
         let config = try_set("OPENRTC_OPS_TOKEN", "0123456789abcdef").expect("long enough");
         assert!(!format!("{config:?}").contains("0123456789abcdef"));
     }

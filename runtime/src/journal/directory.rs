@@ -71,11 +71,16 @@ pub(super) fn prepare(dir: &Path) -> Result<Lock, JournalError> {
 pub(super) fn recover(found: &[Segment]) -> io::Result<Option<Recovered>> {
     for segment in found.iter().rev() {
         let bytes = fs::read(&segment.path)?;
-        if let Ok(replay) = replay(&bytes, |_, _| {}) {
-            let predecessor = replay.as_predecessor();
-            let lost_calls = if predecessor.exited { Vec::new() } else { replay.open_calls().collect() };
-            let torn = replay.torn.map(|torn| (segment.path.clone(), torn));
-            return Ok(Some(Recovered { predecessor, lost_calls, torn }));
+        match replay(&bytes, |_, _| {}) {
+            Ok(replay) => {
+                let predecessor = replay.as_predecessor();
+                let lost_calls = if predecessor.exited { Vec::new() } else { replay.open_calls().collect() };
+                let torn = replay.torn.map(|torn| (segment.path.clone(), torn));
+                return Ok(Some(Recovered { predecessor, lost_calls, torn }));
+            }
+            Err(torn) => {
+                tracing::warn!(segment = %segment.path.display(), %torn, "a journal segment tells nothing");
+            }
         }
     }
     Ok(None)

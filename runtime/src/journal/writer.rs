@@ -107,7 +107,7 @@ async fn write_all(journal: &mut Journal, queue: &mut mpsc::Receiver<Job>) {
     sync(journal);
 }
 
-fn sync(journal: &Journal) {
+fn sync(journal: &mut Journal) {
     if let Err(error) = journal.sync() {
         tracing::error!(%error, "the journal could not be forced to the disk");
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use openrtc_core::snapshot::RuntimeSnapshot;
+use openrtc_core::time::Instant;
 use openrtc_core::word::Phase;
 use openrtc_core::worker::{Decline, EndReason};
 use prometheus_client::collector::Collector;
@@ -12,7 +13,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 /// Renders the metrics of one moment.
-pub(super) fn render(snapshot: &RuntimeSnapshot) -> String {
+pub(super) fn render(snapshot: &RuntimeSnapshot, now: Instant) -> String {
     let labels = [
         ("deployment", snapshot.deployment.to_string()),
         ("version", snapshot.deployment_version.to_string()),
@@ -20,7 +21,7 @@ pub(super) fn render(snapshot: &RuntimeSnapshot) -> String {
     ];
     let labels = labels.map(|(name, value)| (name.into(), value.into()));
     let mut registry = Registry::with_prefix_and_labels("openrtc", labels.into_iter());
-    registry.register_collector(Box::new(View(*snapshot)));
+    registry.register_collector(Box::new(View { snapshot: *snapshot, now }));
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = encode(&mut text, &registry);
@@ -28,14 +29,17 @@ pub(super) fn render(snapshot: &RuntimeSnapshot) -> String {
 }
 
 #[derive(Debug)]
-struct View(RuntimeSnapshot);
+struct View {
+    snapshot: RuntimeSnapshot,
+    now: Instant,
+}
 
 impl Collector for View {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Self(snapshot) = self;
+        let Self { snapshot, now } = self;
         let (totals, drain) = (&snapshot.totals, snapshot.drain);
         let active = snapshot.active_sessions - snapshot.reserved_sessions;
-        let draining_for = drain.map_or(0, |drain| snapshot.at.since(drain.begun).as_micros() / 1_000_000);
+        let draining_for = drain.map_or(0, |drain| now.since(drain.begun).as_micros() / 1_000_000);
         let ended = EndReason::ALL.map(|reason| (reason.as_str(), totals.ended_by(reason)));
         let declined = Decline::ALL.map(|reason| (reason.as_str(), totals.declined[reason as usize]));
         let phases = Phase::ALL.map(|phase| (phase.as_str(), u64::from(phase == snapshot.phase)));
@@ -47,7 +51,7 @@ impl Collector for View {
         page.gauge("capacity", "The most calls in flight", snapshot.capacity)?;
         page.gauges("worker_phase", "1 for the phase the worker is in", "phase", &phases)?;
         page.gauge("worker_draining", "Whether the worker drains or has drained", snapshot.draining)?;
-        page.gauge("drain_seconds", "Seconds from the drain's beginning to the last entry", draining_for)?;
+        page.gauge("drain_seconds", "Seconds since the drain began; 0 without one", draining_for)?;
         page.gauge(
             "drain_overdue",
             "Whether the drain is past its deadline",

@@ -1,9 +1,14 @@
 //! The endpoints as a platform, a person and a stranger meet them.
 
+use std::collections::BTreeSet;
+
 use axum::body::{Body, to_bytes};
 use axum::extract::connect_info::MockConnectInfo;
 use axum::http::Request;
 use openrtc_core::id::CallId;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
 
 use super::*;
@@ -132,4 +137,82 @@ async fn metrics_are_open_metrics() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
     }
+}
+
+/// A real listener in front of the endpoints.
+fn listening() -> (AgentPool, SocketAddr) {
+    let Client { pool, router } = Client::new(LOCAL);
+    let (listener, addr) = listen("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    tokio::spawn(connections::answer_all(listener, router));
+    (pool, addr)
+}
+
+async fn exchange(addr: SocketAddr, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(addr).await.expect("it listens");
+    stream.write_all(request).await.expect("it reads");
+    let mut answer = Vec::new();
+    // A reset is how a connection ends whose request was not read to its end.
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_and_silent_clients_are_hung_up_on() {
+    let (_pool, addr) = listening();
+    for beginning in [
+        &b""[..],
+        b"GET /livez HTTP/1.1\r\nHost: w",
+        b"POST /drain HTTP/1.1\r\nHost: w1\r\nContent-Length: 100\r\n\r\n{",
+    ] {
+        let begun = Instant::now();
+        assert_eq!(exchange(addr, beginning).await, "", "no answer to half a request");
+        assert!(begun.elapsed() >= connections::CONNECTION_TIME, "cut at once, not for its silence");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_behind_a_crowd_of_silent_clients_gets_its_turn() {
+    let (_pool, addr) = listening();
+    let mut crowd = Vec::new();
+    for _ in 0..connections::CONNECTIONS_MAX {
+        crowd.push(TcpStream::connect(addr).await.expect("it listens"));
+    }
+    let begun = Instant::now();
+    assert!(exchange(addr, b"GET /livez HTTP/1.1\r\nHost: w1\r\n\r\n").await.ends_with("live\n"));
+    assert!(begun.elapsed() >= connections::CONNECTION_TIME, "the crowd was full");
+    drop(crowd);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_is_too_long_is_refused_and_a_connection_carries_one_request() {
+    let (pool, addr) = listening();
+    let long = format!("POST /drain HTTP/1.1\r\nHost: w1\r\nX: {}\r\n\r\n", "x".repeat(64 << 10));
+    let answer = exchange(addr, long.as_bytes()).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+    assert!(!pool.runtime_snapshot().draining);
+    let twice = b"GET /livez HTTP/1.1\r\nHost: w1\r\n\r\n".repeat(2);
+    assert_eq!(exchange(addr, &twice).await.matches("200 OK").count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_length_of_a_quiet_drain_grows() {
+    let client = Client::new(LOCAL);
+    let _call = client.pool.admit(CallId::from_static("call")).expect("serving");
+    client.send("POST", "/drain", &[], "").await;
+    sleep(Duration::from_secs(90)).await;
+    let (_, text) = client.get("/metrics").await;
+    let seconds = text.lines().find(|line| line.starts_with("openrtc_drain_seconds{")).expect("the metric");
+    assert!(seconds.ends_with(" 90"), "{seconds}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_metric_is_documented_and_every_documented_one_is_there() {
+    let (_, text) = Client::new(LOCAL).get("/metrics").await;
+    let there: BTreeSet<_> = text.lines().filter_map(|line| line.split_once('{')).map(|(name, _)| name).collect();
+    let page = include_str!("../../../docs/monitoring.md");
+    let words = page.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let named: BTreeSet<_> = words.filter(|word| word.starts_with("openrtc_")).collect();
+    assert_eq!(named, there);
+    let rows: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("| `openrtc_")).collect();
+    assert_eq!(rows.len(), there.len(), "each has its row: {rows:?}");
 }
