@@ -14,4 +14,6 @@ pub mod ledger;
 pub mod oracle;
 pub mod plan;
 pub mod run;
+pub mod shrink;
+pub mod swarm;
 pub mod world;

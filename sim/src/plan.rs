@@ -255,3 +255,11 @@ impl Plan {
         calls.max(deeds.max().unwrap_or(0))
     }
 }
+
+impl Plan {
+    /// A happening as the plan's text has it.
+    #[must_use]
+    pub fn tell(&self, happening: &Happening) -> String {
+        print::Told(self, happening).to_string()
+    }
+}

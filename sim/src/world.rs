@@ -79,7 +79,7 @@ impl<'p> World<'p> {
     /// The world of a plan before anything has happened in it.
     #[must_use]
     pub fn new(plan: &'p Plan, bug: Option<Bug>) -> Self {
-        let slack = plan.drain_timeout.unwrap_or(0) + plan.flush + 240 * SECOND;
+        let slack = plan.drain_timeout.unwrap_or(0) + plan.flush + 700 * SECOND;
         let mut world = Self {
             plan,
             bug,
