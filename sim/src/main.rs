@@ -1,25 +1,44 @@
 //! `sim`: run, search, shrink and show whole rollouts.
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
+mod command;
+
 use std::process::ExitCode;
 
-use anyhow::Context;
-use sim::plan::Plan;
-use sim::run;
+use clap::Parser;
 
-fn main() -> anyhow::Result<ExitCode> {
-    let path = PathBuf::from(std::env::args().nth(1).context("give a plan")?);
-    let bug = std::env::args().nth(2).map(|b| b.parse::<sim::bug::Bug>()).transpose().map_err(anyhow::Error::msg)?;
-    let plan: Plan = match path.to_str().and_then(|s| s.parse::<u64>().ok()) {
-        Some(seed) => sim::generate::seeded(seed),
-        None => std::fs::read_to_string(&path)?.parse()?,
+/// Whole blue-green rollouts in virtual time, over the machines that run in production.
+#[derive(Parser)]
+#[command(name = "sim", version)]
+enum Sim {
+    /// Run one plan, scenario or seed; print the switchover second by second.
+    Run(command::RunArgs),
+    /// Run many seeds, each with its own load and faults.
+    Swarm(command::SwarmArgs),
+    /// Run a plan file as `run` does, and compare its verdict with the one it expects.
+    Replay(command::ReplayArgs),
+    /// Shrink a failing seed or plan to the shortest one that fails the same way.
+    Shrink(command::ShrinkArgs),
+    /// List the scenario library.
+    Scenarios,
+    /// Plant every bug in turn and show what catches it.
+    Bugs(command::BugsArgs),
+}
+
+fn main() -> ExitCode {
+    let done = match Sim::parse() {
+        Sim::Run(args) => command::run(&args),
+        Sim::Swarm(args) => command::swarm(&args),
+        Sim::Replay(args) => command::replay(&args),
+        Sim::Shrink(args) => command::shrink(&args),
+        Sim::Scenarios => command::scenarios(),
+        Sim::Bugs(args) => command::bugs(&args),
     };
-    let outcome = run::tell(&plan, bug);
-    print!("{plan}");
-    for told in &outcome.story {
-        println!("{:>10.3} {:>9} {}", told.at as f64 / 1e6, told.worker.map(|w| plan.worker_name(w)).unwrap_or_default(), told.what);
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("sim: {error:#}");
+            ExitCode::from(2)
+        }
     }
-    println!("{} digest {:016x} steps {}", outcome.verdict, outcome.digest, outcome.steps);
-    Ok(ExitCode::SUCCESS)
 }

@@ -56,6 +56,10 @@ impl World<'_> {
             (State::Up, Phase::Drained) if node.machine.drain().is_some_and(|drain| drain.sealed) => {
                 Some(Pending::Fault(Invariant::DrainedLeaves, Some(worker), format!("{name} is drained and does not leave")))
             }
+            (State::Up, phase) if node.signals > 0 && phase < Phase::Draining => {
+                let what = format!("{name} was told to leave and goes on {phase}");
+                Some(Pending::Fault(Invariant::DrainEnds, Some(worker), what))
+            }
             (State::Up, _) => {
                 let ghost = node.holding().into_iter().find(|attempt| {
                     let call = self.attempts[*attempt as usize].call;
