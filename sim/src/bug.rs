@@ -1,0 +1,104 @@
+//! Planted bugs: each breaks one rule of a worker's shell, its adapter, the platform or the coordinator's shell, most
+//! of them as some system in the field really does. A checker that does not catch them is a defect.
+
+macro_rules! bugs {
+    ($($(#[doc = $doc:literal])* $name:ident = $text:literal,)*) => {
+        /// One rule broken. The machines themselves are never changed: a bug sits in what is around them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Bug {
+            $($(#[doc = $doc])* $name,)*
+        }
+
+        impl Bug {
+            /// Every planted bug.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The name on the command line and in plans.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// What it does.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc,)*),)* }
+            }
+        }
+    };
+}
+
+bugs! {
+    /// A worker counts its calls from their assignment: what is reserved is not waited for.
+    CountsFromActive = "counts-from-active",
+    /// A worker that drains still says yes to offers.
+    YesWhileDraining = "yes-while-draining",
+    /// A worker that drains refuses calls it had said yes to.
+    RefusesReserved = "refuses-reserved",
+    /// A drain is not announced, so the dispatcher goes on offering.
+    SilentDrain = "silent-drain",
+    /// A worker that is drained never leaves.
+    NeverExits = "never-exits",
+    /// Reports say `serving` while a drain by signal runs.
+    ReportsServing = "reports-serving",
+    /// A forced end is reported as a clean one.
+    ForcedIsClean = "forced-is-clean",
+    /// A second SIGTERM ends the process at once.
+    SecondSignalKills = "second-signal-kills",
+    /// SIGTERM reaches the calls too, and ends them.
+    SignalKillsCalls = "signal-kills-calls",
+    /// SIGTERM is swallowed while a call runs.
+    SignalSwallowed = "signal-swallowed",
+    /// The end of one call during a drain ends the others.
+    FirstEndKillsOthers = "first-end-kills-others",
+    /// A hang-up during a drain is lost.
+    HangupLost = "hangup-lost",
+    /// Timers never fire: nothing lapses, nothing is overdue, nothing stalls.
+    NoTimers = "no-timers",
+    /// No drain time-out means none at all: calls are cut at once.
+    ZeroMeansNow = "zero-means-now",
+    /// An offer that arrives twice is reserved twice.
+    DoubleReserve = "double-reserve",
+    /// A call cut by force is recorded as hung up by its caller.
+    ForcedIsHangup = "forced-is-hangup",
+    /// Effects come before the journal.
+    EffectsFirst = "effects-first",
+    /// A worker leaves before its records are flushed.
+    ExitsUnflushed = "exits-unflushed",
+    /// A cancelled drain leaves the worker closed to the dispatcher.
+    CancelStaysClosed = "cancel-stays-closed",
+    /// A worker reports drained as soon as it drains.
+    DrainingIsDrained = "draining-is-drained",
+    /// The coordinator's shell reads silence as drained.
+    UnknownIsDrained = "unknown-is-drained",
+    /// The platform stops old workers on a timer, drained or not.
+    TimerForDrained = "timer-for-drained",
+    /// A worker obeys orders of a coordinator out of office.
+    EpochIgnored = "epoch-ignored",
+    /// A worker serves without asking to join.
+    NoRegistration = "no-registration",
+    /// A report says who sends it by worker only, so an old run speaks for a new one.
+    AnyIncarnation = "any-incarnation",
+    /// Handlers that fail end without a trace.
+    FailureUnrecorded = "failure-unrecorded",
+    /// More calls are answered with yes than the worker may hold.
+    OverCapacity = "over-capacity",
+}
+
+impl core::str::FromStr for Bug {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|bug| bug.as_str() == text)
+            .ok_or_else(|| format!("there is no planted bug `{text}`: `sim bugs` lists them"))
+    }
+}
+
+impl core::fmt::Display for Bug {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.as_str())
+    }
+}

@@ -1,0 +1,122 @@
+//! A plan drawn from choices: each seed has its own load, its own subset of faults and its own weights (swarm testing,
+//! Groce et al. 2012).
+
+use openrtc_core::worker::OnDeadline;
+
+use crate::choice::{Choice, Seeded};
+use crate::plan::{Call, Deed, Happening, Kind, Message, MessageFate, Plan, SECOND, Tamper};
+
+/// The plan of a seed: a small rollout under a few faults.
+#[must_use]
+pub fn seeded(seed: u64) -> Plan {
+    generate(&mut Seeded::new(seed), seed)
+}
+
+/// A plan from any source of choices; `seed` draws the message delays.
+pub fn generate(choice: &mut impl Choice, seed: u64) -> Plan {
+    let workers = |choice: &mut dyn FnMut(u64) -> u64| u32::try_from(1 + choice(3)).unwrap_or(1);
+    let mut below = |bound| choice.below(bound);
+    let (blue, green) = (workers(&mut below), workers(&mut below));
+    let (on_deadline, drain_timeout) = match choice.below(4) {
+        0 => (OnDeadline::Force, Some(choice.between(2, 40) * SECOND)),
+        1 => (OnDeadline::Alert, Some(choice.between(2, 40) * SECOND)),
+        _ => (OnDeadline::Wait, None),
+    };
+    let mut plan = Plan {
+        title: format!("Swarm seed {seed}"),
+        seed,
+        blue,
+        green,
+        capacity: u32::try_from(choice.between(2, 12)).unwrap_or(2),
+        latency: (500, choice.between(1, 60) * 5_000),
+        on_deadline,
+        drain_timeout,
+        wave: u32::try_from(choice.between(1, 3)).unwrap_or(1),
+        grace: choice.odds(1, 3).then(|| choice.between(5, 120) * SECOND),
+        ..Plan::default()
+    };
+    calls(choice, &mut plan);
+    happenings(choice, &mut plan);
+    tampers(choice, &mut plan);
+    plan.sorted()
+}
+
+fn calls(choice: &mut impl Choice, plan: &mut Plan) {
+    let odd = choice.odds(1, 3);
+    for _ in 0..choice.between(4, 24) {
+        let kind = match choice.below(12) {
+            0 if odd => Kind::Silent,
+            1 if odd => Kind::Watched,
+            2 if odd => Kind::Failing,
+            3 if odd && plan.on_deadline == OnDeadline::Force => Kind::Phantom,
+            _ => Kind::Plain,
+        };
+        let lasts = if choice.odds(1, 6) { choice.below(200_000) } else { choice.between(1, 25_000) * 1_000 };
+        plan.calls.push(Call { at: 5 * SECOND + choice.below(20_000) * 1_000, lasts, kind });
+    }
+    plan.calls.sort_by_key(|call| call.at);
+}
+
+fn happenings(choice: &mut impl Choice, plan: &mut Plan) {
+    let rollout = choice.between(6, 20) * SECOND;
+    plan.happenings.push(Happening { at: rollout, deed: Deed::Rollout });
+    if choice.odds(1, 6) {
+        let at = rollout + choice.below(20_000) * 1_000;
+        plan.happenings.push(Happening { at, deed: Deed::Rollback });
+    }
+    let family = choice.below(1 << 8);
+    for _ in 0..choice.below(4) {
+        let at = 5 * SECOND + choice.below(40_000) * 1_000;
+        let worker = u32::try_from(choice.below(plan.workers().into())).unwrap_or(0);
+        let kind = choice.below(8);
+        if family >> kind & 1 == 0 {
+            continue;
+        }
+        let deed = match kind {
+            0 => Deed::Sigterm(worker),
+            1 => Deed::Sigkill(worker),
+            2 => Deed::CrashMidStep(worker),
+            3 => Deed::Partition(worker, choice.between(1, 20) * SECOND),
+            4 => clock_step(choice, worker),
+            5 => Deed::SlowSink(worker, choice.between(1, 20) * SECOND),
+            6 => Deed::CoordinatorCrash(choice.between(1, 15) * SECOND),
+            _ => Deed::SecondCoordinator,
+        };
+        plan.happenings.push(Happening { at, deed });
+        match kind {
+            0 if choice.odds(1, 2) => plan.happenings.push(Happening { at: at + choice.below(SECOND), deed }),
+            1 | 2 if choice.odds(1, 2) => {
+                plan.happenings.push(Happening { at: at + 2 * SECOND, deed: Deed::Restart(worker) });
+            }
+            _ => {}
+        }
+    }
+    plan.happenings.sort_by_key(|happening| happening.at);
+}
+
+fn clock_step(choice: &mut impl Choice, worker: u32) -> Deed {
+    let by = i64::try_from(choice.between(1, 30) * SECOND).unwrap_or(0);
+    Deed::ClockStep(worker, if choice.odds(1, 2) { by } else { -by })
+}
+
+fn tampers(choice: &mut impl Choice, plan: &mut Plan) {
+    if !choice.odds(1, 2) {
+        return;
+    }
+    for _ in 0..choice.below(6) {
+        let call = u32::try_from(choice.below(plan.calls.len() as u64)).unwrap_or(0);
+        let message = match choice.below(5) {
+            0 => Message::Offer,
+            1 => Message::Answer,
+            2 => Message::Assign,
+            3 => Message::Started,
+            _ => Message::End,
+        };
+        let fate = match choice.below(3) {
+            0 => MessageFate::Delayed(choice.between(1, 15_000) * 1_000),
+            1 => MessageFate::Duplicated,
+            _ => MessageFate::Lost,
+        };
+        plan.tampers.push(Tamper { call, message, fate });
+    }
+}

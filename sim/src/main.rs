@@ -1,0 +1,44 @@
+//! `sim`: run, search, shrink and show whole rollouts.
+#![forbid(unsafe_code)]
+
+mod command;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Whole blue-green rollouts in virtual time, over the machines that run in production.
+#[derive(Parser)]
+#[command(name = "sim", version)]
+enum Sim {
+    /// Run one plan, scenario or seed; print the switchover second by second.
+    Run(command::RunArgs),
+    /// Run many seeds, each with its own load and faults.
+    Swarm(command::SwarmArgs),
+    /// Run a plan file as `run` does, and compare its verdict with the one it expects.
+    Replay(command::ReplayArgs),
+    /// Shrink a failing seed or plan to the shortest one that fails the same way.
+    Shrink(command::ShrinkArgs),
+    /// List the scenario library.
+    Scenarios,
+    /// Plant every bug in turn and show what catches it.
+    Bugs(command::BugsArgs),
+}
+
+fn main() -> ExitCode {
+    let done = match Sim::parse() {
+        Sim::Run(args) => command::run(&args),
+        Sim::Swarm(args) => command::swarm(&args),
+        Sim::Replay(args) => command::replay(&args),
+        Sim::Shrink(args) => command::shrink(&args),
+        Sim::Scenarios => command::scenarios(),
+        Sim::Bugs(args) => command::bugs(&args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("sim: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

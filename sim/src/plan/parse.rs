@@ -1,0 +1,262 @@
+//! A plan read from text that a person wrote, or from call records.
+
+use core::fmt;
+
+use openrtc_core::worker::OnDeadline;
+
+use super::{CALLS_MAX, Call, Deed, Expect, Happening, Kind, Message, MessageFate, Plan, TIME_MAX, Tamper, WORKERS_MAX};
+use crate::choice::{Choice, Seeded};
+
+/// Why a text is not a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadPlan {
+    /// The line, from 1; 0 for the plan as a whole.
+    pub line: usize,
+    /// What is wrong and what would be right.
+    pub what: String,
+}
+
+impl fmt::Display for BadPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line > 0 {
+            write!(f, "line {}: ", self.line)?;
+        }
+        f.write_str(&self.what)
+    }
+}
+
+impl core::error::Error for BadPlan {}
+
+type Parsed<T> = Result<T, String>;
+
+impl core::str::FromStr for Plan {
+    type Err = BadPlan;
+
+    fn from_str(text: &str) -> Result<Self, BadPlan> {
+        let mut plan = Self::default();
+        let mut versioned = false;
+        for (number, line) in text.lines().enumerate() {
+            let bad = |what| BadPlan { line: number + 1, what };
+            if let Some(comment) = line.strip_prefix('#') {
+                if plan.title.is_empty() {
+                    comment.trim().clone_into(&mut plan.title);
+                }
+                continue;
+            }
+            let words: Vec<_> = line.split_whitespace().collect();
+            match words.as_slice() {
+                [] => {}
+                ["sim-plan", "1"] => versioned = true,
+                ["sim-plan", other] => {
+                    return Err(bad(format!("this is a plan of version {other}; this build reads version 1")));
+                }
+                _ if !versioned => return Err(bad("a plan starts with the line `sim-plan 1`".to_owned())),
+                words => plan.read(words).map_err(bad)?,
+            }
+        }
+        if !versioned {
+            return Err(BadPlan { line: 0, what: "the text is empty: a plan starts with `sim-plan 1`".to_owned() });
+        }
+        plan.sorted().check().map_err(|what| BadPlan { line: 0, what })
+    }
+}
+
+impl Plan {
+    fn read(&mut self, words: &[&str]) -> Parsed<()> {
+        match *words {
+            ["source", source] => source.clone_into(&mut self.source),
+            ["seed", seed] => self.seed = number(seed, u64::MAX)?,
+            ["workers", "blue", blue, "green", green, "capacity", capacity] => {
+                self.blue = small(blue, WORKERS_MAX)?;
+                self.green = small(green, WORKERS_MAX)?;
+                self.capacity = small(capacity, openrtc_core::word::Word::IN_FLIGHT_MAX)?;
+            }
+            ["latency", range] => self.latency = between(range)?,
+            ["drain", "wait"] => (self.on_deadline, self.drain_timeout) = (OnDeadline::Wait, None),
+            ["drain", policy, after] => {
+                self.on_deadline = match policy {
+                    "wait" => OnDeadline::Wait,
+                    "alert" => OnDeadline::Alert,
+                    "force" => OnDeadline::Force,
+                    other => return Err(format!("`{other}` is no drain policy: use wait, alert or force")),
+                };
+                self.drain_timeout = Some(time(after)?);
+            }
+            ["wave", wave] => self.wave = small(wave, WORKERS_MAX)?,
+            ["flush", span] => self.flush = time(span)?,
+            ["grace", span] => self.grace = Some(time(span)?),
+            ["expect", "proven"] => self.expect = Expect::Proven,
+            ["expect", "unknown"] => self.expect = Expect::Unknown,
+            ["catches", bug, invariant] => self.catches.push((bug.parse()?, invariant.parse()?)),
+            ["call", at, "for", lasts] => self.add_call(at, lasts, Kind::Plain)?,
+            ["call", at, "for", lasts, kind] => self.add_call(at, lasts, parse_kind(kind)?)?,
+            ["load", count, "from", at, "over", span, "lasting", range] => self.add_load(count, at, span, range)?,
+            ["at", at, ref deed @ ..] => {
+                let happening = Happening { at: time(at)?, deed: self.parse_deed(deed)? };
+                self.happenings.push(happening);
+            }
+            ["message", message, "of", call, ref fate @ ..] => {
+                let call = small(call, u32::MAX)?;
+                self.tampers.push(Tamper { call, message: parse_message(message)?, fate: parse_fate(fate)? });
+            }
+            [first, ..] => return Err(format!("`{first}` begins no known line, or words are missing or too many after it")),
+            [] => {}
+        }
+        Ok(())
+    }
+
+    fn add_call(&mut self, at: &str, lasts: &str, kind: Kind) -> Parsed<()> {
+        if self.calls.len() == CALLS_MAX {
+            return Err(format!("a plan holds at most {CALLS_MAX} calls"));
+        }
+        self.calls.push(Call { at: time(at)?, lasts: time(lasts)?, kind });
+        Ok(())
+    }
+
+    /// Spreads `count` calls evenly over a span, each at a random moment of its share.
+    fn add_load(&mut self, count: &str, at: &str, span: &str, range: &str) -> Parsed<()> {
+        let room = u64::try_from(CALLS_MAX - self.calls.len()).unwrap_or(0);
+        let count = number(count, room)?;
+        let (at, span, (low, high)) = (time(at)?, time(span)?, between(range)?);
+        let mut choice = Seeded::new(self.seed ^ 0x10ad);
+        for call in 0..count {
+            let (begin, end) = (span * call / count, span * (call + 1) / count);
+            let at = at + choice.between(begin, end);
+            self.calls.push(Call { at, lasts: choice.between(low, high), kind: Kind::Plain });
+        }
+        Ok(())
+    }
+
+    fn parse_worker(&self, name: &str) -> Parsed<u32> {
+        let unknown = || format!("there is no worker `{name}`: use blue-0 to blue-{}, green-0 and so on", self.blue.max(1) - 1);
+        let (colour, number) = name.split_once('-').ok_or_else(unknown)?;
+        let number: u32 = number.parse().map_err(|_| unknown())?;
+        match colour {
+            "blue" if number < self.blue => Ok(number),
+            "green" if number < self.green => Ok(self.blue + number),
+            _ => Err(unknown()),
+        }
+    }
+
+    fn parse_deed(&self, words: &[&str]) -> Parsed<Deed> {
+        let worker = |name| self.parse_worker(name);
+        Ok(match *words {
+            ["rollout"] => Deed::Rollout,
+            ["rollback"] => Deed::Rollback,
+            ["pause"] => Deed::Pause,
+            ["resume"] => Deed::Resume,
+            ["second-coordinator"] => Deed::SecondCoordinator,
+            ["coordinator-crash", "for", span] => Deed::CoordinatorCrash(time(span)?),
+            ["drain", name] => Deed::Drain(worker(name)?),
+            ["cancel", name] => Deed::Cancel(worker(name)?),
+            ["extend", name, "by", span] => Deed::Extend(worker(name)?, time(span)?),
+            ["force", name] => Deed::Force(worker(name)?),
+            ["give-up", name] => Deed::GiveUp(worker(name)?),
+            ["sigterm", name] => Deed::Sigterm(worker(name)?),
+            ["sigkill", name] => Deed::Sigkill(worker(name)?),
+            ["restart", name] => Deed::Restart(worker(name)?),
+            ["crash-mid-step", name] => Deed::CrashMidStep(worker(name)?),
+            ["torn-disk", name] => Deed::TornDisk(worker(name)?),
+            ["partition", name, "for", span] => Deed::Partition(worker(name)?, time(span)?),
+            ["slow-sink", name, "for", span] => Deed::SlowSink(worker(name)?, time(span)?),
+            ["clock", name, step] => Deed::ClockStep(worker(name)?, signed_time(step)?),
+            _ => return Err(format!("`{}` is nothing that can happen, or it names its parts wrongly", words.join(" "))),
+        })
+    }
+
+    /// Calls and happenings in the order of time; equal times keep the order they were written in.
+    #[must_use]
+    pub fn sorted(mut self) -> Self {
+        if self.tampers.is_empty() {
+            self.calls.sort_by_key(|call| call.at);
+        }
+        self.happenings.sort_by_key(|happening| happening.at);
+        self
+    }
+
+    fn check(self) -> Parsed<Self> {
+        if self.blue == 0 || self.green == 0 || self.capacity == 0 || self.wave == 0 {
+            return Err("workers, capacity and wave must be 1 or more".to_owned());
+        }
+        if self.on_deadline != OnDeadline::Wait && self.drain_timeout.unwrap_or(0) == 0 {
+            return Err("this drain policy needs a time above 0, such as `drain force 60s`".to_owned());
+        }
+        if !self.calls.is_sorted_by_key(|call| call.at) {
+            return Err("a plan that speaks of single messages lists its calls in the order of time".to_owned());
+        }
+        let strange = self.tampers.iter().find(|tamper| tamper.call as usize >= self.calls.len());
+        if let Some(tamper) = strange {
+            return Err(format!("`{tamper}`: there are only {} calls, counted from 0", self.calls.len()));
+        }
+        Ok(self)
+    }
+}
+
+fn parse_kind(text: &str) -> Parsed<Kind> {
+    Ok(match text {
+        "plain" => Kind::Plain,
+        "watched" => Kind::Watched,
+        "silent" => Kind::Silent,
+        "phantom" => Kind::Phantom,
+        "failing" => Kind::Failing,
+        other => return Err(format!("`{other}` is no kind of call: use plain, watched, silent, phantom or failing")),
+    })
+}
+
+fn parse_message(text: &str) -> Parsed<Message> {
+    [Message::Offer, Message::Answer, Message::Assign, Message::Started, Message::End]
+        .into_iter()
+        .find(|message| message.as_str() == text)
+        .ok_or_else(|| format!("`{text}` is no message: use offer, answer, assign, started or end"))
+}
+
+fn parse_fate(words: &[&str]) -> Parsed<MessageFate> {
+    match *words {
+        ["delayed", by] => Ok(MessageFate::Delayed(time(by)?)),
+        ["duplicated"] => Ok(MessageFate::Duplicated),
+        ["lost"] => Ok(MessageFate::Lost),
+        _ => Err("a message is `delayed TIME`, `duplicated` or `lost`".to_owned()),
+    }
+}
+
+fn number(text: &str, max: u64) -> Parsed<u64> {
+    let value: u64 = text.parse().map_err(|_| format!("`{text}` is not a whole number up to {max}"))?;
+    if value > max { Err(format!("{value} is too many: at most {max}")) } else { Ok(value) }
+}
+
+fn small(text: &str, max: u32) -> Parsed<u32> {
+    let value = number(text, max.into())?;
+    u32::try_from(value).map_err(|_| format!("{value} is too many: at most {max}"))
+}
+
+/// A length of time such as `250us`, `20ms`, `5s`, `3m` or `2h`.
+pub(crate) fn time(text: &str) -> Parsed<u64> {
+    let bad = || format!("`{text}` is not a time such as 20ms, 5s, 3m or 2h, up to ten days");
+    let unit = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
+    let (count, unit) = text.split_at(unit);
+    let scale = match unit {
+        "us" => 1,
+        "ms" => 1_000,
+        "s" => 1_000_000,
+        "m" => 60_000_000,
+        "h" => 3_600_000_000,
+        _ => return Err(bad()),
+    };
+    let micros = count.parse::<u64>().ok().and_then(|count| count.checked_mul(scale));
+    micros.filter(|micros| *micros <= TIME_MAX).ok_or_else(bad)
+}
+
+fn signed_time(text: &str) -> Parsed<i64> {
+    let (sign, rest) = match text.split_at_checked(1) {
+        Some(("+", rest)) => (1, rest),
+        Some(("-", rest)) => (-1, rest),
+        _ => return Err(format!("`{text}` needs a sign: +3s or -3s")),
+    };
+    Ok(sign * i64::try_from(time(rest)?).unwrap_or(0))
+}
+
+fn between(text: &str) -> Parsed<(u64, u64)> {
+    let (low, high) = text.split_once("..").ok_or_else(|| format!("`{text}` is not a range such as 1ms..20ms"))?;
+    let (low, high) = (time(low)?, time(high)?);
+    if low > high { Err(format!("`{text}` ends before it begins")) } else { Ok((low, high)) }
+}

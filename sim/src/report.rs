@@ -1,0 +1,155 @@
+//! What a run shows a person: second by second, as a story, as a summary, and one page on why it failed.
+
+use core::fmt::Write as _;
+
+use openrtc_core::word::Phase;
+
+use crate::bug::Bug;
+use crate::ledger::Fate;
+use crate::oracle::Verdict;
+use crate::plan::{Expect, Plan, SECOND};
+use crate::run::{Outcome, outcome, tell};
+use crate::shrink::{blame, shrink};
+use crate::world::{State, Told, World};
+
+/// One second of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Second {
+    /// Which, from 0.
+    pub at: u64,
+    /// Calls in flight on old and new version.
+    pub calls: [u32; 2],
+    /// Workers that serve, of each version.
+    pub serving: [u32; 2],
+    /// Workers that drain.
+    pub draining: u32,
+    /// Calls completed so far.
+    pub completed: u64,
+    /// Calls dropped so far.
+    pub dropped: u64,
+}
+
+/// Runs a plan and looks at it once a second.
+#[must_use]
+pub fn watch(plan: &Plan, bug: Option<Bug>) -> (Outcome, Vec<Second>) {
+    let mut world = World::new(plan, bug).telling();
+    let mut seconds = Vec::new();
+    while world.step() {
+        while seconds.len() as u64 * SECOND <= world.now() {
+            seconds.push(look(&world, seconds.len() as u64));
+        }
+    }
+    world.finish_run();
+    seconds.push(look(&world, seconds.len() as u64));
+    (outcome(&world), seconds)
+}
+
+fn look(world: &World<'_>, at: u64) -> Second {
+    let mut second =
+        Second { at, calls: [0; 2], serving: [0; 2], draining: 0, completed: 0, dropped: world.ledger().dropped() };
+    second.completed = world.ledger().count(Fate::Completed);
+    for node in world.nodes().iter().filter(|node| node.state() == State::Up) {
+        let machine = node.machine();
+        second.calls[node.version()] += machine.word().in_flight();
+        second.serving[node.version()] += u32::from(machine.phase() == Phase::Serving);
+        second.draining += u32::from(matches!(machine.phase(), Phase::Draining | Phase::Drained));
+    }
+    second
+}
+
+/// The seconds in which something changed, as a table.
+#[must_use]
+pub fn seconds(seconds: &[Second]) -> String {
+    let mut text = String::from("   second   v1 calls   v2 calls   v1 serving   v2 serving   draining   completed   dropped\n");
+    let mut last: Option<Second> = None;
+    for second in seconds {
+        let Second { at, calls, serving, draining, completed, dropped } = *second;
+        if last.is_some_and(|last| Second { at, ..last } == *second) {
+            continue;
+        }
+        let _ = writeln!(
+            text,
+            "{at:>9} {:>10} {:>10} {:>12} {:>12} {draining:>10} {completed:>11} {dropped:>9}",
+            calls[0], calls[1], serving[0], serving[1]
+        );
+        last = Some(*second);
+    }
+    text
+}
+
+/// A run as a list of what happened.
+#[must_use]
+pub fn story(plan: &Plan, story: &[Told]) -> String {
+    let mut text = String::new();
+    for Told { at, worker, what } in story {
+        let who = worker.map(|worker| plan.worker_name(worker)).unwrap_or_default();
+        let _ = writeln!(text, "{:>6}.{:06}  {who:>10}  {what}", at / SECOND, at % SECOND);
+    }
+    text
+}
+
+/// What became of the calls, and the verdict.
+#[must_use]
+pub fn summary(plan: &Plan, outcome: &Outcome) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "\n{}", plan.title);
+    for fate in Fate::ALL {
+        let count = outcome.ledger.count(fate);
+        if count > 0 {
+            let _ = writeln!(text, "{count:>9}  {}", fate.as_str());
+        }
+    }
+    let _ = writeln!(text, "{:>9}  offered", outcome.ledger.lines().len());
+    for (call, line) in outcome.ledger.lines().iter().enumerate().filter(|(_, line)| is_drop(line.fate)).take(20) {
+        let worker = line.worker.map(|worker| plan.worker_name(worker)).unwrap_or_default();
+        let _ = writeln!(text, "           call {call} on {worker}: {} at {} s", line.fate.as_str(), line.ended / SECOND);
+    }
+    let _ = writeln!(
+        text,
+        "verdict    {}\nseed={} digest={:016x} steps={} virtual seconds={}",
+        outcome.verdict,
+        plan.seed,
+        outcome.digest,
+        outcome.steps,
+        outcome.lasted / SECOND
+    );
+    let expected = match (&outcome.verdict, plan.expect) {
+        (Verdict::Proven, Expect::Proven) | (Verdict::Unknown(_), Expect::Unknown) => true,
+        (Verdict::Proven | Verdict::Unknown(_) | Verdict::Violated(_), _) => false,
+    };
+    if !expected {
+        let _ = writeln!(text, "           which is not what the plan expects");
+    }
+    text
+}
+
+const fn is_drop(fate: Fate) -> bool {
+    matches!(fate, Fate::Forced | Fate::Killed | Fate::Lost)
+}
+
+/// One page on a failure: what broke, the shortest plan and its story, and the faults that are necessary.
+#[must_use]
+pub fn failure(plan: &Plan, bug: Option<Bug>) -> Option<String> {
+    let invariant = tell(plan, bug).verdict.broken()?;
+    let short = shrink(plan, bug, invariant);
+    let told = tell(&short, bug);
+    let necessary = blame(&short, bug, invariant);
+    let mut text = String::new();
+    let _ = writeln!(text, "\nBROKEN     {invariant}\n           {}", invariant.meaning().trim());
+    let _ = writeln!(text, "verdict    {}", told.verdict);
+    let _ = writeln!(text, "shrunk     from {} calls, happenings and message faults to {}", plan.parts(), short.parts());
+    match necessary.as_slice() {
+        [] => text.push_str("necessary  no fault: it breaks in a rollout where nothing goes wrong\n"),
+        faults => {
+            text.push_str("necessary  (without any one of these it does not break)\n");
+            for fault in faults {
+                let _ = writeln!(text, "           {fault}");
+            }
+        }
+    }
+    text.push_str("\nWhat happens:\n");
+    text.push_str(&story(&short, &told.story));
+    let planted = bug.map(|bug| format!(" --bug {bug}")).unwrap_or_default();
+    let _ = writeln!(text, "\nThe plan; save it and run `sim replay FILE{planted}`:\n\n{short}");
+    Some(text)
+}

@@ -1,0 +1,62 @@
+//! From a plan to a verdict.
+
+use crate::bug::Bug;
+use crate::ledger::Ledger;
+use crate::oracle::Verdict;
+use crate::plan::Plan;
+use crate::world::{Told, World};
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Whether everything held.
+    pub verdict: Verdict,
+    /// The chained hash over every journal entry.
+    pub digest: u64,
+    /// Steps taken.
+    pub steps: u64,
+    /// Journal entries written.
+    pub entries: u64,
+    /// How long it took in virtual time, in microseconds.
+    pub lasted: u64,
+    /// What became of every call.
+    pub ledger: Ledger,
+    /// What happened, if it was asked for.
+    pub story: Vec<Told>,
+}
+
+/// Runs a plan to its end.
+#[must_use]
+pub fn run(plan: &Plan, bug: Option<Bug>) -> Outcome {
+    conclude(World::new(plan, bug))
+}
+
+/// Runs a plan to its end and tells what happened.
+#[must_use]
+pub fn tell(plan: &Plan, bug: Option<Bug>) -> Outcome {
+    conclude(World::new(plan, bug).telling())
+}
+
+fn conclude(mut world: World<'_>) -> Outcome {
+    world.finish_run();
+    outcome(&world)
+}
+
+/// What a world has come to that has run to its end.
+#[must_use]
+pub fn outcome(world: &World<'_>) -> Outcome {
+    let verdict = match (world.violation(), world.unknown()) {
+        (Some(violation), _) => Verdict::Violated(violation.clone()),
+        (None, Some(why)) => Verdict::Unknown(why.to_owned()),
+        (None, None) => Verdict::Proven,
+    };
+    Outcome {
+        verdict,
+        digest: world.digest(),
+        steps: world.steps(),
+        entries: world.entries(),
+        lasted: world.now(),
+        ledger: world.ledger().clone(),
+        story: world.story().to_vec(),
+    }
+}
