@@ -194,7 +194,7 @@ mod kubernetes {
             return Err(format!("the worker is told {told:?}, the platform gives {grace:?}"));
         }
         let drain = time("OPENRTC_DRAIN_TIMEOUT")?.ok_or("no drain timeout")?;
-        let force = time("OPENRTC_FORCE_GRACE")?.unwrap_or(Config::default().force_grace);
+        let force = time("OPENRTC_FORCE_GRACE")?.unwrap_or_else(|| Config::default().force_grace);
         let needed = drain + force + FLUSH;
         if Some(needed) >= grace { Err(format!("{needed:?} do not fit into {grace:?}")) } else { Ok(()) }
     }
