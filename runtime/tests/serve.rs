@@ -174,13 +174,13 @@ async fn a_drain_cancelled_in_the_moment_it_is_done_leaves_a_worker_that_serves(
         let pool = builder().build().unwrap();
         let (dispatcher, served) = serve(&pool);
         let drained = pool.clone();
-        let revoker = tokio::spawn(async move {
+        let order = tokio::spawn(async move {
             drained.drained().await;
             drained.cancel_drain(TEST).is_ok()
         });
         sleep(Duration::from_secs(1)).await;
         pool.begin_drain(TEST).unwrap();
-        if revoker.await.unwrap() {
+        if order.await.unwrap() {
             cancelled += 1;
             dispatcher.offer("next", Script::TalkFor(Duration::from_secs(9)), Duration::ZERO).await.unwrap();
             sleep(Duration::from_secs(1)).await;
