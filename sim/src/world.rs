@@ -66,6 +66,8 @@ pub struct World<'p> {
     heartbeat: u64,
     horizon: u64,
     finished: bool,
+    /// When to look next whether the run is over.
+    look_again: u64,
     violation: Option<Violation>,
     unknown: Option<String>,
     digest: u64,
@@ -99,6 +101,7 @@ impl<'p> World<'p> {
             heartbeat: if plan.workers() > 100 { 5 * SECOND } else { 2 * SECOND },
             horizon: plan.last_moment() + slack,
             finished: false,
+            look_again: 0,
             violation: None,
             unknown: None,
             digest: mix(plan.seed),

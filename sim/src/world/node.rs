@@ -204,6 +204,12 @@ impl World<'_> {
         if !(doomed && self.has(Bug::EffectsFirst)) {
             self.journal(worker, &entry);
         }
+        // A reservation that lapsed is gone whether or not anybody still hears of it.
+        if let Became::ReservationLapsed { call } = entry.event
+            && let Some(attempt) = self.nodes[worker as usize].attempt(call)
+        {
+            self.let_go(attempt);
+        }
         if !doomed {
             self.act(worker, &entry);
         }
@@ -260,7 +266,6 @@ impl World<'_> {
             Effect::Announce(availability) => self.announce(worker, availability),
             Effect::Lapse(number) => {
                 if let Some(attempt) = self.nodes[worker as usize].attempt(number) {
-                    self.let_go(attempt);
                     self.queue.push(self.now + self.latency(attempt.into()), Event::Message(crate::plan::Message::Started, attempt));
                 }
             }
