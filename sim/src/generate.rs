@@ -85,6 +85,11 @@ fn happenings(choice: &mut impl Choice, plan: &mut Plan) {
         plan.happenings.push(Happening { at, deed });
         match kind {
             0 if choice.odds(1, 2) => plan.happenings.push(Happening { at: at + choice.below(SECOND), deed }),
+            3 if choice.odds(1, 3) => {
+                // Killed behind the partition and started again: old reports arrive beside new ones.
+                plan.happenings.push(Happening { at: at + 5 * SECOND / 2, deed: Deed::Sigkill(worker) });
+                plan.happenings.push(Happening { at: at + 3 * SECOND, deed: Deed::Restart(worker) });
+            }
             1 | 2 if choice.odds(1, 2) => {
                 plan.happenings.push(Happening { at: at + 2 * SECOND, deed: Deed::Restart(worker) });
             }

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Sim::Replay(args) => command::replay(&args),
         Sim::Shrink(args) => command::shrink(&args),
         Sim::Scenarios => command::scenarios(),
-        Sim::Bugs(args) => command::bugs(&args),
+        Sim::Bugs(args) => Ok(command::bugs(&args)),
     };
     match done {
         Ok(code) => code,

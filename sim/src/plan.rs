@@ -247,8 +247,10 @@ impl Plan {
         let deeds = self.happenings.iter().map(|happening| {
             happening.at
                 + match happening.deed {
-                    Deed::Partition(_, span) | Deed::CoordinatorCrash(span) | Deed::Extend(_, span) => span,
-                    Deed::SlowSink(_, span) => span,
+                    Deed::Partition(_, span)
+                    | Deed::CoordinatorCrash(span)
+                    | Deed::Extend(_, span)
+                    | Deed::SlowSink(_, span) => span,
                     _ => 0,
                 }
         });

@@ -18,7 +18,8 @@ pub fn read(text: &str) -> anyhow::Result<Vec<Call>> {
     let mut rows = Vec::new();
     for (number, row) in reader.deserialize().enumerate() {
         let line = number + 2;
-        let row: Row = row.with_context(|| format!("line {line} is no call record: use the columns start_s,duration_s"))?;
+        let row: Row =
+            row.with_context(|| format!("line {line} is no call record: use the columns start_s,duration_s"))?;
         let start = micros(row.start_s).with_context(|| format!("line {line}: start_s is {}", row.start_s))?;
         let lasts = micros(row.duration_s).with_context(|| format!("line {line}: duration_s is {}", row.duration_s))?;
         if rows.len() == CALLS_MAX {
@@ -27,11 +28,16 @@ pub fn read(text: &str) -> anyhow::Result<Vec<Call>> {
         rows.push((start, lasts));
     }
     let Some(first) = rows.iter().map(|(start, _)| *start).min() else { bail!("there is no call record in it") };
-    let mut calls: Vec<_> =
-        rows.iter().map(|(start, lasts)| Call { at: start - first + 5 * SECOND, lasts: *lasts, kind: Kind::Plain }).collect();
+    let mut calls: Vec<_> = rows
+        .iter()
+        .map(|(start, lasts)| Call { at: start - first + 5 * SECOND, lasts: *lasts, kind: Kind::Plain })
+        .collect();
     calls.sort_by_key(|call| call.at);
     if let Some(call) = calls.iter().find(|call| call.at + call.lasts > TIME_MAX) {
-        bail!("a call ends {} s after the first begins: more than the ten days a run may last", (call.at + call.lasts) / SECOND);
+        bail!(
+            "a call ends {} s after the first begins: more than the ten days a run may last",
+            (call.at + call.lasts) / SECOND
+        );
     }
     Ok(calls)
 }
@@ -52,10 +58,10 @@ mod tests {
     #[test]
     fn rows_become_calls_in_order() {
         let calls = read("start_s,duration_s\n1700000010.5,3\n1700000010,0.25\n").unwrap();
-        assert_eq!(calls.iter().map(|call| (call.at, call.lasts)).collect::<Vec<_>>(), [
-            (5 * SECOND, 250_000),
-            (5 * SECOND + 500_000, 3 * SECOND)
-        ]);
+        assert_eq!(
+            calls.iter().map(|call| (call.at, call.lasts)).collect::<Vec<_>>(),
+            [(5 * SECOND, 250_000), (5 * SECOND + 500_000, 3 * SECOND)]
+        );
     }
 
     #[test]

@@ -29,10 +29,11 @@ pub struct Second {
     pub dropped: u64,
 }
 
-/// Runs a plan and looks at it once a second.
+/// Runs a plan and looks at it once a second; the story is told only if asked for, for it is long.
 #[must_use]
-pub fn watch(plan: &Plan, bug: Option<Bug>) -> (Outcome, Vec<Second>) {
-    let mut world = World::new(plan, bug).telling();
+pub fn watch(plan: &Plan, bug: Option<Bug>, with_story: bool) -> (Outcome, Vec<Second>) {
+    let world = World::new(plan, bug);
+    let mut world = if with_story { world.telling() } else { world };
     let mut seconds = Vec::new();
     while world.step() {
         while seconds.len() as u64 * SECOND <= world.now() {
@@ -60,7 +61,8 @@ fn look(world: &World<'_>, at: u64) -> Second {
 /// The seconds in which something changed, as a table.
 #[must_use]
 pub fn seconds(seconds: &[Second]) -> String {
-    let mut text = String::from("   second   v1 calls   v2 calls   v1 serving   v2 serving   draining   completed   dropped\n");
+    let mut text =
+        String::from("   second   v1 calls   v2 calls   v1 serving   v2 serving   draining   completed   dropped\n");
     let mut last: Option<Second> = None;
     for second in seconds {
         let Second { at, calls, serving, draining, completed, dropped } = *second;
@@ -102,7 +104,8 @@ pub fn summary(plan: &Plan, outcome: &Outcome) -> String {
     let _ = writeln!(text, "{:>9}  offered", outcome.ledger.lines().len());
     for (call, line) in outcome.ledger.lines().iter().enumerate().filter(|(_, line)| is_drop(line.fate)).take(20) {
         let worker = line.worker.map(|worker| plan.worker_name(worker)).unwrap_or_default();
-        let _ = writeln!(text, "           call {call} on {worker}: {} at {} s", line.fate.as_str(), line.ended / SECOND);
+        let _ =
+            writeln!(text, "           call {call} on {worker}: {} at {} s", line.fate.as_str(), line.ended / SECOND);
     }
     let _ = writeln!(
         text,
@@ -137,7 +140,8 @@ pub fn failure(plan: &Plan, bug: Option<Bug>) -> Option<String> {
     let mut text = String::new();
     let _ = writeln!(text, "\nBROKEN     {invariant}\n           {}", invariant.meaning().trim());
     let _ = writeln!(text, "verdict    {}", told.verdict);
-    let _ = writeln!(text, "shrunk     from {} calls, happenings and message faults to {}", plan.parts(), short.parts());
+    let _ =
+        writeln!(text, "shrunk     from {} calls, happenings and message faults to {}", plan.parts(), short.parts());
     match necessary.as_slice() {
         [] => text.push_str("necessary  no fault: it breaks in a rollout where nothing goes wrong\n"),
         faults => {

@@ -8,7 +8,7 @@ use crate::ledger::Fate;
 use crate::oracle::Verdict;
 use crate::plan::{Plan, SECOND};
 use crate::run::outcome;
-use crate::world::World;
+use crate::world::{Node, World};
 
 /// More bars than this no screen can show.
 const BARS_MAX: usize = 20_000;
@@ -86,11 +86,19 @@ fn picture(plan: &Plan, world: &World<'_>) -> String {
         let _ = writeln!(svg, "<text x='{}' y='{}' text-anchor='end'>{name}</text>", LEFT - 8, top + high / 2 + 4);
         for (from, to) in node.runs() {
             let (from, to) = (scale.x(*from), scale.x(to.unwrap_or(scale.last)));
-            let _ = writeln!(svg, "<rect class='run' x='{from}' y='{top}' width='{}' height='{high}'/>", (to - from).max(1));
+            let _ = writeln!(
+                svg,
+                "<rect class='run' x='{from}' y='{top}' width='{}' height='{high}'/>",
+                (to - from).max(1)
+            );
         }
         if let (Some(begun), Some((_, end))) = (node.drain_begun(), node.runs().last()) {
             let (from, to) = (scale.x(begun), scale.x(end.unwrap_or(scale.last)));
-            let _ = writeln!(svg, "<rect class='drain' x='{from}' y='{top}' width='{}' height='{high}'/>", (to - from).max(1));
+            let _ = writeln!(
+                svg,
+                "<rect class='drain' x='{from}' y='{top}' width='{}' height='{high}'/>",
+                (to - from).max(1)
+            );
         }
     }
     for bar in &bars {
@@ -122,15 +130,15 @@ fn picture(plan: &Plan, world: &World<'_>) -> String {
 /// The run's end, but not long after the last thing there is to see.
 fn last_sight(plan: &Plan, world: &World<'_>) -> u64 {
     let calls = world.ledger().lines().iter().map(|line| line.ended).max().unwrap_or(0);
-    let runs = world.nodes().iter().flat_map(|node| node.runs()).filter_map(|(_, end)| *end).max().unwrap_or(0);
+    let runs = world.nodes().iter().flat_map(Node::runs).filter_map(|(_, end)| *end).max().unwrap_or(0);
     let happenings = plan.happenings.last().map_or(0, |happening| happening.at);
     (calls.max(runs).max(happenings) + 2 * SECOND).min(world.now()).max(SECOND)
 }
 
 /// Every call that ran, on the first free row of its worker's lane; and how many rows each lane needs.
 fn stack(world: &World<'_>) -> (Vec<Bar>, Vec<usize>) {
-    let lines = world.ledger().lines().iter().enumerate();
-    let mut ran: Vec<_> = lines.filter(|(_, line)| line.began > 0).take(BARS_MAX).collect();
+    let calls = world.ledger().lines().iter().enumerate();
+    let mut ran: Vec<_> = calls.filter(|(_, line)| line.began > 0).take(BARS_MAX).collect();
     ran.sort_by_key(|(_, line)| line.began);
     let mut lanes = vec![Vec::<u64>::new(); world.nodes().len()];
     let mut bars = Vec::new();

@@ -3,19 +3,23 @@
 //! Workers and coordinators are the production machines; everything around them is here. Events lie in a heap by time,
 //! those of one moment in the order they were made, so a run is a function of its plan.
 
+mod books;
 mod calls;
 mod coordinator;
+mod dispatcher;
 mod node;
 mod pending;
 mod platform;
 mod queue;
+mod shell;
 
 use openrtc_core::fleet::{Effect as FleetEffect, Report};
 use openrtc_core::id::Version;
 use openrtc_core::worker::Effect;
 
-use self::calls::{Attempt, Dispatcher};
+use self::calls::Attempt;
 use self::coordinator::Coordinator;
+use self::dispatcher::Dispatcher;
 pub use self::node::{Node, State};
 use self::queue::{Event, Queue};
 use crate::bug::Bug;
@@ -66,6 +70,8 @@ pub struct World<'p> {
     heartbeat: u64,
     horizon: u64,
     finished: bool,
+    /// When to look next whether the run is over.
+    look_again: u64,
     violation: Option<Violation>,
     unknown: Option<String>,
     digest: u64,
@@ -99,6 +105,7 @@ impl<'p> World<'p> {
             heartbeat: if plan.workers() > 100 { 5 * SECOND } else { 2 * SECOND },
             horizon: plan.last_moment() + slack,
             finished: false,
+            look_again: 0,
             violation: None,
             unknown: None,
             digest: mix(plan.seed),
@@ -272,16 +279,11 @@ impl<'p> World<'p> {
     }
 
     fn post(&mut self, mail: Mail, at: u64) {
-        let slot = match self.free_mail.pop() {
-            Some(slot) => {
-                self.mail[slot as usize] = mail;
-                slot
-            }
-            None => {
-                self.mail.push(mail);
-                u32::try_from(self.mail.len() - 1).unwrap_or(u32::MAX)
-            }
-        };
+        let slot = self.free_mail.pop().unwrap_or_else(|| u32::try_from(self.mail.len()).unwrap_or(u32::MAX));
+        match self.mail.get_mut(slot as usize) {
+            Some(free) => *free = mail,
+            None => self.mail.push(mail),
+        }
         self.queue.push(at, Event::Mail(slot));
     }
 }

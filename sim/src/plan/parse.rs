@@ -4,7 +4,9 @@ use core::fmt;
 
 use openrtc_core::worker::OnDeadline;
 
-use super::{CALLS_MAX, Call, Deed, Expect, Happening, Kind, Message, MessageFate, Plan, TIME_MAX, Tamper, WORKERS_MAX};
+use super::{
+    CALLS_MAX, Call, Deed, Expect, Happening, Kind, Message, MessageFate, Plan, TIME_MAX, Tamper, WORKERS_MAX,
+};
 use crate::choice::{Choice, Seeded};
 
 /// Why a text is not a plan.
@@ -99,7 +101,9 @@ impl Plan {
                 let call = small(call, u32::MAX)?;
                 self.tampers.push(Tamper { call, message: parse_message(message)?, fate: parse_fate(fate)? });
             }
-            [first, ..] => return Err(format!("`{first}` begins no known line, or words are missing or too many after it")),
+            [first, ..] => {
+                return Err(format!("`{first}` begins no known line, or words are missing or too many after it"));
+            }
             [] => {}
         }
         Ok(())
@@ -128,7 +132,8 @@ impl Plan {
     }
 
     fn parse_worker(&self, name: &str) -> Parsed<u32> {
-        let unknown = || format!("there is no worker `{name}`: use blue-0 to blue-{}, green-0 and so on", self.blue.max(1) - 1);
+        let unknown =
+            || format!("there is no worker `{name}`: use blue-0 to blue-{}, green-0 and so on", self.blue.max(1) - 1);
         let (colour, number) = name.split_once('-').ok_or_else(unknown)?;
         let number: u32 = number.parse().map_err(|_| unknown())?;
         match colour {
@@ -160,7 +165,9 @@ impl Plan {
             ["partition", name, "for", span] => Deed::Partition(worker(name)?, time(span)?),
             ["slow-sink", name, "for", span] => Deed::SlowSink(worker(name)?, time(span)?),
             ["clock", name, step] => Deed::ClockStep(worker(name)?, signed_time(step)?),
-            _ => return Err(format!("`{}` is nothing that can happen, or it names its parts wrongly", words.join(" "))),
+            _ => {
+                return Err(format!("`{}` is nothing that can happen, or it names its parts wrongly", words.join(" ")));
+            }
         })
     }
 

@@ -3,6 +3,7 @@
 use openrtc_core::id::{CallId, CallNo};
 use openrtc_core::worker::{Class, Command, EndReason, Refused, Rejection, Repeat};
 
+use super::dispatcher::Label;
 use super::queue::Event;
 use super::{Bug, Invariant, State, World};
 use crate::choice::mix;
@@ -44,59 +45,6 @@ pub(super) enum Stage {
     Reserved,
     Active,
     Over,
-}
-
-/// What the dispatcher knows of the workers.
-#[derive(Debug)]
-pub(super) struct Dispatcher {
-    weights: [u8; 2],
-    open: [Vec<u32>; 2],
-    place_of: Vec<Option<u32>>,
-    load: Vec<u32>,
-}
-
-impl Dispatcher {
-    pub(super) fn new(workers: u32) -> Self {
-        let workers = workers as usize;
-        Self { weights: [0; 2], open: [Vec::new(), Vec::new()], place_of: vec![None; workers], load: vec![0; workers] }
-    }
-
-    pub(super) const fn route(&mut self, version: u32, weight: u8) {
-        self.weights[version as usize] = weight;
-    }
-
-    pub(super) fn set_open(&mut self, worker: u32, version: usize, open: bool) {
-        let list = &mut self.open[version];
-        match (self.place_of[worker as usize], open) {
-            (None, true) => {
-                self.place_of[worker as usize] = u32::try_from(list.len()).ok();
-                list.push(worker);
-            }
-            (Some(place), false) => {
-                list.swap_remove(place as usize);
-                if let Some(moved) = list.get(place as usize) {
-                    self.place_of[*moved as usize] = Some(place);
-                }
-                self.place_of[worker as usize] = None;
-            }
-            (None, false) | (Some(_), true) => {}
-        }
-    }
-
-    /// A version by weight, then the less loaded of two of its workers; the other version if this one has nobody.
-    fn pick(&self, draw: u64) -> Option<u32> {
-        let first = usize::from(draw % 100 < u64::from(self.weights[1]));
-        [first, 1 - first].into_iter().find_map(|version| {
-            let list = &self.open[version];
-            if list.is_empty() || self.weights[version] == 0 {
-                return None;
-            }
-            let count = list.len() as u64;
-            let one = list[usize::try_from((draw >> 8) % count).unwrap_or(0)];
-            let two = list[usize::try_from((draw >> 36) % count).unwrap_or(0)];
-            Some(if self.load[two as usize] < self.load[one as usize] { two } else { one })
-        })
-    }
 }
 
 impl World<'_> {
@@ -283,7 +231,8 @@ impl World<'_> {
         self.attempts[attempt as usize].stage = Stage::Active;
         let line = *self.ledger.line(call);
         if line.fate == Fate::Active {
-            let what = format!("call {call} runs on {} and on {}", self.name(line.worker.unwrap_or(0)), self.name(worker));
+            let what =
+                format!("call {call} runs on {} and on {}", self.name(line.worker.unwrap_or(0)), self.name(worker));
             self.violate(Invariant::NoMove, Some(worker), what);
         }
         if line.attempt == attempt && !line.fate.is_final() {
@@ -430,32 +379,5 @@ impl World<'_> {
         let _ = self.command(worker, Command::Progress { call: number });
         self.queue.push(self.now + PROGRESS, Event::Progress(attempt));
         self.settle(worker);
-    }
-}
-
-/// A call's label: `c` and its number, written without formatting machinery.
-struct Label {
-    bytes: [u8; 11],
-    from: usize,
-}
-
-impl Label {
-    fn new(call: u32) -> Self {
-        let mut label = Self { bytes: [b'c'; 11], from: 11 };
-        let mut rest = call;
-        loop {
-            label.from -= 1;
-            label.bytes[label.from] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        label.from -= 1;
-        label
-    }
-
-    fn as_str(&self) -> &str {
-        core::str::from_utf8(&self.bytes[self.from..]).unwrap_or("c")
     }
 }

@@ -207,7 +207,8 @@ impl World<'_> {
             | Effect::Reject { run, .. }
             | Effect::StopWorker { run, .. } => {
                 let Some(worker) = self.find(run.worker) else { return };
-                let cut_until = if matches!(effect, Effect::StopWorker { .. }) { 0 } else { self.nodes[worker as usize].cut_until };
+                let cut_until =
+                    if matches!(effect, Effect::StopWorker { .. }) { 0 } else { self.nodes[worker as usize].cut_until };
                 let at = cut_until.max(self.now) + self.latency(u64::from(worker) << 42 ^ self.entries);
                 self.post(Mail::Order(effect), at);
             }
@@ -229,7 +230,10 @@ impl World<'_> {
                 && let Some(member) = self.coordinators[coordinator].fleet.members().get(report.run.worker)
                 && member.incarnation != report.run.incarnation
             {
-                let what = format!("a report of run {} of {} was taken for run {}", report.run.incarnation, report.run.worker, member.incarnation);
+                let what = format!(
+                    "a report of run {} of {} was taken for run {}",
+                    report.run.incarnation, report.run.worker, member.incarnation
+                );
                 report.run.incarnation = member.incarnation;
                 if self.fleet_command(coordinator, Command::Report(report)).is_ok() {
                     self.violate(Invariant::DrainedSound, None, what);
@@ -357,7 +361,12 @@ impl World<'_> {
         let Some(stamp) = stamp else { return true };
         let obeyed = self.nodes[worker as usize].obeyed;
         if stamp.epoch < obeyed.epoch && self.has(Bug::EpochIgnored) {
-            let what = format!("{} obeys a coordinator of term {} after one of term {}", self.name(worker), stamp.epoch, obeyed.epoch);
+            let what = format!(
+                "{} obeys a coordinator of term {} after one of term {}",
+                self.name(worker),
+                stamp.epoch,
+                obeyed.epoch
+            );
             self.violate(Invariant::SingleWriter, Some(worker), what);
         }
         let newer = stamp > obeyed;

@@ -53,9 +53,9 @@ impl World<'_> {
                     None => Pending::Waits(format!("{name} drains and has {} calls", held.len())),
                 })
             }
-            (State::Up, Phase::Drained) if node.machine.drain().is_some_and(|drain| drain.sealed) => {
-                Some(Pending::Fault(Invariant::DrainedLeaves, Some(worker), format!("{name} is drained and does not leave")))
-            }
+            (State::Up, Phase::Drained) if node.machine.drain().is_some_and(|drain| drain.sealed) => Some(
+                Pending::Fault(Invariant::DrainedLeaves, Some(worker), format!("{name} is drained and does not leave")),
+            ),
             (State::Up, phase) if node.signals > 0 && phase < Phase::Draining => {
                 let what = format!("{name} was told to leave and goes on {phase}");
                 Some(Pending::Fault(Invariant::DrainEnds, Some(worker), what))
@@ -73,7 +73,8 @@ impl World<'_> {
     }
 
     fn is_phantom(&self, call: u32) -> bool {
-        self.plan.calls[call as usize].kind == crate::plan::Kind::Phantom && self.ledger.line(call).fate == Fate::Completed
+        self.plan.calls[call as usize].kind == crate::plan::Kind::Phantom
+            && self.ledger.line(call).fate == Fate::Completed
     }
 
     fn pending_rollout(&self) -> Option<Pending> {
@@ -87,7 +88,9 @@ impl World<'_> {
         }
         let lost = fleet.members().iter().find(|(_, member)| member.view == View::Lost);
         if let Some((worker, _)) = lost {
-            return Some(Pending::Waits(format!("the rollout waits for {worker}, which is lost: a person must give it up")));
+            return Some(Pending::Waits(format!(
+                "the rollout waits for {worker}, which is lost: a person must give it up"
+            )));
         }
         if Gate::ALL.into_iter().any(|gate| fleet.is_blocked(gate)) {
             return Some(Pending::Waits("the rollout waits for capacity and said so".to_owned()));

@@ -116,11 +116,15 @@ impl World<'_> {
     pub(super) fn stop(&mut self, worker: u32) {
         let node = &self.nodes[worker as usize];
         let empty = node.live == 0 && node.machine.phase() >= Phase::Draining;
-        let given_up = self.plan.happenings[..self.next_happening]
-            .iter()
-            .any(|happening| happening.deed == Deed::GiveUp(worker));
+        let given_up =
+            self.plan.happenings[..self.next_happening].iter().any(|happening| happening.deed == Deed::GiveUp(worker));
         if node.state == State::Up && !empty && !given_up {
-            let what = format!("{} is stopped while it holds {} calls, in phase {}", self.name(worker), node.live, node.machine.phase());
+            let what = format!(
+                "{} is stopped while it holds {} calls, in phase {}",
+                self.name(worker),
+                node.live,
+                node.machine.phase()
+            );
             self.violate(Invariant::KillSafety, Some(worker), what);
         }
         self.sigterm(worker);
@@ -191,7 +195,10 @@ impl World<'_> {
         self.queue.push(self.now + self.heartbeat, Event::Heartbeat(worker, incarnation));
         self.settle(worker);
         self.check_timers(worker);
-        self.finished = worker % 64 == 0 && self.is_finished();
+        if self.now >= self.look_again {
+            self.look_again = self.now + SECOND;
+            self.finished = self.is_finished();
+        }
     }
 
     /// The dispatcher hears whether a worker takes calls.
