@@ -53,6 +53,12 @@ pub enum AuditError {
     /// A trail needs a journal to be derived from.
     #[error("an audit trail needs a journal to be derived from: set OPENRTC_JOURNAL_DIR too")]
     NoJournal,
+    /// Another worker writes this trail.
+    #[error("audit file {path:?} is in use by another worker: give each worker a file of its own")]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file cannot be opened or read.
     #[error("audit file {path:?}: {source}")]
     Io {

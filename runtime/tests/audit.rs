@@ -8,6 +8,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use openrtc_core::audit::{Chain, Report, verify};
+use openrtc_runtime::audit::AuditError;
+use openrtc_runtime::journal::JournalError;
 use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder, CallId, ConfigError, Control, EndReason};
 use serde_json::Value;
 use tempfile::tempdir;
@@ -31,8 +33,10 @@ fn builder(dir: &Path) -> AgentPoolBuilder {
 fn build(dir: &Path) -> AgentPool {
     loop {
         match builder(dir).build() {
-            // The run before is over, but its journal's thread has not given up the lock yet.
-            Err(ConfigError::Journal(openrtc_runtime::journal::JournalError::InUse { .. })) => thread::yield_now(),
+            // The run before is over, but its threads have not given up their locks yet.
+            Err(ConfigError::Journal(JournalError::InUse { .. }) | ConfigError::Audit(AuditError::InUse { .. })) => {
+                thread::yield_now();
+            }
             built => return built.unwrap(),
         }
     }
@@ -173,6 +177,12 @@ fn settings_that_cannot_work_are_refused_with_the_fix() {
         assert!(refused(without).contains("set OPENRTC_JOURNAL_DIR too"));
         let error = refused(builder(dir.path()).audit_file(other));
         assert!(error.contains("does not end in an audit record"), "{error}");
+        let shared = tempdir().unwrap();
+        let trail = shared.path().join("audit.jsonl");
+        let _writer = builder(shared.path()).build().unwrap();
+        let second = tempdir().unwrap();
+        let error = refused(builder(second.path()).audit_file(trail));
+        assert!(error.contains("give each worker a file of its own"), "{error}");
         let another = tempdir().unwrap();
         let error = refused(builder(another.path()).audit_file(another.path().to_owned()));
         assert!(error.contains("Is a directory"), "{error}");
