@@ -24,7 +24,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 const CAPACITY: u32 = 1_000;
-const ADMIT: Command = Command::Admit { id: CallId::from_static("call"), class: Class(0) };
+const CALL: CallId = CallId::from_static("call");
+const ADMIT: Command = Command::Admit { id: CALL, class: Class(0) };
 
 /// How many entries wait for the shell, about, when it takes them from the gate.
 const BATCH: u64 = 1_024;
@@ -120,14 +121,13 @@ fn contenders(measure: &mut impl Measure) {
         end(&mut worker.lock(), call);
     });
 
-    let gate = Gate::new(serving());
+    let gate = Gate::new(&serving());
     let batch = Mutex::new(Vec::new());
     measure.time("runtime gate", || {
-        let admitted = gate.submit(Instant::EPOCH, black_box(ADMIT)).expect("serving and not full").seq;
-        let over = Command::End { call: CallNo::new(admitted.get()), reason: EndReason::CallerHangup };
-        gate.submit(Instant::EPOCH, black_box(over)).expect("the call is in flight");
-        if admitted.get().is_multiple_of(BATCH) {
-            gate.take(&mut batch.lock());
+        let call = gate.admit(black_box(CALL), Class(0)).expect("serving and not full");
+        gate.end(black_box(call), EndReason::CallerHangup);
+        if call.get().is_multiple_of(BATCH) {
+            gate.take(Instant::EPOCH, &mut batch.lock());
         }
     });
 

@@ -145,7 +145,7 @@ impl AgentPoolBuilder {
         let (publish, published) = watch::channel(Published::default());
         let (audit, audited) = start_audit(&config, identity, &worker, self.sinks)?;
         let mut host = Host::new(clock, writer, audit, publish, force.clone());
-        let gate = Gate::new(worker.clone());
+        let gate = Gate::new(&worker);
         let ops_addr = ops.as_ref().map(|(_, addr)| *addr);
         let shared = Arc::new(Shared { gate, clock, identity, config, force, published, audited, recovered, ops_addr });
         let pool = AgentPool { shared: Arc::clone(&shared) };

@@ -49,6 +49,7 @@ mod serve;
 pub mod shell;
 mod signal;
 mod source;
+mod sync;
 mod systemd;
 
 pub use builder::AgentPoolBuilder;
