@@ -66,7 +66,7 @@ impl OpenCall {
             EndReason::Panicked
         } else if !self.assigned {
             EndReason::Withdrawn
-        } else if self.shared.force.is_cancelled() {
+        } else if self.shared.force.is_ordered() {
             EndReason::DrainForced
         } else {
             EndReason::AgentHangup
@@ -140,7 +140,7 @@ impl CallGuard {
     pub fn cancelled(&self) -> impl Future<Output = Instant> + Send + 'static {
         let shared = Arc::clone(&self.open().shared);
         async move {
-            shared.force.cancelled().await;
+            shared.force.ordered().await;
             shared.force_until()
         }
     }

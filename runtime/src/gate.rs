@@ -47,7 +47,7 @@ use openrtc_core::worker::{
 
 pub use desk::View;
 
-use crate::sync::{AtomicBool, AtomicU64, Bell, Mutex, MutexGuard, Ordering, Padded};
+use crate::sync::{AtomicBool, AtomicU64, Bell, Mutex, MutexGuard, Ordering, Padded, Site};
 use desk::{Desk, Line};
 use ring::{Full, Hot, Ring};
 
@@ -198,7 +198,7 @@ impl Gate {
         self.asleep.0.store(true, Ordering::Relaxed);
         // An addition of nothing takes its place among those of the hot path: one before it shows in its result, and
         // one after it sees the flag.
-        let word = Word::from_bits(self.word.0.fetch_add(0, Ordering::AcqRel));
+        let word = Word::from_bits(self.word.0.fetch_add(0, Site::Sleep.ordering()));
         let quiet = desk.is_taken(word.seq());
         if !quiet {
             self.asleep.0.store(false, Ordering::Relaxed);

@@ -11,13 +11,13 @@ use openrtc_core::word::Refusal;
 use openrtc_core::worker::{CLASSES, Cause, Class, Command, DrainOrder, Outcome, Refused, Rejection};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use crate::builder::AgentPoolBuilder;
 use crate::call::{CallGuard, OpenCall, Reservation};
 use crate::clock::Clock;
 use crate::config::{Config, Start};
 use crate::exit::Exit;
+use crate::force::Force;
 use crate::gate::{Gate, View};
 use crate::journal::Recovered;
 
@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     pub(crate) identity: Identity,
     pub(crate) config: Config,
     /// Cancelled when a forced drain tells the calls to end.
-    pub(crate) force: CancellationToken,
+    pub(crate) force: Force,
     pub(crate) published: watch::Receiver<Published>,
     /// Whether the audit trail is closed; `None` without one.
     pub(crate) audited: Option<watch::Receiver<bool>>,

@@ -17,13 +17,18 @@ pub async fn run(gate: &Gate, mut record: Worker, ports: &mut impl Ports) -> Out
     let _attendance = gate.attend();
     let mut batch = Vec::new();
     loop {
+        // Deadlines before entries: what the last hang-up leads to is journaled together with it.
+        gate.wake(ports.now(), &record);
         gate.take(ports.now(), &mut batch);
         let flowing = !batch.is_empty();
-        if flowing && let Some(outcome) = settle(&batch, &mut record, ports).await {
-            return outcome;
-        }
-        if gate.wake(ports.now(), &record) {
-            continue;
+        if flowing {
+            if let Some(outcome) = settle(&batch, &mut record, ports).await {
+                return outcome;
+            }
+            // And after them: a call is flagged only by a record that lacks nothing.
+            if gate.wake(ports.now(), &record) {
+                continue;
+            }
         }
         let now = ports.now();
         let sleeps = !flowing && gate.may_sleep();

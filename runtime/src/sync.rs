@@ -13,6 +13,47 @@ pub(crate) use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+/// The orderings on which an argument in the gate rests. Under loom a test may weaken one and see its model fail.
+#[cfg_attr(not(openrtc_loom), expect(unreachable_pub, reason = "public for loom's tests"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Site {
+    /// A ring slot's stamp, stored after the event it vouches for.
+    Stamp,
+    /// The shell's addition of nothing, between its flag and its sleep.
+    Sleep,
+}
+
+#[cfg(not(openrtc_loom))]
+impl Site {
+    pub(crate) const fn ordering(self) -> Ordering {
+        match self {
+            Self::Stamp => Ordering::Release,
+            Self::Sleep => Ordering::AcqRel,
+        }
+    }
+}
+
+#[cfg(openrtc_loom)]
+std::thread_local! {
+    static WEAKENED: std::cell::Cell<Option<Site>> = const { std::cell::Cell::new(None) };
+}
+
+#[cfg(openrtc_loom)]
+impl Site {
+    pub(crate) fn ordering(self) -> Ordering {
+        match self {
+            _ if WEAKENED.get() == Some(self) => Ordering::Relaxed,
+            Self::Stamp => Ordering::Release,
+            Self::Sleep => Ordering::AcqRel,
+        }
+    }
+
+    /// Weakens this ordering for every model that this thread runs from now on.
+    pub fn weaken(self) {
+        WEAKENED.set(Some(self));
+    }
+}
+
 /// A value on cache lines of its own: two, since processors fetch them in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]

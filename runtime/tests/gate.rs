@@ -57,9 +57,9 @@ impl<'a> Recorder<'a> {
 struct Dice(u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    fn roll(&mut self, sides: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
+        usize::try_from(self.0 >> 33).unwrap() % sides
     }
 }
 
@@ -76,7 +76,7 @@ impl Held {
             0..6 => self.calls.extend(gate.admit(CALL, Class(0))),
             6..11 => {
                 if let Some(call) = self.pick(dice) {
-                    gate.end(call, EndReason::ALL[dice.roll(2) as usize]);
+                    gate.end(call, EndReason::ALL[dice.roll(2)]);
                 }
             }
             11..13 => {
@@ -101,8 +101,8 @@ impl Held {
     }
 
     fn pick(&mut self, dice: &mut Dice) -> Option<CallNo> {
-        let len = self.calls.len() as u64;
-        (len > 0).then(|| self.calls.swap_remove(dice.roll(len) as usize))
+        let len = self.calls.len();
+        (len > 0).then(|| self.calls.swap_remove(dice.roll(len)))
     }
 
     fn let_go(self, gate: &Gate, at: Instant) {
@@ -126,7 +126,7 @@ fn hammer(seed: u64, slots: usize, callers: u64) {
     };
     let record = worker(limits);
     let gate = Gate::with_slots(&record, slots);
-    let (clock, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let clock = AtomicU64::new(0);
     let now = || Instant::from_micros(clock.fetch_add(1, Ordering::AcqRel));
     gate.submit(now(), Command::Serve).unwrap();
     let mut recorder = Recorder::new(&gate, record);
@@ -141,7 +141,7 @@ fn hammer(seed: u64, slots: usize, callers: u64) {
         let callers: Vec<_> = (0..callers).map(|caller| scope.spawn(move || calling(caller))).collect();
         scope.spawn(|| {
             let mut dice = Dice(seed);
-            while !over.load(Ordering::Acquire) {
+            for _ in 0..1_000 {
                 let at = now();
                 let _ = match dice.roll(4) {
                     0 => gate.submit(at, drain(Some(at + Span::from_micros(50)), OnDeadline::Alert)),
@@ -155,7 +155,6 @@ fn hammer(seed: u64, slots: usize, callers: u64) {
         while callers.iter().any(|caller| !caller.is_finished()) {
             recorder.visit(now());
         }
-        over.store(true, Ordering::Release);
     });
     let _ = gate.submit(now(), drain(None, OnDeadline::Wait));
     recorder.settle(now());

@@ -50,9 +50,24 @@ pub struct Calls {
     /// Reservations in the order they were made, which is the order they lapse in.
     reserved: BTreeSet<CallNo>,
     /// When each watched call will be flagged.
-    watched: Pages<(Instant, CallNo), ()>,
+    watched: Pages<Watch, ()>,
     /// How many are flagged.
     stalled: usize,
+}
+
+/// When a call will be flagged, and which: one number, so that it is compared at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Watch(u128);
+
+impl Watch {
+    const fn new(at: Instant, call: CallNo) -> Self {
+        Self((at.as_micros() as u128) << 64 | call.get() as u128)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is the call's number")]
+    const fn parts(self) -> (Instant, CallNo) {
+        (Instant::from_micros((self.0 >> 64) as u64), CallNo::new(self.0 as u64))
+    }
 }
 
 impl Calls {
@@ -88,7 +103,7 @@ impl Calls {
 
     /// Every call, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (CallNo, &Call)> {
-        self.live.iter().map(|(number, call)| (*number, call))
+        self.live.iter()
     }
 
     /// The reservations in the order they lapse, and when each was made.
@@ -98,7 +113,7 @@ impl Calls {
 
     /// The calls that will be flagged, in that order, and when.
     pub(super) fn watched(&self) -> impl Iterator<Item = (Instant, CallNo)> {
-        self.watched.iter().map(|(watch, ())| *watch)
+        self.watched.iter().map(|(watch, ())| watch.parts())
     }
 
     pub(super) fn insert(&mut self, number: CallNo, call: Call) {
@@ -158,7 +173,7 @@ impl Calls {
             self.reserved.insert(number);
         }
         if let Some(at) = call.stalls_at {
-            self.watched.insert((at, number), ());
+            self.watched.insert(Watch::new(at, number), ());
         }
     }
 
@@ -168,7 +183,7 @@ impl Calls {
             self.reserved.remove(&number);
         }
         if let Some(at) = call.stalls_at {
-            self.watched.remove((at, number));
+            self.watched.remove(Watch::new(at, number));
         }
     }
 }
@@ -196,7 +211,7 @@ impl Serialize for Calls {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(Some(self.len()))?;
         for call in self.live.iter() {
-            list.serialize_element(call)?;
+            list.serialize_element(&call)?;
         }
         list.end()
     }

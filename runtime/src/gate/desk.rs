@@ -5,7 +5,7 @@ use std::mem;
 
 use openrtc_core::id::{CallId, CallNo, Seq};
 use openrtc_core::time::Instant;
-use openrtc_core::word::{Phase, Word};
+use openrtc_core::word::{Phase, Refusal, Word};
 use openrtc_core::worker::{Class, Command, Drain, EndReason, Entry, Event, Life, Misuse, Refused, Rejection};
 use openrtc_core::worker::{Repeat, Why, Worker};
 
@@ -247,6 +247,9 @@ impl Desk {
         let mut seen = word.load(Ordering::Acquire);
         loop {
             let mut life = self.recorded.seen_at(Word::from_bits(seen), self.drain);
+            if life.word().seq().get() == Word::SEQ_MAX {
+                return Err(Refusal::Exhausted.into());
+            }
             let event = judge(&life)?;
             let next = event.transition(life.word(), life.drain());
             match word.compare_exchange(seen, next.to_bits(), Ordering::AcqRel, Ordering::Acquire) {

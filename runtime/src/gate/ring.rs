@@ -15,7 +15,7 @@
 use openrtc_core::id::{CallId, CallNo, Seq};
 use openrtc_core::worker::{Class, EndReason, Event};
 
-use crate::sync::{AtomicU64, Ordering, Padded};
+use crate::sync::{AtomicU64, Ordering, Padded, Site};
 
 /// An event of the hot path.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +81,7 @@ impl Ring {
                 slot.words[0].store(call.get(), Ordering::Relaxed);
             }
         }
-        slot.stamp.store(seq.get(), Ordering::Release);
+        slot.stamp.store(seq.get(), Site::Stamp.ordering());
         Ok(Published { half_full: ahead == self.mask.div_ceil(2) })
     }
 
