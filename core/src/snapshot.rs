@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Deployment, Identity, Incarnation, Seq, Version, WorkerId};
 use crate::time::Instant;
 use crate::word::Phase;
-use crate::worker::{Availability, Drain, Outcome, Tally, Worker};
+use crate::worker::{Availability, Drain, Life, Outcome, Tally, Worker};
 
 /// A worker at one moment. `deployment_version`, `draining` and `active_sessions` are all a rollout needs to watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,24 +63,31 @@ impl RuntimeSnapshot {
     /// A snapshot of `worker`, which goes by `identity` and whose journal does as `journal` says.
     #[must_use]
     pub fn of(worker: &Worker, identity: &Identity, journal: JournalHealth) -> Self {
+        let calls = worker.calls();
+        Self::of_life(worker.life(), calls.reserved(), calls.stalled(), identity, journal)
+    }
+
+    /// A snapshot of a worker of whose calls only the numbers are at hand: how many are reserved, how many stalled.
+    #[must_use]
+    pub fn of_life(life: &Life, reserved: usize, stalled: usize, identity: &Identity, journal: JournalHealth) -> Self {
         let count = |calls: usize| u32::try_from(calls).unwrap_or(u32::MAX);
         Self {
             deployment: identity.deployment,
             deployment_version: identity.version,
             worker: identity.worker,
             incarnation: identity.incarnation,
-            phase: worker.phase(),
-            availability: worker.availability(),
-            draining: matches!(worker.phase(), Phase::Draining | Phase::Drained),
-            active_sessions: worker.word().in_flight(),
-            reserved_sessions: count(worker.calls().reserved()),
-            stalled_sessions: count(worker.calls().stalled()),
-            capacity: worker.limits().capacity,
-            drain: worker.drain().copied(),
-            outcome: worker.outcome(),
-            totals: *worker.tally(),
-            seq: worker.word().seq(),
-            at: worker.now(),
+            phase: life.phase(),
+            availability: life.availability(),
+            draining: matches!(life.phase(), Phase::Draining | Phase::Drained),
+            active_sessions: life.word().in_flight(),
+            reserved_sessions: count(reserved),
+            stalled_sessions: count(stalled),
+            capacity: life.limits().capacity,
+            drain: life.drain().copied(),
+            outcome: life.outcome(),
+            totals: *life.tally(),
+            seq: life.word().seq(),
+            at: life.now(),
             journal,
         }
     }

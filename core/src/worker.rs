@@ -27,9 +27,12 @@ mod command;
 mod decide;
 mod effect;
 mod event;
+mod life;
 mod misfit;
+mod pages;
 mod react;
 mod rejection;
+mod stored;
 
 use core::fmt;
 
@@ -39,6 +42,7 @@ pub use call::{Call, Calls};
 pub use command::{Class, Command, DrainOrder};
 pub use effect::{Alert, Availability, Effect};
 pub use event::{Cause, Decline, EndReason, Entry, Event, OnDeadline, Outcome};
+pub use life::Life;
 pub use misfit::Misfit;
 pub use rejection::{Misuse, Refused, Rejection, Repeat};
 
@@ -121,6 +125,18 @@ impl Limits {
             return Err(BadLimits::StallAfterZero);
         }
         Ok(())
+    }
+
+    /// How long progress of a call of this class goes unnoted after the last that was noted, so that a chatty call does
+    /// not fill the journal: a quarter of its stall limit. `None` if calls of this class are never flagged.
+    #[must_use]
+    pub fn progress_every(&self, class: Class) -> Option<Span> {
+        const PER_LIMIT: u64 = 4;
+        self.stall_limit(class).map(|limit| Span::from_micros(limit.as_micros() / PER_LIMIT))
+    }
+
+    pub(crate) fn stall_limit(&self, class: Class) -> Option<Span> {
+        self.stall_after.get(usize::from(class.0)).copied().flatten()
     }
 }
 
@@ -222,54 +238,48 @@ pub enum Why {
 }
 
 /// The worker machine. See the [module](self) for its life.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "stored::Stored")]
 pub struct Worker {
-    limits: Limits,
-    word: Word,
-    now: Instant,
+    life: Life,
     calls: Calls,
-    drain: Option<Drain>,
-    outcome: Option<Outcome>,
-    tally: Tally,
 }
 
 impl Worker {
     /// A worker that has just started, with limits that passed [`Limits::check`].
     pub fn new(limits: Limits) -> Result<Self, BadLimits> {
         limits.check()?;
-        Ok(Self {
-            limits,
-            word: Word::START,
-            now: Instant::EPOCH,
-            calls: Calls::default(),
-            drain: None,
-            outcome: None,
-            tally: Tally::default(),
-        })
+        Ok(Self { life: Life::new(limits), calls: Calls::default() })
+    }
+
+    /// Everything but its calls.
+    #[must_use]
+    pub const fn life(&self) -> &Life {
+        &self.life
     }
 
     /// What it is allowed.
     #[must_use]
     pub const fn limits(&self) -> &Limits {
-        &self.limits
+        self.life.limits()
     }
 
     /// Phase, calls in flight and sequence number.
     #[must_use]
     pub const fn word(&self) -> Word {
-        self.word
+        self.life.word()
     }
 
     /// Where it is in its life.
     #[must_use]
     pub const fn phase(&self) -> Phase {
-        self.word.phase()
+        self.life.phase()
     }
 
     /// When the last entry became true.
     #[must_use]
     pub const fn now(&self) -> Instant {
-        self.now
+        self.life.now()
     }
 
     /// The calls in flight. After an exit: those the exit dropped.
@@ -281,56 +291,63 @@ impl Worker {
     /// The drain, if there is one.
     #[must_use]
     pub const fn drain(&self) -> Option<&Drain> {
-        self.drain.as_ref()
+        self.life.drain()
     }
 
     /// How it ended, once it has.
     #[must_use]
     pub const fn outcome(&self) -> Option<Outcome> {
-        self.outcome
+        self.life.outcome()
     }
 
     /// Its totals.
     #[must_use]
     pub const fn tally(&self) -> &Tally {
-        &self.tally
+        self.life.tally()
     }
 
     /// What dispatchers may be told.
     #[must_use]
     pub const fn availability(&self) -> Availability {
-        match self.phase() {
-            Phase::Serving if self.word.in_flight() < self.limits.capacity => Availability::Open,
-            Phase::Serving => Availability::Full,
-            Phase::Starting | Phase::Standby | Phase::Draining | Phase::Drained | Phase::Exited => Availability::Closed,
-        }
+        self.life.availability()
+    }
+
+    /// The deadlines of calls that lie at or before `at`: lapses, then stalls, each in order.
+    pub fn due_calls(&self, at: Instant) -> impl Iterator<Item = (Instant, Why)> {
+        let ttl = self.limits().reservation_ttl;
+        let living = (self.phase() != Phase::Exited).then_some(&self.calls);
+        let lapses = living.into_iter().flat_map(Calls::reservations);
+        let lapses = lapses.map(move |(call, since)| (since + ttl, Why::Lapse(call)));
+        let stalls = living.into_iter().flat_map(Calls::watched).map(|(due, call)| (due, Why::Stall(call)));
+        let due = move |deadline: &(Instant, Why)| deadline.0 <= at;
+        lapses.take_while(due).chain(stalls.take_while(due))
     }
 
     /// Whether the state hangs together: the machine's invariant, checked around every step in tests and on every
     /// state read from outside.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        let (in_flight, seq) = (self.word.in_flight(), self.word.seq());
+        let (in_flight, seq) = (self.word().in_flight(), self.word().seq());
         let empty = matches!(self.phase(), Phase::Starting | Phase::Standby | Phase::Drained);
-        self.limits.check().is_ok()
-            && self.calls.is_sound(self.now, seq)
+        self.limits().check().is_ok()
+            && self.calls.is_sound(self.now(), seq)
             && self.calls.len() == in_flight as usize
-            && in_flight <= self.limits.capacity
+            && in_flight <= self.limits().capacity
             && (!empty || self.calls.is_empty())
-            && (self.phase() == Phase::Exited) == self.outcome.is_some()
+            && (self.phase() == Phase::Exited) == self.outcome().is_some()
             && self.has_sound_drain()
-            && self.tally.is_sound(in_flight, seq)
+            && self.tally().is_sound(in_flight, seq)
     }
 
     /// A worker that has not drained has no drain, one that drains has; and what a cancel goes back to fits its calls.
     fn has_sound_drain(&self) -> bool {
-        match (self.phase(), &self.drain) {
+        match (self.phase(), self.drain()) {
             (Phase::Starting | Phase::Standby | Phase::Serving | Phase::Exited, None) => true,
             (Phase::Starting | Phase::Standby | Phase::Serving, Some(_)) | (Phase::Draining | Phase::Drained, None) => {
                 false
             }
             (Phase::Draining | Phase::Drained | Phase::Exited, Some(drain)) => {
-                drain.begun <= self.now
+                drain.begun <= self.now()
                     && drain.from < Phase::Draining
                     && (drain.from == Phase::Serving || self.calls.is_empty())
                     && (drain.sealed || drain.cause != Cause::Signal)
@@ -350,11 +367,11 @@ impl Machine for Worker {
     const WAKE: Command = Command::Wake;
 
     fn decide(&self, at: Instant, command: Command, entries: &mut impl Sink<Entry>) -> Result<(), Rejection> {
-        if self.word.seq().get() == Word::SEQ_MAX {
+        if self.word().seq().get() == Word::SEQ_MAX {
             return Err(Refusal::Exhausted.into());
         }
-        let event = self.judge(at.max(self.now), command)?;
-        entries.emit(self.entry(at, event));
+        let event = self.judge(at.max(self.now()), command)?;
+        entries.emit(self.life.entry(at, event));
         Ok(())
     }
 
@@ -367,25 +384,12 @@ impl Machine for Worker {
     }
 
     fn deadline(&self) -> Option<(Instant, Why)> {
-        let drain = self.drain.as_ref().filter(|_| self.phase() == Phase::Draining);
-        if drain.is_some() && self.word.in_flight() == 0 {
-            return Some((self.now, Why::Empty));
-        }
-        let forced = drain.and_then(|drain| drain.forced).map(|forced| (forced.until, Why::GraceOver));
-        let overdue = drain
-            .filter(|drain| match drain.on_deadline {
-                OnDeadline::Wait => false,
-                OnDeadline::Alert => !drain.overdue,
-                OnDeadline::Force => drain.forced.is_none(),
-            })
-            .and_then(|drain| drain.deadline)
-            .map(|deadline| (deadline, Why::Overdue));
         let living = (self.phase() != Phase::Exited).then_some(&self.calls);
-        let lapse = living
-            .and_then(Calls::first_reserved)
-            .map(|(call, since)| (since + self.limits.reservation_ttl, Why::Lapse(call)));
-        let stall = living.and_then(Calls::first_to_stall).map(|(at, call)| (at, Why::Stall(call)));
-        [forced, overdue, lapse, stall].into_iter().flatten().min()
+        let ttl = self.limits().reservation_ttl;
+        let lapse = living.and_then(|calls| calls.reservations().next());
+        let lapse = lapse.map(|(call, since)| (since + ttl, Why::Lapse(call)));
+        let stall = living.and_then(|calls| calls.watched().next()).map(|(at, call)| (at, Why::Stall(call)));
+        [self.life.deadline(), lapse, stall].into_iter().flatten().min()
     }
 
     fn obligations(&self, effects: &mut impl Sink<Effect>) {

@@ -9,13 +9,13 @@ use openrtc_core::id::{Identity, Incarnation};
 use openrtc_core::worker::{OnDeadline, Worker};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use crate::attend::attend;
 use crate::audit::{AuditError, AuditSink, Auditor, Feed, TrailFile};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Secret, Start};
 use crate::control::{Control, Runner};
+use crate::force::Force;
 use crate::gate::Gate;
 use crate::host::Host;
 use crate::journal::{Journal, JournalConfig, Recovered, Writer};
@@ -141,11 +141,11 @@ impl AgentPoolBuilder {
             writer = Some(Writer::start(journal).map_err(ConfigError::Thread)?);
         }
         report(recovered.as_ref());
-        let force = CancellationToken::new();
+        let force = Force::default();
         let (publish, published) = watch::channel(Published::default());
         let (audit, audited) = start_audit(&config, identity, &worker, self.sinks)?;
         let mut host = Host::new(clock, writer, audit, publish, force.clone());
-        let gate = Gate::new(worker.clone());
+        let gate = Gate::new(&worker);
         let ops_addr = ops.as_ref().map(|(_, addr)| *addr);
         let shared = Arc::new(Shared { gate, clock, identity, config, force, published, audited, recovered, ops_addr });
         let pool = AgentPool { shared: Arc::clone(&shared) };

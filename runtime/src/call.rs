@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use openrtc_core::id::{CallId, CallNo, Seq};
 use openrtc_core::time::Instant;
-use openrtc_core::worker::{Command, EndReason};
+use openrtc_core::worker::{Class, Command, EndReason};
 use tokio::sync::oneshot;
 
 use crate::pool::Shared;
@@ -18,27 +19,45 @@ pub(crate) struct OpenCall {
     shared: Arc<Shared>,
     number: CallNo,
     id: CallId,
+    class: Class,
     assigned: bool,
     ended: bool,
 }
 
 impl OpenCall {
-    pub(crate) fn new(shared: Arc<Shared>, number: CallNo, id: CallId, assigned: bool) -> Self {
-        Self { shared, number, id, assigned, ended: false }
+    pub(crate) fn new(shared: Arc<Shared>, number: CallNo, id: CallId, class: Class, assigned: bool) -> Self {
+        Self { shared, number, id, class, assigned, ended: false }
     }
 
-    /// Ends the call and returns the number of the entry that says so.
-    pub(crate) fn end(mut self, reason: EndReason) -> Seq {
-        self.close(reason)
+    /// Ends the call, resolving when that is in the journal.
+    pub(crate) fn end(mut self, reason: EndReason) -> impl Future<Output = ()> + Send + 'static {
+        let reason = match reason {
+            EndReason::DrainForced => self.implied(),
+            EndReason::AgentHangup
+            | EndReason::CallerHangup
+            | EndReason::Disconnected
+            | EndReason::Failed
+            | EndReason::Panicked
+            | EndReason::Withdrawn => reason,
+        };
+        let ended = self.close(reason);
+        let shared = Arc::clone(&self.shared);
+        async move { shared.settled(ended).await }
     }
 
+    /// Ends the call, once, and returns the number of the entry that says so. There is none when the reservation lapsed
+    /// or the worker has left: then another entry has ended the call.
     fn close(&mut self, reason: EndReason) -> Seq {
         if mem::replace(&mut self.ended, true) {
             return Seq::default();
         }
-        // Refused when the reservation lapsed, or the worker has left: then that entry has ended the call.
-        let end = Command::End { call: self.number, reason };
-        self.shared.gate.submit(self.shared.now(), end).map_or_else(|_| Seq::default(), |entry| entry.seq)
+        let gate = &self.shared.gate;
+        let ended = if self.assigned {
+            gate.end(self.number, reason)
+        } else {
+            gate.submit(self.shared.now(), Command::End { call: self.number, reason }).ok()
+        };
+        ended.unwrap_or_default()
     }
 
     /// Why a call ends whose guard is just dropped.
@@ -47,7 +66,7 @@ impl OpenCall {
             EndReason::Panicked
         } else if !self.assigned {
             EndReason::Withdrawn
-        } else if self.shared.force.is_cancelled() {
+        } else if self.shared.force.is_ordered() {
             EndReason::DrainForced
         } else {
             EndReason::AgentHangup
@@ -57,7 +76,9 @@ impl OpenCall {
 
 impl Drop for OpenCall {
     fn drop(&mut self) {
-        self.close(self.implied());
+        if !self.ended {
+            self.close(self.implied());
+        }
     }
 }
 
@@ -65,19 +86,18 @@ impl Drop for OpenCall {
 /// ends with it; a drain waits for exactly the guards that are left.
 #[derive(Debug)]
 pub struct CallGuard {
+    /// There until the guard is gone.
     open: Option<OpenCall>,
-    shared: Arc<Shared>,
-    number: CallNo,
-    id: CallId,
     begun: Seq,
+    /// When progress was last noted, in microseconds.
+    noted: AtomicU64,
     /// Where `serve` waits for the call, to end it with what the handler returned.
     home: Option<oneshot::Sender<OpenCall>>,
 }
 
 impl CallGuard {
-    pub(crate) fn new(open: OpenCall, begun: Seq) -> Self {
-        let (shared, number, id) = (Arc::clone(&open.shared), open.number, open.id);
-        Self { open: Some(open), shared, number, id, begun, home: None }
+    pub(crate) const fn new(open: OpenCall, begun: Seq) -> Self {
+        Self { open: Some(open), begun, noted: AtomicU64::new(0), home: None }
     }
 
     /// Lets the call come home when the guard is dropped, instead of ending it there.
@@ -89,29 +109,38 @@ impl CallGuard {
 
     /// What the dispatcher calls this call.
     #[must_use]
-    pub const fn id(&self) -> CallId {
-        self.id
+    pub fn id(&self) -> CallId {
+        self.open().id
     }
 
     /// This call's number within the worker's incarnation.
     #[must_use]
-    pub const fn number(&self) -> CallNo {
-        self.number
+    pub fn number(&self) -> CallNo {
+        self.open().number
     }
 
     /// Reports that the call moved (media flowed, a turn was taken), so that it is not flagged as stalled. As cheap as
-    /// a clock read and a lock; what is worth noting is decided by the machine.
+    /// a clock read; only one report in a quarter of the stall limit goes further.
     pub fn progress(&self) {
-        // Refused while the last report is fresh: that is what keeps the journal small.
-        let _ = self.shared.gate.submit(self.shared.now(), Command::Progress { call: self.number });
+        let OpenCall { shared, number, class, .. } = self.open();
+        let Some(every) = shared.gate.limits().progress_every(*class) else { return };
+        let (now, noted) = (shared.now(), self.noted.load(Ordering::Relaxed));
+        if now.since(Instant::from_micros(noted)) < every {
+            return;
+        }
+        // Of two threads that report at once, one goes on.
+        if self.noted.compare_exchange(noted, now.as_micros(), Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            // Refused once the worker has left: then nobody watches any more.
+            let _ = shared.gate.submit(now, Command::Progress { call: *number });
+        }
     }
 
     /// Resolves when a forced drain tells the call to end, with the instant at which what is left is dropped. Say
     /// goodbye and return; a call that returns later than that was cut.
     pub fn cancelled(&self) -> impl Future<Output = Instant> + Send + 'static {
-        let shared = Arc::clone(&self.shared);
+        let shared = Arc::clone(&self.open().shared);
         async move {
-            shared.force.cancelled().await;
+            shared.force.ordered().await;
             shared.force_until()
         }
     }
@@ -119,17 +148,22 @@ impl CallGuard {
     /// Resolves when the beginning of this call is in the journal. Wait for it before telling a peer that the call is
     /// taken, and a crash after that can never leave a call that the journal does not name.
     pub fn recorded(&self) -> impl Future<Output = ()> + Send + 'static {
-        let (shared, begun) = (Arc::clone(&self.shared), self.begun);
+        let (shared, begun) = (Arc::clone(&self.open().shared), self.begun);
         async move { shared.settled(begun).await }
     }
 
-    /// Ends the call for `reason` and resolves when that is in the journal.
+    /// Ends the call for `reason` and resolves when that is in the journal. ([`EndReason::DrainForced`] is the gate's to
+    /// give: it counts only if a forced drain is what ends the call.)
     pub fn end(mut self, reason: EndReason) -> impl Future<Output = ()> + Send + 'static {
-        let ended = self.open.take().map_or_else(Seq::default, |open| open.end(reason));
-        let shared = Arc::clone(&self.shared);
-        async move { shared.settled(ended).await }
+        self.open.take().expect(HELD).end(reason)
+    }
+
+    fn open(&self) -> &OpenCall {
+        self.open.as_ref().expect(HELD)
     }
 }
+
+const HELD: &str = "a guard holds its call until it is gone";
 
 impl Drop for CallGuard {
     fn drop(&mut self) {
@@ -168,9 +202,9 @@ impl Reservation {
     pub fn assign(mut self) -> Result<CallGuard, Lapsed> {
         let assign = Command::Assign { call: self.open.number };
         match self.open.shared.gate.submit(self.open.shared.now(), assign) {
-            Ok(entry) => {
+            Ok(assigned) => {
                 self.open.assigned = true;
-                Ok(CallGuard::new(self.open, entry.seq))
+                Ok(CallGuard::new(self.open, assigned))
             }
             Err(_) => Err(Lapsed { id: self.open.id }),
         }

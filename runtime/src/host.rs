@@ -10,10 +10,10 @@ use openrtc_core::word::Phase;
 use openrtc_core::worker::{Alert, Availability, Effect, Entry, Event, Worker};
 use tokio::sync::watch;
 use tokio::time::timeout_at;
-use tokio_util::sync::CancellationToken;
 
 use crate::audit::Feed;
 use crate::clock::Clock;
+use crate::force::Force;
 use crate::journal::Writer;
 use crate::pool::Published;
 use crate::ports::Ports;
@@ -26,7 +26,7 @@ pub(crate) struct Host {
     audit: Option<Feed>,
     health: JournalHealth,
     publish: watch::Sender<Published>,
-    force: CancellationToken,
+    force: Force,
 }
 
 impl Host {
@@ -35,7 +35,7 @@ impl Host {
         writer: Option<Writer>,
         audit: Option<Feed>,
         publish: watch::Sender<Published>,
-        force: CancellationToken,
+        force: Force,
     ) -> Self {
         let health = JournalHealth { kept: writer.is_some(), ..JournalHealth::default() };
         Self { clock, writer, audit, health, publish, force }
@@ -103,7 +103,7 @@ impl Ports for Host {
                     systemd::ready();
                 }
             }
-            Effect::CancelCalls { .. } => self.force.cancel(),
+            Effect::CancelCalls { .. } => self.force.order(),
             Effect::Exit(outcome) => tracing::info!(?outcome, "the worker leaves"),
             Effect::Finish => tracing::info!("drained"),
             Effect::Lapse(call) => tracing::debug!(%call, "the reservation lapsed"),

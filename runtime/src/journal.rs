@@ -9,6 +9,7 @@
 //! Existing segments are evidence: they are never written to again.
 
 mod directory;
+mod keeper;
 mod writer;
 
 use std::fs::{File, OpenOptions};
@@ -23,6 +24,7 @@ use openrtc_core::worker::{Entry, Worker};
 
 use directory::Lock;
 pub use directory::{Segment, segments};
+use keeper::{Job, Keeper};
 pub(crate) use writer::Writer;
 
 /// When what was written is forced to the disk. Written bytes survive the process; synced ones survive the machine.
@@ -115,6 +117,7 @@ pub(crate) struct Journal {
     predecessor: Option<Predecessor>,
     segment: Option<Open>,
     buffer: Vec<u8>,
+    keeper: Keeper,
     _lock: Lock,
 }
 
@@ -148,19 +151,21 @@ impl Journal {
         identity.incarnation = Incarnation::new(now.as_micros().max(last + 1));
         let predecessor = recovered.as_ref().map(|recovered| recovered.predecessor);
         let open_segment = io("write a segment");
-        let mut journal = Self { config, identity, predecessor, segment: None, buffer: Vec::new(), _lock: lock };
-        journal.roll(state).map_err(open_segment)?;
+        let keeper = Keeper::start().map_err(io("start the thread that keeps it"))?;
+        let mut journal =
+            Self { config, identity, predecessor, segment: None, buffer: Vec::new(), keeper, _lock: lock };
+        journal.roll(state.clone()).map_err(open_segment)?;
         Ok((journal, identity, recovered))
     }
 
     /// Whether the next append opens a segment and so needs the state before it.
     pub(crate) fn wants_state(&self) -> bool {
-        self.segment.as_ref().is_none_or(|open| open.bytes >= open.full_at)
+        self.keeper.has_failed() || self.segment.as_ref().is_none_or(|open| open.bytes >= open.full_at)
     }
 
     /// Writes entries in one system call. `before` is the state they follow, needed when [`Journal::wants_state`].
     /// After an error the next append opens a new segment, whose opening state covers what was missed.
-    pub(crate) fn append(&mut self, before: Option<&Worker>, entries: &[Entry]) -> io::Result<()> {
+    pub(crate) fn append(&mut self, before: Option<Worker>, entries: &[Entry]) -> io::Result<()> {
         if let Some(before) = before {
             self.roll(before)?;
         }
@@ -198,25 +203,36 @@ impl Journal {
         synced
     }
 
-    fn roll(&mut self, state: &Worker) -> io::Result<()> {
-        self.sync()?;
-        self.segment = None;
+    /// Has what was written forced to the disk, without waiting for it.
+    pub(crate) fn sync_soon(&self) -> io::Result<()> {
+        let Some(open) = &self.segment else { return Ok(()) };
+        let dir = self.config.dir.clone();
+        open.file.try_clone().map(|file| self.keeper.give(Job::Sync { file, dir }))
+    }
+
+    fn roll(&mut self, state: Worker) -> io::Result<()> {
+        if self.config.sync == Sync::Always {
+            self.sync()?;
+        }
+        self.keeper.forgive();
+        let before = self.segment.take();
         let first = Seq::new(state.word().seq().get() + 1);
         let path = self.config.dir.join(directory::file_name(self.identity.incarnation, first));
-        self.buffer.clear();
-        let opening = Opening { identity: self.identity, predecessor: self.predecessor, state: state.clone() };
-        journal::write_opening(opening, &mut self.buffer);
+        // Not in the buffer, which would keep the size of the largest state there ever was.
+        let mut opening = Vec::new();
+        journal::write_opening(Opening { identity: self.identity, predecessor: self.predecessor, state }, &mut opening);
         // A segment that a failed write left at this place holds no entry: it may be replaced.
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
-        file.write_all(&self.buffer)?;
-        let bytes = self.buffer.len() as u64;
+        file.write_all(&opening)?;
+        let bytes = opening.len() as u64;
         // A large state must not be written more often than the entries it stands for.
         let full_at = self.config.segment_bytes.min(self.config.total_bytes / 4).max(4 * bytes);
         self.segment = Some(Open { file, bytes, full_at, listed: false });
-        if let Err(error) = directory::trim(&self.config.dir, &path, self.config.total_bytes.saturating_sub(full_at)) {
-            // Too much space taken is less than an entry lost.
-            tracing::warn!(%error, "old journal segments could not be deleted");
+        if let Some(before) = before {
+            self.keeper.give(Job::Sync { file: before.file, dir: self.config.dir.clone() });
         }
+        let total = self.config.total_bytes.saturating_sub(full_at);
+        self.keeper.give(Job::Trim { current: path, total });
         Ok(())
     }
 }

@@ -38,6 +38,7 @@ mod control;
 #[doc(hidden)]
 pub mod doc;
 mod exit;
+mod force;
 pub mod gate;
 mod host;
 pub mod journal;
@@ -49,6 +50,7 @@ mod serve;
 pub mod shell;
 mod signal;
 mod source;
+mod sync;
 mod systemd;
 
 pub use builder::AgentPoolBuilder;
@@ -63,3 +65,5 @@ pub use openrtc_core::word::{Phase, Refusal};
 pub use openrtc_core::worker::{Availability, Cause, Class, DrainOrder, EndReason, OnDeadline, Rejection};
 pub use pool::AgentPool;
 pub use source::{Call, CallSource, Ending, Offer};
+#[cfg(openrtc_loom)]
+pub use sync::Site;

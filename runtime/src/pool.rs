@@ -8,17 +8,17 @@ use openrtc_core::id::{Actor, CallId, CallNo, Identity, Seq};
 use openrtc_core::snapshot::{JournalHealth, RuntimeSnapshot};
 use openrtc_core::time::Instant;
 use openrtc_core::word::Refusal;
-use openrtc_core::worker::{Cause, Class, Command, DrainOrder, Entry, Outcome, Refused, Rejection};
+use openrtc_core::worker::{CLASSES, Cause, Class, Command, DrainOrder, Outcome, Refused, Rejection};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use crate::builder::AgentPoolBuilder;
 use crate::call::{CallGuard, OpenCall, Reservation};
 use crate::clock::Clock;
 use crate::config::{Config, Start};
 use crate::exit::Exit;
-use crate::gate::Gate;
+use crate::force::Force;
+use crate::gate::{Gate, View};
 use crate::journal::Recovered;
 
 /// How long a worker that leaves waits for its audit trail.
@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     pub(crate) identity: Identity,
     pub(crate) config: Config,
     /// Cancelled when a forced drain tells the calls to end.
-    pub(crate) force: CancellationToken,
+    pub(crate) force: Force,
     pub(crate) published: watch::Receiver<Published>,
     /// Whether the audit trail is closed; `None` without one.
     pub(crate) audited: Option<watch::Receiver<bool>>,
@@ -71,10 +71,12 @@ impl AgentPool {
     /// [`AgentPool::admit`] for a call of a kind of its own.
     ///
     /// # Panics
-    /// When `class` is not below [`CLASSES`](openrtc_core::worker::CLASSES).
+    /// When `class` is not below [`CLASSES`].
     pub fn admit_class(&self, id: CallId, class: Class) -> Result<CallGuard, Refusal> {
-        let entry = self.take(Command::Admit { id, class })?;
-        Ok(CallGuard::new(self.open(entry.seq, id, true), entry.seq))
+        check_class(class);
+        let number = self.shared.gate.admit(id, class)?;
+        let open = OpenCall::new(Arc::clone(&self.shared), number, id, class, true);
+        Ok(CallGuard::new(open, Seq::new(number.get())))
     }
 
     /// Says yes to an offer. The call counts from here: a drain that begins before its assignment waits for it.
@@ -85,10 +87,15 @@ impl AgentPool {
     /// [`AgentPool::reserve`] for a call of a kind of its own.
     ///
     /// # Panics
-    /// When `class` is not below [`CLASSES`](openrtc_core::worker::CLASSES).
+    /// When `class` is not below [`CLASSES`].
     pub fn reserve_class(&self, id: CallId, class: Class) -> Result<Reservation, Refusal> {
-        let entry = self.take(Command::Reserve { id, class })?;
-        Ok(Reservation::new(self.open(entry.seq, id, false), entry.seq))
+        check_class(class);
+        let begun = self.submit(Command::Reserve { id, class }).map_err(|rejection| match rejection {
+            Rejection::Refused(Refused::Admission(refusal)) => refusal,
+            Rejection::Repeat(_) | Rejection::Refused(_) | Rejection::Misuse(_) => unreachable!("{rejection}"),
+        })?;
+        let number = CallNo::new(begun.get());
+        Ok(Reservation::new(OpenCall::new(Arc::clone(&self.shared), number, id, class, false), begun))
     }
 
     /// Stops taking calls and lets those in flight end, by the configured deadline and policy. Once this has returned,
@@ -160,7 +167,8 @@ impl AgentPool {
     #[must_use]
     pub fn runtime_snapshot(&self) -> RuntimeSnapshot {
         let health = self.shared.published.borrow().health;
-        self.shared.gate.read(|worker| RuntimeSnapshot::of(worker, &self.shared.identity, health))
+        let View { life, reserved, stalled } = self.shared.gate.view(self.shared.now());
+        RuntimeSnapshot::of_life(&life, reserved, stalled, &self.shared.identity, health)
     }
 
     /// Who this worker is.
@@ -196,21 +204,8 @@ impl AgentPool {
         self.submit(start).expect("a worker that has just started can serve or stand by");
     }
 
-    pub(crate) fn submit(&self, command: Command) -> Result<Entry, Rejection> {
+    pub(crate) fn submit(&self, command: Command) -> Result<Seq, Rejection> {
         self.shared.gate.submit(self.shared.now(), command)
-    }
-
-    fn take(&self, command: Command) -> Result<Entry, Refusal> {
-        self.submit(command).map_err(|rejection| match rejection {
-            Rejection::Refused(Refused::Admission(refusal)) => refusal,
-            Rejection::Repeat(_) | Rejection::Refused(_) | Rejection::Misuse(_) => {
-                panic!("a call class must be below {}: {rejection}", openrtc_core::worker::CLASSES)
-            }
-        })
-    }
-
-    fn open(&self, seq: Seq, id: CallId, assigned: bool) -> OpenCall {
-        OpenCall::new(Arc::clone(&self.shared), CallNo::new(seq.get()), id, assigned)
     }
 
     async fn wait(&self, until: impl FnMut(&Published) -> bool) -> Published {
@@ -225,6 +220,9 @@ impl Shared {
 
     /// Resolves when the entry is in the journal, or never will be.
     pub(crate) async fn settled(&self, seq: Seq) {
+        if self.published.borrow().settled < seq {
+            self.gate.nudge();
+        }
         self.wait(|published| published.settled >= seq || published.outcome.is_some()).await;
     }
 
@@ -240,8 +238,9 @@ impl Shared {
 
     /// When the calls of a forced drain are dropped.
     pub(crate) fn force_until(&self) -> Instant {
-        let forced = self.gate.read(|worker| worker.drain().and_then(|drain| drain.forced));
-        forced.map_or_else(|| self.now(), |forced| forced.until)
+        let now = self.now();
+        let forced = self.gate.view(now).life.drain().and_then(|drain| drain.forced);
+        forced.map_or(now, |forced| forced.until)
     }
 
     async fn wait(&self, until: impl FnMut(&Published) -> bool) -> Published {
@@ -249,4 +248,8 @@ impl Shared {
         // The shell is gone only with the whole runtime; then nobody is left to wait.
         published.wait_for(until).await.map_or_else(|_| *self.published.borrow(), |published| *published)
     }
+}
+
+fn check_class(class: Class) {
+    assert!(usize::from(class.0) < CLASSES, "a call class must be below {CLASSES}, not {}", class.0);
 }

@@ -81,6 +81,8 @@ fn segments_roll_and_the_oldest_go_but_the_newest_tells_all() {
         std::mem::forget(open);
         pool.runtime_snapshot().totals
     });
+    // The lock is given up when the last deletion is done.
+    fs::File::open(dir.path().join("lock")).unwrap().lock().unwrap();
     let found = segments(dir.path()).unwrap();
     let bytes: u64 = found.iter().map(|segment| fs::metadata(&segment.path).unwrap().len()).sum();
     assert!(found.len() > 1 && bytes < 16_384 + 8_192, "{} segments, {bytes} bytes", found.len());

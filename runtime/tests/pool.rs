@@ -215,3 +215,36 @@ async fn settings_that_cannot_work_are_refused_with_the_fix() {
         assert!(error.contains(fix), "{error:?} should say {fix:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn progress_is_noted_at_most_four_times_per_stall_limit() {
+    let pool = builder().stall_after(Some(Duration::from_secs(40))).build().unwrap();
+    let chatty = pool.admit(id("chatty")).unwrap();
+    let before = pool.runtime_snapshot().seq.get();
+    for _ in 0..100 {
+        chatty.progress();
+        sleep(Duration::from_secs(1)).await;
+    }
+    let noted = pool.runtime_snapshot().seq.get() - before;
+    assert_eq!((noted, pool.runtime_snapshot().stalled_sessions), (10, 0), "one in ten seconds, and never flagged");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forced_drain_is_a_reason_only_if_there_is_one() {
+    let pool = builder().build().unwrap();
+    pool.admit(id("odd")).unwrap().end(EndReason::DrainForced).await;
+    let snapshot = pool.runtime_snapshot();
+    assert_eq!((snapshot.active_sessions, snapshot.totals.ended_by(EndReason::AgentHangup)), (0, 1));
+}
+
+#[test]
+fn a_pool_outlives_the_runtime_of_its_control_loop() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let pool = runtime.block_on(async { builder().build().unwrap() });
+    drop(runtime);
+    for n in 0..20_000 {
+        drop(pool.admit(id(&format!("call-{n}"))).expect("calls come and go"));
+    }
+    let snapshot = pool.runtime_snapshot();
+    assert_eq!((snapshot.active_sessions, snapshot.totals.over()), (0, 20_000), "and are counted");
+}

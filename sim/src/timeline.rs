@@ -1,4 +1,4 @@
-//! A run as a picture: a lane per worker, its calls as bars coloured by version, drains, faults, and the verdict on top.
+//! A run as a picture: a lane per worker, its calls as bars coloured by version, drains, faults, the verdict on top.
 //! One HTML file that needs nothing else.
 
 use core::fmt::Write as _;
@@ -193,7 +193,8 @@ const HEAD: &str = "<!doctype html><html lang='en'><meta charset='utf-8'><title>
 body{font:14px/1.5 system-ui,sans-serif;margin:24px;color:#1c2430;background:#fff}
 h1{font-size:19px;font-weight:600;margin:0 0 8px}
 .verdict{font-weight:600;padding:6px 12px;border-radius:6px;display:inline-block;margin:0}
-.proven{background:#dcf3e3;color:#11612f}.violated{background:#fbdfdc;color:#8d1a10}.unknown{background:#fdf0cd;color:#6f5200}
+.proven{background:#dcf3e3;color:#11612f}.violated{background:#fbdfdc;color:#8d1a10}
+.unknown{background:#fdf0cd;color:#6f5200}
 svg{max-width:100%;height:auto}svg text{font-size:11px;fill:#1c2430}svg text.tick{fill:#6b7585}
 .run{fill:#f1f3f6}.drain{fill:#f6dfb0;opacity:.75}.v1{fill:#2f6fb5}.v2{fill:#2e9d62}.dropped{fill:#cf2e20}
 .grid{stroke:#dfe3e9}line.fault{stroke:#cf2e20;stroke-dasharray:3 3}line.step{stroke:#1c2430;stroke-dasharray:2 4}
@@ -204,5 +205,6 @@ svg text.fault{fill:#a3190d}svg text.step{font-weight:600}.broken{stroke:#8d1a10
 
 const LEGEND: &str = "<p class='key'><span style='background:#2f6fb5'></span>call on v1<span \
 style='background:#2e9d62'></span>call on v2<span style='background:#cf2e20'></span>call dropped<span \
-style='background:#f6dfb0'></span>worker drains<span style='background:#f1f3f6;outline:1px solid #dfe3e9'></span>process runs</p></html>
+style='background:#f6dfb0'></span>worker drains<span style='background:#f1f3f6;outline:1px solid \
+#dfe3e9'></span>process runs</p></html>
 ";

@@ -47,7 +47,8 @@ macro_rules! scenarios {
         #[test]
         fn every_scenario_has_a_test() {
             let tested = [$($name),*];
-            let untested: Vec<_> = scenario::ALL.iter().map(|(name, _)| *name).filter(|name| !tested.contains(name)).collect();
+            let names = scenario::ALL.iter().map(|(name, _)| *name);
+            let untested: Vec<_> = names.filter(|name| !tested.contains(name)).collect();
             assert!(untested.is_empty(), "without a test: {untested:?}");
         }
     };

@@ -22,7 +22,7 @@ pub(super) fn render(certificate: &Certificate, digest: &str, key: Option<&str>)
     let mut page = format!(
         "<!doctype html><html lang=en><meta charset=utf-8><title>Rollout certificate</title><style>{STYLE}</style>\
          <h1>Rollout certificate</h1><p class={class}>{sentence}.</p>\
-         <p><b>{}</b> calls promised, <b>{}</b> ended, <b>{}</b> dropped; <b>{}</b> offers declined, all retryable.</p>",
+         <p><b>{}</b> calls promised, <b>{}</b> ended, <b>{}</b> dropped; <b>{}</b> offers declined.</p>",
         certificate.promised, certificate.ended, certificate.dropped, certificate.declined
     );
     let from = certificate.workers.iter().map(|worker| worker.began).min().unwrap_or_default();

@@ -1,8 +1,7 @@
 //! How an entry changes a worker.
 
-use super::{Call, Class, Drain, Entry, Event, Forced, Worker};
+use super::{Call, Class, Drain, Entry, Event, Forced, Life, Worker};
 use crate::id::{CallId, CallNo};
-use crate::time::Span;
 use crate::word::{Phase, Word};
 
 impl Event {
@@ -34,35 +33,19 @@ impl Event {
     }
 }
 
-impl Worker {
-    pub(super) fn fold(&mut self, entry: &Entry) {
-        let from = self.phase();
-        self.word = entry.event.transition(self.word, self.drain.as_ref());
-        self.now = entry.at;
-        self.tally.clock_steps += u64::from(entry.behind > Span::ZERO);
+impl Life {
+    pub(super) fn fold(&mut self, entry: &Entry, from: Phase) {
         match entry.event {
-            Event::StoodBy | Event::ServingBegan | Event::Drained => {}
-            Event::CallReserved { id, class } => {
-                self.tally.reserved += 1;
-                self.promise(entry, id, class, false);
-            }
-            Event::CallAdmitted { id, class } => {
-                self.tally.admitted += 1;
-                self.promise(entry, id, class, true);
-            }
-            Event::CallAssigned { call } | Event::CallProgressed { call } => self.moved(call),
-            Event::CallStalled { call } => {
-                self.tally.stalled += 1;
-                self.calls.flag(call);
-            }
-            Event::ReservationLapsed { call } => {
-                self.tally.lapsed += 1;
-                self.calls.remove(call);
-            }
-            Event::CallEnded { call, reason } => {
-                self.tally.ended[reason as usize] += 1;
-                self.calls.remove(call);
-            }
+            Event::StoodBy
+            | Event::ServingBegan
+            | Event::Drained
+            | Event::CallAssigned { .. }
+            | Event::CallProgressed { .. } => {}
+            Event::CallReserved { .. } => self.tally.reserved += 1,
+            Event::CallAdmitted { .. } => self.tally.admitted += 1,
+            Event::CallStalled { .. } => self.tally.stalled += 1,
+            Event::ReservationLapsed { .. } => self.tally.lapsed += 1,
+            Event::CallEnded { reason, .. } => self.tally.ended[reason as usize] += 1,
             Event::CallsDeclined { reason, count } => {
                 let declined = &mut self.tally.declined[reason as usize];
                 *declined = declined.saturating_add(count);
@@ -108,19 +91,36 @@ impl Worker {
             _ => {}
         }
     }
+}
+
+impl Worker {
+    pub(super) fn fold(&mut self, entry: &Entry) {
+        self.life.apply(entry);
+        match entry.event {
+            Event::CallReserved { id, class } => self.promise(entry, id, class, false),
+            Event::CallAdmitted { id, class } => self.promise(entry, id, class, true),
+            Event::CallAssigned { call } | Event::CallProgressed { call } => {
+                self.calls.moved(call, entry.at, &self.life.limits);
+            }
+            Event::CallStalled { call } => self.calls.flag(call),
+            Event::ReservationLapsed { call } | Event::CallEnded { call, .. } => self.calls.remove(call),
+            Event::StoodBy
+            | Event::ServingBegan
+            | Event::CallsDeclined { .. }
+            | Event::DrainBegun { .. }
+            | Event::DrainSealed { .. }
+            | Event::DrainExtended { .. }
+            | Event::DrainCancelled { .. }
+            | Event::DrainOverdue { .. }
+            | Event::DrainForced { .. }
+            | Event::Drained
+            | Event::Exited { .. } => {}
+        }
+    }
 
     fn promise(&mut self, entry: &Entry, id: CallId, class: Class, active: bool) {
-        let stalls_at = self.stall_limit(class).filter(|_| active).map(|limit| entry.at + limit);
+        let stalls_at = self.limits().stall_limit(class).filter(|_| active).map(|limit| entry.at + limit);
         let call = Call { id, class, since: entry.at, active, moved: entry.at, stalls_at, stalled: false };
         self.calls.insert(CallNo::new(entry.seq.get()), call);
-    }
-
-    fn moved(&mut self, number: CallNo) {
-        let limit = self.calls.get(number).and_then(|call| self.stall_limit(call.class));
-        self.calls.moved(number, self.now, limit);
-    }
-
-    pub(super) fn stall_limit(&self, class: Class) -> Option<Span> {
-        self.limits.stall_after.get(usize::from(class.0)).copied().flatten()
     }
 }

@@ -1,13 +1,16 @@
 //! The calls in flight.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Serialize, Serializer};
 
+use super::Limits;
 use super::command::Class;
+use super::pages::Pages;
 use crate::id::{CallId, CallNo, Seq};
-use crate::time::{Instant, Span};
+use crate::time::Instant;
 
 /// One call in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,27 +43,44 @@ impl Call {
 }
 
 /// The calls in flight by number, with the two queues that deadlines come from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Vec<(CallNo, Call)>", into = "Vec<(CallNo, Call)>")]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(from = "Vec<(CallNo, Call)>")]
 pub struct Calls {
-    live: BTreeMap<CallNo, Call>,
+    live: Pages<CallNo, Call>,
     /// Reservations in the order they were made, which is the order they lapse in.
     reserved: BTreeSet<CallNo>,
     /// When each watched call will be flagged.
-    watched: BTreeSet<(Instant, CallNo)>,
+    watched: Pages<Watch, ()>,
+    /// How many are flagged.
+    stalled: usize,
+}
+
+/// When a call will be flagged, and which: one number, so that it is compared at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Watch(u128);
+
+impl Watch {
+    const fn new(at: Instant, call: CallNo) -> Self {
+        Self((at.as_micros() as u128) << 64 | call.get() as u128)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is the call's number")]
+    const fn parts(self) -> (Instant, CallNo) {
+        (Instant::from_micros((self.0 >> 64) as u64), CallNo::new(self.0 as u64))
+    }
 }
 
 impl Calls {
     /// How many.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub const fn len(&self) -> usize {
         self.live.len()
     }
 
     /// Whether there are none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.live.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.live.len() == 0
     }
 
     /// How many are reserved and not yet assigned.
@@ -71,50 +91,50 @@ impl Calls {
 
     /// How many are flagged as stalled.
     #[must_use]
-    pub fn stalled(&self) -> usize {
-        self.live.values().filter(|call| call.stalled).count()
+    pub const fn stalled(&self) -> usize {
+        self.stalled
     }
 
     /// The call with this number.
     #[must_use]
     pub fn get(&self, call: CallNo) -> Option<&Call> {
-        self.live.get(&call)
+        self.live.get(call)
     }
 
     /// Every call, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (CallNo, &Call)> {
-        self.live.iter().map(|(number, call)| (*number, call))
+        self.live.iter()
     }
 
-    /// The reservation that lapses first, and when it was made.
-    pub(super) fn first_reserved(&self) -> Option<(CallNo, Instant)> {
-        let number = self.reserved.first()?;
-        Some((*number, self.live.get(number)?.since))
+    /// The reservations in the order they lapse, and when each was made.
+    pub(super) fn reservations(&self) -> impl Iterator<Item = (CallNo, Instant)> {
+        self.reserved.iter().filter_map(|number| Some((*number, self.live.get(*number)?.since)))
     }
 
-    /// The call that will be flagged first, and when.
-    pub(super) fn first_to_stall(&self) -> Option<(Instant, CallNo)> {
-        self.watched.first().copied()
+    /// The calls that will be flagged, in that order, and when.
+    pub(super) fn watched(&self) -> impl Iterator<Item = (Instant, CallNo)> {
+        self.watched.iter().map(|(watch, ())| watch.parts())
     }
 
     pub(super) fn insert(&mut self, number: CallNo, call: Call) {
-        self.remove(number);
-        self.index(number, &call);
-        self.live.insert(number, call);
+        if let Some(before) = self.live.insert(number, call) {
+            self.unindex(number, before);
+        }
+        self.index(number, call);
     }
 
-    pub(super) fn remove(&mut self, number: CallNo) -> Option<Call> {
-        let call = self.live.remove(&number)?;
-        self.unindex(number, &call);
-        Some(call)
+    pub(super) fn remove(&mut self, number: CallNo) {
+        if let Some(call) = self.live.remove(number) {
+            self.unindex(number, call);
+        }
     }
 
     /// Notes that a call moved at `now` (or was assigned): it is active, not stalled, and watched anew.
-    pub(super) fn moved(&mut self, number: CallNo, now: Instant, limit: Option<Span>) {
+    pub(super) fn moved(&mut self, number: CallNo, now: Instant, limits: &Limits) {
         self.change(number, |call| {
             call.active = true;
             call.moved = now;
-            call.stalls_at = limit.map(|limit| now + limit);
+            call.stalls_at = limits.stall_limit(call.class).map(|limit| now + limit);
             call.stalled = false;
         });
     }
@@ -129,38 +149,53 @@ impl Calls {
 
     /// Whether these can be the calls of a worker at `now` whose last entry was `seq`.
     pub(super) fn is_sound(&self, now: Instant, seq: Seq) -> bool {
-        let reserved = self.live.iter().filter(|(_, call)| !call.active).map(|(number, _)| number);
-        let lapses_in_order = self.live.values().filter(|call| !call.active).is_sorted_by_key(|call| call.since);
-        let numbered = self.live.keys().all(|number| (1..=seq.get()).contains(&number.get()));
-        reserved.eq(self.reserved.iter())
+        let reserved = self.iter().filter(|(_, call)| !call.active).map(|(number, _)| number);
+        let lapses_in_order = self.reservations().is_sorted_by_key(|(_, since)| since);
+        let numbered = self.iter().all(|(number, _)| (1..=seq.get()).contains(&number.get()));
+        reserved.eq(self.reserved.iter().copied())
             && lapses_in_order
             && numbered
-            && self.live.values().all(|call| call.is_sound(now))
+            && self.iter().all(|(_, call)| call.is_sound(now))
     }
 
     fn change(&mut self, number: CallNo, change: impl FnOnce(&mut Call)) {
-        if let Some(mut call) = self.remove(number) {
-            change(&mut call);
-            self.insert(number, call);
-        }
+        let Some(call) = self.live.get_mut(number) else { return };
+        let before = *call;
+        change(call);
+        let after = *call;
+        self.unindex(number, before);
+        self.index(number, after);
     }
 
-    fn index(&mut self, number: CallNo, call: &Call) {
+    fn index(&mut self, number: CallNo, call: Call) {
+        self.stalled += usize::from(call.stalled);
         if !call.active {
             self.reserved.insert(number);
         }
         if let Some(at) = call.stalls_at {
-            self.watched.insert((at, number));
+            self.watched.insert(Watch::new(at, number), ());
         }
     }
 
-    fn unindex(&mut self, number: CallNo, call: &Call) {
-        self.reserved.remove(&number);
+    fn unindex(&mut self, number: CallNo, call: Call) {
+        self.stalled -= usize::from(call.stalled);
+        if !call.active {
+            self.reserved.remove(&number);
+        }
         if let Some(at) = call.stalls_at {
-            self.watched.remove(&(at, number));
+            self.watched.remove(Watch::new(at, number));
         }
     }
 }
+
+/// The queues follow from the calls.
+impl PartialEq for Calls {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Calls {}
 
 impl From<Vec<(CallNo, Call)>> for Calls {
     fn from(list: Vec<(CallNo, Call)>) -> Self {
@@ -172,8 +207,12 @@ impl From<Vec<(CallNo, Call)>> for Calls {
     }
 }
 
-impl From<Calls> for Vec<(CallNo, Call)> {
-    fn from(calls: Calls) -> Self {
-        calls.live.into_iter().collect()
+impl Serialize for Calls {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.len()))?;
+        for call in self.live.iter() {
+            list.serialize_element(&call)?;
+        }
+        list.end()
     }
 }

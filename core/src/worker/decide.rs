@@ -1,16 +1,13 @@
 //! What a worker answers to a command.
 
 use super::{
-    Cause, Class, Command, Decline, Drain, DrainOrder, EndReason, Entry, Event, Misuse, OnDeadline, Outcome, Refused,
+    Cause, Class, Command, Decline, Drain, DrainOrder, EndReason, Event, Life, Misuse, OnDeadline, Outcome, Refused,
     Rejection, Repeat, Why, Worker,
 };
-use crate::id::{Actor, CallNo, Seq};
+use crate::id::{Actor, CallNo};
 use crate::machine::Machine;
-use crate::time::{Instant, Span};
+use crate::time::Instant;
 use crate::word::{Phase, Refusal};
-
-/// Progress is noted at most this many times per stall limit, so that a chatty call does not fill the journal.
-const PROGRESS_PER_LIMIT: u64 = 4;
 
 /// Who forces a drain when its own deadline does.
 const DEADLINE: Actor = Actor::from_static("deadline");
@@ -18,44 +15,28 @@ const DEADLINE: Actor = Actor::from_static("deadline");
 type Judgement = Result<Event, Rejection>;
 
 impl Worker {
-    /// The entry that records `event` next; a clock behind the last entry is clamped to it and the step noted.
-    pub(super) fn entry(&self, at: Instant, event: Event) -> Entry {
-        Entry { seq: Seq::new(self.word.seq().get() + 1), at: at.max(self.now), behind: self.now.since(at), event }
-    }
-
     /// The event a command leads to at `at`, which is not before the last entry.
     pub(super) fn judge(&self, at: Instant, command: Command) -> Judgement {
         match command {
-            Command::Admit { id, class } => {
-                self.judge_admission(class)?;
-                Ok(Event::CallAdmitted { id, class })
-            }
             Command::Assign { call } => self.judge_assign(call),
-            Command::BeginDrain(order) => self.judge_begin_drain(order),
-            Command::CancelDrain { actor } => self.judge_cancel_drain(actor),
-            Command::Close => self.judge_close(),
-            Command::CountDeclines { reason, count } => self.judge_count_declines(reason, count),
             Command::End { call, reason } => self.judge_end(call, reason),
-            Command::ExtendDrain { actor, deadline } => self.judge_extend_drain(actor, deadline),
-            Command::ForceDrain { actor } => self.judge_force_drain(at, actor),
             Command::Progress { call } => self.judge_progress(at, call),
-            Command::Reject => self.judge_reject(),
-            Command::Reserve { id, class } => {
-                self.judge_admission(class)?;
-                Ok(Event::CallReserved { id, class })
+            Command::Wake => {
+                let (_, why) = self.deadline().filter(|(due, _)| *due <= at).ok_or(Misuse::NotDue)?;
+                Ok(self.life.owed(at, why))
             }
-            Command::Serve => self.judge_serve(),
-            Command::StandBy => self.judge_stand_by(),
-            Command::Wake => self.judge_wake(at),
+            Command::Admit { .. }
+            | Command::BeginDrain(_)
+            | Command::CancelDrain { .. }
+            | Command::Close
+            | Command::CountDeclines { .. }
+            | Command::ExtendDrain { .. }
+            | Command::ForceDrain { .. }
+            | Command::Reject
+            | Command::Reserve { .. }
+            | Command::Serve
+            | Command::StandBy => self.life.judge(at, command),
         }
-    }
-
-    fn judge_admission(&self, class: Class) -> Result<(), Rejection> {
-        if self.limits.stall_after.get(usize::from(class.0)).is_none() {
-            return Err(Misuse::UnknownClass.into());
-        }
-        self.word.admit(self.limits.capacity)?;
-        Ok(())
     }
 
     fn judge_assign(&self, call: CallNo) -> Judgement {
@@ -71,7 +52,7 @@ impl Worker {
         if self.living(call).is_none() {
             return Err(self.over(call));
         }
-        let forced = self.drain.is_some_and(|drain| drain.forced.is_some());
+        let forced = self.drain().is_some_and(|drain| drain.forced.is_some());
         match reason {
             EndReason::DrainForced if !forced => Err(Misuse::NotForced.into()),
             EndReason::AgentHangup
@@ -88,11 +69,61 @@ impl Worker {
         let Some(live) = self.living(call) else {
             return Err(self.over(call));
         };
-        let limit = self.limits.stall_after.get(usize::from(live.class.0)).copied().flatten();
-        let worth_noting = limit.is_some_and(|limit| {
-            live.stalled || at.since(live.moved) >= Span::from_micros(limit.as_micros() / PROGRESS_PER_LIMIT)
-        });
+        let every = self.limits().progress_every(live.class);
+        let worth_noting = every.is_some_and(|every| live.stalled || at.since(live.moved) >= every);
         if live.active && worth_noting { Ok(Event::CallProgressed { call }) } else { Err(Repeat::ProgressNoted.into()) }
+    }
+
+    fn living(&self, call: CallNo) -> Option<&super::Call> {
+        self.calls.get(call).filter(|_| self.phase() != Phase::Exited)
+    }
+
+    /// Whether a call of this number can have been: the number of some entry so far.
+    fn was(&self, call: CallNo) -> bool {
+        (1..=self.word().seq().get()).contains(&call.get())
+    }
+
+    fn over(&self, call: CallNo) -> Rejection {
+        if self.was(call) { Repeat::AlreadyEnded.into() } else { Misuse::NoSuchCall.into() }
+    }
+}
+
+impl Life {
+    /// The event a command leads to at `at`, which is not before the last entry. What needs a certain call is refused:
+    /// a life without its calls knows none.
+    pub fn judge(&self, at: Instant, command: Command) -> Result<Event, Rejection> {
+        match command {
+            Command::Admit { id, class } => {
+                self.judge_admission(class)?;
+                Ok(Event::CallAdmitted { id, class })
+            }
+            Command::Assign { .. } | Command::End { .. } | Command::Progress { .. } => Err(Misuse::NoSuchCall.into()),
+            Command::BeginDrain(order) => self.judge_begin_drain(order),
+            Command::CancelDrain { actor } => self.judge_cancel_drain(actor),
+            Command::Close => self.judge_close(),
+            Command::CountDeclines { reason, count } => self.judge_count_declines(reason, count),
+            Command::ExtendDrain { actor, deadline } => self.judge_extend_drain(actor, deadline),
+            Command::ForceDrain { actor } => self.judge_force_drain(at, actor),
+            Command::Reject => self.judge_reject(),
+            Command::Reserve { id, class } => {
+                self.judge_admission(class)?;
+                Ok(Event::CallReserved { id, class })
+            }
+            Command::Serve => self.judge_serve(),
+            Command::StandBy => self.judge_stand_by(),
+            Command::Wake => {
+                let (_, why) = self.deadline().filter(|(due, _)| *due <= at).ok_or(Misuse::NotDue)?;
+                Ok(self.owed(at, why))
+            }
+        }
+    }
+
+    fn judge_admission(&self, class: Class) -> Result<(), Rejection> {
+        if self.limits.stall_after.get(usize::from(class.0)).is_none() {
+            return Err(Misuse::UnknownClass.into());
+        }
+        self.word.admit(self.limits.capacity)?;
+        Ok(())
     }
 
     fn judge_begin_drain(&self, order: DrainOrder) -> Judgement {
@@ -191,9 +222,10 @@ impl Worker {
         }
     }
 
-    fn judge_wake(&self, at: Instant) -> Judgement {
-        let (_, why) = self.deadline().filter(|(due, _)| *due <= at).ok_or(Misuse::NotDue)?;
-        Ok(match why {
+    /// The event that a deadline reached at `at` leads to.
+    #[must_use]
+    pub fn owed(&self, at: Instant, why: Why) -> Event {
+        match why {
             Why::Empty => Event::Drained,
             Why::GraceOver => Event::Exited { outcome: self.verdict() },
             Why::Overdue => {
@@ -207,7 +239,7 @@ impl Worker {
             }
             Why::Lapse(call) => Event::ReservationLapsed { call },
             Why::Stall(call) => Event::CallStalled { call },
-        })
+        }
     }
 
     /// How the worker ends if it ends now: every call a force cut or still in flight was dropped by it.
@@ -216,19 +248,6 @@ impl Worker {
             0 => Outcome::Clean,
             dropped => Outcome::Forced { dropped },
         }
-    }
-
-    fn living(&self, call: CallNo) -> Option<&super::Call> {
-        self.calls.get(call).filter(|_| self.phase() != Phase::Exited)
-    }
-
-    /// Whether a call of this number can have been: the number of some entry so far.
-    fn was(&self, call: CallNo) -> bool {
-        (1..=self.word.seq().get()).contains(&call.get())
-    }
-
-    fn over(&self, call: CallNo) -> Rejection {
-        if self.was(call) { Repeat::AlreadyEnded.into() } else { Misuse::NoSuchCall.into() }
     }
 }
 

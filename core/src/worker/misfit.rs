@@ -50,25 +50,27 @@ impl Worker {
     ///
     /// [`decide`]: crate::machine::Machine::decide
     pub fn fits(&self, entry: &Entry) -> Result<(), Misfit> {
-        if self.word.seq().get() == Word::SEQ_MAX {
+        if self.word().seq().get() == Word::SEQ_MAX {
             return Err(Misfit::Exhausted);
         }
-        let expected = Seq::new(self.word.seq().get() + 1);
+        let expected = Seq::new(self.word().seq().get() + 1);
         if entry.seq != expected {
             return Err(Misfit::Sequence { expected });
         }
-        if entry.at < self.now || (entry.behind > Span::ZERO && entry.at != self.now) {
-            return Err(Misfit::Backwards { last: self.now });
+        if entry.at < self.now() || (entry.behind > Span::ZERO && entry.at != self.now()) {
+            return Err(Misfit::Backwards { last: self.now() });
         }
         let phase = self.phase();
         let may = match entry.event {
             Event::CallAdmitted { class, .. } | Event::CallReserved { class, .. } => {
-                self.word.admit(self.limits.capacity).map_err(Misfit::Admission)?;
-                usize::from(class.0) < self.limits.stall_after.len()
+                self.word().admit(self.limits().capacity).map_err(Misfit::Admission)?;
+                usize::from(class.0) < self.limits().stall_after.len()
             }
             Event::CallAssigned { call } | Event::ReservationLapsed { call } => self.holds(call, false)?,
             Event::CallProgressed { call } | Event::CallStalled { call } => self.holds(call, true)?,
-            Event::CallEnded { call, .. } => self.holds(call, false).or_else(|_| self.holds(call, true))?,
+            Event::CallEnded { call, .. } => {
+                self.calls.get(call).map(|_| phase != Phase::Exited).ok_or(Misfit::Call(call))?
+            }
             Event::CallsDeclined { count, .. } => count > 0 && phase != Phase::Exited,
             Event::StoodBy => phase == Phase::Starting,
             Event::ServingBegan => phase < Phase::Serving,
@@ -79,7 +81,7 @@ impl Worker {
             Event::DrainExtended { .. } | Event::DrainForced { .. } | Event::DrainOverdue { .. } => {
                 phase == Phase::Draining
             }
-            Event::Drained => phase == Phase::Draining && self.word.in_flight() == 0,
+            Event::Drained => phase == Phase::Draining && self.word().in_flight() == 0,
             Event::Exited { .. } => phase != Phase::Exited,
         };
         if may { Ok(()) } else { Err(Misfit::Phase(phase)) }

@@ -42,14 +42,14 @@ impl Worker {
 
     /// A call that leaves a full worker makes room: say so once, at the edge.
     fn derive_room(&self, effects: &mut impl Sink<Effect>) {
-        if self.phase() == Phase::Serving && self.word.in_flight() + 1 == self.limits.capacity {
+        if self.phase() == Phase::Serving && self.word().in_flight() + 1 == self.limits().capacity {
             effects.emit(Effect::Announce(Availability::Open));
         }
     }
 
     /// A lapse is not owed again: whoever held the reservation is gone with the process that crashed.
     pub(super) fn owe(&self, effects: &mut impl Sink<Effect>) {
-        if let Some(outcome) = self.outcome {
+        if let Some(outcome) = self.outcome() {
             effects.emit(Effect::Exit(outcome));
             return;
         }
@@ -59,7 +59,7 @@ impl Worker {
                 effects.emit(Effect::Alert(Alert::Stalled(number)));
             }
         }
-        let Some(drain) = &self.drain else { return };
+        let Some(drain) = self.drain() else { return };
         if drain.sealed {
             effects.emit(Effect::Stop);
         }

@@ -86,8 +86,9 @@ pub(super) fn recover(found: &[Segment]) -> io::Result<Option<Recovered>> {
     Ok(None)
 }
 
-/// Deletes oldest segments, never `current`, until all together take at most `total` bytes.
-pub(super) fn trim(dir: &Path, current: &Path, total: u64) -> io::Result<()> {
+/// Deletes the oldest segments beside `current`, never itself, until all together take at most `total` bytes.
+pub(super) fn trim(current: &Path, total: u64) -> io::Result<()> {
+    let Some(dir) = current.parent() else { return Ok(()) };
     let found = segments(dir)?;
     let sizes = found.iter().map(|segment| fs::metadata(&segment.path).map_or(0, |file| file.len()));
     let mut sum: u64 = sizes.clone().sum();

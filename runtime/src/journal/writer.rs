@@ -92,11 +92,11 @@ async fn write_all(journal: &mut Journal, queue: &mut mpsc::Receiver<Job>) {
         };
         let Ok(job) = job else {
             sync_at = None;
-            sync(journal);
+            report(journal.sync_soon());
             continue;
         };
         let Some(job) = job else { break };
-        let mut result = journal.append(job.before.as_deref(), &job.entries);
+        let mut result = journal.append(job.before.map(|before| *before), &job.entries);
         match journal.config.sync {
             Sync::Every(period) if !job.last => sync_at = Some(sync_at.unwrap_or_else(|| Instant::now() + period)),
             Sync::Every(_) | Sync::Always => result = result.and_then(|()| journal.sync()),
@@ -104,11 +104,11 @@ async fn write_all(journal: &mut Journal, queue: &mut mpsc::Receiver<Job>) {
         // The shell may have lost patience; it learns of the outcome from the next batch.
         let _ = job.done.send(Written { result, wants_state: journal.wants_state() });
     }
-    sync(journal);
+    report(journal.sync());
 }
 
-fn sync(journal: &mut Journal) {
-    if let Err(error) = journal.sync() {
+fn report(synced: io::Result<()>) {
+    if let Err(error) = synced {
         tracing::error!(%error, "the journal could not be forced to the disk");
     }
 }

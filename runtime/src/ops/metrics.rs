@@ -62,6 +62,9 @@ impl Collector for View {
         page.counters("calls_ended", "Calls ended, by reason", "reason", &ended)?;
         page.counters("calls_declined", "Calls declined before they were promised, by reason", "reason", &declined)?;
         page.gauge("journal_failing", "Whether the last journal write failed", snapshot.journal.failing)?;
+        let behind =
+            if snapshot.journal.kept { snapshot.seq.get().saturating_sub(snapshot.journal.written.get()) } else { 0 };
+        page.gauge("journal_entries_behind", "Entries that happened and are not yet in the journal", behind)?;
         page.counter("journal_entries_missed", "Entries the journal could not take", snapshot.journal.missed)
     }
 }

@@ -1,0 +1,27 @@
+//! The journal's speed: entries to bytes, and bytes through the machine.
+
+use benches::journal::{append, life, segment};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use openrtc_core::journal::replay;
+
+criterion_group!(journal, speed);
+criterion_main!(journal);
+
+fn speed(criterion: &mut Criterion) {
+    const EVENTS: usize = 100_000;
+    let (state, entries) = life(EVENTS);
+    let bytes = segment(&state, &entries);
+    let mut group = criterion.benchmark_group("journal");
+    group.throughput(Throughput::Elements(EVENTS as u64));
+    let mut buffer = Vec::new();
+    group.bench_function("encode", |bencher| {
+        bencher.iter(|| {
+            buffer.clear();
+            append(&entries, &mut buffer);
+        });
+    });
+    group.bench_function("replay", |bencher| {
+        bencher.iter(|| replay(&bytes, |_, _| {}).expect("it was written here").entries);
+    });
+    group.finish();
+}

@@ -1,0 +1,55 @@
+//! The design that would be simpler: core's worker machine and a queue of its entries in one lock.
+
+use openrtc_core::id::{CallId, CallNo};
+use openrtc_core::machine::Machine;
+use openrtc_core::time::Instant;
+use openrtc_core::worker::{Class, Command, EndReason, Entry, Worker};
+use parking_lot::Mutex;
+
+use crate::gates::{DRAIN, limits};
+
+/// See the module.
+pub struct Plain(Mutex<(Worker, Vec<Entry>)>);
+
+impl Plain {
+    /// One that takes calls.
+    #[must_use]
+    pub fn serving() -> Self {
+        let plain = Self(Mutex::new((Worker::new(limits()).expect("limits are valid"), Vec::new())));
+        plain.step(Command::Serve).expect("it has just started");
+        plain
+    }
+
+    /// One that drains.
+    #[must_use]
+    pub fn draining() -> Self {
+        let plain = Self::serving();
+        plain.step(DRAIN).expect("it serves");
+        plain
+    }
+
+    /// Takes a call, if it may.
+    pub fn admit(&self, id: CallId) -> Option<CallNo> {
+        self.step(Command::Admit { id, class: Class(0) }).map(|entry| CallNo::new(entry.seq.get()))
+    }
+
+    /// Ends it.
+    pub fn end(&self, call: CallNo, reason: EndReason) {
+        self.step(Command::End { call, reason });
+    }
+
+    /// Forgets the entries, as if they had been taken.
+    pub fn take(&self) {
+        self.0.lock().1.clear();
+    }
+
+    fn step(&self, command: Command) -> Option<Entry> {
+        let (worker, queue) = &mut *self.0.lock();
+        let mut decided = None;
+        worker.decide(Instant::EPOCH, command, &mut |entry| decided = Some(entry)).ok()?;
+        let entry = decided?;
+        worker.apply(&entry);
+        queue.push(entry);
+        Some(entry)
+    }
+}
