@@ -80,7 +80,9 @@ impl File {
     fn is_root_of(&self, member: &str) -> bool {
         let inner = self.path.strip_prefix(member).and_then(|rest| rest.strip_prefix("/src/"));
         inner.is_some_and(|inner| {
-            inner == "lib.rs" || inner == "main.rs" || (inner.starts_with("bin/") && self.is_rust())
+            let program = inner.strip_prefix("bin/").filter(|_| self.is_rust());
+            let whole = |program: &str| !program.contains('/') || program.ends_with("/main.rs");
+            inner == "lib.rs" || inner == "main.rs" || program.is_some_and(whole)
         })
     }
 

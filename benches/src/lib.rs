@@ -1,10 +1,10 @@
 //! What the benchmarks and the report measure: ours and what others offer for the same job.
+#![forbid(unsafe_code)]
 
 pub mod assembled;
 pub mod gates;
 pub mod journal;
 pub mod measure;
-
 pub mod plain;
 pub mod pool;
 pub mod whole;

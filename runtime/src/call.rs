@@ -152,8 +152,8 @@ impl CallGuard {
         async move { shared.settled(begun).await }
     }
 
-    /// Ends the call for `reason` and resolves when that is in the journal. ([`EndReason::DrainForced`] is the gate's to
-    /// give: it counts only if a forced drain is what ends the call.)
+    /// Ends the call for `reason` and resolves when that is in the journal. ([`EndReason::DrainForced`] is the gate's
+    /// to give: it counts only if a forced drain is what ends the call.)
     pub fn end(mut self, reason: EndReason) -> impl Future<Output = ()> + Send + 'static {
         self.open.take().expect(HELD).end(reason)
     }

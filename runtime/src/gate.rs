@@ -68,7 +68,8 @@ pub struct Gate {
 /// Events the ring holds, 64 bytes each: some tenths of a millisecond flat out, and seconds of any real worker.
 const SLOTS: usize = 4096;
 
-/// Declined calls become one entry per reason and second, so that a dispatcher that keeps asking cannot fill the journal.
+/// Declined calls become one entry per reason and second, so that a dispatcher that keeps asking cannot fill the
+/// journal.
 const COUNT_EVERY: Span = Span::from_secs(1);
 
 impl Gate {

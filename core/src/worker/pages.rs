@@ -232,7 +232,8 @@ mod tests {
                 prop_assert_eq!(pages.len(), model.len());
             }
             prop_assert!(pages.iter().eq(model.iter().map(|(key, value)| (*key, value))));
-            prop_assert!(pages.pages.iter().all(|page| page.live != 0 && page.keys.len() <= PAGE && page.first == page.keys[0]));
+            let sound = |page: &Page<_>| page.live != 0 && page.keys.len() <= PAGE && page.first == page.keys[0];
+            prop_assert!(pages.pages.iter().all(sound));
         }
     }
 

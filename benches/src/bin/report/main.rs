@@ -1,5 +1,6 @@
 //! Measures everything in one run, prints it as tables with ratios, and writes them to `docs/benchmarks.md` with a
 //! picture beside it: `cargo run --release -p benches --bin report`, on a quiet machine, from the repository's root.
+#![forbid(unsafe_code)]
 
 mod bars;
 mod picture;
@@ -92,7 +93,8 @@ so that whatever else the machine does meets them all alike: compare ratios, not
 least disturbed round is compared; where two meet, the middle one. One operation admits a call and releases it.
 
 The gate reads no clock, takes no lock and allocates nothing on this path: `runtime/tests/allocations.rs` counts
-allocations, `cargo bench -p benches --bench instructions` counts instructions and system calls and fails when they grow.
+allocations, `cargo bench -p benches --bench instructions` counts instructions and system calls and fails when they
+grow.
 ";
 
 const REASONS: &str = "
