@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`plan`] (what a run is given), [`world`] (who acts in it), [`ledger`] (what became of every
 //! call), [`oracle`] (what must hold), [`run`] (from plan to verdict); then the engines over them: [`generate`] (a seed
-//! or a fuzzer's bytes become a plan), [`swarm`], [`shrink`], [`explore`]; and what a person sees: [`report`],
+//! or a fuzzer's bytes become a plan), [`swarm`] and [`shrink`]; and what a person sees: [`report`],
 //! [`timeline`].
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]

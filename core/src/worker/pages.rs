@@ -232,7 +232,7 @@ mod tests {
                 prop_assert_eq!(pages.len(), model.len());
             }
             prop_assert!(pages.iter().eq(model.iter().map(|(key, value)| (*key, value))));
-            let sound = |page: &Page<_>| page.live != 0 && page.keys.len() <= PAGE && page.first == page.keys[0];
+            let sound = |page: &Page<_, _>| page.live != 0 && page.keys.len() <= PAGE && page.first == page.keys[0];
             prop_assert!(pages.pages.iter().all(sound));
         }
     }
