@@ -100,7 +100,7 @@ impl Gate {
         &self.limits
     }
 
-    /// Takes a call that is there now, of a class below [`CLASSES`](openrtc_core::worker::CLASSES). Whoever gets its
+    /// Takes a call that is there now, of a class below [`CLASSES`]. Whoever gets its
     /// number must end it, once.
     pub fn admit(&self, id: CallId, class: Class) -> Result<CallNo, Refusal> {
         let mut seen = self.word.0.load(Ordering::Relaxed);
