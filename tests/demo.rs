@@ -75,6 +75,21 @@ fn a_forced_deadline_is_counted_alike_by_callers_journals_and_exit_codes() {
 }
 
 #[test]
+fn an_old_worker_that_starts_again_after_the_switch_is_not_let_in_and_costs_nothing() {
+    let (code, report) = demo(&["--leftover"]);
+    assert_eq!(code, 0, "{report:#}");
+    let [rejected] = &report["rejected"].as_array().unwrap()[..] else { panic!("one is rejected: {report:#}") };
+    for (key, value) in
+        [("event", "worker.rejected"), ("worker", "blue-1"), ("version", "v1"), ("reason", "version_not_allowed")]
+    {
+        assert_eq!(rejected[key], value, "{rejected}");
+    }
+    assert_eq!(rejected["exit_code"], 4);
+    assert_eq!(count(&report, "calls_dropped"), 0);
+    assert_eq!(report["journals_agree"], true, "{report:#}");
+}
+
+#[test]
 fn a_certificate_is_checked_offline_with_the_public_key_and_no_alteration_passes() {
     let dir = tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();

@@ -4,6 +4,7 @@ mod caller;
 mod dispatch;
 mod ledger;
 mod load;
+mod membership;
 mod process;
 mod progress;
 mod reconcile;
@@ -24,9 +25,10 @@ use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use self::dispatch::Dispatcher;
 use self::load::PlannedCall;
+use self::membership::Membership;
 use self::process::{Recipe, Worker};
 use self::progress::Progress;
-use self::report::Report;
+use self::report::{Rejected, Report};
 use self::settle::Moments;
 use crate::Usage;
 
@@ -71,6 +73,9 @@ pub(crate) struct DemoArgs {
     /// Kill a draining worker (SIGKILL), to see that its calls are reported.
     #[arg(long)]
     kill_one: bool,
+    /// After the switch, start a worker of the old version again, to see that it is not let in.
+    #[arg(long)]
+    leftover: bool,
     /// Keep the workers' journals in this directory, which must not exist yet.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -102,8 +107,9 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     };
     load::hurry(&mut calls, args.speed);
     let dir = Directory::create(args.dir.as_deref()).map_err(Usage)?;
+    let membership = Membership::start(dir.path()).await?;
     let report = tokio::select! {
-        report = Rollout::new(&args, dir.path()).perform(calls) => report?,
+        report = Rollout::new(&args, dir.path(), membership).perform(calls) => report?,
         _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted; the workers were killed"),
     };
     if args.json {
@@ -167,31 +173,37 @@ impl Drop for Directory {
 struct Rollout<'a> {
     args: &'a DemoArgs,
     dir: &'a Path,
+    membership: Membership,
     dispatcher: Arc<Dispatcher>,
     workers: Vec<(String, &'static str, Worker)>,
+    rejected: Vec<Rejected>,
     calls: JoinSet<()>,
     progress: Progress,
     begun: Instant,
 }
 
 impl<'a> Rollout<'a> {
-    fn new(args: &'a DemoArgs, dir: &'a Path) -> Self {
+    fn new(args: &'a DemoArgs, dir: &'a Path, membership: Membership) -> Self {
         let dispatcher = Arc::new(Dispatcher::default());
         let progress = Progress::start(Arc::clone(&dispatcher));
-        Self { args, dir, dispatcher, workers: Vec::new(), calls: JoinSet::new(), progress, begun: Instant::now() }
+        let (workers, rejected, calls) = (Vec::new(), Vec::new(), JoinSet::new());
+        Self { args, dir, membership, dispatcher, workers, rejected, calls, progress, begun: Instant::now() }
     }
 
     /// The story: old version up, callers calling, new version up, calls shifted, old version drained, all calls ended.
     async fn perform(mut self, calls: Vec<PlannedCall>) -> anyhow::Result<Report> {
         let arriving = calls.last().map_or(Duration::ZERO, |call| call.start);
+        self.membership.allow(&[BLUE]);
         self.start(self.args.blue, "blue", BLUE).await?;
         self.begun = Instant::now();
         let callers = tokio::spawn(make_calls(Arc::clone(&self.dispatcher), calls));
 
         sleep_until(self.begun + arriving.mul_f64(SWITCH_AT)).await;
+        self.membership.allow(&[BLUE, GREEN]);
         self.start(self.args.green, "green", GREEN).await?;
         let blue = usize::from(self.args.blue);
         self.dispatcher.shift_to(blue);
+        self.membership.allow(&[GREEN]);
         self.progress.say(&format!("new calls go to {GREEN}"));
 
         let sigterm = self.drain_blue()?;
@@ -200,6 +212,9 @@ impl<'a> Rollout<'a> {
         }
         let mut exits = self.await_exits(0..blue).await?;
         self.progress.say(&format!("every {BLUE} worker has exited"));
+        if self.args.leftover {
+            self.start_leftover().await?;
+        }
         callers.await?.join_all().await;
         while self.calls.join_next().await.is_some() {}
 
@@ -213,7 +228,7 @@ impl<'a> Rollout<'a> {
     }
 
     async fn start(&mut self, count: u8, colour: &str, version: &'static str) -> anyhow::Result<()> {
-        let mut settings = vec![];
+        let mut settings = self.membership.settings().to_vec();
         if let Some(timeout) = self.args.drain_timeout {
             settings.push(("OPENRTC_DRAIN_TIMEOUT", format!("{}ms", timeout.as_millis())));
         }
@@ -225,6 +240,7 @@ impl<'a> Rollout<'a> {
             let journal = self.dir.join(&name);
             let recipe = Recipe { name: &name, version, journal: &journal, settings: &settings };
             let worker = process::start(recipe).await?;
+            self.membership.check(&name, version)?;
             self.dispatcher.add(version, worker.calls);
             self.workers.push((name, version, worker));
         }
@@ -266,6 +282,20 @@ impl<'a> Rollout<'a> {
         let (name, _, worker) = &self.workers[0];
         worker.signal(Signal::KILL)?;
         self.progress.say(&format!("SIGKILL to {name}"));
+        Ok(())
+    }
+
+    /// Starts the first old worker again, as a platform would that was not told of the switch.
+    async fn start_leftover(&mut self) -> anyhow::Result<()> {
+        let name = self.workers[0].0.clone();
+        let journal = self.dir.join(format!("{name}-leftover"));
+        let settings = self.membership.settings();
+        let recipe = Recipe { name: &name, version: BLUE, journal: &journal, settings: &settings };
+        let status = process::run_refused(recipe).await?;
+        let rejected = self.membership.rejection(&name, BLUE, status.code());
+        let rejected = rejected.with_context(|| format!("{name} left with {status}, but nobody refused it"))?;
+        self.progress.say(&format!("{name} of {BLUE} was started again and not let in: {}", rejected.message));
+        self.rejected.push(rejected);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ mod drain;
 mod http;
 mod journal;
 mod keygen;
+mod membership;
 #[cfg(test)]
 mod scribe;
 mod status;
@@ -40,7 +41,9 @@ enum Command {
     Drain(drain::DrainArgs),
     Journal(journal::JournalArgs),
     Keygen(keygen::KeygenArgs),
+    Sign(membership::SignArgs),
     Status(status::StatusArgs),
+    Verify(membership::VerifyArgs),
     Worker(worker::WorkerArgs),
 }
 
@@ -82,7 +85,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Drain(args) => drain::run(args).await,
         Command::Keygen(args) => keygen::run(&args),
         Command::Journal(args) => journal::run(&args),
+        Command::Sign(args) => membership::sign(&args),
         Command::Status(args) => status::run(args).await,
+        Command::Verify(args) => membership::verify(&args),
         Command::Worker(args) => worker::run(args).await,
     }
 }

@@ -19,7 +19,6 @@ use crate::force::Force;
 use crate::gate::Gate;
 use crate::host::Host;
 use crate::journal::{Journal, JournalConfig, Recovered, Writer};
-use crate::key::read_signing_key;
 use crate::ops;
 use crate::pool::{AgentPool, Published, Shared};
 use crate::shell;
@@ -96,8 +95,13 @@ impl AgentPoolBuilder {
         journal_dir(dir: PathBuf) => |config, dir| config.journal = Some(JournalConfig::new(dir));
         /// Writes the audit trail to a file, and continues the one that is there. Needs a journal.
         audit_file(file: PathBuf) => |config, file| config.audit_file = Some(file);
-        /// Signs the audit trail with the key in this file.
+        /// Signs the audit trail and the worker's membership with the key in this file.
         signing_key_file(file: PathBuf) => |config, file| config.signing_key_file = Some(file);
+        /// The same key as 64 hex digits, instead of the file.
+        signing_key(digits: Secret) => |config, digits| config.signing_key = Some(digits);
+        /// Stays in standby until whoever hands out calls at this URL lets the worker in, and leaves with
+        /// [`Exit::REJECTED`](crate::Exit::REJECTED) if refused. Needs a key.
+        register(url: String) => |config, url| config.register = Some(url);
         /// Where the ops endpoints listen.
         ops(addr: SocketAddr) => |config, addr| config.ops = Some(addr);
         /// What `POST`s from outside loopback must present.
@@ -120,7 +124,11 @@ impl AgentPoolBuilder {
     /// and answers on its ops endpoints. Must be called inside a tokio runtime.
     pub fn build(self) -> Result<AgentPool, ConfigError> {
         let here = Handle::try_current().map_err(|_| ConfigError::NoRuntime)?;
-        let config = self.config;
+        let mut config = self.config;
+        let registration = config.registration()?;
+        if registration.is_some() {
+            config.start = Start::Standby;
+        }
         let clock = Clock::start();
         let worker = Worker::new(config.limits()?)?;
         let mut identity = config.identity()?;
@@ -150,14 +158,19 @@ impl AgentPoolBuilder {
         let shared = Arc::new(Shared { gate, clock, identity, config, force, published, audited, recovered, ops_addr });
         let pool = AgentPool { shared: Arc::clone(&shared) };
         pool.start();
-        let (attended, asked) = (pool.clone(), pool.clone());
+        let (attended, asked, registered) = (pool.clone(), pool.clone(), pool.clone());
         let work = async move {
             let answers = async {
                 if let Some((listener, _)) = ops {
                     ops::answer_all(listener, asked).await;
                 }
             };
-            tokio::join!(shell::run(&shared.gate, worker, &mut host), attend(attended, signals), answers);
+            let register = async {
+                if let Some(registration) = registration {
+                    registration.run(&registered).await;
+                }
+            };
+            tokio::join!(shell::run(&shared.gate, worker, &mut host), attend(attended, signals), answers, register);
         };
         drop(entered);
         runner.run(work).map_err(ConfigError::Thread)?;
@@ -177,7 +190,7 @@ fn start_audit(
         return Ok((None, None));
     }
     let journal = config.journal.as_ref().ok_or(AuditError::NoJournal)?.dir.clone();
-    let key = config.signing_key_file.as_deref().map(read_signing_key).transpose()?;
+    let key = config.signing_key()?;
     let file = config.audit_file.as_deref().map(TrailFile::open).transpose()?;
     let auditor = Auditor::new(journal, identity, worker.clone(), file, sinks, key);
     let (feed, closed) = auditor.start().map_err(ConfigError::Thread)?;

@@ -14,10 +14,14 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    #[expect(clippy::disallowed_methods, reason = "the wall clock is sampled here, once")]
     pub(crate) fn start() -> Self {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { unix_at_start: Instant::EPOCH + unix.into(), start: Monotonic::now() }
+        Self { unix_at_start: Self::wall(), start: Monotonic::now() }
+    }
+
+    /// The time as other machines have it: what a token is stamped with and its age is judged by. It may step.
+    #[expect(clippy::disallowed_methods, reason = "the wall clock is read here and nowhere else")]
+    pub(crate) fn wall() -> Instant {
+        Instant::EPOCH + SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().into()
     }
 
     pub(crate) fn now(&self) -> Instant {

@@ -9,14 +9,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use openrtc_core::id::{BadName, Deployment, Identity, Incarnation, Version, WorkerId};
+use openrtc_core::membership::SigningKey;
 use openrtc_core::worker::{BadLimits, CLASSES, Limits, OnDeadline};
+
+use zeroize::Zeroizing;
 
 pub use env::{VARIABLES, Variable};
 
 use crate::audit::AuditError;
 use crate::control::Control;
+use crate::http::{HttpError, parse_url};
 use crate::journal::{JournalConfig, JournalError, Sync};
-use crate::key::KeyError;
+use crate::key::{KeyError, parse_signing_key, read_signing_key};
+use crate::register::Registration;
 
 /// What remains to be done after the last call has ended: finish handlers, journal and audit trail, leave.
 pub const FLUSH: Duration = Duration::from_secs(2);
@@ -34,14 +39,14 @@ pub enum Start {
     Standby,
 }
 
-/// A value that never reaches a log.
+/// A value that never reaches a log, and is wiped when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Keeps a text secret.
     pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
+        Self(Zeroizing::new(secret.into()))
     }
 
     pub(crate) fn expose(&self) -> &str {
@@ -87,8 +92,12 @@ pub struct Config {
     pub journal: Option<JournalConfig>,
     /// The file of the audit trail; needs a journal.
     pub audit_file: Option<PathBuf>,
-    /// The file of the key that signs the audit trail.
+    /// The file of the key that signs the audit trail and this worker's membership.
     pub signing_key_file: Option<PathBuf>,
+    /// The same key as 64 hex digits, instead of the file.
+    pub signing_key: Option<Secret>,
+    /// Where the worker registers, and waits in standby until it is let in; `None`: nobody is asked. Needs a key.
+    pub register: Option<String>,
     /// Where the ops endpoints listen; `None`: nowhere.
     pub ops: Option<SocketAddr>,
     /// What `POST`s from outside loopback must present.
@@ -118,6 +127,8 @@ impl Default for Config {
             journal: None,
             audit_file: None,
             signing_key_file: None,
+            signing_key: None,
+            register: None,
             ops: None,
             ops_token: None,
             start: Start::Serving,
@@ -180,6 +191,14 @@ pub enum ConfigError {
     /// The signing key cannot be had.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A worker that registers signs for itself.
+    #[error(
+        "a worker that registers needs a key to sign with: set OPENRTC_SIGNING_KEY_FILE (`openrtc keygen` writes one)"
+    )]
+    RegisterWithoutKey,
+    /// Nobody can be asked at the address given.
+    #[error("OPENRTC_REGISTER_URL: {0}")]
+    Register(HttpError),
     /// The journal cannot be kept.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -239,6 +258,24 @@ impl Config {
             worker,
             incarnation: Incarnation::new(0),
         })
+    }
+
+    /// The key to sign with, from its file or as given.
+    pub fn signing_key(&self) -> Result<Option<SigningKey>, KeyError> {
+        match (&self.signing_key_file, &self.signing_key) {
+            (None, None) => Ok(None),
+            (Some(file), None) => read_signing_key(file).map(Some),
+            (None, Some(digits)) => parse_signing_key(digits).map(Some),
+            (Some(_), Some(_)) => Err(KeyError::Two),
+        }
+    }
+
+    /// How the worker gets in, if it has to ask.
+    pub(crate) fn registration(&self) -> Result<Option<Registration>, ConfigError> {
+        let Some(url) = &self.register else { return Ok(None) };
+        let url = parse_url(url).map_err(ConfigError::Register)?;
+        let key = self.signing_key()?.ok_or(ConfigError::RegisterWithoutKey)?;
+        Ok(Some(Registration::new(url, key)))
     }
 
     fn check_drain(&self) -> Result<(), ConfigError> {

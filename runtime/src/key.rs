@@ -1,4 +1,4 @@
-//! Keys in files: one line of 64 hex digits. A secret key's file must be its owner's alone.
+//! Keys as text: 64 hex digits, on one line of a file or in a variable. A secret key's file must be its owner's alone.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
+
+use crate::config::Secret;
 
 /// Digits in a key.
 const DIGITS: usize = 64;
@@ -36,6 +38,12 @@ pub enum KeyError {
         /// The file.
         path: PathBuf,
     },
+    /// The variable does not hold a key.
+    #[error("OPENRTC_SIGNING_KEY does not hold {DIGITS} hex digits: copy them from a file that `openrtc keygen` wrote")]
+    NotAVariable,
+    /// Two keys are given, and which one counts would have to be guessed.
+    #[error("OPENRTC_SIGNING_KEY and OPENRTC_SIGNING_KEY_FILE are both set: keep one")]
+    Two,
 }
 
 /// Reads a secret key that is its owner's alone.
@@ -46,6 +54,12 @@ pub fn read_signing_key(path: &Path) -> Result<SigningKey, KeyError> {
         return Err(KeyError::Exposed { path: path.to_owned(), mode });
     }
     let seed = Zeroizing::new(read_bytes(&mut file, path)?);
+    Ok(SigningKey::from_bytes(&seed))
+}
+
+/// Reads a secret key given as text.
+pub(crate) fn parse_signing_key(digits: &Secret) -> Result<SigningKey, KeyError> {
+    let seed = Zeroizing::new(parse(digits.expose().as_bytes()).ok_or(KeyError::NotAVariable)?);
     Ok(SigningKey::from_bytes(&seed))
 }
 
@@ -77,18 +91,22 @@ fn write(path: &Path, mode: u32, bytes: &[u8; 32]) -> Result<(), KeyError> {
 }
 
 fn read_bytes(file: &mut File, path: &Path) -> Result<[u8; 32], KeyError> {
-    let not_a_key = || KeyError::NotAKey { path: path.to_owned() };
     let mut text = Zeroizing::new(Vec::with_capacity(DIGITS + 3));
     file.take(DIGITS as u64 + 2).read_to_end(&mut text).map_err(io(path))?;
-    let digits: &[u8; DIGITS] = text.trim_ascii_end().try_into().map_err(|_| not_a_key())?;
+    parse(&text).ok_or_else(|| KeyError::NotAKey { path: path.to_owned() })
+}
+
+/// Reads hex digits; white space may follow them.
+fn parse(text: &[u8]) -> Option<[u8; 32]> {
+    let digits: &[u8; DIGITS] = text.trim_ascii_end().try_into().ok()?;
     let mut bytes = [0; 32];
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
         for digit in pair {
-            let value = char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
-            *byte = *byte << 4 | value.ok_or_else(not_a_key)?;
+            let value = char::from(*digit).to_digit(16)?;
+            *byte = *byte << 4 | u8::try_from(value).ok()?;
         }
     }
-    Ok(bytes)
+    Some(bytes)
 }
 
 fn io(path: &Path) -> impl Fn(io::Error) -> KeyError {
@@ -123,6 +141,14 @@ mod tests {
         write_key_pair(&path, &SigningKey::from_bytes(&[1; 32])).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
         assert!(read_signing_key(&path).unwrap_err().to_string().ends_with("(mode 640): chmod 600 it"));
+    }
+
+    #[test]
+    fn a_variable_holds_the_same_digits_and_is_not_shown_when_it_does_not() {
+        let key = parse_signing_key(&Secret::new("a7".repeat(32))).unwrap();
+        assert_eq!(key, SigningKey::from_bytes(&[0xa7; 32]));
+        let error = parse_signing_key(&Secret::new("hunter2")).unwrap_err().to_string();
+        assert!(error.contains("OPENRTC_SIGNING_KEY") && !error.contains("hunter2"), "{error}");
     }
 
     #[test]

@@ -41,11 +41,15 @@ mod exit;
 mod force;
 pub mod gate;
 mod host;
+#[doc(hidden)]
+pub mod http;
 pub mod journal;
 mod key;
 mod ops;
 mod pool;
 pub mod ports;
+pub mod register;
+pub mod registrar;
 mod serve;
 pub mod shell;
 mod signal;

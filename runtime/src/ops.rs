@@ -12,7 +12,7 @@
 //! `POST`s come from loopback or present the bearer token, and never from a web page. A connection carries one request.
 
 mod auth;
-mod connections;
+pub(crate) mod connections;
 mod metrics;
 
 use std::io;

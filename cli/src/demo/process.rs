@@ -13,6 +13,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
+use super::membership::DEPLOYMENT;
+
 /// How long a worker may take until it is ready.
 const START: Duration = Duration::from_secs(10);
 
@@ -41,30 +43,10 @@ struct Ready {
     ops: SocketAddr,
 }
 
-/// Starts a worker of this very program and waits until it says that it takes calls.
+/// Starts a worker and waits until it says that it takes calls.
 pub(crate) async fn start(recipe: Recipe<'_>) -> anyhow::Result<Worker> {
     let begun = Instant::now();
-    let program = std::env::current_exe().context("the path of this program")?;
-    let mut command = Command::new(program);
-    // What is set for this user's own workers is not for the demo's.
-    for variable in VARIABLES {
-        command.env_remove(variable.name);
-    }
-    let mut child = command
-        .env_remove("NOTIFY_SOCKET")
-        .args(["worker", "--json", "--exit-with-parent", "--deployment-version", recipe.version])
-        .env("OPENRTC_DEPLOYMENT", "demo")
-        .env("OPENRTC_WORKER", recipe.name)
-        .env("OPENRTC_JOURNAL_DIR", recipe.journal)
-        .env("OPENRTC_OPS_ADDR", "127.0.0.1:0")
-        .envs(recipe.settings.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        // A terminal's Ctrl-C is for the demo; it ends its workers itself.
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(|| format!("worker {} cannot be started", recipe.name))?;
+    let mut child = spawn(&recipe)?;
     let pid = child.id().context("a process that has just been started has an id")?;
     let stdout = child.stdout.take().context("its output is a pipe")?;
     let mut lines = BufReader::new(stdout).lines();
@@ -77,6 +59,38 @@ pub(crate) async fn start(recipe: Recipe<'_>) -> anyhow::Result<Worker> {
     await_ready(ops).await.with_context(|| format!("worker {}", recipe.name))?;
     let start_to_ready = begun.elapsed();
     Ok(Worker { child, pid, calls, journal: recipe.journal.to_owned(), start_to_ready })
+}
+
+/// Starts a worker that is to be refused, and waits until it has left.
+pub(crate) async fn run_refused(recipe: Recipe<'_>) -> anyhow::Result<ExitStatus> {
+    let mut child = spawn(&recipe)?;
+    let left = timeout(START, child.wait()).await;
+    Ok(left.with_context(|| format!("worker {} had not left after {START:?}: was it let in?", recipe.name))??)
+}
+
+/// Starts a worker of this very program.
+fn spawn(recipe: &Recipe<'_>) -> anyhow::Result<Child> {
+    let program = std::env::current_exe().context("the path of this program")?;
+    let mut command = Command::new(program);
+    // What is set for this user's own workers is not for the demo's.
+    for variable in VARIABLES {
+        command.env_remove(variable.name);
+    }
+    command
+        .env_remove("NOTIFY_SOCKET")
+        .args(["worker", "--json", "--exit-with-parent", "--deployment-version", recipe.version])
+        .env("OPENRTC_DEPLOYMENT", DEPLOYMENT.as_str())
+        .env("OPENRTC_WORKER", recipe.name)
+        .env("OPENRTC_JOURNAL_DIR", recipe.journal)
+        .env("OPENRTC_OPS_ADDR", "127.0.0.1:0")
+        .envs(recipe.settings.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        // A terminal's Ctrl-C is for the demo; it ends its workers itself.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("worker {} cannot be started", recipe.name))
 }
 
 async fn await_ready(ops: SocketAddr) -> anyhow::Result<()> {

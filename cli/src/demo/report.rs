@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 use std::time::Duration;
 
+use openrtc_runtime::Exit;
 use serde::Serialize;
 
 /// The whole outcome. Times are in milliseconds.
@@ -27,6 +28,9 @@ pub(crate) struct Report {
     pub(crate) elapsed_s: f64,
     pub(crate) workers: Vec<WorkerReport>,
     pub(crate) dropped: Vec<Drop>,
+    /// Workers that were not let in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) rejected: Vec<Rejected>,
     /// What the certificate over the workers' journals says.
     pub(crate) certificate: &'static str,
     pub(crate) journals_agree: bool,
@@ -57,6 +61,19 @@ pub(crate) struct Drop {
     pub(crate) reason: &'static str,
 }
 
+/// One worker that was not let in.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Rejected {
+    /// The audit event: `worker.rejected`.
+    pub(crate) event: &'static str,
+    pub(crate) worker: String,
+    pub(crate) version: &'static str,
+    pub(crate) exit_code: Option<i32>,
+    /// In one word.
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
+}
+
 /// At most so many dropped calls are printed by name; JSON has them all.
 const NAMES_MAX: usize = 12;
 
@@ -72,6 +89,7 @@ impl Report {
             && self.new_calls_on_old_version_after_drain == 0
             && self.calls_unanswered == 0
             && self.frames_lost_in_ended_calls == 0
+            && self.rejected.iter().all(|rejected| rejected.exit_code == Some(Exit::REJECTED.into()))
     }
 }
 
@@ -110,6 +128,7 @@ impl Display for Report {
             writeln!(f, "  {name:<8} {version:<8} {pid:>8} {calls:>7} {dropped:>9}  {}", worker.exit())?;
         }
         self.write_drops(f)?;
+        self.write_rejections(f)?;
         writeln!(f)?;
         if self.journals_agree {
             return writeln!(f, "  every worker's journal agrees with its callers, call by call");
@@ -119,6 +138,17 @@ impl Display for Report {
 }
 
 impl Report {
+    fn write_rejections(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.rejected.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "\n  not let in:")?;
+        self.rejected.iter().try_for_each(|Rejected { worker, version, exit_code, message, .. }| {
+            let code = exit_code.map_or_else(|| "unknown".into(), |code| code.to_string());
+            writeln!(f, "  {worker:<8} {version:<8} {message}; exit {code}")
+        })
+    }
+
     fn write_drops(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.dropped.is_empty() {
             return Ok(());

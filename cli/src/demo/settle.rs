@@ -68,7 +68,7 @@ impl Rollout<'_> {
     fn certify(&self, dropped: &[Drop], disagreements: &mut Vec<String>) -> anyhow::Result<&'static str> {
         let journals: Vec<_> = self.workers.iter().map(|(_, _, worker)| worker.journal.clone()).collect();
         let certificate = Certificate::over(&journals)?;
-        certify::write(&certificate, &self.dir.join("certificate.jsonl"), None)?;
+        certify::write(&certificate, &self.dir.join("certificate.jsonl"), Some(&self.membership.key))?;
         let certified: BTreeSet<_> =
             certificate.calls.iter().filter(|call| call.is_drop()).map(|call| &call.id).collect();
         let seen: BTreeSet<_> = dropped.iter().map(|drop| &drop.call).collect();
@@ -120,6 +120,7 @@ impl Rollout<'_> {
             elapsed_s: (self.begun.elapsed().as_secs_f64() * 10.0).round() / 10.0,
             workers,
             dropped,
+            rejected: self.rejected.clone(),
             certificate,
             journals_agree: disagreements.is_empty(),
             disagreements,

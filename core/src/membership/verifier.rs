@@ -64,6 +64,28 @@ pub enum Refusal {
     TooManyWorkers,
 }
 
+impl Refusal {
+    /// The reason in one word, for programs.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::UnknownKey(_) => "unknown_key",
+            Self::BadSignature => "bad_signature",
+            Self::WrongDeployment(_) => "wrong_deployment",
+            Self::WrongWorker(_) => "wrong_worker",
+            Self::VersionNotAllowed(_) => "version_not_allowed",
+            Self::StaleEpoch(_) => "stale_epoch",
+            Self::FutureEpoch(_) => "future_epoch",
+            Self::Expired(_) => "expired",
+            Self::FromTheFuture(_) => "from_the_future",
+            Self::StaleIncarnation(_) => "stale_incarnation",
+            Self::Replayed => "replayed",
+            Self::TooManyWorkers => "too_many_workers",
+        }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -161,6 +183,12 @@ impl MembershipVerifier {
         let before = self.keys.len();
         self.keys.retain(|key| KeyId::of(key) != id);
         self.keys.len() < before
+    }
+
+    /// What may run now.
+    #[must_use]
+    pub const fn manifest(&self) -> &Manifest {
+        &self.manifest
     }
 
     /// Replaces the versions and the epoch that are allowed. What was admitted is remembered.

@@ -91,8 +91,24 @@ pub const VARIABLES: &[Variable] = &[
         config.audit_file = Some(text.into());
         Ok(())
     }),
-    variable("OPENRTC_SIGNING_KEY_FILE", "the key that signs the audit trail", "not signed", |config, text| {
-        config.signing_key_file = Some(text.into());
+    variable(
+        "OPENRTC_SIGNING_KEY_FILE",
+        "the key that signs the audit trail and membership",
+        "no key",
+        |config, text| {
+            config.signing_key_file = Some(text.into());
+            Ok(())
+        },
+    ),
+    Variable {
+        secret: true,
+        ..variable("OPENRTC_SIGNING_KEY", "the same key as 64 hex digits; prefer the file", "no key", |config, text| {
+            config.signing_key = Some(Secret::new(text));
+            Ok(())
+        })
+    },
+    variable("OPENRTC_REGISTER_URL", "where to be let in before taking calls", "nobody is asked", |config, text| {
+        config.register = Some(text.into());
         Ok(())
     }),
     variable("OPENRTC_OPS_ADDR", "where the ops endpoints listen", "nowhere", |config, text| {

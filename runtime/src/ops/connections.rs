@@ -1,4 +1,4 @@
-//! Connections to the ops endpoints, each bounded in time and all of them in number: clients that are slow, silent or
+//! HTTP connections, each bounded in time and all of them in number: clients that are slow, silent or
 //! many hold no more than that, and hold nothing for long.
 
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 /// The most connections at once; the next one waits for its turn.
-pub(super) const CONNECTIONS_MAX: usize = 128;
+pub(crate) const CONNECTIONS_MAX: usize = 128;
 
 /// How long one may take from its beginning to its end: a request is small, and so is its answer.
-pub(super) const CONNECTION_TIME: Duration = Duration::from_secs(5);
+pub(crate) const CONNECTION_TIME: Duration = Duration::from_secs(5);
 
 /// No request's head needs more, in bytes.
 const HEAD_MAX: usize = 16 << 10;
@@ -26,13 +26,13 @@ const HEAD_MAX: usize = 16 << 10;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Answers one request per connection, for as long as the process lives.
-pub(super) async fn answer_all(listener: TcpListener, router: Router) {
+pub(crate) async fn answer_all(listener: TcpListener, router: Router) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "a connection to the ops endpoints could not be accepted");
+                tracing::warn!(%error, "an HTTP connection could not be accepted");
                 sleep(PAUSE).await;
                 continue;
             }
@@ -44,8 +44,8 @@ pub(super) async fn answer_all(listener: TcpListener, router: Router) {
                 http.keep_alive(false).max_buf_size(HEAD_MAX).serve_connection(TokioIo::new(stream), service);
             match timeout(CONNECTION_TIME, connection).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "a connection to the ops endpoints broke"),
-                Err(_) => tracing::debug!(%peer, "a connection to the ops endpoints took too long"),
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "an HTTP connection broke"),
+                Err(_) => tracing::debug!(%peer, "an HTTP connection took too long"),
             }
             drop(permit);
         });

@@ -1,0 +1,102 @@
+//! Who may take calls in the demo: a key, a manifest that moves with the rollout, and the registrar that holds to it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, ensure};
+use openrtc_core::id::{Deployment, Epoch, Version};
+use openrtc_core::membership::{Limits, Manifest, MembershipVerifier};
+use openrtc_core::time::Span;
+use openrtc_runtime::registrar::{Decision, Registrar};
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+
+use super::report::Rejected;
+use crate::keygen;
+
+/// What every worker of the demo belongs to.
+pub(super) const DEPLOYMENT: Deployment = Deployment::from_static("demo");
+
+const LIMITS: Limits = Limits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max: 64 };
+
+/// The registrar at work.
+pub(super) struct Membership {
+    registrar: Registrar,
+    decisions: Arc<Mutex<Vec<Decision>>>,
+    epoch: u64,
+    url: String,
+    /// The secret key that every worker signs with.
+    pub(super) key: PathBuf,
+    serving: AbortHandle,
+}
+
+impl Membership {
+    /// Makes a key pair in `dir` and lets nobody in yet.
+    pub(super) async fn start(dir: &Path) -> anyhow::Result<Self> {
+        let key = dir.join("demo.key");
+        let (public, _) = keygen::make(&key)?;
+        let mut verifier = MembershipVerifier::new(manifest(0, &[]), LIMITS);
+        verifier.add_key(public.as_bytes())?;
+        let decisions = Arc::new(Mutex::new(Vec::new()));
+        let recorded = Arc::clone(&decisions);
+        let record = move |decision: &Decision| lock(&recorded).push(*decision);
+        let registrar = Registrar::new(verifier, record);
+        let listener = TcpListener::bind("127.0.0.1:0").await.context("a port for the registrar")?;
+        let url = format!("http://{}/register", listener.local_addr()?);
+        let serving = tokio::spawn(registrar.clone().serve(listener)).abort_handle();
+        Ok(Self { registrar, decisions, epoch: 0, url, key, serving })
+    }
+
+    /// From now on, workers of these versions are let in and no others. What was signed before is worth nothing.
+    pub(super) fn allow(&mut self, versions: &[&'static str]) {
+        self.epoch += 1;
+        self.registrar.set_manifest(manifest(self.epoch, versions));
+    }
+
+    /// What a worker must be told to register.
+    pub(super) fn settings(&self) -> [(&'static str, String); 2] {
+        let key = self.key.display().to_string();
+        [("OPENRTC_REGISTER_URL", self.url.clone()), ("OPENRTC_SIGNING_KEY_FILE", key)]
+    }
+
+    /// Makes sure that a worker was let in as what it is said to be: calls are given to no other.
+    pub(super) fn check(&self, worker: &str, version: &str) -> anyhow::Result<()> {
+        let claims = self.last(worker).and_then(|decision| decision.verdict.ok());
+        let proven = claims.is_some_and(|claims| claims.identity.version.as_str() == version);
+        ensure!(proven, "worker {worker} takes calls, but never proved that it is of version {version}");
+        Ok(())
+    }
+
+    /// The refusal of a worker that left with `exit_code`.
+    pub(super) fn rejection(&self, worker: &str, version: &'static str, exit_code: Option<i32>) -> Option<Rejected> {
+        let decision = self.last(worker)?;
+        let refusal = decision.verdict.err()?;
+        Some(Rejected {
+            event: decision.event(),
+            worker: worker.into(),
+            version,
+            exit_code,
+            reason: refusal.word(),
+            message: refusal.to_string(),
+        })
+    }
+
+    fn last(&self, worker: &str) -> Option<Decision> {
+        lock(&self.decisions).iter().rfind(|decision| decision.worker.as_str() == worker).copied()
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+fn manifest(epoch: u64, versions: &[&'static str]) -> Manifest {
+    let versions = versions.iter().copied().map(Version::from_static).collect();
+    Manifest { deployment: DEPLOYMENT, versions, epoch: Epoch::new(epoch) }
+}
+
+fn lock(decisions: &Mutex<Vec<Decision>>) -> std::sync::MutexGuard<'_, Vec<Decision>> {
+    decisions.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,144 @@
+//! The other side of [`register`](crate::register): lets workers in for whoever hands out calls.
+//!
+//! It holds public keys only. What it admitted is kept in memory; one that starts again must take a larger epoch, for
+//! which no earlier token is good.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
+use openrtc_core::id::WorkerId;
+use openrtc_core::membership::{Claims, Manifest, MembershipVerifier, Refusal, Token};
+use openrtc_core::time::Instant;
+use tokio::net::TcpListener;
+
+use crate::clock::Clock;
+use crate::ops::connections;
+use crate::register::{Answer, Request};
+
+/// No request needs more, in bytes.
+const BODY_MAX: usize = 4096;
+
+/// One worker let in or refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// When.
+    pub at: Instant,
+    /// Who asked, in its own words.
+    pub worker: WorkerId,
+    /// What its token proves, or why it is refused.
+    pub verdict: Result<Claims, Refusal>,
+}
+
+impl Decision {
+    /// The name of the audit event.
+    #[must_use]
+    pub const fn event(&self) -> &'static str {
+        match self.verdict {
+            Ok(_) => "worker.registered",
+            Err(_) => "worker.rejected",
+        }
+    }
+}
+
+/// Judges registrations. Cheap to clone; all clones are the same registrar.
+#[derive(Clone)]
+pub struct Registrar {
+    shared: Arc<Shared>,
+}
+
+type Record = Box<dyn Fn(&Decision) + Send + Sync>;
+
+struct Shared {
+    verifier: Mutex<MembershipVerifier>,
+    record: Record,
+}
+
+impl fmt::Debug for Registrar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registrar").field("verifier", &*self.verifier()).finish_non_exhaustive()
+    }
+}
+
+impl Registrar {
+    /// A registrar that judges with `verifier` and hands every decision to `record`, before the worker hears of it.
+    pub fn new(verifier: MembershipVerifier, record: impl Fn(&Decision) + Send + Sync + 'static) -> Self {
+        Self { shared: Arc::new(Shared { verifier: Mutex::new(verifier), record: Box::new(record) }) }
+    }
+
+    /// Replaces the versions and the epoch that are allowed. Workers let in before are not asked again.
+    pub fn set_manifest(&self, manifest: Manifest) {
+        self.verifier().set_manifest(manifest);
+    }
+
+    /// Answers registrations at `/register` for as long as the process lives.
+    pub async fn serve(self, listener: TcpListener) {
+        connections::answer_all(listener, self.router()).await;
+    }
+
+    /// The endpoint, to be served beside others.
+    pub fn router(self) -> Router {
+        Router::new().route("/register", post(register)).layer(DefaultBodyLimit::max(BODY_MAX)).with_state(self)
+    }
+
+    fn decide(&self, request: &Request) -> (StatusCode, Answer) {
+        let mut verifier = self.verifier();
+        let at = Clock::wall();
+        let judged = Token::from_text(&request.token)
+            .map_err(Refusal::Malformed)
+            .and_then(|token| verifier.judge(at, &token.to_bytes(), Some(request.worker)));
+        let epoch = Some(verifier.manifest().epoch);
+        if let Err(refusal @ (Refusal::StaleEpoch(_) | Refusal::FutureEpoch(_))) = judged {
+            return (StatusCode::CONFLICT, Answer { epoch, ..refused(&refusal) });
+        }
+        if let Ok(admitted) = &judged {
+            verifier.apply(admitted);
+        }
+        let decision = Decision { at, worker: request.worker, verdict: judged.map(|admitted| admitted.claims) };
+        self.record(&decision);
+        match decision.verdict {
+            Ok(_) => (
+                StatusCode::OK,
+                Answer { reason: "registered".into(), message: "the worker may take calls".into(), epoch },
+            ),
+            Err(refusal) => (StatusCode::FORBIDDEN, refused(&refusal)),
+        }
+    }
+
+    fn record(&self, decision: &Decision) {
+        let (event, worker) = (decision.event(), decision.worker);
+        match &decision.verdict {
+            Ok(Claims { identity, epoch, .. }) => {
+                let (version, incarnation) = (identity.version, identity.incarnation);
+                tracing::info!(target: "openrtc::audit", event, %worker, %version, %incarnation, %epoch);
+            }
+            Err(refusal) => {
+                tracing::warn!(target: "openrtc::audit", event, %worker, reason = refusal.word(), "{refusal}");
+            }
+        }
+        (self.shared.record)(decision);
+    }
+
+    fn verifier(&self) -> MutexGuard<'_, MembershipVerifier> {
+        self.shared.verifier.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn refused(refusal: &Refusal) -> Answer {
+    Answer { reason: refusal.word().into(), message: refusal.to_string(), epoch: None }
+}
+
+async fn register(State(registrar): State<Registrar>, body: Bytes) -> (StatusCode, Json<Answer>) {
+    let (status, answer) = match serde_json::from_slice(&body) {
+        Ok(request) => registrar.decide(&request),
+        Err(error) => {
+            let message = format!("the request is not valid: {error}");
+            (StatusCode::BAD_REQUEST, Answer { reason: "bad_request".into(), message, epoch: None })
+        }
+    };
+    (status, Json(answer))
+}
