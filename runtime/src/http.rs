@@ -32,6 +32,9 @@ pub enum HttpError {
     /// Nobody can be asked there.
     #[error("{0:?} is not a URL like http://127.0.0.1:9464")]
     BadUrl(String),
+    /// What stands before an `@` may be a password; it would be sent to nobody and shown in logs.
+    #[error("the URL holds a user name or password: leave out everything up to the @")]
+    Credentials,
     /// TLS is for a proxy.
     #[error("{0}: only http is spoken here; put TLS in front of it yourself")]
     Https(String),
@@ -45,6 +48,9 @@ pub enum HttpError {
 
 /// Reads a URL that can be asked.
 pub fn parse_url(url: &str) -> Result<Uri, HttpError> {
+    if url.contains('@') {
+        return Err(HttpError::Credentials);
+    }
     if url.starts_with("https://") {
         return Err(HttpError::Https(url.into()));
     }

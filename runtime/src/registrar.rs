@@ -11,7 +11,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
-use openrtc_core::id::WorkerId;
+use openrtc_core::id::{Epoch, WorkerId};
 use openrtc_core::membership::{Claims, Manifest, MembershipVerifier, Refusal, Token};
 use openrtc_core::time::Instant;
 use tokio::net::TcpListener;
@@ -86,27 +86,29 @@ impl Registrar {
     }
 
     fn decide(&self, request: &Request) -> (StatusCode, Answer) {
-        let mut verifier = self.verifier();
         let at = Clock::wall();
+        let (judged, epoch) = self.judge(at, request);
+        if let Err(refusal @ (Refusal::StaleEpoch(_) | Refusal::FutureEpoch(_))) = judged {
+            return (StatusCode::CONFLICT, Answer { epoch: Some(epoch), ..refused(&refusal) });
+        }
+        self.record(&Decision { at, worker: request.worker, verdict: judged });
+        match judged {
+            Ok(_) => (StatusCode::OK, registered(epoch)),
+            Err(refusal) => (StatusCode::FORBIDDEN, refused(&refusal)),
+        }
+    }
+
+    /// Judges and remembers in one step, so that of two requests with one token only one is let in.
+    fn judge(&self, at: Instant, request: &Request) -> (Result<Claims, Refusal>, Epoch) {
+        let mut verifier = self.verifier();
+        let epoch = verifier.manifest().epoch;
         let judged = Token::from_text(&request.token)
             .map_err(Refusal::Malformed)
             .and_then(|token| verifier.judge(at, &token.to_bytes(), Some(request.worker)));
-        let epoch = Some(verifier.manifest().epoch);
-        if let Err(refusal @ (Refusal::StaleEpoch(_) | Refusal::FutureEpoch(_))) = judged {
-            return (StatusCode::CONFLICT, Answer { epoch, ..refused(&refusal) });
-        }
         if let Ok(admitted) = &judged {
             verifier.apply(admitted);
         }
-        let decision = Decision { at, worker: request.worker, verdict: judged.map(|admitted| admitted.claims) };
-        self.record(&decision);
-        match decision.verdict {
-            Ok(_) => (
-                StatusCode::OK,
-                Answer { reason: "registered".into(), message: "the worker may take calls".into(), epoch },
-            ),
-            Err(refusal) => (StatusCode::FORBIDDEN, refused(&refusal)),
-        }
+        (judged.map(|admitted| admitted.claims), epoch)
     }
 
     fn record(&self, decision: &Decision) {
@@ -126,6 +128,10 @@ impl Registrar {
     fn verifier(&self) -> MutexGuard<'_, MembershipVerifier> {
         self.shared.verifier.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn registered(epoch: Epoch) -> Answer {
+    Answer { reason: "registered".into(), message: "the worker may take calls".into(), epoch: Some(epoch) }
 }
 
 fn refused(refusal: &Refusal) -> Answer {
