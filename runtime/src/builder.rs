@@ -141,6 +141,8 @@ impl AgentPoolBuilder {
             Some(addr) => Some(ops::listen(addr).map_err(|source| ConfigError::Ops { addr, source })?),
             None => None,
         };
+        // Before the journal: a start that fails here leaves no trace of a run in it.
+        let trail = config.audit_file.as_deref().map(TrailFile::open).transpose()?;
         let mut writer = None;
         let mut recovered = None;
         if let Some(journal) = config.journal.clone() {
@@ -151,7 +153,7 @@ impl AgentPoolBuilder {
         report(recovered.as_ref());
         let force = Force::default();
         let (publish, published) = watch::channel(Published::default());
-        let (audit, audited) = start_audit(&config, identity, &worker, self.sinks)?;
+        let (audit, audited) = start_audit(&config, identity, &worker, trail, self.sinks)?;
         let mut host = Host::new(clock, writer, audit, publish, force.clone());
         let gate = Gate::new(&worker);
         let ops_addr = ops.as_ref().map(|(_, addr)| *addr);
@@ -184,15 +186,15 @@ fn start_audit(
     config: &Config,
     identity: Identity,
     worker: &Worker,
+    trail: Option<TrailFile>,
     sinks: Vec<Box<dyn AuditSink>>,
 ) -> Result<Audit, ConfigError> {
-    if sinks.is_empty() && config.audit_file.is_none() {
+    if sinks.is_empty() && trail.is_none() {
         return Ok((None, None));
     }
     let journal = config.journal.as_ref().ok_or(AuditError::NoJournal)?.dir.clone();
     let key = config.signing_key()?;
-    let file = config.audit_file.as_deref().map(TrailFile::open).transpose()?;
-    let auditor = Auditor::new(journal, identity, worker.clone(), file, sinks, key);
+    let auditor = Auditor::new(journal, identity, worker.clone(), trail, sinks, key);
     let (feed, closed) = auditor.start().map_err(ConfigError::Thread)?;
     Ok((Some(feed), Some(closed)))
 }

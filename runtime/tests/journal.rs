@@ -52,6 +52,25 @@ fn a_crash_is_told_by_name_at_the_next_start() {
 }
 
 #[test]
+fn a_start_that_got_nowhere_hides_no_crash_before_it() {
+    let dir = tempdir().unwrap();
+    runtime().block_on(async {
+        let pool = builder(dir.path()).build().unwrap();
+        let taken = pool.admit(CallId::new("taken-by-the-crash").unwrap()).unwrap();
+        taken.recorded().await;
+        std::mem::forget(taken);
+    });
+    // Its control loop never gets a turn, so its segment has no entry.
+    runtime().block_on(async { drop(build_after_crash(dir.path())) });
+    assert_eq!(segments(dir.path()).unwrap().len(), 2);
+    runtime().block_on(async {
+        let pool = build_after_crash(dir.path());
+        let recovered = pool.recovered().expect("the run before the last");
+        assert_eq!(recovered.lost_calls, [CallId::new("taken-by-the-crash").unwrap()]);
+    });
+}
+
+#[test]
 fn a_clean_exit_leaves_a_closed_journal() {
     let dir = tempdir().unwrap();
     runtime().block_on(async {

@@ -260,9 +260,9 @@ fn derive_exit(
 }
 
 /// Emits the records of a run that ended without a word, in the state its journal left it in. They are derived by its
-/// successor: the unclosed journal is the evidence.
+/// successor: the unclosed journal is the evidence. A run that never started had nothing to lose.
 pub fn derive_loss(left: &Worker, mut emit: impl FnMut(Draft)) {
-    if left.outcome().is_some() {
+    if left.phase() == Phase::Starting || left.outcome().is_some() {
         return;
     }
     let record = |event, target, reason, count| Draft {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use openrtc_core::id::{Incarnation, Seq};
 use openrtc_core::journal::replay;
+use openrtc_core::word::Phase;
 
 use super::{JournalError, Recovered};
 
@@ -67,11 +68,13 @@ pub(super) fn prepare(dir: &Path) -> Result<Lock, JournalError> {
     }
 }
 
-/// Folds the newest segment. One whose very opening a crash cut short holds nothing; the one before it is newest then.
+/// Folds the newest segment that tells of a run. One whose very opening a crash cut short tells nothing, nor does one of a
+/// run that could not start; the one before it is newest then.
 pub(super) fn recover(found: &[Segment]) -> io::Result<Option<Recovered>> {
     for segment in found.iter().rev() {
         let bytes = fs::read(&segment.path)?;
         match replay(&bytes, |_, _| {}) {
+            Ok(replay) if replay.state.phase() == Phase::Starting => {}
             Ok(replay) => {
                 let predecessor = replay.as_predecessor();
                 let lost_calls = if predecessor.exited { Vec::new() } else { replay.open_calls().collect() };
