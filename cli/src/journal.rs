@@ -18,6 +18,8 @@ use openrtc_runtime::journal::{Segment, segments};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::Usage;
+
 /// Read a worker's journal.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct JournalArgs {
@@ -52,7 +54,11 @@ pub(crate) fn run(args: &JournalArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn find(dir: &Path) -> anyhow::Result<Vec<Segment>> {
+fn find(dir: &Path) -> Result<Vec<Segment>, Usage> {
+    find_segments(dir).map_err(Usage)
+}
+
+fn find_segments(dir: &Path) -> anyhow::Result<Vec<Segment>> {
     let found = segments(dir).with_context(|| format!("the journal directory {}", dir.display()))?;
     ensure!(!found.is_empty(), "{} holds no journal segment (*.ortcj): is this the right directory?", dir.display());
     Ok(found)
