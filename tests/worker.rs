@@ -203,25 +203,6 @@ fn what_cannot_work_is_refused_at_start_with_the_fix() {
 }
 
 #[test]
-fn a_journal_on_a_full_disk_is_refused_at_start() {
-    let dir = tempdir().unwrap();
-    let script = format!(
-        "mount -t tmpfs -o size=4k tmpfs {0} && head -c 4096 /dev/zero > {0}/fill;
-         exec {1} worker --deployment-version v1",
-        dir.path().display(),
-        openrtc().display()
-    );
-    // A mount namespace of its own: nothing outside sees the mount, and it goes with the process.
-    let output = Command::new("unshare")
-        .args(["--mount", "--map-root-user", "sh", "-c", &script])
-        .env("OPENRTC_JOURNAL_DIR", dir.path().join("journal"))
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-    assert!(said(&output).contains("free space, or name another directory"), "{}", said(&output));
-}
-
-#[test]
 fn systemd_hears_ready_then_stopping_and_gets_asked_for_time() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("notify");

@@ -12,9 +12,9 @@ mod directory;
 mod keeper;
 mod writer;
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use openrtc_core::id::{CallId, Identity, Incarnation, Seq};
@@ -221,9 +221,7 @@ impl Journal {
         // Not in the buffer, which would keep the size of the largest state there ever was.
         let mut opening = Vec::new();
         journal::write_opening(Opening { identity: self.identity, predecessor: self.predecessor, state }, &mut opening);
-        // A segment that a failed write left at this place holds no entry: it may be replaced.
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
-        file.write_all(&opening)?;
+        let file = create(&path, &opening)?;
         let bytes = opening.len() as u64;
         // A large state must not be written more often than the entries it stands for.
         let full_at = self.config.segment_bytes.min(self.config.total_bytes / 4).max(4 * bytes);
@@ -235,6 +233,18 @@ impl Journal {
         self.keeper.give(Job::Trim { current: path, total });
         Ok(())
     }
+}
+
+/// Creates a segment that starts with `opening`. One that cannot be written leaves no file: a disk stays full for long,
+/// and each append tries again.
+fn create(path: &Path, opening: &[u8]) -> io::Result<File> {
+    // A segment that a failed write left at this place holds no entry: it may be replaced.
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    if let Err(error) = file.write_all(opening) {
+        let _ = fs::remove_file(path);
+        return Err(error);
+    }
+    Ok(file)
 }
 
 #[cfg(test)]

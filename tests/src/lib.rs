@@ -81,6 +81,11 @@ impl Worker {
         Self { child, stderr, calls: addr("calls"), ops: addr("ops") }
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a real signal.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();

@@ -68,8 +68,8 @@ pub(super) fn prepare(dir: &Path) -> Result<Lock, JournalError> {
     }
 }
 
-/// Folds the newest segment that tells of a run. One whose very opening a crash cut short tells nothing, nor does one of a
-/// run that could not start; the one before it is newest then.
+/// Folds the newest segment that tells of a run. One whose very opening a crash cut short tells nothing, nor does one
+/// of a run that could not start; the one before it is newest then.
 pub(super) fn recover(found: &[Segment]) -> io::Result<Option<Recovered>> {
     for segment in found.iter().rev() {
         let bytes = fs::read(&segment.path)?;

@@ -1,0 +1,57 @@
+//! A real disk that is full.
+#![expect(clippy::unwrap_used, reason = "a test's set-up that fails is a failed test")]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use e2e::{Caller, Worker, openrtc, said};
+use rustix::process::Signal;
+use tempfile::tempdir;
+
+/// A worker whose directory `dir` is a disk of `kilobytes`, prepared by a shell command. The mount is in a namespace of
+/// its own: nothing outside sees it, and it goes with the process.
+fn on_a_disk(dir: &Path, kilobytes: u32, prepare: &str) -> Command {
+    let (dir, openrtc) = (dir.display(), openrtc().display());
+    let script = format!(
+        "mount -t tmpfs -o size={kilobytes}k tmpfs {dir} && cd {dir} && {prepare} &&
+         exec {openrtc} worker --json --deployment-version v1"
+    );
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--map-root-user", "sh", "-c", &script])
+        .env("OPENRTC_JOURNAL_DIR", format!("{dir}/journal"));
+    command
+}
+
+#[test]
+fn a_journal_on_a_full_disk_is_refused_at_start() {
+    let dir = tempdir().unwrap();
+    let output = on_a_disk(dir.path(), 4, "head -c 4096 /dev/zero > fill").output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("free space, or name another directory"), "{}", said(&output));
+}
+
+#[test]
+fn a_disk_that_fills_up_costs_no_call_and_gets_no_litter() {
+    let dir = tempdir().unwrap();
+    let worker = Worker::spawn(on_a_disk(dir.path(), 8, "true"), &[]);
+    let open = Caller::call(worker.calls, "open-throughout");
+    let mut number = 0;
+    while worker.snapshot()["journal"]["failing"] == false {
+        Caller::call(worker.calls, &format!("call-{number}")).hang_up();
+        number += 1;
+    }
+    for late in 0..20 {
+        Caller::call(worker.calls, &format!("late-{late}")).hang_up();
+    }
+    let disk = format!("/proc/{}/root/{}/journal", worker.id(), dir.path().display());
+    let files = fs::read_dir(disk).unwrap().map(|file| file.unwrap().path());
+    let segments = files.filter(|file| file.extension().is_some_and(|extension| extension == "ortcj"));
+    assert_eq!(segments.count(), 1, "the one that was there when the disk was full");
+    worker.signal(Signal::TERM);
+    open.hang_up();
+    let (status, log) = worker.end();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert_eq!(log.matches("the journal cannot be written").count(), 1, "told once, not per call: {log}");
+}
