@@ -1,6 +1,8 @@
 //! Planted bugs: each breaks one rule of a worker's shell, its adapter, the platform or the coordinator's shell, most
 //! of them as some system in the field really does. A checker that does not catch them is a defect.
 
+use crate::subject::Level;
+
 macro_rules! bugs {
     ($($(#[doc = $doc:literal])* $name:ident = $text:literal,)*) => {
         /// One rule broken. The machines themselves are never changed: a bug sits in what is around them.
@@ -83,6 +85,21 @@ bugs! {
     FailureUnrecorded = "failure-unrecorded",
     /// More calls are answered with yes than the worker may hold.
     OverCapacity = "over-capacity",
+    /// Level 1: the journal takes only the first entry of a batch.
+    BatchCut = "batch-cut",
+    /// Level 1: the control loop hears no bell and sleeps until its next time-out.
+    BellUnheard = "bell-unheard",
+}
+
+impl Bug {
+    /// The lowest level at which it can show.
+    #[must_use]
+    pub const fn level(self) -> Level {
+        match self {
+            Self::BatchCut | Self::BellUnheard => Level::Shell,
+            _ => Level::Machine,
+        }
+    }
 }
 
 impl core::str::FromStr for Bug {

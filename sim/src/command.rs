@@ -10,6 +10,7 @@ use sim::bug::Bug;
 use sim::oracle::Verdict;
 use sim::plan::Plan;
 use sim::run::tell;
+use sim::subject::{Level, Subject};
 use sim::{generate, records, report, scenario, shrink as shrinking, swarm as swarming, timeline};
 
 /// Where a run's plan comes from.
@@ -20,9 +21,25 @@ pub(crate) struct Source {
     /// The rollout of a seed.
     #[arg(long, conflicts_with = "plan")]
     seed: Option<u64>,
+    #[command(flatten)]
+    subject: SubjectArgs,
+}
+
+/// What is run.
+#[derive(Args, Clone, Copy)]
+struct SubjectArgs {
     /// A planted bug, see `sim bugs`.
     #[arg(long, value_parser = str::parse::<Bug>)]
     bug: Option<Bug>,
+    /// 0: the machines alone; 1: the runtime's own gate and shell around them.
+    #[arg(long, default_value_t, value_parser = str::parse::<Level>)]
+    level: Level,
+}
+
+impl From<SubjectArgs> for Subject {
+    fn from(args: SubjectArgs) -> Self {
+        Self { level: args.level, bug: args.bug }
+    }
 }
 
 impl Source {
@@ -68,14 +85,14 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         plan.calls = records::read(&text).with_context(|| path.display().to_string())?;
         plan.tampers.clear();
     }
-    let (outcome, seconds) = report::watch(&plan, args.source.bug, args.story);
+    let (outcome, seconds) = report::watch(&plan, args.source.subject.into(), args.story);
     print!("{}", report::seconds(&seconds));
     if args.story {
         print!("{}", report::story(&plan, &outcome.story));
     }
     print!("{}", report::summary(&plan, &outcome));
     if let Some(path) = &args.html {
-        std::fs::write(path, timeline::html(&plan, args.source.bug))
+        std::fs::write(path, timeline::html(&plan, args.source.subject.into()))
             .with_context(|| format!("cannot write {}", path.display()))?;
         println!("timeline  {}", path.display());
     }
@@ -90,9 +107,8 @@ pub(crate) struct SwarmArgs {
     /// The first seed.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// A planted bug, see `sim bugs`.
-    #[arg(long, value_parser = str::parse::<Bug>)]
-    bug: Option<Bug>,
+    #[command(flatten)]
+    subject: SubjectArgs,
 }
 
 pub(crate) fn swarm(args: &SwarmArgs) -> anyhow::Result<ExitCode> {
@@ -100,7 +116,7 @@ pub(crate) fn swarm(args: &SwarmArgs) -> anyhow::Result<ExitCode> {
         bail!("--seed {} and --runs {} lead past the last seed there is", args.seed, args.runs);
     }
     let bar = progress(args.runs);
-    let done = swarming::swarm(args.seed, args.runs, args.bug, |_| bar.inc(1));
+    let done = swarming::swarm(args.seed, args.runs, args.subject.into(), |_| bar.inc(1));
     bar.finish_and_clear();
     match done {
         Ok(tally) => {
@@ -117,7 +133,7 @@ pub(crate) fn swarm(args: &SwarmArgs) -> anyhow::Result<ExitCode> {
         }
         Err(found) => {
             println!("seed {} broke {} after {} rollouts", found.seed, found.violation.invariant, found.tried);
-            explain(&generate::seeded(found.seed), args.bug)
+            explain(&generate::seeded(found.seed), args.subject.into())
         }
     }
 }
@@ -131,14 +147,13 @@ fn progress(runs: u64) -> ProgressBar {
 pub(crate) struct ReplayArgs {
     /// The plan file, or a scenario's name.
     plan: String,
-    /// A planted bug, see `sim bugs`.
-    #[arg(long, value_parser = str::parse::<Bug>)]
-    bug: Option<Bug>,
+    #[command(flatten)]
+    subject: SubjectArgs,
 }
 
 pub(crate) fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let plan = load(&args.plan)?;
-    let outcome = tell(&plan, args.bug);
+    let outcome = tell(&plan, args.subject.into());
     print!("{}", report::story(&plan, &outcome.story));
     print!("{}", report::summary(&plan, &outcome));
     Ok(code(&outcome.verdict))
@@ -155,20 +170,20 @@ pub(crate) struct ShrinkArgs {
 
 pub(crate) fn shrink(args: &ShrinkArgs) -> anyhow::Result<ExitCode> {
     let plan = args.source.load()?;
-    let Some(invariant) = sim::run::run(&plan, args.source.bug).verdict.broken() else {
+    let Some(invariant) = sim::run::run(&plan, args.source.subject.into()).verdict.broken() else {
         bail!("this plan breaks nothing: there is nothing to shrink");
     };
-    let short = shrinking::shrink(&plan, args.source.bug, invariant);
+    let short = shrinking::shrink(&plan, args.source.subject.into(), invariant);
     if let Some(path) = &args.out {
         std::fs::write(path, short.to_string()).with_context(|| format!("cannot write {}", path.display()))?;
         println!("plan      {}", path.display());
     }
-    explain(&plan, args.source.bug)
+    explain(&plan, args.source.subject.into())
 }
 
 /// One page on why a plan fails, for somebody who has not read the code.
-fn explain(plan: &Plan, bug: Option<Bug>) -> anyhow::Result<ExitCode> {
-    print!("{}", report::failure(plan, bug).context("the plan breaks nothing when it is run again")?);
+fn explain(plan: &Plan, subject: Subject) -> anyhow::Result<ExitCode> {
+    print!("{}", report::failure(plan, subject).context("the plan breaks nothing when it is run again")?);
     Ok(ExitCode::FAILURE)
 }
 
@@ -191,7 +206,7 @@ pub(crate) fn bugs(args: &BugsArgs) -> ExitCode {
     let mut missed = 0;
     println!("{:24} {:24} {:>6}  what it does", "bug", "caught by", "seeds");
     for bug in Bug::ALL {
-        let (by, seeds) = match swarming::swarm(0, args.seeds, Some(*bug), |_| {}) {
+        let (by, seeds) = match swarming::swarm(0, args.seeds, Subject::with(*bug), |_| {}) {
             Err(found) => (found.violation.invariant.as_str(), found.tried),
             Ok(tally) => ("NOT CAUGHT", tally.runs),
         };

@@ -69,6 +69,8 @@ invariants! {
     CancelServes = "L5 CancelServes",
     /// A stalled call is flagged.
     StallFlagged = "L7 StallFlagged",
+    /// The runtime's shell journals what the machine decides.
+    LevelsAgree = "R1 LevelsAgree",
 }
 
 impl fmt::Display for Invariant {

@@ -4,12 +4,12 @@ use core::fmt::Write as _;
 
 use openrtc_core::word::Phase;
 
-use crate::bug::Bug;
 use crate::ledger::Fate;
 use crate::oracle::Verdict;
 use crate::plan::{Expect, Plan, SECOND};
 use crate::run::{Outcome, outcome, tell};
 use crate::shrink::{blame, shrink};
+use crate::subject::Subject;
 use crate::world::{State, Told, World};
 
 /// One second of a run.
@@ -31,8 +31,8 @@ pub struct Second {
 
 /// Runs a plan and looks at it once a second; the story is told only if asked for, for it is long.
 #[must_use]
-pub fn watch(plan: &Plan, bug: Option<Bug>, with_story: bool) -> (Outcome, Vec<Second>) {
-    let world = World::new(plan, bug);
+pub fn watch(plan: &Plan, subject: Subject, with_story: bool) -> (Outcome, Vec<Second>) {
+    let world = World::new(plan, subject);
     let mut world = if with_story { world.telling() } else { world };
     let mut seconds = Vec::new();
     while world.step() {
@@ -132,11 +132,11 @@ const fn is_drop(fate: Fate) -> bool {
 
 /// One page on a failure: what broke, the shortest plan and its story, and the faults that are necessary.
 #[must_use]
-pub fn failure(plan: &Plan, bug: Option<Bug>) -> Option<String> {
-    let invariant = tell(plan, bug).verdict.broken()?;
-    let short = shrink(plan, bug, invariant);
-    let told = tell(&short, bug);
-    let necessary = blame(&short, bug, invariant);
+pub fn failure(plan: &Plan, subject: Subject) -> Option<String> {
+    let invariant = tell(plan, subject).verdict.broken()?;
+    let short = shrink(plan, subject, invariant);
+    let told = tell(&short, subject);
+    let necessary = blame(&short, subject, invariant);
     let mut text = String::new();
     let _ = writeln!(text, "\nBROKEN     {invariant}\n           {}", invariant.meaning().trim());
     let _ = writeln!(text, "verdict    {}", told.verdict);
@@ -153,7 +153,7 @@ pub fn failure(plan: &Plan, bug: Option<Bug>) -> Option<String> {
     }
     text.push_str("\nWhat happens:\n");
     text.push_str(&story(&short, &told.story));
-    let planted = bug.map(|bug| format!(" --bug {bug}")).unwrap_or_default();
-    let _ = writeln!(text, "\nThe plan; save it and run `sim replay FILE{planted}`:\n\n{short}");
+    let options = subject.options();
+    let _ = writeln!(text, "\nThe plan; save it and run `sim replay FILE{options}`:\n\n{short}");
     Some(text)
 }

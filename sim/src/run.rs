@@ -1,9 +1,9 @@
 //! From a plan to a verdict.
 
-use crate::bug::Bug;
 use crate::ledger::Ledger;
 use crate::oracle::Verdict;
 use crate::plan::Plan;
+use crate::subject::Subject;
 use crate::world::{Told, World};
 
 /// What a run came to.
@@ -27,14 +27,14 @@ pub struct Outcome {
 
 /// Runs a plan to its end.
 #[must_use]
-pub fn run(plan: &Plan, bug: Option<Bug>) -> Outcome {
-    conclude(World::new(plan, bug))
+pub fn run(plan: &Plan, subject: Subject) -> Outcome {
+    conclude(World::new(plan, subject))
 }
 
 /// Runs a plan to its end and tells what happened.
 #[must_use]
-pub fn tell(plan: &Plan, bug: Option<Bug>) -> Outcome {
-    conclude(World::new(plan, bug).telling())
+pub fn tell(plan: &Plan, subject: Subject) -> Outcome {
+    conclude(World::new(plan, subject).telling())
 }
 
 fn conclude(mut world: World<'_>) -> Outcome {

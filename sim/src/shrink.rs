@@ -1,9 +1,9 @@
 //! From a failing plan to the shortest one that fails the same way, and which of its faults are necessary.
 
-use crate::bug::Bug;
 use crate::oracle::Invariant;
 use crate::plan::{Plan, Tamper};
 use crate::run::run;
+use crate::subject::Subject;
 
 /// One thing that can be taken out of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +15,8 @@ enum Part {
 
 /// Takes out of a failing plan whatever it does not need to break `invariant`: ddmin (Zeller and Hildebrandt 2002).
 #[must_use]
-pub fn shrink(plan: &Plan, bug: Option<Bug>, invariant: Invariant) -> Plan {
-    let fails = |parts: &[Part]| run(&keep(plan, parts), bug).verdict.broken() == Some(invariant);
+pub fn shrink(plan: &Plan, subject: Subject, invariant: Invariant) -> Plan {
+    let fails = |parts: &[Part]| run(&keep(plan, parts), subject).verdict.broken() == Some(invariant);
     let mut parts = parts_of(plan);
     let mut pieces = 2;
     while parts.len() >= 2 {
@@ -41,11 +41,11 @@ pub fn shrink(plan: &Plan, bug: Option<Bug>, invariant: Invariant) -> Plan {
 
 /// The faults without which a plan does not break `invariant`, each by itself.
 #[must_use]
-pub fn blame(plan: &Plan, bug: Option<Bug>, invariant: Invariant) -> Vec<String> {
+pub fn blame(plan: &Plan, subject: Subject, invariant: Invariant) -> Vec<String> {
     let all = parts_of(plan);
     let necessary = |part: &Part| {
         let rest: Vec<_> = all.iter().copied().filter(|other| other != part).collect();
-        run(&keep(plan, &rest), bug).verdict.broken() != Some(invariant)
+        run(&keep(plan, &rest), subject).verdict.broken() != Some(invariant)
     };
     let faults = all.iter().filter(|part| match part {
         Part::Call(_) => false,

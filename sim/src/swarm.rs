@@ -1,9 +1,9 @@
 //! Many rollouts, a seed each.
 
-use crate::bug::Bug;
 use crate::generate::seeded;
 use crate::oracle::{Verdict, Violation};
 use crate::run::run;
+use crate::subject::Subject;
 
 /// What a swarm came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,11 +36,11 @@ pub struct Found {
 }
 
 /// Runs `count` seeds from `first`; stops at the first that breaks an invariant. `each` hears of every one.
-pub fn swarm(first: u64, count: u64, bug: Option<Bug>, mut each: impl FnMut(&Tally)) -> Result<Tally, Box<Found>> {
+pub fn swarm(first: u64, count: u64, subject: Subject, mut each: impl FnMut(&Tally)) -> Result<Tally, Box<Found>> {
     let mut tally = Tally::default();
     for seed in (0..count).map(|offset| first.wrapping_add(offset)) {
         let plan = seeded(seed);
-        let outcome = run(&plan, bug);
+        let outcome = run(&plan, subject);
         tally.runs += 1;
         tally.steps += outcome.steps;
         tally.calls += plan.calls.len() as u64;

@@ -3,11 +3,11 @@
 
 use core::fmt::Write as _;
 
-use crate::bug::Bug;
 use crate::ledger::Fate;
 use crate::oracle::Verdict;
 use crate::plan::{Plan, SECOND};
 use crate::run::outcome;
+use crate::subject::Subject;
 use crate::world::{Node, World};
 
 /// More bars than this no screen can show.
@@ -19,8 +19,8 @@ const TOP: u64 = 34;
 
 /// Runs a plan and draws it.
 #[must_use]
-pub fn html(plan: &Plan, bug: Option<Bug>) -> String {
-    let mut world = World::new(plan, bug).telling();
+pub fn html(plan: &Plan, subject: Subject) -> String {
+    let mut world = World::new(plan, subject).telling();
     world.finish_run();
     let outcome = outcome(&world);
     let class = match outcome.verdict {
@@ -29,7 +29,7 @@ pub fn html(plan: &Plan, bug: Option<Bug>) -> String {
         Verdict::Unknown(_) => "unknown",
     };
     let mut page = String::from(HEAD);
-    let planted = bug.map(|bug| format!(" Planted bug: {bug}.")).unwrap_or_default();
+    let planted = subject.bug.map(|bug| format!(" Planted bug: {bug}.")).unwrap_or_default();
     let _ = writeln!(page, "<h1>{}</h1>", escape(&plan.title));
     let _ = writeln!(page, "<p class='verdict {class}'>{}</p>", escape(&outcome.verdict.to_string()));
     let ledger = &outcome.ledger;

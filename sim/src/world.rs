@@ -1,6 +1,7 @@
 //! The world of a run: callers, dispatcher, network, platform, workers and coordinators under one virtual clock.
 //!
-//! Workers and coordinators are the production machines; everything around them is here. Events lie in a heap by time,
+//! Workers and coordinators are the production machines, at level 1 the workers' shells too; everything around them is
+//! here. Events lie in a heap by time,
 //! those of one moment in the order they were made, so a run is a function of its plan.
 
 mod books;
@@ -10,6 +11,7 @@ mod dispatcher;
 mod node;
 mod pending;
 mod platform;
+mod process;
 mod queue;
 mod shell;
 
@@ -27,6 +29,7 @@ use crate::choice::mix;
 use crate::ledger::Ledger;
 use crate::oracle::{Invariant, Violation};
 use crate::plan::{Plan, SECOND};
+use crate::subject::Subject;
 
 /// The versions, old and new.
 pub const VERSIONS: [Version; 2] = [Version::from_static("v1"), Version::from_static("v2")];
@@ -52,7 +55,7 @@ enum Mail {
 /// A run in progress.
 pub struct World<'p> {
     plan: &'p Plan,
-    bug: Option<Bug>,
+    subject: Subject,
     now: u64,
     steps: u64,
     queue: Queue,
@@ -78,17 +81,19 @@ pub struct World<'p> {
     entries: u64,
     bytes: Vec<u8>,
     effects: Vec<Effect>,
+    /// Whether a worker is just settling: what is due is being done already.
+    settling: bool,
     story: Option<Vec<Told>>,
 }
 
 impl<'p> World<'p> {
     /// The world of a plan before anything has happened in it.
     #[must_use]
-    pub fn new(plan: &'p Plan, bug: Option<Bug>) -> Self {
+    pub fn new(plan: &'p Plan, subject: Subject) -> Self {
         let slack = plan.drain_timeout.unwrap_or(0) + plan.flush + 700 * SECOND;
         let mut world = Self {
             plan,
-            bug,
+            subject,
             now: 0,
             steps: 0,
             queue: Queue::default(),
@@ -112,6 +117,7 @@ impl<'p> World<'p> {
             entries: 0,
             bytes: Vec::new(),
             effects: Vec::new(),
+            settling: false,
             story: None,
         };
         world.open();
@@ -236,7 +242,7 @@ impl<'p> World<'p> {
     }
 
     fn has(&self, bug: Bug) -> bool {
-        self.bug == Some(bug)
+        self.subject.bug == Some(bug)
     }
 
     fn violate(&mut self, invariant: Invariant, worker: Option<u32>, what: String) {

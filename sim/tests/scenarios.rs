@@ -4,19 +4,20 @@ use sim::oracle::Verdict;
 use sim::plan::{Expect, Plan};
 use sim::run::run;
 use sim::scenario;
+use sim::subject::Subject;
 
 /// Runs a scenario as it is, which must end as it says; then with each bug it names, which must be caught as it says.
 fn hold(name: &str) {
     let text = scenario::find(name).expect("the scenario is in the library");
     let plan: Plan = text.parse().unwrap_or_else(|bad| panic!("{name}: {bad}"));
     assert!(!plan.title.is_empty(), "{name}: the first line says what it is for");
-    let outcome = run(&plan, None);
+    let outcome = run(&plan, Subject::default());
     match (&outcome.verdict, plan.expect) {
         (Verdict::Proven, Expect::Proven) | (Verdict::Unknown(_), Expect::Unknown) => {}
         (verdict, expected) => panic!("{name}: {verdict}, expected {expected:?}"),
     }
     for (bug, invariant) in &plan.catches {
-        let verdict = run(&plan, Some(*bug)).verdict;
+        let verdict = run(&plan, Subject::with(*bug)).verdict;
         assert_eq!(verdict.broken(), Some(*invariant), "{name} with {bug} planted: {verdict}");
     }
 }

@@ -3,15 +3,16 @@
 use sim::generate::seeded;
 use sim::oracle::Verdict;
 use sim::run::run;
+use sim::subject::Subject;
 
 #[test]
 fn no_seed_breaks_an_invariant() {
     let mut proven = 0;
     for seed in 0..1_000 {
         let plan = seeded(seed);
-        let outcome = run(&plan, None);
+        let outcome = run(&plan, Subject::default());
         if seed % 20 == 0 {
-            assert_eq!(outcome.digest, run(&plan, None).digest, "seed {seed} did two different things");
+            assert_eq!(outcome.digest, run(&plan, Subject::default()).digest, "seed {seed} did two different things");
         }
         match outcome.verdict {
             Verdict::Proven => proven += 1,

@@ -3,7 +3,7 @@
 use openrtc_core::machine::Machine;
 use openrtc_core::time::Span;
 use openrtc_core::word::Phase;
-use openrtc_core::worker::{Availability, Cause, Command, Decline, EndReason, Outcome, Why};
+use openrtc_core::worker::{Availability, Cause, Command, EndReason, Outcome, Why};
 
 use super::calls::Stage;
 use super::queue::Event;
@@ -86,6 +86,7 @@ impl World<'_> {
         let (incarnation, torn, live) = (node.incarnation, node.torn, node.live);
         let (evidence, held) = (node.fold.word().in_flight(), node.holding());
         node.doomed = false;
+        node.process = None;
         for attempt in held {
             self.lose(attempt, fate);
         }
@@ -160,20 +161,6 @@ impl World<'_> {
             }
         }
         self.settle(worker);
-    }
-
-    /// Declined offers are counted into the journal, as the runtime does it now and then.
-    pub(super) fn count_declines(&mut self, worker: u32) {
-        let node = &mut self.nodes[worker as usize];
-        let count = core::mem::take(&mut node.declined);
-        if count > 0 {
-            let reason = match node.machine.phase() {
-                Phase::Serving => Decline::Full,
-                Phase::Starting | Phase::Standby => Decline::NotServing,
-                Phase::Draining | Phase::Drained | Phase::Exited => Decline::Draining,
-            };
-            let _ = self.command(worker, Command::CountDeclines { reason, count });
-        }
     }
 
     /// A time-out owed for more than a second is one that will not come.

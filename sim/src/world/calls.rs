@@ -179,7 +179,6 @@ impl World<'_> {
             return self.reserved(attempt, CallNo::default());
         }
         self.attempts[attempt as usize].stage = Stage::Declined;
-        self.nodes[worker as usize].declined += 1;
         self.tell(Some(worker), || format!("declines call {call}: {refusal}"));
     }
 

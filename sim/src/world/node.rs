@@ -1,11 +1,15 @@
 //! One worker's process: the production machine, its journal's fold, and the shell between them and the world.
 
+use std::collections::VecDeque;
+
 use openrtc_core::fleet::Stamp;
 use openrtc_core::id::{CallNo, WorkerId};
 use openrtc_core::time::Instant;
-use openrtc_core::worker::{Availability, Limits, Outcome, Worker};
+use openrtc_core::worker::{Availability, Decline, Entry, Limits, Outcome, Worker};
 
+use super::process::Process;
 use crate::plan::{Plan, SECOND};
+use crate::subject::{Level, Subject};
 
 /// What clocks show at the start of a run, so that they can step back.
 pub(super) const CLOCK_START: u64 = 1_700_000_000 * SECOND;
@@ -32,6 +36,10 @@ pub struct Node {
     pub(super) incarnation: u32,
     pub(super) state: State,
     pub(super) machine: Worker,
+    /// At level 1, the runtime's gate and shell.
+    pub(super) process: Option<Process>,
+    /// What the machine decided and nobody has journaled yet.
+    pub(super) claimed: VecDeque<Entry>,
     /// What the journal alone says.
     pub(super) fold: Worker,
     /// Calls it holds, as those who talk to it see it.
@@ -43,7 +51,9 @@ pub struct Node {
     pub(super) offset: i64,
     pub(super) cut_until: u64,
     pub(super) obeyed: Stamp,
-    pub(super) declined: u64,
+    /// Offers declined and not yet counted into an entry, by [`Decline`]; and when they must be.
+    pub(super) declined: [u64; Decline::ALL.len()],
+    pub(super) count_at: Option<Instant>,
     pub(super) signals: u32,
     pub(super) announced: Availability,
     pub(super) joined: bool,
@@ -73,13 +83,16 @@ impl Node {
             state: State::Absent,
             fold: machine.clone(),
             machine,
+            process: None,
+            claimed: VecDeque::new(),
             live: 0,
             cut: 0,
             held: Vec::new(),
             offset: 0,
             cut_until: 0,
             obeyed: Stamp::default(),
-            declined: 0,
+            declined: [0; Decline::ALL.len()],
+            count_at: None,
             signals: 0,
             announced: Availability::Closed,
             joined: false,
@@ -97,9 +110,13 @@ impl Node {
     }
 
     /// A new run: nothing is left of the one before but the clock and the disk.
-    pub(super) fn start(&mut self, plan: &Plan, now: u64) {
+    pub(super) fn start(&mut self, plan: &Plan, subject: Subject, now: u64) {
         let limits = *self.machine.limits();
         let machine = Worker::new(limits).expect("they were checked");
+        let process = match subject.level {
+            Level::Machine => None,
+            Level::Shell => Some(Process::start(&machine, subject.bug)),
+        };
         let fresh = Self {
             id: self.id,
             version: self.version,
@@ -107,6 +124,7 @@ impl Node {
             state: State::Booting,
             fold: machine.clone(),
             machine,
+            process,
             offset: self.offset,
             cut_until: self.cut_until,
             runs: core::mem::take(&mut self.runs),

@@ -157,10 +157,10 @@ impl World<'_> {
     }
 
     fn restart(&mut self, worker: u32) {
-        let (plan, now) = (self.plan, self.now);
+        let (plan, subject, now) = (self.plan, self.subject, self.now);
         let node = &mut self.nodes[worker as usize];
         if matches!(node.state, State::Absent | State::Gone) {
-            node.start(plan, now);
+            node.start(plan, subject, now);
             let incarnation = node.incarnation;
             let boot = SECOND / 2 + mix(plan.seed ^ u64::from(worker)) % (2 * SECOND);
             self.queue.push(now + boot, Event::Boot(worker, incarnation));
@@ -179,12 +179,11 @@ impl World<'_> {
         self.beat(worker, incarnation);
     }
 
-    /// Now and then: registers or reports, counts declines, and looks whether the run is over.
+    /// Now and then: registers or reports, and looks whether the run is over.
     pub(super) fn beat(&mut self, worker: u32, incarnation: u32) {
         if self.running(worker, incarnation).is_none() {
             return;
         }
-        self.count_declines(worker);
         let node = &self.nodes[worker as usize];
         if node.registered {
             self.report(worker);

@@ -1,47 +1,209 @@
-//! A worker's shell: commands in, journal, effects out; timers; as the runtime's control loop does it.
+//! A worker's shell: commands in, journal, effects out; timers. At level 0 as the runtime's control loop does it, at
+//! level 1 by that loop itself.
 
 use openrtc_core::codec;
 use openrtc_core::machine::Machine;
-use openrtc_core::time::Instant;
+use openrtc_core::time::{Instant, Span};
 use openrtc_core::word::Phase;
 use openrtc_core::worker::{
-    Availability, Command, Effect, EndReason, Entry, Event as Became, OnDeadline, Rejection, Why,
+    Availability, Command, Decline, Effect, EndReason, Entry, Event as Became, OnDeadline, Refused, Rejection, Why,
 };
+use openrtc_runtime::gate::decline;
 
+use super::process::Out;
 use super::queue::Event;
 use super::{Bug, Invariant, Node, State, World};
 use crate::ledger::Fate;
 use crate::plan::SECOND;
 
+/// How long declined offers are collected before they are counted into an entry.
+const COUNT_EVERY: Span = Span::from_secs(1);
+
 impl World<'_> {
-    /// A command to a worker's machine: judged, journaled, folded, acted on.
+    /// A command to a worker: judged, numbered and in force at once; journaled and acted on when the worker settles.
     pub(super) fn command(&mut self, worker: u32, command: Command) -> Result<Entry, Rejection> {
+        // What fell due before it comes before it.
+        if !self.settling && self.is_due(worker) {
+            self.settle(worker);
+        }
+        if command == Command::Close {
+            self.count_declines(worker);
+        }
+        let node = &self.nodes[worker as usize];
+        let at = node.clock(self.now);
+        let is_assigned = matches!(command, Command::End { call, .. }
+            if node.machine.calls().get(call).is_some_and(|call| call.active));
+        let decided = self.claim(worker, at, command);
+        if let (Command::Reserve { .. }, Err(Rejection::Refused(Refused::Admission(refusal)))) = (command, &decided) {
+            self.nodes[worker as usize].declined[decline(*refusal) as usize] += 1;
+        }
+        self.submit(worker, at, command, is_assigned, &decided);
+        decided
+    }
+
+    /// The machine's part of a command.
+    fn claim(&mut self, worker: u32, at: Instant, command: Command) -> Result<Entry, Rejection> {
         let node = &mut self.nodes[worker as usize];
         let mut decided = None;
-        node.machine.decide(node.clock(self.now), command, &mut |entry| decided = Some(entry))?;
+        node.machine.decide(at, command, &mut |entry| decided = Some(entry))?;
         let entry = decided.expect("a command that is not rejected leads to one entry");
+        node.machine.apply(&entry);
+        node.claimed.push_back(entry);
         if node.crash_armed {
             (node.crash_armed, node.doomed) = (false, true);
-        }
-        let doomed = node.doomed;
-        node.machine.apply(&entry);
-        if !(doomed && self.has(Bug::EffectsFirst)) {
-            self.journal(worker, &entry);
-        }
-        // A reservation that lapsed is gone whether or not anybody still hears of it.
-        if let Became::ReservationLapsed { call } = entry.event
-            && let Some(attempt) = self.nodes[worker as usize].attempt(call)
-        {
-            self.let_go(attempt);
-        }
-        if !doomed {
-            self.act(worker, &entry);
         }
         Ok(entry)
     }
 
-    fn journal(&mut self, worker: u32, entry: &Entry) {
+    /// The gate's part of a command, at level 1: it must come to what the machine came to. A pool's guards end a call
+    /// once and report progress of a live one now and then, so what the machine rejects of that never gets there.
+    fn submit(
+        &mut self,
+        worker: u32,
+        at: Instant,
+        command: Command,
+        is_assigned: bool,
+        decided: &Result<Entry, Rejection>,
+    ) {
+        let Some(process) = &self.nodes[worker as usize].process else { return };
+        if decided.is_err() && matches!(command, Command::End { .. } | Command::Progress { .. }) {
+            return;
+        }
+        let submitted = process.submit(at, command, is_assigned);
+        if submitted.as_ref().ok() != decided.as_ref().ok().map(|entry| &entry.seq) {
+            let what = format!("{command:?}: the gate says {submitted:?}, the machine {decided:?}");
+            self.violate(Invariant::LevelsAgree, Some(worker), what);
+        }
+    }
+
+    /// Whatever is due is done, journaled and acted on; then the books are compared.
+    pub(super) fn settle(&mut self, worker: u32) {
+        self.settling = true;
+        while self.nodes[worker as usize].state == State::Up {
+            self.fall_due(worker);
+            let acted = if self.nodes[worker as usize].process.is_some() {
+                self.run_shell(worker)
+            } else {
+                self.record(worker)
+            };
+            if !acted || self.nodes[worker as usize].doomed {
+                break;
+            }
+        }
+        self.settling = false;
+        self.arm(worker);
+        self.leave_early(worker);
+        if self.nodes[worker as usize].doomed {
+            self.die(worker, Fate::Killed);
+        }
+        self.audit(worker);
+    }
+
+    /// Whether a time-out of the machine has been reached.
+    fn is_due(&self, worker: u32) -> bool {
+        let node = &self.nodes[worker as usize];
+        let due = node.machine.deadline().map(|(at, _)| at);
+        node.state == State::Up && due.is_some_and(|due| due <= node.clock(self.now))
+    }
+
+    /// Claims an entry for each time-out reached.
+    fn fall_due(&mut self, worker: u32) {
         let node = &mut self.nodes[worker as usize];
+        let at = node.clock(self.now);
+        if node.count_at.is_some_and(|due| due <= at) {
+            self.count_declines(worker);
+        } else if node.count_at.is_none() && node.declined.iter().any(|count| *count > 0) {
+            node.count_at = Some(at + COUNT_EVERY);
+        }
+        let idle = self.has(Bug::NoTimers);
+        loop {
+            let node = &self.nodes[worker as usize];
+            // A clock that was set back must not hold up what is due at once.
+            let at = at.max(node.machine.now());
+            let due = node.machine.deadline().filter(|(due, why)| *due <= at && (!idle || *why == Why::Empty));
+            if due.is_none() || self.claim(worker, at, Command::Wake).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Declined offers are counted into the journal, a second's together.
+    fn count_declines(&mut self, worker: u32) {
+        let node = &mut self.nodes[worker as usize];
+        node.count_at = None;
+        let at = node.clock(self.now);
+        for (reason, count) in Decline::ALL.into_iter().zip(core::mem::take(&mut node.declined)) {
+            if count > 0 {
+                let _ = self.claim(worker, at, Command::CountDeclines { reason, count });
+            }
+        }
+    }
+
+    /// Level 0: what was claimed is journaled, then acted on. Returns whether there was anything.
+    fn record(&mut self, worker: u32) -> bool {
+        let node = &mut self.nodes[worker as usize];
+        if node.claimed.is_empty() {
+            return false;
+        }
+        let (claimed, doomed) = (core::mem::take(&mut node.claimed), node.doomed);
+        let mut effects = core::mem::take(&mut self.effects);
+        for entry in &claimed {
+            self.journal(worker, entry);
+            self.nodes[worker as usize].fold.react(entry, &mut |effect| effects.push(effect));
+        }
+        if doomed {
+            effects.clear();
+        } else {
+            for entry in &claimed {
+                self.follow(worker, entry);
+            }
+        }
+        for effect in effects.drain(..) {
+            self.perform(worker, effect);
+        }
+        self.effects = effects;
+        true
+    }
+
+    /// Level 1: the runtime's shell runs; what it journals must be what the machine decided. Returns whether it did
+    /// anything.
+    fn run_shell(&mut self, worker: u32) -> bool {
+        let node = &mut self.nodes[worker as usize];
+        let (at, doomed) = (node.clock(self.now), node.doomed);
+        let Some(process) = &mut node.process else { return false };
+        let out = process.run(at, doomed);
+        let acted = !out.is_empty();
+        for out in out {
+            match out {
+                Out::Appended(entries) => {
+                    for entry in &entries {
+                        self.compare(worker, entry);
+                        self.journal(worker, entry);
+                    }
+                    for entry in entries.iter().filter(|_| !doomed) {
+                        self.follow(worker, entry);
+                    }
+                }
+                Out::Performed(effect) => self.perform(worker, effect),
+            }
+        }
+        acted
+    }
+
+    fn compare(&mut self, worker: u32, journaled: &Entry) {
+        let decided = self.nodes[worker as usize].claimed.pop_front();
+        if decided.as_ref() != Some(journaled) {
+            let what = format!("the shell journals {journaled:?}, the machine decided {decided:?}");
+            self.violate(Invariant::LevelsAgree, Some(worker), what);
+        }
+    }
+
+    fn journal(&mut self, worker: u32, entry: &Entry) {
+        let loses = self.has(Bug::EffectsFirst);
+        let node = &mut self.nodes[worker as usize];
+        if node.doomed && loses {
+            return;
+        }
         let fits = node.fold.fits(entry);
         node.fold.apply(entry);
         let live = node.live;
@@ -49,20 +211,19 @@ impl World<'_> {
         if let Err(misfit) = fits {
             self.violate(Invariant::AuditFaithful, Some(worker), format!("an entry cannot follow: {misfit}"));
         }
-        if entry.event == Became::Drained && live > 0 {
-            let what = format!("{} says it is drained and holds {live} calls", self.name(worker));
-            self.violate(Invariant::DrainedSound, Some(worker), what);
+        match entry.event {
+            Became::Drained if live > 0 => {
+                let what = format!("{} says it is drained and holds {live} calls", self.name(worker));
+                self.violate(Invariant::DrainedSound, Some(worker), what);
+            }
+            // A reservation that lapsed is gone whether or not anybody still hears of it.
+            Became::ReservationLapsed { call } => {
+                if let Some(attempt) = self.nodes[worker as usize].attempt(call) {
+                    self.let_go(attempt);
+                }
+            }
+            _ => {}
         }
-    }
-
-    fn act(&mut self, worker: u32, entry: &Entry) {
-        let mut effects = core::mem::take(&mut self.effects);
-        self.nodes[worker as usize].machine.react(entry, &mut |effect| effects.push(effect));
-        self.follow(worker, entry);
-        for effect in effects.drain(..) {
-            self.perform(worker, effect);
-        }
-        self.effects = effects;
     }
 
     /// What the shell does about an entry besides its effects: phase changes are reported at once.
@@ -148,6 +309,7 @@ impl World<'_> {
         let leaves = node.machine.drain().is_some_and(|drain| drain.sealed);
         if leaves && !self.has(Bug::NeverExits) {
             let _ = self.command(worker, Command::Close);
+            self.settle(worker);
         }
     }
 
@@ -157,39 +319,18 @@ impl World<'_> {
         (node.incarnation == incarnation && node.state == State::Up).then_some(node)
     }
 
-    /// Whatever is due now is done; then the books are compared.
-    pub(super) fn settle(&mut self, worker: u32) {
-        loop {
-            let node = &self.nodes[worker as usize];
-            if node.state != State::Up || node.doomed {
-                break;
-            }
-            let clock = node.clock(self.now);
-            let idle = self.has(Bug::NoTimers);
-            let due = node.machine.deadline().filter(|(_, why)| !idle || *why == Why::Empty);
-            match due {
-                Some((at, _)) if at <= clock => {
-                    if self.command(worker, Command::Wake).is_err() {
-                        break;
-                    }
-                }
-                Some((at, _)) => {
-                    self.arm(worker, at);
-                    break;
-                }
-                None => break,
-            }
-        }
-        self.leave_early(worker);
-        if self.nodes[worker as usize].doomed {
-            self.die(worker, Fate::Killed);
-        }
-        self.audit(worker);
-    }
-
-    fn arm(&mut self, worker: u32, at: Instant) {
+    /// Sees to it that the worker comes by when it must: by the machine's time-outs, or as the runtime's shell asked.
+    fn arm(&mut self, worker: u32) {
+        let idle = self.has(Bug::NoTimers);
         let node = &mut self.nodes[worker as usize];
-        let at = node.world_time(at);
+        let due = if let Some(process) = &node.process {
+            process.due()
+        } else {
+            let due = node.machine.deadline().filter(|(_, why)| !idle || *why == Why::Empty);
+            due.map(|(at, _)| at).into_iter().chain(node.count_at).min()
+        };
+        let Some(at) = due.filter(|_| node.state == State::Up) else { return };
+        let at = node.world_time(at).max(self.now);
         if at < node.wake_at || node.wake_at <= self.now {
             node.wake_at = at;
             self.queue.push(at, Event::Wake(worker, node.incarnation));
