@@ -60,6 +60,9 @@ pub struct World<'p> {
     steps: u64,
     queue: Queue,
     next_call: usize,
+    /// When each caller hangs up, unless the call ends before, in order.
+    hang_ups: Vec<(u64, u32)>,
+    next_hang_up: usize,
     next_happening: usize,
     ledger: Ledger,
     attempts: Vec<Attempt>,
@@ -98,6 +101,8 @@ impl<'p> World<'p> {
             steps: 0,
             queue: Queue::default(),
             next_call: 0,
+            hang_ups: hang_ups(plan),
+            next_hang_up: 0,
             next_happening: 0,
             ledger: Ledger::new(plan),
             attempts: Vec::with_capacity(plan.calls.len()),
@@ -131,16 +136,17 @@ impl<'p> World<'p> {
         self
     }
 
-    /// One step: the next call, the next happening of the plan, or the next event. False once nothing follows or an
-    /// invariant is broken.
+    /// One step: the next happening of the plan, the next call or hang-up, or the next event. False once nothing
+    /// follows or an invariant is broken.
     pub fn step(&mut self) -> bool {
         if self.violation.is_some() || self.finished {
             return false;
         }
         let call = self.plan.calls.get(self.next_call).map_or(u64::MAX, |call| call.at);
         let happening = self.plan.happenings.get(self.next_happening).map_or(u64::MAX, |happening| happening.at);
+        let hang_up = self.hang_ups.get(self.next_hang_up).map_or(u64::MAX, |(at, _)| *at);
         let event = self.queue.next_at().unwrap_or(u64::MAX);
-        let at = call.min(happening).min(event);
+        let at = call.min(happening).min(hang_up).min(event);
         if at > self.horizon {
             self.now = self.horizon;
             return false;
@@ -155,6 +161,10 @@ impl<'p> World<'p> {
             let call = u32::try_from(self.next_call).unwrap_or(u32::MAX);
             self.next_call += 1;
             self.ring(call);
+        } else if hang_up == at {
+            let (_, call) = self.hang_ups[self.next_hang_up];
+            self.next_hang_up += 1;
+            self.hang_up(call);
         } else if let Some(event) = self.queue.pop() {
             self.handle(event);
         }
@@ -164,7 +174,6 @@ impl<'p> World<'p> {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Message(message, attempt) => self.receive(message, attempt),
-            Event::HangUp(call) => self.hang_up(call),
             Event::Place(call) => self.place(call),
             Event::OfferTimeout(attempt) => self.offer_timed_out(attempt),
             Event::AssignTimeout(attempt) => self.assign_timed_out(attempt),
@@ -292,4 +301,11 @@ impl<'p> World<'p> {
         }
         self.queue.push(at, Event::Mail(slot));
     }
+}
+
+fn hang_ups(plan: &Plan) -> Vec<(u64, u32)> {
+    let calls = plan.calls.iter().zip(0..);
+    let mut hang_ups: Vec<_> = calls.map(|(planned, call)| (planned.at + planned.lasts, call)).collect();
+    hang_ups.sort_unstable();
+    hang_ups
 }

@@ -7,7 +7,7 @@
 use core::fmt;
 
 use super::{Effect, Entry, Event, Fleet, Member, Rollout, Run, Standing, Task, Told, VersionInfo, VersionState, View};
-use crate::id::Version;
+use crate::id::{Epoch, Version};
 use crate::time::Instant;
 use crate::word::Phase;
 
@@ -135,16 +135,35 @@ fn worker_state(run: Run, member: &Member) -> Verdict {
     holds(Invariant::KillSafety, Some(run), stop.is_none() || member.drained || given_up)
 }
 
-/// Whether `entry` may lead from `before` to `after`, and `effects` follow from it.
-pub fn step(before: &Fleet, entry: &Entry, after: &Fleet, effects: &[Effect]) -> Verdict {
-    state(after)?;
+/// Whether `entry` may follow `before`.
+pub fn entry(before: &Fleet, entry: &Entry) -> Verdict {
     capacity(before, entry)?;
     drained_sound(before, entry)?;
-    kill_safety(after, effects)?;
-    single_writer(before, entry, after, effects)?;
     keep_out(before, entry)?;
     bounds(before, entry)?;
     acked_drain(before, entry)
+}
+
+/// Whether `entry` may have led from a coordinator in `office` to `after`, and `effects` follow from it.
+pub fn outcome(office: Office, entry: &Entry, after: &Fleet, effects: &[Effect]) -> Verdict {
+    state(after)?;
+    kill_safety(after, effects)?;
+    single_writer(office, entry, after, effects)
+}
+
+/// What a coordinator was entitled to before an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Office {
+    /// Its term.
+    pub epoch: Epoch,
+    /// Whether another has taken over from it.
+    pub is_fenced: bool,
+}
+
+impl From<&Fleet> for Office {
+    fn from(fleet: &Fleet) -> Self {
+        Self { epoch: fleet.epoch(), is_fenced: fleet.fenced_by().is_some() }
+    }
 }
 
 /// S5.
@@ -203,9 +222,9 @@ pub fn kill_safety(after: &Fleet, effects: &[Effect]) -> Verdict {
 }
 
 /// S8.
-pub fn single_writer(before: &Fleet, entry: &Entry, after: &Fleet, effects: &[Effect]) -> Verdict {
-    let in_office = before.fenced_by().is_none() || matches!(entry.event, Event::TookOver { .. });
-    let forward = after.epoch() >= before.epoch();
+pub fn single_writer(office: Office, entry: &Entry, after: &Fleet, effects: &[Effect]) -> Verdict {
+    let in_office = !office.is_fenced || matches!(entry.event, Event::TookOver { .. });
+    let forward = after.epoch() >= office.epoch;
     let own_term = effects.iter().filter_map(Effect::epoch).all(|epoch| epoch == after.epoch());
     let silent = after.fenced_by().is_none() || effects.iter().all(|effect| effect.epoch().is_none());
     holds(Invariant::SingleWriter, None, in_office && forward && own_term && silent)

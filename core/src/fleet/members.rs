@@ -162,9 +162,19 @@ impl Members {
     }
 
     pub(super) fn change(&mut self, worker: WorkerId, change: impl FnOnce(&mut Member)) {
-        if let Some(mut member) = self.remove(worker) {
-            change(&mut member);
-            self.insert(worker, member);
+        let Some(member) = self.live.get_mut(&worker) else { return };
+        let (due, version, pool) = (member.due(), member.version, Pool::of(member));
+        change(member);
+        let (due_now, pool_now) = (member.due(), Pool::of(member));
+        debug_assert_eq!(version, member.version, "a worker's version is what it was started with");
+        if due != due_now {
+            due.map(|(at, _)| self.watched.remove(&(at, worker)));
+            due_now.map(|(at, _)| self.watched.insert((at, worker)));
+        }
+        if pool != pool_now
+            && let Some(sum) = self.pools.get_mut(&version)
+        {
+            *sum = sum.minus(pool).plus(pool_now);
         }
     }
 

@@ -27,7 +27,7 @@ impl Fleet {
             return Some(Event::Paused { actor: FLEET, reason: PauseReason::DrainWithdrawn });
         }
         let steered = self.rollout.as_ref().and_then(|rollout| self.steer(rollout));
-        steered.or_else(|| self.retire()).or_else(|| self.stop())
+        steered.or_else(|| self.reinforce()).or_else(|| self.retire()).or_else(|| self.stop())
     }
 
     fn steer(&self, rollout: &Rollout) -> Option<Event> {
@@ -79,6 +79,12 @@ impl Fleet {
     fn promote(&self, version: Version) -> Option<Event> {
         let standing_by = self.members.pool(version).must_promote > 0;
         standing_by.then(|| self.tell(version, Member::must_promote, Task::Serve)).flatten()
+    }
+
+    /// A worker that stands by although its version gets calls started late, or again: it is to take them too.
+    fn reinforce(&self) -> Option<Event> {
+        let mut routed = self.versions.iter().filter(|(_, info)| info.weight > 0);
+        routed.find_map(|(version, _)| self.promote(*version))
     }
 
     fn tell(&self, version: Version, who: fn(&Member) -> bool, task: Task) -> Option<Event> {

@@ -56,6 +56,18 @@ fn waves_are_as_large_as_asked_and_one_follows_the_other() {
 }
 
 #[test]
+fn a_worker_that_starts_again_after_the_shift_is_promoted_too() {
+    let mut world = World::serving(2);
+    world.run(1);
+    world.plan(V2, 2, Policy::default());
+    world.run(30);
+    assert_eq!(world.stage(), Stage::Completed);
+    world.start("late", V2, Phase::Standby);
+    world.run(5);
+    assert_eq!(world.fake("late").phase, Phase::Serving);
+}
+
+#[test]
 fn weight_moves_in_steps_and_standing_by_workers_are_promoted_first() {
     let mut world = World::serving(2);
     world.starts_in = Some(Phase::Standby);

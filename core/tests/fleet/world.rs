@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use openrtc_core::fleet::invariant;
+use openrtc_core::fleet::invariant::{self, Office};
 use openrtc_core::fleet::{
     Command, Effect, Entry, Event, Facts, Fleet, Limits, Order, Plan, Policy, Rejection, Report, Run, Stage, Stamp,
     VersionState,
@@ -132,7 +132,8 @@ impl World {
         self.fleet.react(&entry, &mut |effect| effects.push(effect));
         self.replica.apply(&entry);
         assert_eq!(self.fleet, self.replica);
-        let verdict = invariant::step(&before, &entry, &self.fleet, &effects);
+        let verdict = invariant::entry(&before, &entry)
+            .and_then(|()| invariant::outcome(Office::from(&before), &entry, &self.fleet, &effects));
         verdict.unwrap_or_else(|breach| panic!("after {:?}: {breach}", entry.event));
         assert!(self.fleet.is_sound(), "after {:?}", entry.event);
         let mut owed = Vec::new();

@@ -50,9 +50,7 @@ pub(super) enum Stage {
 impl World<'_> {
     /// A caller calls.
     pub(super) fn ring(&mut self, call: u32) {
-        let planned = self.plan.calls[call as usize];
         self.ledger.set(call, Fate::Waiting, None, self.now);
-        self.queue.push(self.now + planned.lasts, Event::HangUp(call));
         self.place(call);
     }
 

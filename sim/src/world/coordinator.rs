@@ -1,9 +1,10 @@
 //! Coordinators: the production fleet machine, its journal's fold, and the wires to workers, platform and dispatcher.
 
 use openrtc_core::codec;
+use openrtc_core::fleet::invariant::{self, Office};
 use openrtc_core::fleet::{
     Command, Effect, Entry, Event as Became, Facts, Fleet, Limits, Order, Plan, Policy, Refused, Rejection, Repeat,
-    Report, Run, Stage, Stamp, invariant,
+    Report, Run, Stage, Stamp,
 };
 use openrtc_core::id::{Actor, Epoch, Incarnation, WorkerId};
 use openrtc_core::machine::Machine;
@@ -101,26 +102,26 @@ impl World<'_> {
         let mut decided = None;
         fleet.decide(at, command, &mut |entry| decided = Some(entry))?;
         let entry = decided.expect("a command that is not rejected leads to one entry");
-        let small = fleet.members().len() <= SMALL;
-        let before = if small { Some(fleet.clone()) } else { None };
+        let report = matches!(entry.event, Became::WorkerReported(_));
+        let in_full = !report || fleet.members().len() <= SMALL;
+        let office = Office::from(fleet);
+        let mut checked = if in_full { invariant::entry(fleet, &entry) } else { Ok(()) };
         let fits = fleet.fits(&entry).is_ok();
         self.chain(0x000f_1ee7 + coordinator as u64, |bytes| codec::encode(&entry, bytes));
         let mut effects = Vec::new();
         let fleet = &mut self.coordinators[coordinator].fleet;
         fleet.apply(&entry);
         fleet.react(&entry, &mut |effect| effects.push(effect));
-        let checked = match before {
-            Some(before) => invariant::step(&before, &entry, fleet, &effects),
-            None if matches!(entry.event, Became::WorkerReported(_)) => Ok(()),
-            None => invariant::kill_safety(fleet, &effects),
-        };
+        if in_full {
+            checked = checked.and_then(|()| invariant::outcome(office, &entry, fleet, &effects));
+        }
         if let Err(breach) = checked {
             self.violate(breach.invariant.into(), None, format!("the coordinator: {breach}"));
         }
         if !fits {
             self.violate(Invariant::AuditFaithful, None, "the coordinator's entry cannot follow".to_owned());
         }
-        if !matches!(entry.event, Became::WorkerReported(_)) {
+        if !report {
             self.tell(None, || format!("coordinator: {:?}", entry.event));
         }
         self.check_truth(&entry);

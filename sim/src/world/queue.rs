@@ -17,7 +17,6 @@ pub(super) enum Event {
     Flushed(u32, u32),
     Gone(u32, u32),
     Goodbye(u32),
-    HangUp(u32),
     Heartbeat(u32, u32),
     Kill(u32, u32),
     Mail(u32),

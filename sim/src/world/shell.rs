@@ -31,8 +31,9 @@ impl World<'_> {
         }
         let node = &self.nodes[worker as usize];
         let at = node.clock(self.now);
-        let is_assigned = matches!(command, Command::End { call, .. }
-            if node.machine.calls().get(call).is_some_and(|call| call.active));
+        let is_assigned = node.process.is_some()
+            && matches!(command, Command::End { call, .. }
+                if node.machine.calls().get(call).is_some_and(|call| call.active));
         let decided = self.claim(worker, at, command);
         if let (Command::Reserve { .. }, Err(Rejection::Refused(Refused::Admission(refusal)))) = (command, &decided) {
             self.nodes[worker as usize].declined[decline(*refusal) as usize] += 1;
