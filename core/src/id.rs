@@ -70,16 +70,11 @@ impl<const N: usize> Inline<N> {
         if source.len() > N {
             return Err(BadName { kind, max: N, fault: Fault::Long { len: source.len() } });
         }
-        let mut bytes = [0; N];
-        let mut at = 0;
-        while at < source.len() {
-            let byte = source[at];
-            if !byte.is_ascii_graphic() {
-                return Err(BadName { kind, max: N, fault: Fault::Byte { at, byte } });
-            }
-            bytes[at] = byte;
-            at += 1;
+        if let Some(at) = first_bad(source) {
+            return Err(BadName { kind, max: N, fault: Fault::Byte { at, byte: source[at] } });
         }
+        let mut bytes = [0; N];
+        bytes.split_at_mut(source.len()).0.copy_from_slice(source);
         #[expect(clippy::cast_possible_truncation, reason = "N fits a byte: asserted above")]
         let len = source.len() as u8;
         Ok(Self { bytes, len })
@@ -88,6 +83,24 @@ impl<const N: usize> Inline<N> {
     fn as_str(&self) -> &str {
         core::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
     }
+}
+
+/// The offset of the first byte that is not printable ASCII or is a space. Nearly always there is none, and that is found
+/// out without a decision per byte.
+const fn first_bad(source: &[u8]) -> Option<usize> {
+    let (mut at, mut good) = (0, true);
+    while at < source.len() {
+        good &= source[at].is_ascii_graphic();
+        at += 1;
+    }
+    if good {
+        return None;
+    }
+    at = 0;
+    while source[at].is_ascii_graphic() {
+        at += 1;
+    }
+    Some(at)
 }
 
 macro_rules! name {
