@@ -61,9 +61,8 @@ struct Inline<const N: usize> {
 }
 
 impl<const N: usize> Inline<N> {
-    const fn parse(kind: &'static str, text: &str) -> Result<Self, BadName> {
+    const fn parse(kind: &'static str, source: &[u8]) -> Result<Self, BadName> {
         const { assert!(N <= u8::MAX as usize) };
-        let source = text.as_bytes();
         if source.is_empty() {
             return Err(BadName { kind, max: N, fault: Fault::Empty });
         }
@@ -115,7 +114,7 @@ macro_rules! name {
 
             /// Checks and copies a name.
             pub fn new(text: &str) -> Result<Self, BadName> {
-                Inline::parse($kind, text).map(Self)
+                Inline::parse($kind, text.as_bytes()).map(Self)
             }
 
             /// A name written in the source, checked when it is compiled if used in a `const`.
@@ -124,7 +123,7 @@ macro_rules! name {
             /// When the text is not a valid name.
             #[must_use]
             pub const fn from_static(text: &'static str) -> Self {
-                match Inline::parse($kind, text) {
+                match Inline::parse($kind, text.as_bytes()) {
                     Ok(inline) => Self(inline),
                     Err(_) => panic!("not a valid name"),
                 }
@@ -226,6 +225,12 @@ name!(
 );
 
 impl CallId {
+    /// [`CallId::new`] of bytes that are text if they are valid.
+    #[inline]
+    pub(crate) fn from_ascii(bytes: &[u8]) -> Option<Self> {
+        Inline::parse("call id", bytes).ok().map(Self)
+    }
+
     /// The id as machine words, for memory that is shared word by word.
     #[must_use]
     pub fn to_words(self) -> [u64; 6] {

@@ -8,6 +8,8 @@
 //! The checksum covers length, format and payload. A segment opens with the whole state of the worker, so it can be
 //! folded without the ones before it and old ones can be deleted.
 
+mod quick;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
@@ -17,7 +19,6 @@ use serde::{Deserialize, Serialize};
 use crate::checksum::Checksum;
 use crate::codec;
 use crate::id::{CallId, Identity, Incarnation};
-use crate::machine::Machine;
 use crate::worker::{Entry, Misfit, Worker};
 
 /// What a segment starts with.
@@ -165,7 +166,8 @@ impl<'a> Records<'a> {
         self.offset
     }
 
-    fn frame(&mut self) -> Result<Record, TornFault> {
+    #[inline]
+    fn record(&mut self) -> Result<Record, TornFault> {
         if self.offset == 0 {
             self.offset = match self.bytes.strip_prefix(&MAGIC) {
                 Some(_) => MAGIC.len(),
@@ -185,7 +187,10 @@ impl<'a> Records<'a> {
         if format != FORMAT {
             return Err(TornFault::Format(format));
         }
-        let record = codec::decode::<Record, PAYLOAD_MAX>(payload).map_err(|_| TornFault::Malformed)?;
+        let record = match quick::read(payload) {
+            Some(entry) => Record::Entry(entry),
+            None => codec::decode::<Record, PAYLOAD_MAX>(payload).map_err(|_| TornFault::Malformed)?,
+        };
         self.offset += HEAD + size;
         Ok(record)
     }
@@ -194,11 +199,12 @@ impl<'a> Records<'a> {
 impl Iterator for Records<'_> {
     type Item = Result<Record, Torn>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.torn || (self.offset > 0 && self.offset == self.bytes.len()) {
             return None;
         }
-        Some(self.frame().map_err(|fault| {
+        Some(self.record().map_err(|fault| {
             self.torn = true;
             Torn { offset: self.offset, lost: self.bytes.len() - self.offset, fault }
         }))
