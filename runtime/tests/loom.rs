@@ -17,9 +17,9 @@ use loom::sync::{Arc, Mutex};
 use loom::thread;
 use openrtc_core::id::{Actor, CallId, CallNo};
 use openrtc_core::machine::Machine;
-use openrtc_core::time::Instant;
+use openrtc_core::time::{Instant, Span};
 use openrtc_core::word::{Phase, Word};
-use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits, OnDeadline, Outcome, Worker};
+use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits, OnDeadline, Outcome, Repeat, Worker};
 use openrtc_runtime::Site;
 use openrtc_runtime::gate::Gate;
 
@@ -179,6 +179,26 @@ fn sleep_against_events() {
 fn sleep_that_does_not_order_the_flag() {
     Site::Sleep.weaken();
     an_event_while_the_shell_falls_asleep();
+}
+
+/// A caller is interrupted between its number and its event: the drain behind it is not recorded, and in force.
+#[test]
+fn a_drain_holds_before_it_is_recorded() {
+    model(|| {
+        let (gate, mut recorder) = serving(4);
+        let admitting = thread::spawn({
+            let gate = Arc::clone(&gate);
+            move || drop(gate.admit(CALL, Class(0)))
+        });
+        gate.submit(NOW, BEGIN).unwrap();
+        assert_eq!(gate.submit(NOW, BEGIN), Err(Repeat::AlreadyDraining.into()), "begun once");
+        gate.submit(NOW, CANCEL).expect("what was begun can be cancelled");
+        gate.submit(NOW, BEGIN).unwrap();
+        admitting.join().unwrap();
+        // Recorded later than it was begun: what the gate says of it then is what the record says.
+        recorder.visit_at(NOW + Span::from_micros(1));
+        recorder.settle();
+    });
 }
 
 #[test]
