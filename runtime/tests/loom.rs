@@ -267,6 +267,29 @@ fn forced_exit_against_a_hang_up() {
         ending.join().unwrap();
         while recorder.visit_at(grace_over) {}
         assert_eq!(recorder.record.outcome(), Some(Outcome::Forced { dropped: 2 }), "each counted once");
+        assert_eq!(gate.end(calls[1], EndReason::DrainForced), None, "the exit has ended it");
+        recorder.settle();
+    });
+}
+
+#[test]
+fn close_against_the_last_hang_up() {
+    model(|| {
+        let (gate, mut recorder) = serving(8);
+        let call = gate.admit(CALL, Class(0)).unwrap();
+        gate.submit(NOW, BEGIN).unwrap();
+        gate.submit(NOW, FORCE).unwrap();
+        let ending = thread::spawn({
+            let gate = Arc::clone(&gate);
+            move || gate.end(call, EndReason::DrainForced)
+        });
+        recorder.visit();
+        let closed = gate.submit(NOW, Command::Close).is_ok();
+        ending.join().unwrap().unwrap();
+        recorder.settle();
+        assert!(closed || gate.submit(NOW, Command::Close).is_ok(), "in the end it is drained");
+        recorder.settle();
+        assert_eq!(recorder.record.outcome(), Some(Outcome::Forced { dropped: 1 }), "how it ended is known");
     });
 }
 
