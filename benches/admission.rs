@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use benches::measure::now;
-use benches::{CALL, Contender, gates, pool};
+use benches::{Contender, gates, pool, whole};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 criterion_group!(admission, gate, refusal, whole_pool);
@@ -34,13 +34,13 @@ fn refusal(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Flat out, so that the journal's side may lag behind: what a burst costs is in the report.
+/// In bursts, between which the journal's side catches up: flat out, calls would be refused once it lags far behind.
 fn whole_pool(criterion: &mut Criterion) {
     let runtime = pool::runtime();
     let dir = tempfile::tempdir().expect("a directory");
     let pool = pool::journaled(&runtime, dir.path(), benches::CAPACITY);
     criterion.bench_function("pool.admit(id) + hang-up, journaled", |bencher| {
-        bencher.iter(|| drop(pool.admit(CALL).expect("it serves")));
+        bencher.iter_custom(|times| whole::come_and_go(&runtime, &pool, times));
     });
 }
 

@@ -43,6 +43,18 @@ pub fn admit_and_hang_up() -> io::Result<[Cost; 2]> {
     ])
 }
 
+/// How long it takes to admit `times` calls and to hang up each, the pauses between bursts left out.
+pub fn come_and_go(runtime: &Runtime, pool: &AgentPool, times: u64) -> Duration {
+    let mut took = Duration::ZERO;
+    for first in (0..times).step_by(BURST as usize) {
+        let begun = now();
+        (first..times.min(first + BURST)).for_each(|_| drop(black_box(pool.admit(CALL).expect("it serves"))));
+        took += begun.elapsed();
+        settle(runtime, pool);
+    }
+    took
+}
+
 fn burst(once: impl Fn()) -> f64 {
     let begun = now();
     (0..BURST).for_each(|_| once());

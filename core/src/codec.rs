@@ -61,3 +61,54 @@ pub fn decode<T: DeserializeOwned, const LIMIT: usize>(bytes: &[u8]) -> Result<T
         extra => Err(BadBytes::Trailing { extra }),
     }
 }
+
+/// Takes values off the front of bytes one by one, for who knows what comes; `None` at the end of them, and for forms
+/// that [`encode`] does not write.
+#[derive(Debug)]
+pub(crate) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// A byte, or the index of a variant; there are never more than a byte can tell.
+    #[inline]
+    pub(crate) fn byte(&mut self) -> Option<u8> {
+        let (byte, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*byte)
+    }
+
+    /// An unsigned number: itself if it is small, or a mark and then two, four or eight bytes.
+    #[inline]
+    pub(crate) fn number(&mut self) -> Option<u64> {
+        match self.byte()? {
+            small @ 0..=250 => Some(u64::from(small)),
+            251 => self.bytes().map(u16::from_le_bytes).map(u64::from),
+            252 => self.bytes().map(u32::from_le_bytes).map(u64::from),
+            253 => self.bytes().map(u64::from_le_bytes),
+            254.. => None,
+        }
+    }
+
+    /// The bytes of a text.
+    #[inline]
+    pub(crate) fn text(&mut self) -> Option<&'a [u8]> {
+        let len = usize::try_from(self.number()?).ok()?;
+        let (text, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(text)
+    }
+
+    pub(crate) const fn is_at_end(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    #[inline]
+    fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (bytes, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*bytes)
+    }
+}

@@ -61,25 +61,19 @@ struct Inline<const N: usize> {
 }
 
 impl<const N: usize> Inline<N> {
-    const fn parse(kind: &'static str, text: &str) -> Result<Self, BadName> {
+    const fn parse(kind: &'static str, source: &[u8]) -> Result<Self, BadName> {
         const { assert!(N <= u8::MAX as usize) };
-        let source = text.as_bytes();
         if source.is_empty() {
             return Err(BadName { kind, max: N, fault: Fault::Empty });
         }
         if source.len() > N {
             return Err(BadName { kind, max: N, fault: Fault::Long { len: source.len() } });
         }
-        let mut bytes = [0; N];
-        let mut at = 0;
-        while at < source.len() {
-            let byte = source[at];
-            if !byte.is_ascii_graphic() {
-                return Err(BadName { kind, max: N, fault: Fault::Byte { at, byte } });
-            }
-            bytes[at] = byte;
-            at += 1;
+        if let Some(at) = first_bad(source) {
+            return Err(BadName { kind, max: N, fault: Fault::Byte { at, byte: source[at] } });
         }
+        let mut bytes = [0; N];
+        bytes.split_at_mut(source.len()).0.copy_from_slice(source);
         #[expect(clippy::cast_possible_truncation, reason = "N fits a byte: asserted above")]
         let len = source.len() as u8;
         Ok(Self { bytes, len })
@@ -88,6 +82,24 @@ impl<const N: usize> Inline<N> {
     fn as_str(&self) -> &str {
         core::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
     }
+}
+
+/// The offset of the first byte that is not printable ASCII or is a space. Nearly always there is none, and that is found
+/// out without a decision per byte.
+const fn first_bad(source: &[u8]) -> Option<usize> {
+    let (mut at, mut good) = (0, true);
+    while at < source.len() {
+        good &= source[at].is_ascii_graphic();
+        at += 1;
+    }
+    if good {
+        return None;
+    }
+    at = 0;
+    while source[at].is_ascii_graphic() {
+        at += 1;
+    }
+    Some(at)
 }
 
 macro_rules! name {
@@ -102,7 +114,7 @@ macro_rules! name {
 
             /// Checks and copies a name.
             pub fn new(text: &str) -> Result<Self, BadName> {
-                Inline::parse($kind, text).map(Self)
+                Inline::parse($kind, text.as_bytes()).map(Self)
             }
 
             /// A name written in the source, checked when it is compiled if used in a `const`.
@@ -111,7 +123,7 @@ macro_rules! name {
             /// When the text is not a valid name.
             #[must_use]
             pub const fn from_static(text: &'static str) -> Self {
-                match Inline::parse($kind, text) {
+                match Inline::parse($kind, text.as_bytes()) {
                     Ok(inline) => Self(inline),
                     Err(_) => panic!("not a valid name"),
                 }
@@ -213,6 +225,12 @@ name!(
 );
 
 impl CallId {
+    /// [`CallId::new`] of bytes that are text if they are valid.
+    #[inline]
+    pub(crate) fn from_ascii(bytes: &[u8]) -> Option<Self> {
+        Inline::parse("call id", bytes).ok().map(Self)
+    }
+
     /// The id as machine words, for memory that is shared word by word.
     #[must_use]
     pub fn to_words(self) -> [u64; 6] {

@@ -8,16 +8,17 @@
 //! The checksum covers length, format and payload. A segment opens with the whole state of the worker, so it can be
 //! folded without the ones before it and old ones can be deleted.
 
+mod quick;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crc::{CRC_32_ISCSI, Crc, Table};
 use serde::{Deserialize, Serialize};
 
+use crate::checksum::Checksum;
 use crate::codec;
 use crate::id::{CallId, Identity, Incarnation};
-use crate::machine::Machine;
 use crate::worker::{Entry, Misfit, Worker};
 
 /// What a segment starts with.
@@ -27,7 +28,6 @@ pub const MAGIC: [u8; 8] = *b"OpenRTCj";
 pub const FORMAT: u8 = 1;
 
 const HEAD: usize = 9;
-const CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
 /// No frame may claim more: enough for the opening state of a worker with two million calls.
 pub const PAYLOAD_MAX: usize = 1 << 28;
@@ -87,10 +87,7 @@ fn write_frame(record: &Record, out: &mut Vec<u8>) {
 }
 
 fn checksum(head: &[u8], payload: &[u8]) -> u32 {
-    let mut digest = CRC.digest();
-    digest.update(head);
-    digest.update(payload);
-    digest.finalize()
+    Checksum::new().then(head).then(payload).get()
 }
 
 /// Where a segment stops making sense. Everything before `offset` is whole.
@@ -169,7 +166,8 @@ impl<'a> Records<'a> {
         self.offset
     }
 
-    fn frame(&mut self) -> Result<Record, TornFault> {
+    #[inline]
+    fn record(&mut self) -> Result<Record, TornFault> {
         if self.offset == 0 {
             self.offset = match self.bytes.strip_prefix(&MAGIC) {
                 Some(_) => MAGIC.len(),
@@ -189,7 +187,10 @@ impl<'a> Records<'a> {
         if format != FORMAT {
             return Err(TornFault::Format(format));
         }
-        let record = codec::decode::<Record, PAYLOAD_MAX>(payload).map_err(|_| TornFault::Malformed)?;
+        let record = match quick::read(payload) {
+            Some(entry) => Record::Entry(entry),
+            None => codec::decode::<Record, PAYLOAD_MAX>(payload).map_err(|_| TornFault::Malformed)?,
+        };
         self.offset += HEAD + size;
         Ok(record)
     }
@@ -198,11 +199,12 @@ impl<'a> Records<'a> {
 impl Iterator for Records<'_> {
     type Item = Result<Record, Torn>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.torn || (self.offset > 0 && self.offset == self.bytes.len()) {
             return None;
         }
-        Some(self.frame().map_err(|fault| {
+        Some(self.record().map_err(|fault| {
             self.torn = true;
             Torn { offset: self.offset, lost: self.bytes.len() - self.offset, fault }
         }))
@@ -259,23 +261,17 @@ pub fn replay(bytes: &[u8], mut each: impl FnMut(&Worker, &Entry)) -> Result<Rep
     let (mut entries, mut torn) = (0, None);
     let mut whole = records.offset();
     while let Some(next) = records.next() {
-        let entry = match next {
-            Ok(Record::Entry(entry)) => state.fits(&entry).map(|()| entry).map_err(TornFault::Misfit),
+        let followed = match next {
+            Ok(Record::Entry(entry)) => state.follow(&entry, |state| each(state, &entry)).map_err(TornFault::Misfit),
             Ok(Record::Opened(_)) => Err(TornFault::Misplaced),
             Err(found) => Err(found.fault),
         };
-        match entry {
-            Ok(entry) => {
-                each(&state, &entry);
-                state.apply(&entry);
-                entries += 1;
-                whole = records.offset();
-            }
-            Err(fault) => {
-                torn = Some(torn_at(whole, fault));
-                break;
-            }
+        if let Err(fault) = followed {
+            torn = Some(torn_at(whole, fault));
+            break;
         }
+        entries += 1;
+        whole = records.offset();
     }
     Ok(Replay { opening, state, entries, whole, torn })
 }

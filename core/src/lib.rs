@@ -15,6 +15,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod audit;
+mod checksum;
 pub mod codec;
 pub mod fleet;
 pub mod id;

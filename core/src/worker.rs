@@ -376,7 +376,7 @@ impl Machine for Worker {
     }
 
     fn apply(&mut self, entry: &Entry) {
-        self.fold(entry);
+        self.fold(entry, self.locate(&entry.event));
     }
 
     fn react(&self, entry: &Entry, effects: &mut impl Sink<Effect>) {

@@ -22,7 +22,9 @@
 //!
 //! **Nothing is lost, nobody waits for long.** An event that finds the ring full is put aside under the lock, where its
 //! writer first folds the ring to make room. A writer interrupted between its number and its event delays the record
-//! behind it, and no other caller. When the shell is gone, totals are still kept, entries no longer.
+//! behind it, and no other caller. When the shell is gone, totals are still kept, entries no longer. When it is there
+//! and does not come by, no calls are taken once [`BACKLOG`] entries wait for it: what is kept for it stays bounded, by
+//! that and by the hang-ups of the calls in flight.
 //!
 //! **Time.** The hot path reads no clock: an entry is stamped when it is folded, so it is at most one visit of the
 //! shell late ([`TICK`](crate::shell::TICK) while calls flow, less when anybody asks or a deadline is due) and never
@@ -42,7 +44,7 @@ use openrtc_core::machine::Machine;
 use openrtc_core::time::{Instant, Span};
 use openrtc_core::word::{Phase, Refusal, Word};
 use openrtc_core::worker::{
-    CLASSES, Class, Command, Decline, EndReason, Entry, Limits, Misuse, Refused, Rejection, Worker,
+    CLASSES, Class, Command, Decline, EndReason, Entry, Limits, Misuse, Refused, Rejection, Repeat, Worker,
 };
 
 pub use desk::View;
@@ -55,6 +57,8 @@ use ring::{Full, Hot, Ring};
 #[derive(Debug)]
 pub struct Gate {
     word: Padded<AtomicU64>,
+    /// The most calls in flight: the capacity, or none while too much waits for the shell.
+    room: Padded<AtomicU64>,
     /// Calls declined and not yet counted in an entry, by [`Decline`].
     declined: Padded<[AtomicU64; Decline::ALL.len()]>,
     /// Whether the shell sleeps until it is woken.
@@ -67,6 +71,10 @@ pub struct Gate {
 
 /// Events the ring holds, 64 bytes each: some tenths of a millisecond flat out, and seconds of any real worker.
 const SLOTS: usize = 4096;
+
+/// Entries that may wait for the shell, some 100 bytes each, or four per call where the capacity is larger: seconds of
+/// any real worker, more than a disk may hold the shell up for.
+pub const BACKLOG: usize = 1 << 16;
 
 /// Declined calls become one entry per reason and second, so that a dispatcher that keeps asking cannot fill the
 /// journal.
@@ -85,6 +93,7 @@ impl Gate {
         assert!(worker.calls().is_empty(), "a gate stands in front of a worker that has just started");
         Self {
             word: Padded(AtomicU64::new(worker.word().to_bits())),
+            room: Padded(AtomicU64::new(worker.limits().capacity.into())),
             declined: Padded::default(),
             asleep: Padded(AtomicBool::new(false)),
             bell: Bell::new(),
@@ -105,7 +114,7 @@ impl Gate {
     pub fn admit(&self, id: CallId, class: Class) -> Result<CallNo, Refusal> {
         let mut seen = self.word.0.load(Ordering::Relaxed);
         loop {
-            let next = match Word::from_bits(seen).admit(self.limits.capacity) {
+            let next = match Word::from_bits(seen).admit(self.room()) {
                 Ok(next) => next,
                 Err(refusal) => return Err(self.refuse(refusal)),
             };
@@ -124,7 +133,6 @@ impl Gate {
     pub fn end(&self, call: CallNo, reason: EndReason) -> Option<Seq> {
         let before = Word::from_bits(self.word.0.fetch_add(Word::RELEASE, Ordering::AcqRel));
         if before.phase() == Phase::Exited {
-            self.word.0.fetch_sub(Word::RELEASE, Ordering::Relaxed);
             return None;
         }
         let after = before.release();
@@ -147,7 +155,10 @@ impl Gate {
             Command::Admit { id, class } => Ok(self.admit(id, class).map(|call| Seq::new(call.get()))?),
             _ => self.order(at, command),
         };
-        self.desk().fold(&self.ring, at);
+        let mut desk = self.desk();
+        desk.fold(&self.ring, at);
+        self.make_room(&desk);
+        drop(desk);
         if claimed.is_ok() {
             self.nudge();
         }
@@ -160,6 +171,7 @@ impl Gate {
         let mut desk = self.desk();
         desk.fold(&self.ring, at);
         desk.take(batch);
+        self.make_room(&desk);
     }
 
     /// Claims an entry for each deadline reached and returns whether there was one. `record` is the worker as far as
@@ -189,6 +201,7 @@ impl Gate {
     pub fn view(&self, at: Instant) -> View {
         let mut desk = self.desk();
         desk.fold(&self.ring, at);
+        self.make_room(&desk);
         desk.view(&self.word.0)
     }
 
@@ -240,6 +253,7 @@ impl Gate {
         let mut desk = self.desk();
         desk.put_aside(seq, event.into());
         desk.clear(&self.ring);
+        self.make_room(&desk);
         drop(desk);
         self.nudge();
     }
@@ -253,13 +267,39 @@ impl Gate {
         refusal
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "the capacity or nothing")]
+    fn room(&self) -> u32 {
+        self.room.0.load(Ordering::Relaxed) as u32
+    }
+
+    /// Takes no more calls while too much waits for the shell, and takes them again once it has come by. Under the lock.
+    fn make_room(&self, desk: &Desk) {
+        let capacity = self.limits.capacity;
+        let most = BACKLOG.max(4 * capacity as usize);
+        let room = if desk.backlog() < most { capacity } else { 0 };
+        if self.room() == room {
+            return;
+        }
+        self.room.0.store(room.into(), Ordering::Relaxed);
+        if room == 0 {
+            tracing::error!(waiting = most, "the control loop does not run: no calls are taken until it does");
+        } else {
+            tracing::info!("the control loop runs again: calls are taken");
+        }
+    }
+
     fn order(&self, at: Instant, command: Command) -> Result<Seq, Rejection> {
         let mut desk = self.desk();
         desk.fold(&self.ring, at);
         if command == Command::Close {
             self.count_declines(&mut desk, at);
         }
-        let claimed = desk.order(&self.word.0, at, command);
+        let claimed = match command {
+            Command::Reserve { .. } if self.room() == 0 => Err(Refusal::Full.into()),
+            // A call may report progress for as long as it likes.
+            Command::Progress { .. } if self.room() == 0 => Err(Repeat::ProgressNoted.into()),
+            _ => desk.order(&self.word.0, at, command),
+        };
         if let (Command::Reserve { .. }, Err(Rejection::Refused(Refused::Admission(refusal)))) = (command, &claimed) {
             self.refuse(*refusal);
         }
@@ -290,7 +330,9 @@ pub struct Attendance<'a>(&'a Gate);
 
 impl Drop for Attendance<'_> {
     fn drop(&mut self) {
-        self.0.desk().abandon();
+        let mut desk = self.0.desk();
+        desk.abandon();
+        self.0.make_room(&desk);
     }
 }
 

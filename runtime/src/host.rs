@@ -111,3 +111,75 @@ impl Ports for Host {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use openrtc_core::id::{Actor, CallId};
+    use openrtc_core::machine::Machine;
+    use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits, OnDeadline, Outcome};
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::gate::Gate;
+    use crate::journal::stalled;
+    use crate::shell;
+
+    const CALL: CallId = CallId::from_static("call");
+    const DRAIN: Command = Command::BeginDrain(DrainOrder {
+        cause: Cause::Api,
+        actor: Actor::from_static("alice"),
+        deadline: None,
+        on_deadline: OnDeadline::Wait,
+    });
+
+    /// The disk takes a batch and never finishes: calls are admitted and hang up as before, the drain drains, and only
+    /// the journal's health tells. Once the disk goes on, what it missed is covered by a state.
+    #[tokio::test(start_paused = true)]
+    async fn a_stalled_disk_costs_durability_and_no_call() {
+        let start = Worker::new(Limits::default()).expect("limits are valid");
+        let clock = Clock::start();
+        let gate = Arc::new(Gate::new(&start));
+        let (publish, published) = watch::channel(Published::default());
+        let (writer, disk) = stalled::writer();
+        let mut host = Host::new(clock, Some(writer), None, publish, Force::default());
+        let shell = tokio::spawn({
+            let (gate, start) = (Arc::clone(&gate), start.clone());
+            async move { shell::run(&gate, start, &mut host).await }
+        });
+        gate.submit(clock.now(), Command::Serve).expect("it has just started");
+        let held = gate.admit(CALL, Class(0)).expect("it serves");
+        for _ in 0..1_000 {
+            let call = gate.admit(CALL, Class(0)).expect("a stalled disk refuses nobody");
+            gate.end(call, EndReason::CallerHangup).expect("and keeps nobody");
+            sleep(Duration::from_millis(10)).await;
+        }
+        let stalled = published.borrow().health;
+        assert!(stalled.failing && stalled.missed > 1_000, "and it shows: {stalled:?}");
+        assert_eq!(stalled.written, Seq::default());
+
+        gate.submit(clock.now(), DRAIN).expect("it serves");
+        gate.end(held, EndReason::CallerHangup).expect("it was held");
+        sleep(Duration::from_millis(10)).await;
+        assert!(published.borrow().drained, "the drain does not wait for the disk");
+
+        let disk = tokio::spawn(async move {
+            let mut journaled = start;
+            disk.finish(|before, entries| {
+                journaled = before.unwrap_or_else(|| journaled.clone());
+                entries.iter().for_each(|entry| journaled.apply(entry));
+            })
+            .await;
+            journaled
+        });
+        sleep(Duration::from_millis(10)).await;
+        gate.submit(clock.now(), Command::Close).expect("it is drained");
+        assert_eq!(shell.await.expect("the shell does not panic"), Outcome::Clean);
+        let recovered = published.borrow().health;
+        assert!(!recovered.failing, "{recovered:?}");
+        let journaled = disk.await.expect("the disk does not panic");
+        assert_eq!(journaled.life(), &gate.view(clock.now()).life, "the journal tells all of it");
+    }
+}

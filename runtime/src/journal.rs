@@ -26,6 +26,8 @@ use directory::Lock;
 pub use directory::{Segment, segments};
 use keeper::{Job, Keeper};
 pub(crate) use writer::Writer;
+#[cfg(test)]
+pub(crate) use writer::stalled;
 
 /// When what was written is forced to the disk. Written bytes survive the process; synced ones survive the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use openrtc_core::word::{Phase, Refusal};
 use openrtc_core::worker::{
     Cause, Class, Command, Decline, DrainOrder, EndReason, Entry, Limits, OnDeadline, Outcome, Worker,
 };
-use openrtc_runtime::gate::Gate;
+use openrtc_runtime::gate::{BACKLOG, Gate};
 
 const ALICE: Actor = Actor::from_static("alice");
 const CALL: CallId = CallId::from_static("call");
@@ -249,6 +249,41 @@ fn refusals_are_counted_once_per_reason_and_second() {
     let seq = recorder.record.word().seq();
     recorder.settle(due + Span::from_secs(10));
     assert!(recorder.record.word().seq() <= Seq::new(seq.get() + 1), "only the stall of the one call followed");
+}
+
+#[test]
+fn while_the_shell_does_not_come_by_little_is_kept_for_it_and_no_hang_up_is_lost() {
+    let record = worker(Limits { capacity: 8, ..Limits::default() });
+    let gate = Gate::with_slots(&record, 64);
+    gate.submit(Instant::EPOCH, Command::Serve).unwrap();
+    let held = [(); 5].map(|()| gate.admit(CALL, Class(0)).unwrap());
+    let mut passed = 0;
+    let refusal = loop {
+        match gate.admit(CALL, Class(0)) {
+            Ok(call) => assert!(gate.end(call, EndReason::CallerHangup).is_some()),
+            Err(refusal) => break refusal,
+        }
+        passed += 1;
+        assert!(passed < BACKLOG, "it goes on for ever");
+    };
+    assert_eq!(refusal, Refusal::Full);
+    let reserve = Command::Reserve { id: CALL, class: Class(0) };
+    let before = gate.view(Instant::EPOCH).life.word().seq();
+    for _ in 0..100 {
+        assert_eq!(gate.submit(Instant::EPOCH, reserve), Err(Refusal::Full.into()));
+        assert!(gate.submit(Instant::EPOCH, Command::Progress { call: held[0] }).is_err());
+        assert_eq!(gate.admit(CALL, Class(0)), Err(Refusal::Full));
+    }
+    assert_eq!(gate.view(Instant::EPOCH).life.word().seq(), before, "nothing is added");
+    assert!(held.iter().all(|call| gate.end(*call, EndReason::CallerHangup).is_some()));
+    gate.submit(Instant::EPOCH, drain(None, OnDeadline::Wait)).unwrap();
+
+    let mut recorder = Recorder::new(&gate, record);
+    recorder.settle(Instant::EPOCH);
+    assert_eq!(recorder.record.phase(), Phase::Drained);
+    assert_eq!(recorder.record.tally().ended_by(EndReason::CallerHangup), 5 + passed as u64);
+    gate.submit(Instant::EPOCH, Command::CancelDrain { actor: ALICE }).unwrap();
+    gate.admit(CALL, Class(0)).expect("it takes calls again");
 }
 
 #[test]

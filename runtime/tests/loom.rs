@@ -17,9 +17,9 @@ use loom::sync::{Arc, Mutex};
 use loom::thread;
 use openrtc_core::id::{Actor, CallId, CallNo};
 use openrtc_core::machine::Machine;
-use openrtc_core::time::Instant;
+use openrtc_core::time::{Instant, Span};
 use openrtc_core::word::{Phase, Word};
-use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits, OnDeadline, Outcome, Worker};
+use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits, OnDeadline, Outcome, Repeat, Worker};
 use openrtc_runtime::Site;
 use openrtc_runtime::gate::Gate;
 
@@ -181,6 +181,26 @@ fn sleep_that_does_not_order_the_flag() {
     an_event_while_the_shell_falls_asleep();
 }
 
+/// A caller is interrupted between its number and its event: the drain behind it is not recorded, and in force.
+#[test]
+fn a_drain_holds_before_it_is_recorded() {
+    model(|| {
+        let (gate, mut recorder) = serving(4);
+        let admitting = thread::spawn({
+            let gate = Arc::clone(&gate);
+            move || drop(gate.admit(CALL, Class(0)))
+        });
+        gate.submit(NOW, BEGIN).unwrap();
+        assert_eq!(gate.submit(NOW, BEGIN), Err(Repeat::AlreadyDraining.into()), "begun once");
+        gate.submit(NOW, CANCEL).expect("what was begun can be cancelled");
+        gate.submit(NOW, BEGIN).unwrap();
+        admitting.join().unwrap();
+        // Recorded later than it was begun: what the gate says of it then is what the record says.
+        recorder.visit_at(NOW + Span::from_micros(1));
+        recorder.settle();
+    });
+}
+
 #[test]
 fn cancel_against_force() {
     model(|| {
@@ -247,6 +267,29 @@ fn forced_exit_against_a_hang_up() {
         ending.join().unwrap();
         while recorder.visit_at(grace_over) {}
         assert_eq!(recorder.record.outcome(), Some(Outcome::Forced { dropped: 2 }), "each counted once");
+        assert_eq!(gate.end(calls[1], EndReason::DrainForced), None, "the exit has ended it");
+        recorder.settle();
+    });
+}
+
+#[test]
+fn close_against_the_last_hang_up() {
+    model(|| {
+        let (gate, mut recorder) = serving(8);
+        let call = gate.admit(CALL, Class(0)).unwrap();
+        gate.submit(NOW, BEGIN).unwrap();
+        gate.submit(NOW, FORCE).unwrap();
+        let ending = thread::spawn({
+            let gate = Arc::clone(&gate);
+            move || gate.end(call, EndReason::DrainForced)
+        });
+        recorder.visit();
+        let closed = gate.submit(NOW, Command::Close).is_ok();
+        ending.join().unwrap().unwrap();
+        recorder.settle();
+        assert!(closed || gate.submit(NOW, Command::Close).is_ok(), "in the end it is drained");
+        recorder.settle();
+        assert_eq!(recorder.record.outcome(), Some(Outcome::Forced { dropped: 1 }), "how it ended is known");
     });
 }
 

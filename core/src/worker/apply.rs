@@ -1,5 +1,6 @@
 //! How an entry changes a worker.
 
+use super::pages::Place;
 use super::{Call, Class, Drain, Entry, Event, Forced, Life, Worker};
 use crate::id::{CallId, CallNo};
 use crate::word::{Phase, Word};
@@ -94,16 +95,41 @@ impl Life {
 }
 
 impl Worker {
-    pub(super) fn fold(&mut self, entry: &Entry) {
+    /// Where the call lies that an event speaks of, if it is in flight.
+    pub(super) fn locate(&self, event: &Event) -> Option<Place> {
+        match *event {
+            Event::CallAssigned { call }
+            | Event::CallProgressed { call }
+            | Event::CallStalled { call }
+            | Event::ReservationLapsed { call }
+            | Event::CallEnded { call, .. } => self.calls.place(call),
+            Event::StoodBy
+            | Event::ServingBegan
+            | Event::CallReserved { .. }
+            | Event::CallAdmitted { .. }
+            | Event::CallsDeclined { .. }
+            | Event::DrainBegun { .. }
+            | Event::DrainSealed { .. }
+            | Event::DrainExtended { .. }
+            | Event::DrainCancelled { .. }
+            | Event::DrainOverdue { .. }
+            | Event::DrainForced { .. }
+            | Event::Drained
+            | Event::Exited { .. } => None,
+        }
+    }
+
+    /// Folds one entry in; `place` is what [`Worker::locate`] says of it.
+    pub(super) fn fold(&mut self, entry: &Entry, place: Option<Place>) {
         self.life.apply(entry);
         match entry.event {
             Event::CallReserved { id, class } => self.promise(entry, id, class, false),
             Event::CallAdmitted { id, class } => self.promise(entry, id, class, true),
-            Event::CallAssigned { call } | Event::CallProgressed { call } => {
-                self.calls.moved(call, entry.at, &self.life.limits);
+            Event::CallAssigned { .. } | Event::CallProgressed { .. } => {
+                self.calls.moved(place, entry.at, &self.life.limits);
             }
-            Event::CallStalled { call } => self.calls.flag(call),
-            Event::ReservationLapsed { call } | Event::CallEnded { call, .. } => self.calls.remove(call),
+            Event::CallStalled { .. } => self.calls.flag(place),
+            Event::ReservationLapsed { .. } | Event::CallEnded { .. } => self.calls.remove(place),
             Event::StoodBy
             | Event::ServingBegan
             | Event::CallsDeclined { .. }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::Limits;
 use super::command::Class;
-use super::pages::Pages;
+use super::pages::{Pages, Place};
 use crate::id::{CallId, CallNo, Seq};
 use crate::time::Instant;
 
@@ -98,7 +98,16 @@ impl Calls {
     /// The call with this number.
     #[must_use]
     pub fn get(&self, call: CallNo) -> Option<&Call> {
-        self.live.get(call)
+        self.place(call).map(|place| self.at(place))
+    }
+
+    /// Where the call with this number lies, so that it is searched for once.
+    pub(super) fn place(&self, call: CallNo) -> Option<Place> {
+        self.live.place(call)
+    }
+
+    pub(super) fn at(&self, place: Place) -> &Call {
+        self.live.at(place)
     }
 
     /// Every call, oldest first.
@@ -108,7 +117,7 @@ impl Calls {
 
     /// The reservations in the order they lapse, and when each was made.
     pub(super) fn reservations(&self) -> impl Iterator<Item = (CallNo, Instant)> {
-        self.reserved.iter().filter_map(|number| Some((*number, self.live.get(*number)?.since)))
+        self.reserved.iter().filter_map(|number| Some((*number, self.get(*number)?.since)))
     }
 
     /// The calls that will be flagged, in that order, and when.
@@ -123,15 +132,15 @@ impl Calls {
         self.index(number, call);
     }
 
-    pub(super) fn remove(&mut self, number: CallNo) {
-        if let Some(call) = self.live.remove(number) {
-            self.unindex(number, call);
-        }
+    pub(super) fn remove(&mut self, place: Option<Place>) {
+        let Some(place) = place else { return };
+        let (number, call) = self.live.remove(place);
+        self.unindex(number, call);
     }
 
     /// Notes that a call moved at `now` (or was assigned): it is active, not stalled, and watched anew.
-    pub(super) fn moved(&mut self, number: CallNo, now: Instant, limits: &Limits) {
-        self.change(number, |call| {
+    pub(super) fn moved(&mut self, place: Option<Place>, now: Instant, limits: &Limits) {
+        self.change(place, |call| {
             call.active = true;
             call.moved = now;
             call.stalls_at = limits.stall_limit(call.class).map(|limit| now + limit);
@@ -140,8 +149,8 @@ impl Calls {
     }
 
     /// Flags a call; it is watched again once it moves.
-    pub(super) fn flag(&mut self, number: CallNo) {
-        self.change(number, |call| {
+    pub(super) fn flag(&mut self, place: Option<Place>) {
+        self.change(place, |call| {
             call.stalls_at = None;
             call.stalled = true;
         });
@@ -158,8 +167,9 @@ impl Calls {
             && self.iter().all(|(_, call)| call.is_sound(now))
     }
 
-    fn change(&mut self, number: CallNo, change: impl FnOnce(&mut Call)) {
-        let Some(call) = self.live.get_mut(number) else { return };
+    fn change(&mut self, place: Option<Place>, change: impl FnOnce(&mut Call)) {
+        let Some(place) = place else { return };
+        let (number, call) = self.live.at_mut(place);
         let before = *call;
         change(call);
         let after = *call;
@@ -183,7 +193,9 @@ impl Calls {
             self.reserved.remove(&number);
         }
         if let Some(at) = call.stalls_at {
-            self.watched.remove(Watch::new(at, number));
+            if let Some(place) = self.watched.place(Watch::new(at, number)) {
+                self.watched.remove(place);
+            }
         }
     }
 }

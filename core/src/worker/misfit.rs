@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use super::pages::Place;
 use super::{Entry, Event, Worker};
 use crate::id::{CallNo, Seq};
 use crate::time::{Instant, Span};
@@ -50,6 +51,21 @@ impl Worker {
     ///
     /// [`decide`]: crate::machine::Machine::decide
     pub fn fits(&self, entry: &Entry) -> Result<(), Misfit> {
+        self.check(entry, self.locate(&entry.event))
+    }
+
+    /// Applies `entry` if it can follow this state, which `seen` is shown before; on a misfit nothing changes. The call
+    /// it speaks of is searched for once.
+    pub(crate) fn follow(&mut self, entry: &Entry, seen: impl FnOnce(&Self)) -> Result<(), Misfit> {
+        let place = self.locate(&entry.event);
+        self.check(entry, place)?;
+        seen(self);
+        self.fold(entry, place);
+        Ok(())
+    }
+
+    /// `place` is where the call lies that the entry speaks of.
+    fn check(&self, entry: &Entry, place: Option<Place>) -> Result<(), Misfit> {
         if self.word().seq().get() == Word::SEQ_MAX {
             return Err(Misfit::Exhausted);
         }
@@ -66,11 +82,9 @@ impl Worker {
                 self.word().admit(self.limits().capacity).map_err(Misfit::Admission)?;
                 usize::from(class.0) < self.limits().stall_after.len()
             }
-            Event::CallAssigned { call } | Event::ReservationLapsed { call } => self.holds(call, false)?,
-            Event::CallProgressed { call } | Event::CallStalled { call } => self.holds(call, true)?,
-            Event::CallEnded { call, .. } => {
-                self.calls.get(call).map(|_| phase != Phase::Exited).ok_or(Misfit::Call(call))?
-            }
+            Event::CallAssigned { call } | Event::ReservationLapsed { call } => self.holds(call, place, false)?,
+            Event::CallProgressed { call } | Event::CallStalled { call } => self.holds(call, place, true)?,
+            Event::CallEnded { call, .. } => place.map(|_| phase != Phase::Exited).ok_or(Misfit::Call(call))?,
             Event::CallsDeclined { count, .. } => count > 0 && phase != Phase::Exited,
             Event::StoodBy => phase == Phase::Starting,
             Event::ServingBegan => phase < Phase::Serving,
@@ -87,8 +101,8 @@ impl Worker {
         if may { Ok(()) } else { Err(Misfit::Phase(phase)) }
     }
 
-    fn holds(&self, call: CallNo, active: bool) -> Result<bool, Misfit> {
-        match self.calls.get(call) {
+    fn holds(&self, call: CallNo, place: Option<Place>, active: bool) -> Result<bool, Misfit> {
+        match place.map(|place| self.calls.at(place)) {
             Some(live) if live.active == active => Ok(self.phase() != Phase::Exited),
             Some(_) | None => Err(Misfit::Call(call)),
         }

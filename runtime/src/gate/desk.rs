@@ -124,6 +124,11 @@ impl Desk {
         self.aside.insert(seq, event);
     }
 
+    /// How many events wait to be folded or taken, those in the ring left out.
+    pub(super) fn backlog(&self) -> usize {
+        self.aside.len() + self.cleared.len() + self.queue.len()
+    }
+
     pub(super) fn view(&self, word: &AtomicU64) -> View {
         View { life: self.live(word), reserved: self.promises.len(), stalled: self.stalled.len() }
     }
@@ -183,7 +188,7 @@ impl Desk {
         any
     }
 
-    /// The life as it is now.
+    /// The life as it is now. The exit is the last of it: what late hang-ups do to the word after that means nothing.
     fn live(&self, word: &AtomicU64) -> Life {
         if self.recorded.phase() == Phase::Exited {
             return self.recorded;
@@ -195,7 +200,7 @@ impl Desk {
         let recorded = self.recorded.word();
         self.claim(word, at, |life| match life.judge(at.max(life.now()), command)? {
             // How a worker ends depends on how each of its calls ended, so all of that must be recorded.
-            Event::Drained | Event::Exited { .. } if life.word() != recorded => Err(Misuse::NotDue.into()),
+            Event::Exited { .. } if life.word() != recorded => Err(Misuse::NotDrained.into()),
             event => Ok(event),
         })
     }

@@ -112,3 +112,29 @@ fn report(synced: io::Result<()>) {
         tracing::error!(%error, "the journal could not be forced to the disk");
     }
 }
+
+#[cfg(test)]
+pub(crate) mod stalled {
+    use super::*;
+
+    /// A disk that has been given a batch and does not finish it until it is told to.
+    #[derive(Debug)]
+    pub(crate) struct Disk(mpsc::Receiver<Job>);
+
+    /// A writer to such a disk.
+    pub(crate) fn writer() -> (Writer, Disk) {
+        let (jobs, queue) = mpsc::channel(1);
+        (Writer { jobs, stuck: None, wants_state: false }, Disk(queue))
+    }
+
+    impl Disk {
+        /// Finishes everything it was given, from now on at once. Returns the state each batch came with, if any, and
+        /// the batch.
+        pub(crate) async fn finish(mut self, mut each: impl FnMut(Option<Worker>, Vec<Entry>)) {
+            while let Some(Job { before, entries, done, .. }) = self.0.recv().await {
+                each(before.map(|before| *before), entries);
+                let _ = done.send(Written { result: Ok(()), wants_state: false });
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A short cut for what a busy journal consists of: calls that begin and end, read where they lie in half the time the
+//! codec takes. It judges nothing: what it does not read to the last byte, the codec reads.
+
+use crate::codec::Reader;
+use crate::id::{CallId, CallNo, Seq};
+use crate::time::{Instant, Span};
+use crate::worker::{Class, EndReason, Entry, Event};
+
+/// [`Record::Entry`](super::Record::Entry)'s index.
+const ENTRY: u8 = 1;
+/// [`Event::CallAdmitted`]'s index.
+const ADMITTED: u8 = 3;
+/// [`Event::CallEnded`]'s index.
+const ENDED: u8 = 8;
+
+/// The entry a payload holds, if it is one of these two and written as [`write_entry`](super::write_entry) does.
+#[inline]
+pub(super) fn read(payload: &[u8]) -> Option<Entry> {
+    let mut reader = Reader::new(payload);
+    if reader.byte()? != ENTRY {
+        return None;
+    }
+    let seq = Seq::new(reader.number()?);
+    let at = Instant::from_micros(reader.number()?);
+    let behind = Span::from_micros(reader.number()?);
+    let event = match reader.byte()? {
+        ADMITTED => Event::CallAdmitted { id: CallId::from_ascii(reader.text()?)?, class: Class(reader.byte()?) },
+        ENDED => {
+            let call = CallNo::new(reader.number()?);
+            Event::CallEnded { call, reason: *EndReason::ALL.get(usize::from(reader.byte()?))? }
+        }
+        _ => return None,
+    };
+    reader.is_at_end().then_some(Entry { seq, at, behind, event })
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::codec;
+    use crate::journal::{HEAD, PAYLOAD_MAX, Record, write_entry};
+
+    fn numbers() -> impl Strategy<Value = u64> {
+        let lengths = prop_oneof![Just(0..=255), Just(0..=0xffff), Just(0..=0xffff_ffff), Just(0..=u64::MAX)];
+        lengths.prop_flat_map(|range: core::ops::RangeInclusive<u64>| range)
+    }
+
+    fn events() -> impl Strategy<Value = Event> {
+        let ids = "[!-~]{1,47}".prop_map(|text| CallId::new(&text).expect("valid"));
+        let ended =
+            |(call, reason): (u64, usize)| Event::CallEnded { call: CallNo::new(call), reason: EndReason::ALL[reason] };
+        prop_oneof![
+            (ids, any::<u8>()).prop_map(|(id, class)| Event::CallAdmitted { id, class: Class(class) }),
+            (numbers(), 0..EndReason::ALL.len()).prop_map(ended),
+        ]
+    }
+
+    fn entries() -> impl Strategy<Value = Entry> {
+        (numbers(), numbers(), numbers(), events()).prop_map(|(seq, at, behind, event)| Entry {
+            seq: Seq::new(seq),
+            at: Instant::from_micros(at),
+            behind: Span::from_micros(behind),
+            event,
+        })
+    }
+
+    fn payload(entry: &Entry) -> Vec<u8> {
+        let mut frame = Vec::new();
+        write_entry(entry, &mut frame);
+        frame.split_off(HEAD)
+    }
+
+    proptest! {
+        #[test]
+        fn both_events_take_the_short_cut(entry in entries()) {
+            prop_assert_eq!(read(&payload(&entry)), Some(entry));
+        }
+
+        #[test]
+        fn the_short_cut_leads_where_the_codec_does(
+            entry in entries(),
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            len in any::<prop::sample::Index>(),
+        ) {
+            let mut bytes = payload(&entry);
+            for (at, byte) in &changes {
+                let at = at.index(bytes.len());
+                bytes[at] = *byte;
+            }
+            bytes.resize(len.index(bytes.len() + 4), 0);
+            if let Some(entry) = read(&bytes) {
+                prop_assert_eq!(codec::decode::<Record, PAYLOAD_MAX>(&bytes), Ok(Record::Entry(entry)));
+            }
+        }
+    }
+}
