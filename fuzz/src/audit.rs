@@ -13,10 +13,13 @@ pub fn check(bytes: &[u8]) {
     check_report(bytes, whole);
     let tampered = tampered(&whole.text, bytes);
     let report = verify(&tampered, Some(Chain::default()), &[whole.key]);
-    let begun = whole.text.starts_with(&tampered) && !report.closed;
     let intact = tampered == whole.text;
-    assert_eq!(report.faults.is_empty(), intact || begun && tampered.last().is_none_or(|byte| *byte == b'\n'));
-    assert!(!intact || report.closed && report.vouched == report.records);
+    assert!(!intact || report.faults.is_empty() && report.closed && report.vouched == report.records);
+    // A trail may end early between two records. Of one that is not closed, nothing vouches for the last record yet.
+    let lines = lines(&tampered);
+    let followed = lines.split_last().map_or(Vec::new(), |(_, before)| before.concat());
+    let early = !report.closed && whole.text.starts_with(&followed) && tampered.last().is_none_or(|end| *end == b'\n');
+    assert!(intact || early || !report.faults.is_empty(), "not found out");
 }
 
 /// A trail as it was written, and the key that vouches for it.

@@ -2,12 +2,13 @@
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::cell::OnceCell;
 use core::fmt;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use ed25519_dalek::{Signature, VerifyingKey};
 
-use super::line::{Chain, DOMAIN, Head, KEY, PREV, SIGNATURE};
+use super::line::{Chain, DOMAIN, EVENT, Head, KEY, PREV, SIGNATURE, TIME, TIME_LEN};
 use crate::membership::KeyId;
 
 /// What is wrong, and with which record.
@@ -84,27 +85,31 @@ pub fn verify(text: &[u8], start: Option<Chain>, keys: &[VerifyingKey]) -> Repor
         closed: false,
         end: start.unwrap_or_default(),
     };
-    let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
-    let numbers: BTreeSet<u64> = lines.iter().filter_map(|line| parse(line)).map(|parsed| parsed.seq).collect();
+    let numbers = OnceCell::new();
     let mut place = start;
-    for (index, raw) in lines.iter().enumerate() {
-        let line = index + 1;
-        report.records = line;
+    let mut lines = lines(text).map(|raw| (raw, parse(raw)));
+    let mut next = lines.next();
+    while let Some((raw, parsed)) = next.take() {
+        next = lines.next();
+        report.records += 1;
         report.closed = false;
-        let Some(parsed) = parse(raw) else {
+        let line = report.records;
+        let Some(parsed) = parsed else {
             let cut = !raw.ends_with(b"\n");
             report.faults.push(Fault { line, kind: if cut { FaultKind::Truncated } else { FaultKind::Altered } });
             place = None;
             continue;
         };
         let head = Head::of(parsed.line);
-        let sealed = parsed.signed.as_ref().is_none_or(|signed| signed.holds(keys) != Ok(false));
         let mut records = parsed.seq;
         if let Some(place) = place {
             // Whether the line is as it was written: the one after it tells, or its own signature.
-            let followed = |after: &&[u8]| parse(after).is_some_and(|after| after.prev == Some(head));
-            let intact = lines.get(line).map_or(sealed, followed);
-            let fault = judge(line, place, &parsed, intact, &numbers);
+            let intact = || match &next {
+                Some((_, after)) => after.as_ref().is_some_and(|after| after.prev == Some(head)),
+                None => parsed.signed.as_ref().is_none_or(|signed| signed.holds(keys) != Ok(false)),
+            };
+            let elsewhere = |number| numbers.get_or_init(|| all_numbers(text)).contains(&number);
+            let fault = judge(line, place, &parsed, intact, elsewhere);
             if fault == Some(Fault { line, kind: FaultKind::Altered }) {
                 records = place.records + 1;
             }
@@ -112,7 +117,7 @@ pub fn verify(text: &[u8], start: Option<Chain>, keys: &[VerifyingKey]) -> Repor
         }
         report.end = Chain { records, head };
         place = Some(report.end);
-        report.closed = parsed.closes;
+        report.closed = parsed.event == b"audit.closed";
         report.judge_signature(line, &parsed, keys);
     }
     report.faults.dedup();
@@ -121,9 +126,15 @@ pub fn verify(text: &[u8], start: Option<Chain>, keys: &[VerifyingKey]) -> Repor
 
 /// What each derived record says, without its place in the chain: to be compared with what the journal leads to.
 pub fn bodies(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let lines = text.split_inclusive(|byte| *byte == b'\n');
-    let derived = |parsed: &Parsed<'_>| !contains(parsed.body, b"\"event\":\"audit.");
-    lines.filter_map(parse).filter(derived).map(|parsed| parsed.body)
+    lines(text).filter_map(parse).filter(|parsed| !parsed.event.starts_with(b"audit.")).map(|parsed| parsed.body)
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split_inclusive(|byte| *byte == b'\n')
+}
+
+fn all_numbers(text: &[u8]) -> BTreeSet<u64> {
+    lines(text).filter_map(parse).map(|parsed| parsed.seq).collect()
 }
 
 impl Report {
@@ -143,18 +154,24 @@ impl Report {
 }
 
 /// What is wrong between the record that `place` speaks of and this one. `intact`: the record after this one follows
-/// it as it is, so this one was not altered after it was written.
-fn judge(line: usize, place: Chain, parsed: &Parsed<'_>, intact: bool, numbers: &BTreeSet<u64>) -> Option<Fault> {
+/// it as it is, so this one was not altered after it was written. `elsewhere`: whether some record has this number.
+fn judge(
+    line: usize,
+    place: Chain,
+    parsed: &Parsed<'_>,
+    intact: impl Fn() -> bool,
+    elsewhere: impl Fn(u64) -> bool,
+) -> Option<Fault> {
     let expected = place.records + 1;
     let follows = parsed.prev == Some(place.head);
     let kind = match parsed.seq {
         seq if seq == expected && follows => return None,
         // Either this link was altered or the record it links to; the record after this one tells which.
-        seq if seq == expected && intact => return Some(Fault { line: line - 1, kind: FaultKind::Altered }),
-        _ if follows || !intact && parsed.seq == expected => FaultKind::Altered,
-        seq if seq > expected && !numbers.contains(&expected) => {
-            FaultKind::Missing { first: expected, count: seq - expected }
+        seq if seq == expected && line > 1 && intact() => {
+            return Some(Fault { line: line - 1, kind: FaultKind::Altered });
         }
+        seq if follows || seq == expected => FaultKind::Altered,
+        seq if seq > expected && !elsewhere(expected) => FaultKind::Missing { first: expected, count: seq - expected },
         _ => FaultKind::Reordered,
     };
     Some(Fault { line, kind })
@@ -164,9 +181,9 @@ struct Parsed<'a> {
     /// The line without its newline.
     line: &'a [u8],
     seq: u64,
+    event: &'a [u8],
     body: &'a [u8],
     prev: Option<Head>,
-    closes: bool,
     signed: Option<Signed<'a>>,
 }
 
@@ -188,17 +205,23 @@ fn parse(raw: &[u8]) -> Option<Parsed<'_>> {
     let line = raw.strip_suffix(b"\n")?;
     let rest = line.strip_prefix(b"{\"seq\":")?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let seq = core::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
-    let end = find_last(rest, PREV)?;
+    // No trail is so long that a record could not follow.
+    let seq = core::str::from_utf8(&rest[..digits]).ok()?.parse().ok().filter(|seq| *seq < u64::MAX)?;
+    let end = find_link(rest)?;
     let body = rest.get(digits..end)?;
     let after = &rest[end + PREV.len()..];
     let prev = read_hex(after.get(..64)?).map(Head);
-    let closes = contains(body, b"\"event\":\"audit.closed\"");
     let signed = match after.get(64..)? {
         b"\"}" => None,
         tail => Some(parse_signed(line, tail)?),
     };
-    Some(Parsed { line, seq, body, prev, closes, signed })
+    Some(Parsed { line, seq, event: parse_event(body)?, body, prev, signed })
+}
+
+/// The name after the time, which is always equally long.
+fn parse_event(body: &[u8]) -> Option<&[u8]> {
+    let rest = body.strip_prefix(TIME)?.get(TIME_LEN..)?.strip_prefix(EVENT)?;
+    rest.split(|byte| *byte == b'"').next()
 }
 
 fn parse_signed<'a>(line: &'a [u8], tail: &'a [u8]) -> Option<Signed<'a>> {
@@ -212,12 +235,13 @@ fn parse_signed<'a>(line: &'a [u8], tail: &'a [u8]) -> Option<Signed<'a>> {
     (read == 64).then(|| Signed { key, message, signature: Signature::from_bytes(&bytes) })
 }
 
-fn contains(within: &[u8], wanted: &[u8]) -> bool {
-    within.windows(wanted.len()).any(|window| window == wanted)
-}
-
-fn find_last(within: &[u8], wanted: &[u8]) -> Option<usize> {
-    within.windows(wanted.len()).rposition(|window| window == wanted)
+/// Where the link begins: at one place in an unsigned line, further ahead in a signed one.
+fn find_link(rest: &[u8]) -> Option<usize> {
+    let usual = rest.len().checked_sub(PREV.len() + 64 + 2)?;
+    if rest[usual..].starts_with(PREV) {
+        return Some(usual);
+    }
+    rest[..usual].windows(PREV.len()).rposition(|window| window == PREV)
 }
 
 fn read_hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
