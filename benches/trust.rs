@@ -7,6 +7,12 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use openrtc_core::audit::{Chain, verify};
 use openrtc_core::membership::Token;
 
+/// Workers of a fleet that registers at once.
+const WORKERS: usize = 1_000;
+
+/// Records of a trail.
+const RECORDS: usize = 100_000;
+
 criterion_group!(trust, membership, audit);
 criterion_main!(trust);
 
@@ -21,7 +27,6 @@ fn membership(criterion: &mut Criterion) {
         bencher.iter(|| judge.judge(NOW, black_box(&bytes), None).expect("a good token"));
     });
 
-    const WORKERS: usize = 1_000;
     let tokens: Vec<_> = (0..WORKERS).map(|number| token(number).to_text()).collect();
     group.throughput(Throughput::Elements(WORKERS as u64)).sample_size(10);
     group.bench_function("register 1000 workers", |bencher| {
@@ -41,7 +46,6 @@ fn membership(criterion: &mut Criterion) {
 }
 
 fn audit(criterion: &mut Criterion) {
-    const RECORDS: usize = 100_000;
     let drafts = drafts(RECORDS);
     let mut group = criterion.benchmark_group("audit");
     group.throughput(Throughput::Elements(RECORDS as u64)).sample_size(20);
