@@ -11,13 +11,15 @@ use serde::Deserialize;
 use super::AuditError;
 
 /// No record is longer, in bytes; so the last ones of a file are in a tail of a few times this.
-const LINE_MAX: u64 = 2_048;
+pub(super) const LINE_MAX: u64 = 2_048;
 const TAIL: u64 = 64 * LINE_MAX;
 
 /// An open trail.
 #[derive(Debug)]
 pub(crate) struct TrailFile {
     file: File,
+    /// How long it is, in bytes.
+    pub(crate) length: u64,
     /// Its end.
     pub(crate) chain: Chain,
     /// What its last records are derived from.
@@ -52,9 +54,9 @@ impl TrailFile {
         }
         let tail = read_tail(&mut file).map_err(io)?;
         let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let length = file.metadata().map_err(io)?.len() - (tail.len() - whole) as u64;
         if whole < tail.len() {
-            let length = file.metadata().map_err(io)?.len();
-            file.set_len(length - (tail.len() - whole) as u64).map_err(io)?;
+            file.set_len(length).map_err(io)?;
             tracing::warn!(path = %path.display(), "the last audit record was cut short; it is written again");
         }
         let not_a_trail = || AuditError::NotATrail { path: path.to_owned() };
@@ -67,13 +69,17 @@ impl TrailFile {
             None => Chain::default(),
         };
         let reached = reached(&lines).map_err(|_| not_a_trail())?;
-        Ok(Self { file, chain, reached })
+        Ok(Self { file, length, chain, reached })
     }
 
-    /// Appends whole lines and forces them to the disk.
+    /// Appends whole lines and forces them to the disk; all of them or, as far as the disk still obeys, none.
     pub(crate) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.file.write_all(lines)?;
-        self.file.sync_data()
+        let written = self.file.write_all(lines).and_then(|()| self.file.sync_data());
+        match written {
+            Ok(()) => self.length += lines.len() as u64,
+            Err(_) => self.file.set_len(self.length)?,
+        }
+        written
     }
 }
 
