@@ -3,8 +3,10 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
@@ -63,24 +65,20 @@ fn run(dir: &Path, collector: SocketAddr) -> AgentPool {
     })
 }
 
-/// An address that nobody listens at.
-fn dead() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
+/// An address that nobody listens at: a port that only the system could give out, and does not.
+const DEAD: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
-/// A collector that answers request `n` with what `answer` says; yields each answer with the body it is for.
-fn collect(
-    at: SocketAddr,
-    mut answer: impl FnMut(usize) -> u16 + Send + 'static,
-) -> (SocketAddr, Receiver<(u16, Vec<u8>)>) {
-    let listener = TcpListener::bind(at).unwrap();
+/// A collector that answers request `n` with the status that `answer` says, or hangs up; yields each answer with the
+/// body it is for.
+fn collect(mut answer: impl FnMut(usize) -> Option<u16> + Send + 'static) -> (SocketAddr, Receiver<(u16, Vec<u8>)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let (tell, told) = channel();
     let serve = move || {
         for (number, stream) in listener.incoming().enumerate() {
             let mut stream = stream.unwrap();
             let body = body(&stream);
-            let status = answer(number);
+            let Some(status) = answer(number) else { continue };
             // Who is tired of waiting has hung up; a test that is over does not listen.
             let _ = write!(stream, "HTTP/1.1 {status} so\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             let _ = tell.send((status, body));
@@ -123,24 +121,36 @@ fn trail(dir: &Path) -> Vec<u8> {
     fs::read(dir.join("audit.jsonl")).unwrap()
 }
 
-fn anywhere() -> SocketAddr {
-    "127.0.0.1:0".parse().unwrap()
+/// What the metrics say of the trail at one moment.
+struct Health {
+    head: u64,
+    failing: u64,
+    behind: u64,
 }
 
-/// A metric as the ops endpoint tells it.
-fn metric(pool: &AgentPool, name: &str) -> u64 {
+fn health(pool: &AgentPool) -> Health {
     let mut stream = TcpStream::connect(pool.ops_addr().unwrap()).unwrap();
     write!(stream, "GET /metrics HTTP/1.1\r\nHost: ops\r\nConnection: close\r\n\r\n").unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
-    let line = text.lines().find(|line| line.starts_with(&format!("{name}{{"))).unwrap();
-    line.rsplit(' ').next().unwrap().parse().unwrap()
+    let metric = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(&format!("openrtc_audit_{name}{{"))).unwrap();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    Health { head: metric("head_seq"), failing: metric("webhook_failing"), behind: metric("webhook_records_behind") }
+}
+
+/// Waits until the metrics say so.
+fn wait_until(pool: &AgentPool, reached: impl Fn(&Health) -> bool) {
+    while !reached(&health(pool)) {
+        thread::yield_now();
+    }
 }
 
 #[test]
 fn the_collector_gets_the_whole_trail_as_it_is() {
     let dir = tempdir().unwrap();
-    let (collector, told) = collect(anywhere(), |_| 200);
+    let (collector, told) = collect(|_| Some(200));
     let _sending = run(dir.path(), collector);
     let trail = trail(dir.path());
     assert!(trail.ends_with(b"\n") && String::from_utf8_lossy(&trail).contains("audit.closed"));
@@ -150,7 +160,7 @@ fn the_collector_gets_the_whole_trail_as_it_is() {
 #[test]
 fn what_a_collector_did_not_take_it_is_sent_again_before_anything_else() {
     let dir = tempdir().unwrap();
-    let (collector, told) = collect(anywhere(), |number| [500, 404, 302].get(number).copied().unwrap_or(200));
+    let (collector, told) = collect(|number| Some(*[500, 404, 302].get(number).unwrap_or(&200)));
     let _sending = run(dir.path(), collector);
     let trail = trail(dir.path());
     for _ in 0..3 {
@@ -163,7 +173,9 @@ fn what_a_collector_did_not_take_it_is_sent_again_before_anything_else() {
 #[test]
 fn a_dead_collector_is_seen_in_the_metrics_and_the_gap_is_filled_when_it_is_back() {
     let dir = tempdir().unwrap();
-    let collector = dead();
+    let back = Arc::new(AtomicBool::new(false));
+    let is_back = Arc::clone(&back);
+    let (collector, told) = collect(move |_| is_back.load(Ordering::SeqCst).then_some(200));
     let runtime = runtime();
     let pool = runtime.block_on(async {
         let ops = "127.0.0.1:0".parse().unwrap();
@@ -174,15 +186,9 @@ fn a_dead_collector_is_seen_in_the_metrics_and_the_gap_is_filled_when_it_is_back
         }
         pool
     });
-    while metric(&pool, "openrtc_audit_head_seq") < 1_201 || metric(&pool, "openrtc_audit_webhook_failing") == 0 {
-        thread::yield_now();
-    }
-    assert_eq!(metric(&pool, "openrtc_audit_webhook_records_behind"), 1_201);
-    let (_, told) = collect(collector, |_| 200);
-    while metric(&pool, "openrtc_audit_webhook_records_behind") > 0 {
-        thread::yield_now();
-    }
-    assert_eq!(metric(&pool, "openrtc_audit_webhook_failing"), 0);
+    wait_until(&pool, |health| health.failing == 1 && health.head > 1_200 && health.behind == health.head);
+    back.store(true, Ordering::SeqCst);
+    wait_until(&pool, |health| health.failing == 0 && health.behind == 0);
     let trail = trail(dir.path());
     assert!(trail.len() > BATCH, "more than one batch");
     assert_eq!(taken(&told, &trail), trail);
@@ -192,8 +198,8 @@ fn a_dead_collector_is_seen_in_the_metrics_and_the_gap_is_filled_when_it_is_back
 #[test]
 fn what_one_run_could_not_send_the_next_one_does_and_nothing_twice() {
     let dir = tempdir().unwrap();
-    drop(run(dir.path(), dead()));
-    let (collector, told) = collect(anywhere(), |_| 200);
+    drop(run(dir.path(), DEAD));
+    let (collector, told) = collect(|_| Some(200));
     let sending = run(dir.path(), collector);
     let both = trail(dir.path());
     assert_eq!(taken(&told, &both), both);
@@ -206,7 +212,7 @@ fn what_one_run_could_not_send_the_next_one_does_and_nothing_twice() {
 #[test]
 fn a_new_trail_is_sent_from_its_beginning() {
     let dir = tempdir().unwrap();
-    let (collector, told) = collect(anywhere(), |_| 200);
+    let (collector, told) = collect(|_| Some(200));
     let sending = run(dir.path(), collector);
     taken(&told, &trail(dir.path()));
     drop(sending);
@@ -221,9 +227,9 @@ fn a_collector_that_does_not_answer_delays_no_call_and_no_drain() {
     let dir = tempdir().unwrap();
     let (release, held) = channel::<()>();
     // Holds every request until it is released, which is after the worker has left.
-    let (collector, told) = collect(anywhere(), move |_| {
+    let (collector, told) = collect(move |_| {
         let _ = held.recv();
-        200
+        Some(200)
     });
     let runtime = runtime();
     let _sending = runtime.block_on(async {
@@ -256,7 +262,7 @@ fn a_webhook_that_cannot_work_is_refused_at_start_with_the_fix() {
             ("http://me:hunter2@siem.example/", "leave out everything up to the @"),
             ("siem.example:80", "is not a URL like"),
         ] {
-            let error = builder(dir.path(), anywhere()).audit_webhook(url.into()).build().unwrap_err().to_string();
+            let error = builder(dir.path(), DEAD).audit_webhook(url.into()).build().unwrap_err().to_string();
             assert!(error.starts_with("OPENRTC_AUDIT_WEBHOOK: "), "{error}");
             assert!(error.contains(says) && !error.contains("hunter2"), "{error:?} should say {says:?}");
         }
