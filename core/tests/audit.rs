@@ -203,6 +203,8 @@ fn every_single_byte_change_is_found_at_its_record() {
             let report = verify(&window, Some(starts[from]), &keys);
             let found = report.faults.iter().any(|fault| fault.line == number - from + 1);
             assert!(found, "record {} byte {}: {:?}", number + 1, at - offset, report.faults);
+            let named = report.faults.iter().any(|fault| fault.record == number as u64 + 1);
+            assert!(named, "record {} byte {}: {:?}", number + 1, at - offset, report.faults);
             window[at] ^= change;
         }
     }
@@ -248,7 +250,7 @@ fn a_trail_that_does_not_follow_what_it_should_is_found_at_its_first_record() {
     let elsewhere = Chain { records: 0, head: Head([1; 32]) };
     let report = verify(text(10).as_bytes(), Some(elsewhere), &[]);
     let [fault] = report.faults[..] else { panic!("{:?}", report.faults) };
-    assert_eq!((fault.line, fault.kind), (1, FaultKind::Altered));
+    assert_eq!((fault.line, fault.record, fault.kind), (1, 1, FaultKind::Altered));
 }
 
 #[test]

@@ -16,6 +16,8 @@ use crate::membership::KeyId;
 pub struct Fault {
     /// The line, counted from 1.
     pub line: usize,
+    /// The record's number, or the one it should have.
+    pub record: u64,
     /// What is wrong there.
     pub kind: FaultKind,
 }
@@ -42,15 +44,19 @@ pub enum FaultKind {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, kind } = self;
-        match kind {
-            FaultKind::Altered => write!(f, "line {line}: the record was altered"),
-            FaultKind::Missing { first, count } => {
-                write!(f, "line {line}: {count} records from #{first} on are missing before it")
-            }
-            FaultKind::Reordered => write!(f, "line {line}: the record was moved here from another place"),
-            FaultKind::Truncated => write!(f, "line {line}: the record is cut short"),
-            FaultKind::UnknownKey(key) => write!(f, "line {line}: it is signed by key {key}, which was not given"),
+        let Self { line, record, kind } = self;
+        write!(f, "line {line}, record {record}: {kind}")
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Altered => f.write_str("it was altered"),
+            Self::Missing { first, count } => write!(f, "{count} records from {first} on are missing before it"),
+            Self::Reordered => f.write_str("it was moved here from another place"),
+            Self::Truncated => f.write_str("it is cut short"),
+            Self::UnknownKey(key) => write!(f, "it is signed by key {key}, which was not given"),
         }
     }
 }
@@ -87,6 +93,7 @@ pub fn verify(text: &[u8], start: Option<Chain>, keys: &[VerifyingKey]) -> Repor
     };
     let numbers = OnceCell::new();
     let mut place = start;
+    let mut expected = start.unwrap_or_default().records + 1;
     let mut lines = lines(text).map(|raw| (raw, parse(raw)));
     let mut next = lines.next();
     while let Some((raw, parsed)) = next.take() {
@@ -95,9 +102,10 @@ pub fn verify(text: &[u8], start: Option<Chain>, keys: &[VerifyingKey]) -> Repor
         report.closed = false;
         let line = report.records;
         let Some(parsed) = parsed else {
-            let cut = !raw.ends_with(b"\n");
-            report.faults.push(Fault { line, kind: if cut { FaultKind::Truncated } else { FaultKind::Altered } });
+            let kind = if raw.ends_with(b"}\n") { FaultKind::Altered } else { FaultKind::Truncated };
+            report.faults.push(Fault { line, record: expected, kind });
             place = None;
+            expected += 1;
             continue;
         };
         let head = Head::of(parsed.line);
@@ -110,12 +118,13 @@ pub fn verify(text: &[u8], start: Option<Chain>, keys: &[VerifyingKey]) -> Repor
             };
             let elsewhere = |number| numbers.get_or_init(|| all_numbers(text)).contains(&number);
             let fault = judge(line, place, &parsed, intact, elsewhere);
-            if fault == Some(Fault { line, kind: FaultKind::Altered }) {
-                records = place.records + 1;
+            if fault.is_some_and(|fault| fault.line == line && fault.kind == FaultKind::Altered) {
+                records = expected;
             }
             report.faults.extend(fault);
         }
         report.end = Chain { records, head };
+        expected = records + 1;
         place = Some(report.end);
         report.closed = parsed.event == b"audit.closed";
         report.judge_signature(line, &parsed, keys);
@@ -124,9 +133,11 @@ pub fn verify(text: &[u8], start: Option<Chain>, keys: &[VerifyingKey]) -> Repor
     report
 }
 
-/// What each derived record says, without its place in the chain: to be compared with what the journal leads to.
-pub fn bodies(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    lines(text).filter_map(parse).filter(|parsed| !parsed.event.starts_with(b"audit.")).map(|parsed| parsed.body)
+/// What each derived record says, without its place in the chain: to be compared with what the journal leads to. With
+/// its line, counted from 1.
+pub fn bodies(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let parsed = lines(text).zip(1..).filter_map(|(raw, line)| Some((line, parse(raw)?)));
+    parsed.filter(|(_, parsed)| !parsed.event.starts_with(b"audit.")).map(|(line, parsed)| (line, parsed.body))
 }
 
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -147,8 +158,8 @@ impl Report {
                     self.vouched = line;
                 }
             }
-            Ok(false) => self.faults.push(Fault { line, kind: FaultKind::Altered }),
-            Err(key) => self.faults.push(Fault { line, kind: FaultKind::UnknownKey(key) }),
+            Ok(false) => self.faults.push(Fault { line, record: self.end.records, kind: FaultKind::Altered }),
+            Err(key) => self.faults.push(Fault { line, record: self.end.records, kind: FaultKind::UnknownKey(key) }),
         }
     }
 }
@@ -162,19 +173,21 @@ fn judge(
     intact: impl Fn() -> bool,
     elsewhere: impl Fn(u64) -> bool,
 ) -> Option<Fault> {
-    let expected = place.records + 1;
+    let (before, expected) = (place.records, place.records + 1);
     let follows = parsed.prev == Some(place.head);
     let kind = match parsed.seq {
         seq if seq == expected && follows => return None,
         // Either this link was altered or the record it links to; the record after this one tells which.
         seq if seq == expected && line > 1 && intact() => {
-            return Some(Fault { line: line - 1, kind: FaultKind::Altered });
+            return Some(Fault { line: line - 1, record: before, kind: FaultKind::Altered });
         }
-        seq if follows || seq == expected => FaultKind::Altered,
+        seq if follows || seq == expected => {
+            return Some(Fault { line, record: expected, kind: FaultKind::Altered });
+        }
         seq if seq > expected && !elsewhere(expected) => FaultKind::Missing { first: expected, count: seq - expected },
         _ => FaultKind::Reordered,
     };
-    Some(Fault { line, kind })
+    Some(Fault { line, record: parsed.seq, kind })
 }
 
 struct Parsed<'a> {
