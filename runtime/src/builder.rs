@@ -193,9 +193,9 @@ fn start_audit(
     if sinks.is_empty() && config.audit_file.is_none() {
         return Ok((None, None));
     }
-    let journal = config.journal.as_ref().ok_or(AuditError::NoJournal)?.dir.clone();
+    let JournalConfig { dir: journal, sync, .. } = config.journal.clone().ok_or(AuditError::NoJournal)?;
     let key = config.signing_key()?;
-    let file = config.audit_file.as_deref().map(TrailFile::open).transpose()?;
+    let file = config.audit_file.as_deref().map(|path| TrailFile::open(path, sync)).transpose()?;
     let webhook = webhook.zip(config.audit_file.as_deref());
     let webhook = webhook.map(|(url, trail)| Webhook::open(url, trail)).transpose()?;
     let auditor = Auditor::new(journal, identity, worker.clone(), file, sinks, key);

@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Release};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 
 use ed25519_dalek::SigningKey;
 use openrtc_core::audit::{Chain, Draft, EventName, derive, derive_loss};
@@ -97,7 +97,7 @@ impl Auditor {
 
     fn run(&mut self, queue: &Receiver<Vec<Entry>>, behind: &AtomicBool) {
         while self.follower.outcome().is_none() {
-            let Ok(entries) = queue.recv() else { break };
+            let Some(entries) = self.next(queue) else { break };
             for entry in &entries {
                 self.take(entry);
             }
@@ -106,6 +106,26 @@ impl Auditor {
             }
             self.mark();
             self.flush();
+        }
+        self.sync();
+    }
+
+    /// The next batch; none once the shell is gone.
+    fn next(&mut self, queue: &Receiver<Vec<Entry>>) -> Option<Vec<Entry>> {
+        while let Some(wait) = self.file.as_ref().and_then(TrailFile::sync_in) {
+            match queue.recv_timeout(wait) {
+                Ok(entries) => return Some(entries),
+                Err(RecvTimeoutError::Timeout) => self.sync(),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        queue.recv().ok()
+    }
+
+    fn sync(&mut self) {
+        if let Some(Err(error)) = self.file.as_mut().map(TrailFile::sync) {
+            tracing::error!(%error, "the audit file could not be forced to the disk");
+            self.extent.send_modify(|extent| extent.errors += 1);
         }
     }
 

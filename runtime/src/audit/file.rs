@@ -3,12 +3,15 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use openrtc_core::audit::{Chain, verify};
 use openrtc_core::id::{Incarnation, Seq};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::AuditError;
+use crate::journal::Sync;
 
 /// No record is longer, in bytes; so the last ones of a file are in a tail of a few times this.
 pub(super) const LINE_MAX: u64 = 2_048;
@@ -18,6 +21,10 @@ const TAIL: u64 = 64 * LINE_MAX;
 #[derive(Debug)]
 pub(crate) struct TrailFile {
     file: File,
+    /// When what was written is forced to the disk: as the journal is, from which it could be derived again.
+    sync: Sync,
+    /// When it is due.
+    due: Option<Instant>,
     /// How long it is, in bytes.
     pub(crate) length: u64,
     /// Its end.
@@ -44,7 +51,7 @@ struct Origin {
 
 impl TrailFile {
     /// Opens or creates a trail. A last line that a crash cut short is removed: it is derived again.
-    pub(crate) fn open(path: &Path) -> Result<Self, AuditError> {
+    pub(crate) fn open(path: &Path, sync: Sync) -> Result<Self, AuditError> {
         let io = |source| AuditError::Io { path: path.to_owned(), source };
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(io)?;
         match file.try_lock() {
@@ -69,17 +76,34 @@ impl TrailFile {
             None => Chain::default(),
         };
         let reached = reached(&lines).map_err(|_| not_a_trail())?;
-        Ok(Self { file, length, chain, reached })
+        Ok(Self { file, sync, due: None, length, chain, reached })
     }
 
-    /// Appends whole lines and forces them to the disk; all of them or, as far as the disk still obeys, none.
+    /// Appends whole lines; all of them or, as far as the disk still obeys, none.
     pub(crate) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        let written = self.file.write_all(lines).and_then(|()| self.file.sync_data());
-        match written {
-            Ok(()) => self.length += lines.len() as u64,
-            Err(_) => self.file.set_len(self.length)?,
+        let written = self.file.write_all(lines).and_then(|()| match self.sync {
+            Sync::Always => self.file.sync_data(),
+            Sync::Every(_) => Ok(()),
+        });
+        match (&written, self.sync) {
+            (Ok(()), Sync::Always) => self.length += lines.len() as u64,
+            (Ok(()), Sync::Every(period)) => {
+                self.length += lines.len() as u64;
+                self.due.get_or_insert_with(|| Instant::now() + period);
+            }
+            (Err(_), _) => self.file.set_len(self.length)?,
         }
         written
+    }
+
+    /// How long until something must be forced to the disk.
+    pub(crate) fn sync_in(&self) -> Option<Duration> {
+        self.due.map(|due| due.saturating_duration_since(Instant::now()))
+    }
+
+    /// Forces what was written to the disk, if it is not there.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.due.take().map_or(Ok(()), |_| self.file.sync_data())
     }
 }
 
