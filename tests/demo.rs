@@ -3,22 +3,25 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use e2e::{run, said};
+use e2e::{openrtc, run, said};
 use serde_json::Value;
 use tempfile::tempdir;
 
 /// Runs a small rollout: 80 calls of 3 s, one every 25 ms.
 fn demo(options: &[&str]) -> (i32, Value) {
     let dir = tempdir().unwrap();
-    let calls = dir.path().join("calls.csv");
+    let (calls, rollout) = (dir.path().join("calls.csv"), dir.path().join("rollout"));
     let mut records = String::from("start_s,duration_s\n");
     for call in 0..80 {
         writeln!(records, "{},3", f64::from(call) * 0.025).unwrap();
     }
     fs::write(&calls, records).unwrap();
     let args = ["demo", "--json", "--speed", "1", "--calls", calls.to_str().unwrap()];
-    let output = run(&[&args, options].concat());
+    let kept = if options.contains(&"--dir") { vec![] } else { vec!["--dir", rollout.to_str().unwrap()] };
+    let output = run(&[&args, options, &kept].concat());
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
     (output.status.code().unwrap(), report)
 }
@@ -131,4 +134,33 @@ fn bad_call_records_are_named_and_nothing_is_started() {
     let output = run(&["demo", "--calls", calls.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert!(said(&output).contains("row 3, column duration_s: -3 is not a possible time"), "{}", said(&output));
+}
+
+#[test]
+fn without_a_directory_the_certificate_alone_is_kept_and_can_be_checked_as_printed() {
+    let dir = tempdir().unwrap();
+    let demo = ["demo", "--speed", "10000"];
+    let output = Command::new(openrtc()).args(demo).env("TMPDIR", dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let [kept] = &listed(dir.path())[..] else { panic!("one directory: {:?}", listed(dir.path())) };
+    let names: Vec<_> = listed(kept).iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+    assert_eq!(names, ["certificate.html", "certificate.jsonl", "demo.key.pub"]);
+
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let check = printed.lines().find_map(|line| line.trim().strip_prefix("to check:")).expect("it says how");
+    let words: Vec<_> = check.split_whitespace().skip(1).collect();
+    let checked = run(&words);
+    assert_eq!(checked.status.code(), Some(0), "{check}: {}", said(&checked));
+    assert!(said(&checked).contains("the signature holds"), "{}", said(&checked));
+    assert!(said(&checked).contains("PROVEN"), "{}", said(&checked));
+    let page = fs::read_to_string(kept.join("certificate.html")).unwrap();
+    for part in ["PROVEN", "<b>0</b> dropped", "blue-1", "green-2", "class=drain", "signed by key"] {
+        assert!(page.contains(part), "{part}");
+    }
+}
+
+fn listed(dir: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
 }

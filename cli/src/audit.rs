@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use openrtc_core::audit::{Report, bodies, body, derive, derive_loss, verify};
+use openrtc_core::audit::{Fault, Report, bodies, body, derive, derive_loss, verify};
 use openrtc_core::id::Identity;
 use openrtc_core::journal::replay;
 use openrtc_core::worker::Worker;
@@ -49,15 +49,12 @@ struct VerifyArgs {
 /// Does what was asked.
 pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let Action::Verify(args) = &args.action;
-    let mut text = Vec::new();
-    for file in &args.files {
-        text.extend(fs::read(file).with_context(|| format!("the audit file {}", file.display()))?);
-    }
+    let trail = Trail::read(&args.files)?;
     let keys: Vec<_> = args.key.iter().map(|file| read_public_key(file)).collect::<Result<_, _>>()?;
-    let report = verify(&text, None, &keys);
-    let mut faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
+    let report = verify(&trail.text, None, &keys);
+    let mut faults: Vec<String> = report.faults.iter().map(|fault| trail.tell(*fault)).collect();
     if let Some(journal) = &args.journal {
-        faults.extend(compare(&text, journal)?);
+        faults.extend(compare(&trail, journal)?);
     }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&summary(&report, &faults))?);
@@ -67,35 +64,67 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     Ok(if faults.is_empty() { ExitCode::SUCCESS } else { Exit::FAILURE.into() })
 }
 
+/// A trail in one or more files.
+struct Trail {
+    text: Vec<u8>,
+    /// Each file, and how many lines are before it.
+    files: Vec<(PathBuf, usize)>,
+}
+
+impl Trail {
+    fn read(files: &[PathBuf]) -> anyhow::Result<Self> {
+        let mut trail = Self { text: Vec::new(), files: Vec::new() };
+        for file in files {
+            // A file that was cut short must not swallow the next one's first line.
+            if trail.text.last().is_some_and(|last| *last != b'\n') {
+                trail.text.push(b'\n');
+            }
+            let lines = trail.text.split_inclusive(|byte| *byte == b'\n').count();
+            trail.files.push((file.clone(), lines));
+            trail.text.extend(fs::read(file).with_context(|| format!("the audit file {}", file.display()))?);
+        }
+        Ok(trail)
+    }
+
+    /// Where a line is.
+    fn place(&self, line: usize) -> String {
+        match self.files.iter().rfind(|(_, before)| *before < line) {
+            Some((file, before)) => format!("{}, line {}", file.display(), line - before),
+            None => format!("line {line}"),
+        }
+    }
+
+    fn tell(&self, fault: Fault) -> String {
+        let Fault { line, record, kind } = fault;
+        format!("{}, record {record}: {kind}", self.place(line))
+    }
+}
+
 /// Where trail and journal tell different stories. The journal may have forgotten the oldest part, and the trail may
 /// lack the newest; what both have must be the same.
-fn compare(text: &[u8], journal: &Path) -> anyhow::Result<Vec<String>> {
-    let told: Vec<&[u8]> = bodies(text).collect();
+fn compare(trail: &Trail, journal: &Path) -> anyhow::Result<Vec<String>> {
+    let told: Vec<(usize, &[u8])> = bodies(&trail.text).collect();
     let derived = derive_all(journal)?;
     let Some(first) = derived.first() else { return Ok(vec![]) };
-    let Some(start) = told.iter().position(|record| record == first) else {
+    let Some(start) = told.iter().position(|(_, record)| record == first) else {
         return Ok(vec!["the trail has no record that the journal starts with".into()]);
     };
-    let mut faults = Vec::new();
-    for (number, (record, expected)) in told[start..].iter().zip(&derived).enumerate() {
-        if record != expected {
-            let (record, expected) = (String::from_utf8_lossy(record), String::from_utf8_lossy(expected));
-            faults.push(format!(
-                "record {} of those compared: the trail says {record}, the journal {expected}",
-                number + 1
-            ));
-            break;
-        }
+    let told = &told[start..];
+    if let Some(((line, record), expected)) =
+        told.iter().zip(&derived).find(|((_, record), expected)| record != expected)
+    {
+        let (record, expected) = (String::from_utf8_lossy(record), String::from_utf8_lossy(expected));
+        let place = trail.place(*line);
+        return Ok(vec![format!("{place}: the trail says {record}, the journal {expected}")]);
     }
-    match (told.len() - start).cmp(&derived.len()) {
-        std::cmp::Ordering::Less => {
-            let missing = derived.len() - (told.len() - start);
-            faults.push(format!("the trail ends {missing} records before the journal (the next run completes it)"));
+    Ok(match told.get(derived.len()) {
+        Some((line, _)) => vec![format!("{}: the journal does not lead to this record", trail.place(*line))],
+        None if told.len() < derived.len() => {
+            let missing = derived.len() - told.len();
+            vec![format!("the trail ends {missing} records before the journal (the next run completes it)")]
         }
-        std::cmp::Ordering::Greater => faults.push("the trail has records that the journal does not lead to".into()),
-        std::cmp::Ordering::Equal => {}
-    }
-    Ok(faults)
+        None => vec![],
+    })
 }
 
 fn derive_all(journal: &Path) -> anyhow::Result<Vec<Vec<u8>>> {

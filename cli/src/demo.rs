@@ -35,6 +35,9 @@ use crate::Usage;
 const BLUE: &str = "v1";
 const GREEN: &str = "v2";
 
+/// The certificate's name in the demo's directory.
+const CERTIFICATE: &str = "certificate.jsonl";
+
 /// When, of the time in which calls arrive, the new version is started; SIGTERM follows as soon as it is ready.
 const SWITCH_AT: f64 = 0.4;
 /// How long after the SIGTERM --kill-one kills.
@@ -76,7 +79,8 @@ pub(crate) struct DemoArgs {
     /// After the switch, start a worker of the old version again, to see that it is not let in.
     #[arg(long)]
     leftover: bool,
-    /// Keep the workers' journals in this directory, which must not exist yet.
+    /// Keep the workers' journals and audit trails and the callers' ledger in this directory, which must not exist yet.
+    /// Without it only the certificate and the key to check it with are kept.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// Print the report as JSON.
@@ -106,18 +110,29 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         None => load::draw(args.seed)?,
     };
     load::hurry(&mut calls, args.speed);
-    let dir = Directory::create(args.dir.as_deref()).map_err(Usage)?;
+    let mut dir = Directory::create(args.dir.as_deref()).map_err(Usage)?;
     let membership = Membership::start(dir.path()).await?;
     let report = tokio::select! {
         report = Rollout::new(&args, dir.path(), membership).perform(calls) => report?,
         _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted; the workers were killed"),
     };
+    dir.certified = true;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        println!("\n{report}\n  certificate: {}\n  {}", report.certificate, verdict(&report));
+        println!("\n{report}\n{}\n  {}", certificate(&report), verdict(&report));
     }
     Ok(exit_code(&report).into())
+}
+
+/// What the certificate says, where it is and how it is checked.
+fn certificate(report: &Report) -> String {
+    let Report { certificate, certificate_file: file, certificate_key: key, .. } = report;
+    let (page, file, key) = (file.with_extension("html"), file.display(), key.display());
+    format!(
+        "  certificate: {certificate}\n  to look at: {}\n  to check:   openrtc certify check {file} --key {key}\n",
+        page.display()
+    )
 }
 
 fn verdict(report: &Report) -> String {
@@ -137,10 +152,12 @@ fn exit_code(report: &Report) -> u8 {
     }
 }
 
-/// Where the journals are: the user's directory, or one that goes with the demo.
+/// Where the journals are: the user's directory, or one that goes with the demo but for the certificate.
 struct Directory {
     path: PathBuf,
     temporary: bool,
+    /// Whether there is a certificate.
+    certified: bool,
 }
 
 impl Directory {
@@ -152,20 +169,36 @@ impl Directory {
         std::fs::create_dir(&path).with_context(|| {
             format!("the directory {} cannot be made: name one that does not exist yet", path.display())
         })?;
-        Ok(Self { path, temporary: wanted.is_none() })
+        Ok(Self { path, temporary: wanted.is_none(), certified: false })
     }
 
     fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Removes everything else, the secret key above all.
+    fn keep_certificate(&self) -> std::io::Result<()> {
+        for entry in std::fs::read_dir(&self.path)? {
+            let path = entry?.path();
+            let kept = path.file_stem().is_some_and(|stem| stem == "certificate");
+            match path.extension() {
+                Some(extension) if kept || extension == "pub" => {}
+                _ if path.is_dir() => std::fs::remove_dir_all(&path)?,
+                _ => std::fs::remove_file(&path)?,
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        if self.temporary {
-            // Left-overs in the temporary directory are the system's to clear.
-            let _ = std::fs::remove_dir_all(&self.path);
-        }
+        // Left-overs in the temporary directory are the system's to clear.
+        let _ = match (self.temporary, self.certified) {
+            (true, true) => self.keep_certificate(),
+            (true, false) => std::fs::remove_dir_all(&self.path),
+            (false, _) => Ok(()),
+        };
     }
 }
 
@@ -176,6 +209,8 @@ struct Rollout<'a> {
     membership: Membership,
     dispatcher: Arc<Dispatcher>,
     workers: Vec<(String, &'static str, Worker)>,
+    /// Every worker's journal, also of those that were not let in.
+    journals: Vec<PathBuf>,
     rejected: Vec<Rejected>,
     calls: JoinSet<()>,
     progress: Progress,
@@ -186,8 +221,18 @@ impl<'a> Rollout<'a> {
     fn new(args: &'a DemoArgs, dir: &'a Path, membership: Membership) -> Self {
         let dispatcher = Arc::new(Dispatcher::default());
         let progress = Progress::start(Arc::clone(&dispatcher));
-        let (workers, rejected, calls) = (Vec::new(), Vec::new(), JoinSet::new());
-        Self { args, dir, membership, dispatcher, workers, rejected, calls, progress, begun: Instant::now() }
+        Self {
+            args,
+            dir,
+            membership,
+            dispatcher,
+            workers: Vec::new(),
+            journals: Vec::new(),
+            rejected: Vec::new(),
+            calls: JoinSet::new(),
+            progress,
+            begun: Instant::now(),
+        }
     }
 
     /// The story: old version up, callers calling, new version up, calls shifted, old version drained, all calls ended.
@@ -242,6 +287,7 @@ impl<'a> Rollout<'a> {
             let worker = process::start(recipe).await?;
             self.membership.check(&name, version)?;
             self.dispatcher.add(version, worker.calls);
+            self.journals.push(worker.journal.clone());
             self.workers.push((name, version, worker));
         }
         self.progress.say(&format!("{count} workers of {version} are ready"));
@@ -292,6 +338,7 @@ impl<'a> Rollout<'a> {
         let settings = self.membership.settings();
         let recipe = Recipe { name: &name, version: BLUE, journal: &journal, settings: &settings };
         let status = process::run_refused(recipe).await?;
+        self.journals.push(journal.clone());
         let rejected = self.membership.rejection(&name, BLUE, status.code());
         let rejected = rejected.with_context(|| format!("{name} left with {status}, but nobody refused it"))?;
         self.progress.say(&format!("{name} of {BLUE} was started again and not let in: {}", rejected.message));

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::{Command as Process, Stdio};
 
 use ed25519_dalek::SigningKey;
-use openrtc_core::audit::{Chain, Draft, EventName, FaultKind, Report, derive, derive_loss, verify};
+use openrtc_core::audit::{Chain, Draft, EventName, FaultKind, Head, Report, derive, derive_loss, verify};
 use openrtc_core::id::{Actor, CallId, CallNo, Deployment, Identity, Incarnation, Seq, Version, WorkerId};
 use openrtc_core::machine::Machine;
 use openrtc_core::time::Instant;
@@ -177,16 +177,22 @@ fn a_record_is_the_documented_line() {
     );
 }
 
+/// 1,000 records, each with the end of the chain before it: a line can be checked with its neighbours alone, which
+/// keeps a million checks quick.
+fn thousand() -> (String, Vec<Chain>) {
+    let text = text(1_000);
+    let mut starts = vec![Chain::default()];
+    for line in text.split_inclusive('\n') {
+        starts.push(verify(line.as_bytes(), starts.last().copied(), &[]).end);
+    }
+    (text, starts)
+}
+
 #[test]
 fn every_single_byte_change_is_found_at_its_record() {
-    let text = text(1_000);
+    let (text, starts) = thousand();
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let keys = [key().verifying_key()];
-    let mut starts = vec![Chain::default()];
-    for line in &lines {
-        starts.push(verify(line.as_bytes(), starts.last().copied(), &keys).end);
-    }
-    // The check of a line needs its neighbours only; a window keeps half a million checks quick.
     for (number, line) in lines.iter().enumerate() {
         let from = number.saturating_sub(1);
         let mut window = lines[from..(number + 3).min(lines.len())].concat().into_bytes();
@@ -197,16 +203,18 @@ fn every_single_byte_change_is_found_at_its_record() {
             let report = verify(&window, Some(starts[from]), &keys);
             let found = report.faults.iter().any(|fault| fault.line == number - from + 1);
             assert!(found, "record {} byte {}: {:?}", number + 1, at - offset, report.faults);
+            let named = report.faults.iter().any(|fault| fault.record == number as u64 + 1);
+            assert!(named, "record {} byte {}: {:?}", number + 1, at - offset, report.faults);
             window[at] ^= change;
         }
     }
 }
 
 #[test]
-fn every_deletion_swap_and_truncation_is_found_where_it_is() {
+fn every_deletion_and_swap_is_found_where_it_is() {
     let text = text(1_000);
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    for number in (0..lines.len() - 1).step_by(7) {
+    for number in 0..lines.len() - 1 {
         let deleted = [&lines[..number], &lines[number + 1..]].concat().concat();
         let report = check(deleted.as_bytes());
         let missing = FaultKind::Missing { first: number as u64 + 1, count: 1 };
@@ -216,13 +224,33 @@ fn every_deletion_swap_and_truncation_is_found_where_it_is() {
         swapped.swap(number, number + 1);
         let report = check(swapped.concat().as_bytes());
         assert_eq!((report.faults[0].line, report.faults[0].kind), (number + 1, FaultKind::Reordered));
-
-        let whole = check(lines[..=number].concat().as_bytes());
-        assert!(!whole.closed && whole.faults.is_empty(), "cut between records: not closed after {}", whole.records);
-        let cut = lines[..=number].concat();
-        let report = check(&cut.as_bytes()[..cut.len() - 1]);
-        assert_eq!((report.faults[0].line, report.faults[0].kind), (number + 1, FaultKind::Truncated));
     }
+}
+
+#[test]
+fn a_truncation_at_every_byte_is_found_at_its_record() {
+    let (text, starts) = thousand();
+    for (start, line) in starts.iter().zip(text.split_inclusive('\n')) {
+        for length in 1..line.len() {
+            let report = verify(&line.as_bytes()[..length], Some(*start), &[]);
+            let [fault] = report.faults[..] else { panic!("{:?}", report.faults) };
+            assert_eq!((fault.line, fault.kind), (1, FaultKind::Truncated), "byte {length} of {line}");
+        }
+    }
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    for kept in 0..lines.len() {
+        let report = check(lines[..kept].concat().as_bytes());
+        assert!(!report.closed && report.faults.is_empty(), "cut between records: not closed after {kept}");
+        assert_eq!(report.end, starts[kept], "the next record would go where the cut is");
+    }
+}
+
+#[test]
+fn a_trail_that_does_not_follow_what_it_should_is_found_at_its_first_record() {
+    let elsewhere = Chain { records: 0, head: Head([1; 32]) };
+    let report = verify(text(10).as_bytes(), Some(elsewhere), &[]);
+    let [fault] = report.faults[..] else { panic!("{:?}", report.faults) };
+    assert_eq!((fault.line, fault.record, fault.kind), (1, 1, FaultKind::Altered));
 }
 
 #[test]

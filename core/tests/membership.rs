@@ -1,9 +1,9 @@
-//! Membership under attack: each forgery is refused, and for the right reason.
+//! Who is let in, and the edges of it. What attackers try is in `attacks.rs`.
 #![allow(clippy::unwrap_used)]
 
 use openrtc_core::id::{Deployment, Epoch, Identity, Incarnation, Version, WorkerId};
 use openrtc_core::membership::{
-    BadKey, Claims, KeyId, Limits, Manifest, MembershipVerifier, Part, Refusal, SigningKey, Token, sign_membership,
+    Claims, KeyId, Limits, Manifest, MembershipVerifier, Refusal, SigningKey, Token, sign_membership,
 };
 use openrtc_core::time::{Instant, Span};
 
@@ -64,27 +64,6 @@ fn the_bytes_are_the_documented_ones() {
 }
 
 #[test]
-fn re_targeted_claims_are_refused_by_name() {
-    let other = Version::from_static("v1");
-    assert_eq!(judge(&verifier(), &with(|c| c.identity.version = other)), Err(Refusal::VersionNotAllowed(other)));
-    let other = Deployment::from_static("chat");
-    assert_eq!(judge(&verifier(), &with(|c| c.identity.deployment = other)), Err(Refusal::WrongDeployment(other)));
-    for (epoch, refusal) in [(8, Refusal::StaleEpoch(Epoch::new(8))), (10, Refusal::FutureEpoch(Epoch::new(10)))] {
-        assert_eq!(judge(&verifier(), &with(|c| c.epoch = Epoch::new(epoch))), Err(refusal));
-    }
-    let bytes = sign_membership(&key(), &claims()).to_bytes();
-    let presenter = Some(WorkerId::from_static("w-2"));
-    assert_eq!(verifier().judge(NOW, &bytes, presenter), Err(Refusal::WrongWorker(claims().identity.worker)));
-}
-
-#[test]
-fn claims_altered_under_their_signature_are_refused() {
-    let mut token = sign_membership(&key(), &claims());
-    token.claims.identity.worker = WorkerId::from_static("w-2");
-    assert_eq!(verifier().judge(NOW, &token.to_bytes(), None), Err(Refusal::BadSignature));
-}
-
-#[test]
 fn the_window_closes_both_ways_at_its_edge() {
     let micro = Span::from_micros(1);
     assert_eq!(judge(&verifier(), &with(|c| c.issued_at = NOW - LIMITS.age_max)), Ok(()));
@@ -140,69 +119,4 @@ fn only_current_keys_count() {
     let mut forged = sign_membership(&key(), &claims());
     forged.key = id;
     assert_eq!(verifier.judge(NOW, &forged.to_bytes(), None), Err(Refusal::BadSignature));
-}
-
-#[test]
-fn malleable_signatures_are_refused() {
-    let order = hex("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010");
-    let mut token = sign_membership(&key(), &claims());
-    let mut carry = 0;
-    for (byte, add) in token.signature[32..].iter_mut().zip(order) {
-        let sum = u16::from(*byte) + u16::from(add) + carry;
-        *byte = sum.to_le_bytes()[0];
-        carry = sum >> 8;
-    }
-    assert_eq!(verifier().judge(NOW, &token.to_bytes(), None), Err(Refusal::BadSignature));
-}
-
-#[test]
-fn small_order_and_unreduced_keys_are_refused() {
-    let points = [
-        "0100000000000000000000000000000000000000000000000000000000000000",
-        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "0000000000000000000000000000000000000000000000000000000000000000",
-        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-    ];
-    for point in points {
-        for sign in [0, 0x80] {
-            let mut key = hex(point);
-            key[31] |= sign;
-            let refused = verifier().add_key(&key);
-            assert!(matches!(refused, Err(BadKey::Weak | BadKey::NotAPoint)), "{point} {sign}: {refused:?}");
-        }
-    }
-    for low in 0xed..=0xff {
-        for high in [0x7f, 0xff] {
-            let mut key = [0xff; 32];
-            (key[0], key[31]) = (low, high);
-            assert!(verifier().add_key(&key).is_err(), "{low:x} {high:x}");
-        }
-    }
-}
-
-#[test]
-fn every_truncation_and_every_flipped_bit_is_refused() {
-    let bytes = sign_membership(&key(), &claims()).to_bytes();
-    for len in 0..bytes.len() {
-        let refused = verifier().judge(NOW, &bytes[..len], None);
-        assert!(matches!(refused, Err(Refusal::Malformed(_))), "{len}: {refused:?}");
-    }
-    for bit in 0..bytes.len() * 8 {
-        let mut altered = bytes.clone();
-        altered[bit / 8] ^= 1 << (bit % 8);
-        let refused = verifier().judge(NOW, &altered, None).unwrap_err();
-        let fits = match bit / 8 {
-            0 => matches!(refused, Refusal::Malformed(m) if m.part == Part::Format),
-            1..=8 => matches!(refused, Refusal::UnknownKey(_)),
-            _ => matches!(refused, Refusal::BadSignature | Refusal::Malformed(_)),
-        };
-        assert!(fits, "bit {bit}: {refused:?}");
-    }
-    let longer = [bytes.as_slice(), &[0]].concat();
-    assert!(matches!(verifier().judge(NOW, &longer, None), Err(Refusal::Malformed(m)) if m.part == Part::End));
-}
-
-fn hex(text: &str) -> [u8; 32] {
-    core::array::from_fn(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap())
 }

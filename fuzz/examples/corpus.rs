@@ -4,15 +4,16 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use openrtc_core::id::{Actor, CallId, CallNo, Deployment, Identity, Incarnation, Version, WorkerId};
+use openrtc_core::id::{Actor, CallId, CallNo, Deployment, Epoch, Identity, Incarnation, Version, WorkerId};
 use openrtc_core::journal::{FORMAT, MAGIC, Opening, write_entry, write_opening};
 use openrtc_core::machine::Machine;
+use openrtc_core::membership::{Claims, SigningKey, sign_membership};
 use openrtc_core::time::Instant;
 use openrtc_core::worker::{Cause, Class, Command, Decline, DrainOrder, EndReason, Entry, Limits, OnDeadline, Worker};
 
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    for (target, name, bytes) in journals().into_iter().chain(lives()) {
+    for (target, name, bytes) in [journals(), lives(), tokens(), trails()].concat() {
         let folder = corpus.join(target);
         fs::create_dir_all(&folder)?;
         fs::write(folder.join(name), bytes)?;
@@ -46,13 +47,16 @@ fn journals() -> Vec<Seed> {
 }
 
 fn opening(state: Worker) -> Opening {
-    let identity = Identity {
+    Opening { identity: identity(), predecessor: None, state }
+}
+
+const fn identity() -> Identity {
+    Identity {
         deployment: Deployment::from_static("voice"),
         version: Version::from_static("v1"),
         worker: WorkerId::from_static("voice-0"),
         incarnation: Incarnation::new(1),
-    };
-    Opening { identity, predecessor: None, state }
+    }
 }
 
 /// A worker's whole life, and every event but a few in it.
@@ -125,5 +129,42 @@ fn lives() -> Vec<Seed> {
         life("cancelled", &[SERVE, ADMIT, DRAIN, CANCEL, RESERVE, DRAIN, FORCE, WAKE]),
         life("declined", &[SERVE, ADMIT, ADMIT, ADMIT, [1, 7, 3, 1], [230, 7, 255, 62], [1, 7, 255, 62]]),
         life("rejected", &[[1, 1, 0, 0], [1, 13, 0, 0]]),
+    ]
+}
+
+/// Tokens in both forms, whole and not; then changes to the one that `fuzz::token` lets in: where, and which bits.
+fn tokens() -> Vec<Seed> {
+    let claims = Claims { identity: identity(), epoch: Epoch::new(1), issued_at: at(1) };
+    let token = sign_membership(&SigningKey::from_bytes(&[1; 32]), &claims);
+    let bytes = token.to_bytes();
+    let (format, key, name, claim, signature) = ([0, 2], [1, 1], [10, 0x20], [30, 1], [60, 1]);
+    let (high_s, longer, shorter) = ([109, 0x10], [255, 1], [200, 0]);
+    let public = SigningKey::from_bytes(&[1; 32]).verifying_key();
+    vec![
+        ("token", "whole", bytes.clone()),
+        ("token", "short", bytes[..bytes.len() - 1].to_vec()),
+        ("token", "text", token.to_text().into_bytes()),
+        ("token", "public-key", public.as_bytes().to_vec()),
+        ("token", "changed-claims", [key, name, claim].concat()),
+        ("token", "changed-signature", [signature, high_s].concat()),
+        ("token", "changed-length", [format, longer, shorter].concat()),
+        ("token", "unchanged", [claim, claim].concat()),
+    ]
+}
+
+/// A whole trail and one torn; then deeds done to the trail of `fuzz::audit`: what, where (two bytes), with which byte.
+fn trails() -> Vec<Seed> {
+    let text = fuzz::audit::trail(&SigningKey::from_bytes(&[7; 32]));
+    let torn = text[..text.len() - 30].to_vec();
+    let (flip, unflip) = ([3, 100, 1, 1], [3, 100, 1, 1]);
+    vec![
+        ("audit", "whole", text),
+        ("audit", "torn", torn),
+        ("audit", "cut", vec![0, 0, 2, 0]),
+        ("audit", "altered", flip.to_vec()),
+        ("audit", "unchanged", [flip, unflip].concat()),
+        ("audit", "line-dropped", vec![4, 2, 0, 0]),
+        ("audit", "lines-moved", vec![5, 1, 0, 3, 5, 0, 0, 5]),
+        ("audit", "line-split", vec![1, 50, 0, b'\n']),
     ]
 }

@@ -2,5 +2,7 @@
 //! without a fuzzer: `cargo test --manifest-path fuzz/Cargo.toml`.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod journal;
+pub mod token;
 pub mod worker;

@@ -13,6 +13,16 @@ fn lives_pass() {
     replay_all("worker", fuzz::worker::check);
 }
 
+#[test]
+fn tokens_pass() {
+    replay_all("token", fuzz::token::check);
+}
+
+#[test]
+fn trails_pass() {
+    replay_all("audit", fuzz::audit::check);
+}
+
 fn replay_all(target: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
     let inputs: Vec<_> = fs::read_dir(folder).expect("the corpus is checked in").collect();

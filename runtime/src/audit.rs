@@ -6,12 +6,18 @@
 
 mod auditor;
 mod file;
+mod webhook;
 
 use std::io;
 use std::path::PathBuf;
 
+use tokio::sync::watch;
+
 pub(crate) use auditor::{Auditor, Feed};
 pub(crate) use file::TrailFile;
+pub(crate) use webhook::{Delivery, Webhook, parse as parse_webhook};
+
+use crate::http::HttpError;
 
 /// Receives the audit trail, one line of JSON per record, newline included, in order. Any
 /// `FnMut(&[u8]) -> io::Result<()>` is one.
@@ -47,6 +53,55 @@ pub fn tracing_sink() -> impl AuditSink {
     }
 }
 
+/// How far the trail is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Extent {
+    /// Its last record.
+    pub(crate) records: u64,
+    /// The length of its file.
+    pub(crate) bytes: u64,
+    /// How often a sink or the file failed.
+    pub(crate) errors: u64,
+    /// Whether the auditor is done with it.
+    pub(crate) closed: bool,
+}
+
+/// A pool's view of its trail.
+#[derive(Clone, Debug)]
+pub(crate) struct Trail {
+    pub(crate) extent: watch::Receiver<Extent>,
+    /// `None` without a webhook.
+    pub(crate) delivery: Option<watch::Receiver<Delivery>>,
+}
+
+impl Trail {
+    /// Resolves when nothing will be added.
+    pub(crate) async fn closed(&mut self) {
+        // An auditor that is gone adds nothing either.
+        let _ = self.extent.wait_for(|extent| extent.closed).await;
+    }
+
+    /// Resolves when the webhook, if there is one, has delivered all of a closed trail.
+    pub(crate) async fn delivered(&mut self) {
+        if let Some(delivery) = &mut self.delivery {
+            let _ = delivery.wait_for(|delivery| delivery.done).await;
+        }
+    }
+
+    pub(crate) fn extent(&self) -> Extent {
+        *self.extent.borrow()
+    }
+
+    pub(crate) fn delivery(&self) -> Option<Delivery> {
+        self.delivery.as_ref().map(|delivery| *delivery.borrow())
+    }
+
+    /// Records that the webhook has not delivered yet.
+    pub(crate) fn undelivered(&self) -> u64 {
+        self.delivery().map_or(0, |delivery| self.extent().records.saturating_sub(delivery.records))
+    }
+}
+
 /// Why an audit trail cannot be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
@@ -67,6 +122,18 @@ pub enum AuditError {
         /// Why not.
         source: io::Error,
     },
+    /// A webhook is fed from the file.
+    #[error("an audit webhook sends on what is in the trail's file: set OPENRTC_AUDIT_FILE too")]
+    WebhookWithoutFile,
+    /// Nobody can be sent anything there.
+    #[error("OPENRTC_AUDIT_WEBHOOK: {0}")]
+    Webhook(HttpError),
+    /// TLS is for a collector.
+    #[error(
+        "OPENRTC_AUDIT_WEBHOOK: {0}: only http is spoken here; name a log collector on this host (http://127.0.0.1:…) \
+         and let that send the records on over TLS"
+    )]
+    WebhookTls(String),
     /// The file holds something else.
     #[error("audit file {path:?} does not end in an audit record: name another file, or move this one away")]
     NotATrail {

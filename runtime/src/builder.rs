@@ -11,13 +11,14 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::attend::attend;
-use crate::audit::{AuditError, AuditSink, Auditor, Feed, TrailFile};
+use crate::audit::{AuditError, AuditSink, Auditor, Feed, Trail, TrailFile, Webhook};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Secret, Start};
 use crate::control::{Control, Runner};
 use crate::force::Force;
 use crate::gate::Gate;
 use crate::host::Host;
+use crate::http::Uri;
 use crate::journal::{Journal, JournalConfig, Recovered, Writer};
 use crate::ops;
 use crate::pool::{AgentPool, Published, Shared};
@@ -95,6 +96,9 @@ impl AgentPoolBuilder {
         journal_dir(dir: PathBuf) => |config, dir| config.journal = Some(JournalConfig::new(dir));
         /// Writes the audit trail to a file, and continues the one that is there. Needs a journal.
         audit_file(file: PathBuf) => |config, file| config.audit_file = Some(file);
+        /// Sends the audit trail to this URL as well: lines of JSON, several at once, in order, until they are taken.
+        /// Needs the file.
+        audit_webhook(url: String) => |config, url| config.audit_webhook = Some(url);
         /// Signs the audit trail and the worker's membership with the key in this file.
         signing_key_file(file: PathBuf) => |config, file| config.signing_key_file = Some(file);
         /// The same key as 64 hex digits, instead of the file.
@@ -126,6 +130,7 @@ impl AgentPoolBuilder {
         let here = Handle::try_current().map_err(|_| ConfigError::NoRuntime)?;
         let mut config = self.config;
         let registration = config.registration()?;
+        let webhook = config.webhook()?;
         if registration.is_some() {
             config.start = Start::Standby;
         }
@@ -142,7 +147,7 @@ impl AgentPoolBuilder {
             None => None,
         };
         // Before the journal: a start that fails here leaves no trace of a run in it.
-        let trail = config.audit_file.as_deref().map(TrailFile::open).transpose()?;
+        let opened = Opened::open(&config, webhook)?;
         let mut writer = None;
         let mut recovered = None;
         if let Some(journal) = config.journal.clone() {
@@ -153,11 +158,11 @@ impl AgentPoolBuilder {
         report(recovered.as_ref());
         let force = Force::default();
         let (publish, published) = watch::channel(Published::default());
-        let (audit, audited) = start_audit(&config, identity, &worker, trail, self.sinks)?;
+        let (audit, trail) = start_audit(&config, identity, &worker, opened, self.sinks)?;
         let mut host = Host::new(clock, writer, audit, publish, force.clone());
         let gate = Gate::new(&worker);
         let ops_addr = ops.as_ref().map(|(_, addr)| *addr);
-        let shared = Arc::new(Shared { gate, clock, identity, config, force, published, audited, recovered, ops_addr });
+        let shared = Arc::new(Shared { gate, clock, identity, config, force, published, trail, recovered, ops_addr });
         let pool = AgentPool { shared: Arc::clone(&shared) };
         pool.start();
         let (attended, asked, registered) = (pool.clone(), pool.clone(), pool.clone());
@@ -180,23 +185,39 @@ impl AgentPoolBuilder {
     }
 }
 
-type Audit = (Option<Feed>, Option<watch::Receiver<bool>>);
+/// What the audit trail is written to, held against everybody else.
+struct Opened {
+    file: Option<TrailFile>,
+    webhook: Option<Webhook>,
+}
+
+impl Opened {
+    fn open(config: &Config, webhook: Option<Uri>) -> Result<Self, ConfigError> {
+        let Some(path) = config.audit_file.as_deref() else { return Ok(Self { file: None, webhook: None }) };
+        let sync = config.journal.as_ref().ok_or(AuditError::NoJournal)?.sync;
+        let file = TrailFile::open(path, sync)?;
+        let webhook = webhook.map(|url| Webhook::open(url, path)).transpose()?;
+        Ok(Self { file: Some(file), webhook })
+    }
+}
 
 fn start_audit(
     config: &Config,
     identity: Identity,
     worker: &Worker,
-    trail: Option<TrailFile>,
+    opened: Opened,
     sinks: Vec<Box<dyn AuditSink>>,
-) -> Result<Audit, ConfigError> {
-    if sinks.is_empty() && trail.is_none() {
+) -> Result<(Option<Feed>, Option<Trail>), ConfigError> {
+    let Opened { file, webhook } = opened;
+    if sinks.is_empty() && file.is_none() {
         return Ok((None, None));
     }
     let journal = config.journal.as_ref().ok_or(AuditError::NoJournal)?.dir.clone();
     let key = config.signing_key()?;
-    let auditor = Auditor::new(journal, identity, worker.clone(), trail, sinks, key);
-    let (feed, closed) = auditor.start().map_err(ConfigError::Thread)?;
-    Ok((Some(feed), Some(closed)))
+    let auditor = Auditor::new(journal, identity, worker.clone(), file, sinks, key);
+    let (feed, extent) = auditor.start().map_err(ConfigError::Thread)?;
+    let delivery = webhook.map(|webhook| webhook.start(extent.clone())).transpose().map_err(ConfigError::Thread)?;
+    Ok((Some(feed), Some(Trail { extent, delivery })))
 }
 
 fn report(recovered: Option<&Recovered>) {

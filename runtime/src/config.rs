@@ -16,9 +16,9 @@ use zeroize::Zeroizing;
 
 pub use env::{VARIABLES, Variable};
 
-use crate::audit::AuditError;
+use crate::audit::{AuditError, parse_webhook};
 use crate::control::Control;
-use crate::http::{HttpError, parse_url};
+use crate::http::{HttpError, Uri, parse_url};
 use crate::journal::{JournalConfig, JournalError, Sync};
 use crate::key::{KeyError, parse_signing_key, read_signing_key};
 use crate::register::Registration;
@@ -92,6 +92,8 @@ pub struct Config {
     pub journal: Option<JournalConfig>,
     /// The file of the audit trail; needs a journal.
     pub audit_file: Option<PathBuf>,
+    /// Where the trail is sent as well; needs the file.
+    pub audit_webhook: Option<String>,
     /// The file of the key that signs the audit trail and this worker's membership.
     pub signing_key_file: Option<PathBuf>,
     /// The same key as 64 hex digits, instead of the file.
@@ -126,6 +128,7 @@ impl Default for Config {
             platform_grace: None,
             journal: None,
             audit_file: None,
+            audit_webhook: None,
             signing_key_file: None,
             signing_key: None,
             register: None,
@@ -276,6 +279,15 @@ impl Config {
         let url = parse_url(url).map_err(ConfigError::Register)?;
         let key = self.signing_key()?.ok_or(ConfigError::RegisterWithoutKey)?;
         Ok(Some(Registration::new(url, key)))
+    }
+
+    /// Where the trail is sent, if anywhere.
+    pub(crate) fn webhook(&self) -> Result<Option<Uri>, AuditError> {
+        match &self.audit_webhook {
+            Some(_) if self.audit_file.is_none() => Err(AuditError::WebhookWithoutFile),
+            Some(url) => parse_webhook(url).map(Some),
+            None => Ok(None),
+        }
     }
 
     fn check_drain(&self) -> Result<(), ConfigError> {

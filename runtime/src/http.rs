@@ -1,4 +1,4 @@
-//! A small HTTP client, bounded in time and size: workers register with it, commands ask with it.
+//! A small HTTP client, bounded in time and size: workers register and send their trails with it, commands ask with it.
 
 use std::error::Error;
 use std::time::Duration;
@@ -62,12 +62,23 @@ pub fn parse_url(url: &str) -> Result<Uri, HttpError> {
 
 /// Asks, with a JSON body and, if there is one, a bearer token.
 pub async fn ask(method: Method, url: &Uri, token: Option<&str>, body: String) -> Result<Response, HttpError> {
-    let failed = |error: &(dyn Error + 'static)| HttpError::Failed(root_cause(error).to_string());
     let mut request = Request::builder().method(method).uri(url).header(header::CONTENT_TYPE, "application/json");
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
-    let request = request.body(Full::new(Bytes::from(body))).map_err(|error| failed(&error))?;
+    exchange(url, request.body(Full::new(body.into()))).await
+}
+
+/// Hands over lines of JSON.
+pub(crate) async fn post_lines(url: &Uri, lines: Vec<u8>) -> Result<Response, HttpError> {
+    let request = Request::builder().method(Method::POST).uri(url);
+    let request = request.header(header::CONTENT_TYPE, "application/x-ndjson");
+    exchange(url, request.body(Full::new(lines.into()))).await
+}
+
+async fn exchange(url: &Uri, request: hyper::http::Result<Request<Full<Bytes>>>) -> Result<Response, HttpError> {
+    let failed = |error: &(dyn Error + 'static)| HttpError::Failed(root_cause(error).to_string());
+    let request = request.map_err(|error| failed(&error))?;
     let client = Client::builder(TokioExecutor::new()).build_http();
     let answer = async {
         let response = client.request(request).await.map_err(|error| failed(&error))?;

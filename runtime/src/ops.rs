@@ -104,7 +104,7 @@ async fn snapshot(State(pool): State<AgentPool>) -> Json<RuntimeSnapshot> {
 }
 
 async fn metrics(State(pool): State<AgentPool>) -> Response {
-    let text = metrics::render(&pool.runtime_snapshot(), pool.shared.now());
+    let text = metrics::render(&pool.runtime_snapshot(), pool.shared.trail.as_ref(), pool.shared.now());
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
 }
 

@@ -10,8 +10,9 @@ use openrtc_core::time::Instant;
 use openrtc_core::word::Refusal;
 use openrtc_core::worker::{CLASSES, Cause, Class, Command, DrainOrder, Outcome, Refused, Rejection};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant as Moment, timeout_at};
 
+use crate::audit::Trail;
 use crate::builder::AgentPoolBuilder;
 use crate::call::{CallGuard, OpenCall, Reservation};
 use crate::clock::Clock;
@@ -40,8 +41,8 @@ pub(crate) struct Shared {
     /// Cancelled when a forced drain tells the calls to end.
     pub(crate) force: Force,
     pub(crate) published: watch::Receiver<Published>,
-    /// Whether the audit trail is closed; `None` without one.
-    pub(crate) audited: Option<watch::Receiver<bool>>,
+    /// How far the audit trail is; `None` without one.
+    pub(crate) trail: Option<Trail>,
     pub(crate) recovered: Option<Recovered>,
     pub(crate) ops_addr: Option<SocketAddr>,
 }
@@ -153,13 +154,19 @@ impl AgentPool {
         Exit(published.outcome.unwrap_or(Outcome::Clean))
     }
 
-    /// Resolves when the audit trail is closed, or has had its time: what is missing then, the next run derives.
+    /// Resolves when the audit trail is closed and sent, or has had its time: what is missing then, the next run
+    /// derives and sends.
     pub(crate) async fn audited(&self) {
-        if let Some(mut audited) = self.shared.audited.clone() {
-            let closed = audited.wait_for(|closed| *closed);
-            if timeout(AUDIT, closed).await.is_err() {
-                tracing::warn!("the audit trail is behind; the next run completes it from the journal");
-            }
+        let Some(mut trail) = self.shared.trail.clone() else { return };
+        let patience = Moment::now() + AUDIT;
+        if timeout_at(patience, trail.closed()).await.is_err() {
+            tracing::warn!("the audit trail is behind; the next run completes it from the journal");
+        } else if timeout_at(patience, trail.delivered()).await.is_err() {
+            let records = trail.undelivered();
+            tracing::warn!(
+                records,
+                "the audit webhook is behind; the records are in the trail, the next run sends them"
+            );
         }
     }
 

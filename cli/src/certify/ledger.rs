@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use openrtc_core::id::{CallNo, Incarnation};
-use openrtc_core::journal::{Replay, replay};
+use openrtc_core::journal::{Predecessor, Replay, replay};
 use openrtc_core::worker::{EndReason, Entry, Event, Outcome};
 use openrtc_runtime::journal::{Segment, segments};
 use serde::{Deserialize, Serialize};
@@ -123,14 +123,21 @@ impl Certificate {
             self.unknown.push(format!("{name} holds no journal"));
         }
         let runs: BTreeSet<Incarnation> = found.iter().map(|segment| segment.incarnation).collect();
-        for incarnation in runs {
-            let of_run: Vec<_> = found.iter().filter(|segment| segment.incarnation == incarnation).collect();
-            self.add_run(&name, &of_run)?;
+        for incarnation in &runs {
+            let of_run: Vec<_> = found.iter().filter(|segment| segment.incarnation == *incarnation).collect();
+            let before = self.add_run(&name, &of_run)?;
+            if let Some(lost) = before.filter(|before| !before.exited && !runs.contains(&before.incarnation)) {
+                let Predecessor { incarnation, open_calls, .. } = lost;
+                self.unknown.push(format!(
+                    "{name}: run {incarnation} ended without a word with {open_calls} calls open, and its journal is missing"
+                ));
+            }
         }
         Ok(())
     }
 
-    fn add_run(&mut self, journal: &str, segments: &[&Segment]) -> anyhow::Result<()> {
+    /// Enters a run; returns what it knows of the one before.
+    fn add_run(&mut self, journal: &str, segments: &[&Segment]) -> anyhow::Result<Option<Predecessor>> {
         let mut run = Run::default();
         for segment in segments {
             let bytes = fs::read(&segment.path).with_context(|| segment.path.display().to_string())?;
@@ -150,10 +157,11 @@ impl Certificate {
             }
             run.last = Some(replayed);
         }
-        if let Some(last) = run.last.take() {
-            self.close(&run, &last);
+        let last = run.last.take();
+        if let Some(last) = &last {
+            self.close(&run, last);
         }
-        Ok(())
+        Ok(last.and_then(|last| last.opening.predecessor))
     }
 
     /// Enters a run whose journal has been read to its end.
@@ -250,5 +258,80 @@ impl Verdict {
             Self::Dropped => "DROPPED: every call is told to its end; those that were dropped are named",
             Self::Unknown => "UNKNOWN: the evidence does not tell every call's end",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::tempdir;
+
+    use super::*;
+    use crate::scribe::Scribe;
+
+    fn over(dir: &Path) -> Certificate {
+        Certificate::over(&[dir.to_owned()]).expect("a journal")
+    }
+
+    /// A run that took calls `a` and `b`, of which `a` hung up.
+    fn begin(dir: &Path, incarnation: u64, predecessor: Option<Predecessor>) -> (Scribe, CallNo) {
+        let mut scribe = Scribe::start(dir, incarnation, predecessor);
+        let a = scribe.admit("a");
+        scribe.end(a, EndReason::CallerHangup);
+        let b = scribe.admit("b");
+        (scribe, b)
+    }
+
+    #[test]
+    fn a_closed_journal_in_several_segments_is_proof() {
+        let dir = tempdir().expect("a directory");
+        let (mut scribe, b) = begin(dir.path(), 1, None);
+        scribe.roll();
+        scribe.end(b, EndReason::CallerHangup);
+        scribe.drain_and_exit();
+        scribe.save();
+        let certificate = over(dir.path());
+        assert_eq!((certificate.verdict, certificate.promised, certificate.ended), (Verdict::Proven, 2, 2));
+    }
+
+    #[test]
+    fn an_unclosed_journal_is_evidence_of_what_was_dropped() {
+        let dir = tempdir().expect("a directory");
+        begin(dir.path(), 1, None).0.save();
+        let certificate = over(dir.path());
+        assert_eq!((certificate.verdict, certificate.dropped), (Verdict::Dropped, 1));
+        let told: Vec<_> = certificate.calls.iter().map(|call| (call.id.as_str(), call.end.as_str())).collect();
+        assert_eq!(told, [("a", "caller_hangup"), ("b", "platform_forced")]);
+    }
+
+    #[test]
+    fn missing_evidence_is_unknown_and_never_proof() {
+        let empty = tempdir().expect("a directory");
+        assert_eq!(over(empty.path()).verdict, Verdict::Unknown);
+
+        let segment = tempdir().expect("a directory");
+        let (mut scribe, b) = begin(segment.path(), 1, None);
+        let first = scribe.save();
+        scribe.roll();
+        scribe.end(b, EndReason::CallerHangup);
+        scribe.drain_and_exit();
+        scribe.save();
+        fs::remove_file(first).expect("it is there");
+        assert_eq!(over(segment.path()).verdict, Verdict::Unknown);
+
+        let run = tempdir().expect("a directory");
+        let lost = Predecessor { incarnation: Incarnation::new(1), exited: false, open_calls: 1 };
+        let (mut scribe, b) = begin(run.path(), 2, Some(lost));
+        scribe.end(b, EndReason::CallerHangup);
+        scribe.drain_and_exit();
+        scribe.save();
+        let certificate = over(run.path());
+        assert_eq!(certificate.verdict, Verdict::Unknown);
+        assert!(certificate.unknown[0].contains("run 1 ended without a word with 1 calls open"));
+
+        let torn = tempdir().expect("a directory");
+        let path = begin(torn.path(), 1, None).0.save();
+        let bytes = fs::read(&path).expect("readable");
+        fs::write(&path, &bytes[..bytes.len() - 3]).expect("writable");
+        assert_eq!(over(torn.path()).verdict, Verdict::Unknown);
     }
 }

@@ -1,6 +1,7 @@
 //! The certificate as a page that needs nothing but itself.
 
 use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
 
 use super::ledger::{Call, Certificate, Verdict, Worker};
 
@@ -11,6 +12,8 @@ const BAR: u64 = 3;
 const STEP: u64 = 4;
 /// More calls per worker are not drawn one by one.
 const DRAWN_MAX: usize = 400;
+/// The year's beginning, in microseconds since the Unix epoch.
+const YEAR_9999: u64 = 253_370_764_800_000_000;
 
 /// Renders the page.
 pub(super) fn render(certificate: &Certificate, digest: &str, key: Option<&str>) -> String {
@@ -19,6 +22,7 @@ pub(super) fn render(certificate: &Certificate, digest: &str, key: Option<&str>)
         Verdict::Dropped => ("dropped", certificate.verdict.sentence()),
         Verdict::Unknown => ("unknown", certificate.verdict.sentence()),
     };
+    // Writing to a string cannot fail.
     let mut page = format!(
         "<!doctype html><html lang=en><meta charset=utf-8><title>Rollout certificate</title><style>{STYLE}</style>\
          <h1>Rollout certificate</h1><p class={class}>{sentence}.</p>\
@@ -27,6 +31,14 @@ pub(super) fn render(certificate: &Certificate, digest: &str, key: Option<&str>)
     );
     let from = certificate.workers.iter().map(|worker| worker.began).min().unwrap_or_default();
     let to = certificate.workers.iter().map(|worker| worker.ended).max().unwrap_or(from + 1).max(from + 1);
+    let _ = write!(
+        page,
+        "<p class=about>From {} to {}: {}. <i class=call></i> a call <i class=cut></i> a dropped call \
+         <i class=drain></i> the worker drains</p>",
+        moment(from),
+        moment(to),
+        span(from, to)
+    );
     for worker in &certificate.workers {
         lane(&mut page, worker, certificate, from, to);
     }
@@ -41,7 +53,6 @@ pub(super) fn render(certificate: &Certificate, digest: &str, key: Option<&str>)
     );
     list(&mut page, "What the evidence does not tell", certificate.unknown.iter().cloned());
     let signer = key.map_or_else(|| "not signed".into(), |key| format!("signed by key {}", escape(key)));
-    // Writing to a string cannot fail.
     let _ = write!(
         page,
         "<footer>SHA-256 {} · {signer} · check it: <code>openrtc certify check</code></footer>",
@@ -58,17 +69,23 @@ fn lane(page: &mut String, worker: &Worker, certificate: &Certificate, from: u64
         .filter(|call| call.began >= worker.began && call.began <= worker.ended)
         .collect();
     let x = |at: u64| (at.clamp(from, to) - from) * WIDTH / (to - from);
-    let drained = worker
-        .drain
-        .as_ref()
-        .map_or_else(String::new, |drain| format!(", drained by {} ({})", drain.actor, drain.cause));
+    let drained = worker.drain.as_ref().map_or_else(String::new, |drain| {
+        format!("; drained by {} ({}) for {}", drain.actor, drain.cause, span(drain.began, worker.ended))
+    });
+    let outcome = match worker.outcome.as_str() {
+        "clean" => "left with nothing dropped",
+        "forced" => "left by force",
+        "rejected" => "was not let in",
+        "unclosed" => "ended without a word: killed, crashed, or its node was lost",
+        other => other,
+    };
     let _ = write!(
         page,
-        "<h2>{} <span>{}</span></h2><p class=about>{} calls, left {}{}</p>",
+        "<h2>{} <span>{}</span></h2><p class=about>{} calls, {}{}</p>",
         escape(&worker.name),
         escape(&worker.version),
         worker.calls,
-        escape(&worker.outcome),
+        escape(outcome),
         escape(&drained)
     );
     let shown = &calls[..calls.len().min(DRAWN_MAX)];
@@ -110,6 +127,15 @@ fn list(page: &mut String, title: &str, items: impl Iterator<Item = String>) {
     page.push_str("</ul>");
 }
 
+fn moment(at: u64) -> impl std::fmt::Display {
+    // A journal may hold any number; the last moment that can be written is in the year 9999.
+    humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + Duration::from_micros(at.min(YEAR_9999)))
+}
+
+fn span(from: u64, to: u64) -> impl std::fmt::Display {
+    humantime::format_duration(Duration::from_millis(to.saturating_sub(from) / 1_000))
+}
+
 /// Names come from outside.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('\'', "&#39;").replace('"', "&quot;")
@@ -120,6 +146,8 @@ const STYLE: &str = "\
     h1{font-size:1.5rem}h2{font-size:1rem;margin:1.5rem 0 0}h2 span{color:#5b6577;font-weight:400}\
     .about{margin:0;color:#5b6577}svg{display:block;width:100%;background:#f3f5f8;margin:.4rem 0}\
     .call{fill:#3b7dd8}.cut{fill:#c8372d}.drain{fill:#f0d9a8}\
+    i{display:inline-block;width:1.2rem;height:.6rem;margin-left:1rem}\
+    i.call{background:#3b7dd8}i.cut{background:#c8372d}i.drain{background:#f0d9a8}\
     .proven,.dropped,.unknown{padding:.6rem 1rem;border-left:6px solid;font-weight:600}\
     .proven{background:#e7f5ea;border-color:#2c8a43}.dropped{background:#fbe9e7;border-color:#c8372d}\
     .unknown{background:#fdf4dd;border-color:#c98b12}footer{margin-top:2rem;color:#5b6577;font-size:.8rem}";

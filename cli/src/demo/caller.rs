@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use openrtc_core::worker::Decline;
+use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -29,7 +30,8 @@ pub(crate) enum Answer {
 }
 
 /// How a call that was accepted ended, as its caller sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Fate {
     /// The caller hung up and the worker agreed.
     HungUp,

@@ -80,7 +80,8 @@ impl Dispatcher {
     /// Makes one call: offers it around, talks, and enters it into the ledger. `first` is tried before all others, as a
     /// dispatcher with an old view of the fleet would.
     pub(crate) async fn call(&self, id: String, talk: Duration, first: Option<usize>) {
-        let mut record = CallRecord { id, declines: 0, taken: None };
+        let (declined_by, unanswered_by) = (Vec::new(), Vec::new());
+        let mut record = CallRecord { id, declined_by, unanswered_by, taken: None };
         if let Some((worker, accepted)) = self.place(&mut record, first).await {
             let target = self.target(worker);
             let answered = Instant::now();
@@ -107,13 +108,13 @@ impl Dispatcher {
                         return Some((worker, talk));
                     }
                     Answer::Declined(why) => {
-                        record.declines += 1;
+                        record.declined_by.push(worker);
                         target.declines.fetch_add(1, Ordering::SeqCst);
                         if why == Decline::Draining {
                             target.refused.get_or_init(Instant::now);
                         }
                     }
-                    Answer::Silent => {}
+                    Answer::Silent => record.unanswered_by.push(worker),
                 }
                 target.active.fetch_sub(1, Ordering::SeqCst);
             }
@@ -220,6 +221,6 @@ mod tests {
         assert_eq!((dispatcher.declines(0), dispatcher.taken_after_refusal(0)), (1, 1));
         let ledger = dispatcher.take_ledger();
         let (call, taken) = ledger.taken().next().expect("the call was taken");
-        assert_eq!((call.declines, taken.fate), (1, Fate::HungUp));
+        assert_eq!((&call.declined_by[..], taken.fate), (&[0][..], Fate::HungUp));
     }
 }

@@ -1,7 +1,11 @@
 //! The callers' own account of a rollout: every call offered, to its end.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context;
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::caller::{Fate, Heard};
@@ -10,8 +14,10 @@ use super::caller::{Fate, Heard};
 #[derive(Clone, Debug)]
 pub(crate) struct CallRecord {
     pub(crate) id: String,
-    /// How often a worker declined it before one took it.
-    pub(crate) declines: u32,
+    /// The workers that declined it before one took it, by their places in the demo's list, each as often as it did.
+    pub(crate) declined_by: Vec<usize>,
+    /// The workers that gave no answer.
+    pub(crate) unanswered_by: Vec<usize>,
     /// What became of it; `None` when no worker ever took it.
     pub(crate) taken: Option<Taken>,
 }
@@ -27,6 +33,16 @@ pub(crate) struct Taken {
     pub(crate) heard: Heard,
 }
 
+/// One call as `callers.jsonl` has it.
+#[derive(Serialize)]
+struct Line<'a> {
+    call: &'a str,
+    declined_by: Vec<&'a str>,
+    unanswered_by: Vec<&'a str>,
+    taken_by: Option<&'a str>,
+    fate: Option<Fate>,
+}
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -34,6 +50,24 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    /// Writes one line of JSON per call: the callers' side of what the workers' journals tell.
+    pub(crate) fn write(&self, out: &Path, workers: &[&str]) -> anyhow::Result<()> {
+        let names = |places: &[usize]| places.iter().map(|place| workers[*place]).collect();
+        let mut text = String::new();
+        for CallRecord { id, declined_by, unanswered_by, taken } in &self.calls {
+            let line = Line {
+                call: id,
+                declined_by: names(declined_by),
+                unanswered_by: names(unanswered_by),
+                taken_by: taken.map(|taken| workers[taken.worker]),
+                fate: taken.map(|taken| taken.fate),
+            };
+            text.push_str(&serde_json::to_string(&line)?);
+            text.push('\n');
+        }
+        fs::write(out, text).with_context(|| format!("the callers' ledger {}", out.display()))
+    }
+
     /// The calls that workers took.
     pub(crate) fn taken(&self) -> impl Iterator<Item = (&CallRecord, &Taken)> {
         self.calls.iter().filter_map(|call| call.taken.as_ref().map(|taken| (call, taken)))

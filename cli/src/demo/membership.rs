@@ -27,6 +27,8 @@ pub(super) struct Membership {
     url: String,
     /// The secret key that every worker signs with.
     pub(super) key: PathBuf,
+    /// The public key beside it, for whoever checks what they signed.
+    pub(super) public: PathBuf,
     serving: AbortHandle,
 }
 
@@ -34,9 +36,9 @@ impl Membership {
     /// Makes a key pair in `dir` and lets nobody in yet.
     pub(super) async fn start(dir: &Path) -> anyhow::Result<Self> {
         let key = dir.join("demo.key");
-        let (public, _) = keygen::make(&key)?;
+        let (verifying, public) = keygen::make(&key)?;
         let mut verifier = MembershipVerifier::new(manifest(0, &[]), LIMITS);
-        verifier.add_key(public.as_bytes())?;
+        verifier.add_key(verifying.as_bytes())?;
         let decisions = Arc::new(Mutex::new(Vec::new()));
         let recorded = Arc::clone(&decisions);
         let record = move |decision: &Decision| lock(&recorded).push(*decision);
@@ -44,7 +46,7 @@ impl Membership {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("a port for the registrar")?;
         let url = format!("http://{}/register", listener.local_addr()?);
         let serving = tokio::spawn(registrar.clone().serve(listener)).abort_handle();
-        Ok(Self { registrar, decisions, epoch: 0, url, key, serving })
+        Ok(Self { registrar, decisions, epoch: 0, url, key, public, serving })
     }
 
     /// From now on, workers of these versions are let in and no others. What was signed before is worth nothing.

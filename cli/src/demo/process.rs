@@ -82,6 +82,7 @@ fn spawn(recipe: &Recipe<'_>) -> anyhow::Result<Child> {
         .env("OPENRTC_DEPLOYMENT", DEPLOYMENT.as_str())
         .env("OPENRTC_WORKER", recipe.name)
         .env("OPENRTC_JOURNAL_DIR", recipe.journal)
+        .env("OPENRTC_AUDIT_FILE", recipe.journal.with_extension("audit.jsonl"))
         .env("OPENRTC_OPS_ADDR", "127.0.0.1:0")
         .envs(recipe.settings.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())

@@ -124,7 +124,8 @@ mod tests {
     fn caller(id: &str, fate: Fate) -> (CallRecord, Taken) {
         let now = Instant::now();
         let taken = Taken { worker: 0, answered: now, ended: now, fate, heard: Heard::default() };
-        (CallRecord { id: id.into(), declines: 0, taken: Some(taken) }, taken)
+        let record = CallRecord { id: id.into(), declined_by: vec![], unanswered_by: vec![], taken: Some(taken) };
+        (record, taken)
     }
 
     fn disagreements(dir: &Path, callers: &[(CallRecord, Taken)], declines: u32) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! What a rollout amounted to: for people a page, for scripts JSON.
 
 use std::fmt::{self, Display};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use openrtc_runtime::Exit;
@@ -33,6 +34,10 @@ pub(crate) struct Report {
     pub(crate) rejected: Vec<Rejected>,
     /// What the certificate over the workers' journals says.
     pub(crate) certificate: &'static str,
+    /// Where it is.
+    pub(crate) certificate_file: PathBuf,
+    /// The public key that it is checked with.
+    pub(crate) certificate_key: PathBuf,
     pub(crate) journals_agree: bool,
     pub(crate) disagreements: Vec<String>,
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::caller::Fate;
 use super::ledger::Ledger;
 use super::report::{Drop, Report, WorkerReport, millis};
-use super::{BLUE, Rollout, reconcile};
+use super::{BLUE, CERTIFICATE, Rollout, reconcile};
 use crate::certify::{self, Certificate};
 
 /// What the rollout's own clock saw.
@@ -25,6 +25,8 @@ impl Rollout<'_> {
     /// What the rollout amounted to.
     pub(super) fn report(&self, moments: &Moments) -> anyhow::Result<Report> {
         let ledger = self.dispatcher.take_ledger();
+        let names: Vec<_> = self.workers.iter().map(|(name, ..)| name.as_str()).collect();
+        ledger.write(&self.dir.join("callers.jsonl"), &names)?;
         let mut disagreements = Vec::new();
         let mut workers = Vec::new();
         let mut dropped = Vec::new();
@@ -66,9 +68,8 @@ impl Rollout<'_> {
 
     /// Certifies the rollout from the journals alone, and holds the certificate against the callers' ledger.
     fn certify(&self, dropped: &[Drop], disagreements: &mut Vec<String>) -> anyhow::Result<&'static str> {
-        let journals: Vec<_> = self.workers.iter().map(|(_, _, worker)| worker.journal.clone()).collect();
-        let certificate = Certificate::over(&journals)?;
-        certify::write(&certificate, &self.dir.join("certificate.jsonl"), Some(&self.membership.key))?;
+        let certificate = Certificate::over(&self.journals)?;
+        certify::write(&certificate, &self.dir.join(CERTIFICATE), Some(&self.membership.key))?;
         let certified: BTreeSet<_> =
             certificate.calls.iter().filter(|call| call.is_drop()).map(|call| &call.id).collect();
         let seen: BTreeSet<_> = dropped.iter().map(|drop| &drop.call).collect();
@@ -100,7 +101,7 @@ impl Rollout<'_> {
         Report {
             calls_offered: ledger.calls.len(),
             calls_answered: answered,
-            calls_declined_and_retried: ledger.taken().filter(|(call, _)| call.declines > 0).count(),
+            calls_declined_and_retried: ledger.taken().filter(|(call, _)| !call.declined_by.is_empty()).count(),
             calls_unanswered: ledger.calls.len() - answered,
             calls_ended: answered - ledger.dropped().count(),
             calls_dropped: ledger.dropped().count(),
@@ -122,6 +123,8 @@ impl Rollout<'_> {
             dropped,
             rejected: self.rejected.clone(),
             certificate,
+            certificate_file: self.dir.join(CERTIFICATE),
+            certificate_key: self.membership.public.clone(),
             journals_agree: disagreements.is_empty(),
             disagreements,
         }

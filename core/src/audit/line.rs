@@ -15,6 +15,11 @@ use crate::time::Instant;
 /// What signatures over a trail start with, so that they mean nothing elsewhere.
 pub(super) const DOMAIN: &[u8] = b"openrtc audit v1\0";
 
+/// What a line's content begins with: the time, so many bytes long, and the event.
+pub(super) const TIME: &[u8] = b",\"time\":\"";
+pub(super) const TIME_LEN: usize = "2025-11-23T08:00:00.000000Z".len();
+pub(super) const EVENT: &[u8] = b"\",\"event\":\"";
+
 /// What separates a line's content from its link, and a signed line from its signature.
 pub(super) const PREV: &[u8] = b",\"prev\":\"";
 pub(super) const KEY: &[u8] = b"\",\"key\":\"";
@@ -127,9 +132,9 @@ impl Chain {
 /// Appends what a record says, without its place in a chain: all that a journal can be compared with.
 pub fn body(identity: &Identity, draft: &Draft, out: &mut Vec<u8>) {
     let Draft { at, event, entry, actor, target, result, reason, count } = draft;
-    out.extend_from_slice(b",\"time\":\"");
+    out.extend_from_slice(TIME);
     rfc3339(out, *at);
-    text(out, b"\",\"event\":\"", event.as_str());
+    text(out, EVENT, event.as_str());
     text(out, b"\",\"deployment\":\"", identity.deployment.as_str());
     text(out, b"\",\"version\":\"", identity.version.as_str());
     text(out, b"\",\"worker\":\"", identity.worker.as_str());

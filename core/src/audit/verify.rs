@@ -2,12 +2,13 @@
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::cell::OnceCell;
 use core::fmt;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use ed25519_dalek::{Signature, VerifyingKey};
 
-use super::line::{Chain, DOMAIN, Head, KEY, PREV, SIGNATURE};
+use super::line::{Chain, DOMAIN, EVENT, Head, KEY, PREV, SIGNATURE, TIME, TIME_LEN};
 use crate::membership::KeyId;
 
 /// What is wrong, and with which record.
@@ -15,6 +16,8 @@ use crate::membership::KeyId;
 pub struct Fault {
     /// The line, counted from 1.
     pub line: usize,
+    /// The record's number, or the one it should have.
+    pub record: u64,
     /// What is wrong there.
     pub kind: FaultKind,
 }
@@ -41,15 +44,19 @@ pub enum FaultKind {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, kind } = self;
-        match kind {
-            FaultKind::Altered => write!(f, "line {line}: the record was altered"),
-            FaultKind::Missing { first, count } => {
-                write!(f, "line {line}: {count} records from #{first} on are missing before it")
-            }
-            FaultKind::Reordered => write!(f, "line {line}: the record was moved here from another place"),
-            FaultKind::Truncated => write!(f, "line {line}: the record is cut short"),
-            FaultKind::UnknownKey(key) => write!(f, "line {line}: it is signed by key {key}, which was not given"),
+        let Self { line, record, kind } = self;
+        write!(f, "line {line}, record {record}: {kind}")
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Altered => f.write_str("it was altered"),
+            Self::Missing { first, count } => write!(f, "{count} records from {first} on are missing before it"),
+            Self::Reordered => f.write_str("it was moved here from another place"),
+            Self::Truncated => f.write_str("it is cut short"),
+            Self::UnknownKey(key) => write!(f, "it is signed by key {key}, which was not given"),
         }
     }
 }
@@ -84,46 +91,61 @@ pub fn verify(text: &[u8], start: Option<Chain>, keys: &[VerifyingKey]) -> Repor
         closed: false,
         end: start.unwrap_or_default(),
     };
-    let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
-    let numbers: BTreeSet<u64> = lines.iter().filter_map(|line| parse(line)).map(|parsed| parsed.seq).collect();
+    let numbers = OnceCell::new();
     let mut place = start;
-    for (index, raw) in lines.iter().enumerate() {
-        let line = index + 1;
-        report.records = line;
+    let mut expected = start.unwrap_or_default().records + 1;
+    let mut lines = lines(text).map(|raw| (raw, parse(raw)));
+    let mut next = lines.next();
+    while let Some((raw, parsed)) = next.take() {
+        next = lines.next();
+        report.records += 1;
         report.closed = false;
-        let Some(parsed) = parse(raw) else {
-            let cut = !raw.ends_with(b"\n");
-            report.faults.push(Fault { line, kind: if cut { FaultKind::Truncated } else { FaultKind::Altered } });
+        let line = report.records;
+        let Some(parsed) = parsed else {
+            let kind = if raw.ends_with(b"}\n") { FaultKind::Altered } else { FaultKind::Truncated };
+            report.faults.push(Fault { line, record: expected, kind });
             place = None;
+            expected += 1;
             continue;
         };
         let head = Head::of(parsed.line);
-        let sealed = parsed.signed.as_ref().is_none_or(|signed| signed.holds(keys) != Ok(false));
         let mut records = parsed.seq;
         if let Some(place) = place {
             // Whether the line is as it was written: the one after it tells, or its own signature.
-            let followed = |after: &&[u8]| parse(after).is_some_and(|after| after.prev == Some(head));
-            let intact = lines.get(line).map_or(sealed, followed);
-            let fault = judge(line, place, &parsed, intact, &numbers);
-            if fault == Some(Fault { line, kind: FaultKind::Altered }) {
-                records = place.records + 1;
+            let intact = || match &next {
+                Some((_, after)) => after.as_ref().is_some_and(|after| after.prev == Some(head)),
+                None => parsed.signed.as_ref().is_none_or(|signed| signed.holds(keys) != Ok(false)),
+            };
+            let elsewhere = |number| numbers.get_or_init(|| all_numbers(text)).contains(&number);
+            let fault = judge(line, place, &parsed, intact, elsewhere);
+            if fault.is_some_and(|fault| fault.line == line && fault.kind == FaultKind::Altered) {
+                records = expected;
             }
             report.faults.extend(fault);
         }
         report.end = Chain { records, head };
+        expected = records + 1;
         place = Some(report.end);
-        report.closed = parsed.closes;
+        report.closed = parsed.event == b"audit.closed";
         report.judge_signature(line, &parsed, keys);
     }
     report.faults.dedup();
     report
 }
 
-/// What each derived record says, without its place in the chain: to be compared with what the journal leads to.
-pub fn bodies(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let lines = text.split_inclusive(|byte| *byte == b'\n');
-    let derived = |parsed: &Parsed<'_>| !contains(parsed.body, b"\"event\":\"audit.");
-    lines.filter_map(parse).filter(derived).map(|parsed| parsed.body)
+/// What each derived record says, without its place in the chain: to be compared with what the journal leads to. With
+/// its line, counted from 1.
+pub fn bodies(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let parsed = lines(text).zip(1..).filter_map(|(raw, line)| Some((line, parse(raw)?)));
+    parsed.filter(|(_, parsed)| !parsed.event.starts_with(b"audit.")).map(|(line, parsed)| (line, parsed.body))
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split_inclusive(|byte| *byte == b'\n')
+}
+
+fn all_numbers(text: &[u8]) -> BTreeSet<u64> {
+    lines(text).filter_map(parse).map(|parsed| parsed.seq).collect()
 }
 
 impl Report {
@@ -136,37 +158,45 @@ impl Report {
                     self.vouched = line;
                 }
             }
-            Ok(false) => self.faults.push(Fault { line, kind: FaultKind::Altered }),
-            Err(key) => self.faults.push(Fault { line, kind: FaultKind::UnknownKey(key) }),
+            Ok(false) => self.faults.push(Fault { line, record: self.end.records, kind: FaultKind::Altered }),
+            Err(key) => self.faults.push(Fault { line, record: self.end.records, kind: FaultKind::UnknownKey(key) }),
         }
     }
 }
 
 /// What is wrong between the record that `place` speaks of and this one. `intact`: the record after this one follows
-/// it as it is, so this one was not altered after it was written.
-fn judge(line: usize, place: Chain, parsed: &Parsed<'_>, intact: bool, numbers: &BTreeSet<u64>) -> Option<Fault> {
-    let expected = place.records + 1;
+/// it as it is, so this one was not altered after it was written. `elsewhere`: whether some record has this number.
+fn judge(
+    line: usize,
+    place: Chain,
+    parsed: &Parsed<'_>,
+    intact: impl Fn() -> bool,
+    elsewhere: impl Fn(u64) -> bool,
+) -> Option<Fault> {
+    let (before, expected) = (place.records, place.records + 1);
     let follows = parsed.prev == Some(place.head);
     let kind = match parsed.seq {
         seq if seq == expected && follows => return None,
         // Either this link was altered or the record it links to; the record after this one tells which.
-        seq if seq == expected && intact => return Some(Fault { line: line - 1, kind: FaultKind::Altered }),
-        _ if follows || !intact && parsed.seq == expected => FaultKind::Altered,
-        seq if seq > expected && !numbers.contains(&expected) => {
-            FaultKind::Missing { first: expected, count: seq - expected }
+        seq if seq == expected && line > 1 && intact() => {
+            return Some(Fault { line: line - 1, record: before, kind: FaultKind::Altered });
         }
+        seq if follows || seq == expected => {
+            return Some(Fault { line, record: expected, kind: FaultKind::Altered });
+        }
+        seq if seq > expected && !elsewhere(expected) => FaultKind::Missing { first: expected, count: seq - expected },
         _ => FaultKind::Reordered,
     };
-    Some(Fault { line, kind })
+    Some(Fault { line, record: parsed.seq, kind })
 }
 
 struct Parsed<'a> {
     /// The line without its newline.
     line: &'a [u8],
     seq: u64,
+    event: &'a [u8],
     body: &'a [u8],
     prev: Option<Head>,
-    closes: bool,
     signed: Option<Signed<'a>>,
 }
 
@@ -188,17 +218,23 @@ fn parse(raw: &[u8]) -> Option<Parsed<'_>> {
     let line = raw.strip_suffix(b"\n")?;
     let rest = line.strip_prefix(b"{\"seq\":")?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let seq = core::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
-    let end = find_last(rest, PREV)?;
+    // No trail is so long that a record could not follow.
+    let seq = core::str::from_utf8(&rest[..digits]).ok()?.parse().ok().filter(|seq| *seq < u64::MAX)?;
+    let end = find_link(rest)?;
     let body = rest.get(digits..end)?;
     let after = &rest[end + PREV.len()..];
     let prev = read_hex(after.get(..64)?).map(Head);
-    let closes = contains(body, b"\"event\":\"audit.closed\"");
     let signed = match after.get(64..)? {
         b"\"}" => None,
         tail => Some(parse_signed(line, tail)?),
     };
-    Some(Parsed { line, seq, body, prev, closes, signed })
+    Some(Parsed { line, seq, event: parse_event(body)?, body, prev, signed })
+}
+
+/// The name after the time, which is always equally long.
+fn parse_event(body: &[u8]) -> Option<&[u8]> {
+    let rest = body.strip_prefix(TIME)?.get(TIME_LEN..)?.strip_prefix(EVENT)?;
+    rest.split(|byte| *byte == b'"').next()
 }
 
 fn parse_signed<'a>(line: &'a [u8], tail: &'a [u8]) -> Option<Signed<'a>> {
@@ -212,12 +248,13 @@ fn parse_signed<'a>(line: &'a [u8], tail: &'a [u8]) -> Option<Signed<'a>> {
     (read == 64).then(|| Signed { key, message, signature: Signature::from_bytes(&bytes) })
 }
 
-fn contains(within: &[u8], wanted: &[u8]) -> bool {
-    within.windows(wanted.len()).any(|window| window == wanted)
-}
-
-fn find_last(within: &[u8], wanted: &[u8]) -> Option<usize> {
-    within.windows(wanted.len()).rposition(|window| window == wanted)
+/// Where the link begins: at one place in an unsigned line, further ahead in a signed one.
+fn find_link(rest: &[u8]) -> Option<usize> {
+    let usual = rest.len().checked_sub(PREV.len() + 64 + 2)?;
+    if rest[usual..].starts_with(PREV) {
+        return Some(usual);
+    }
+    rest[..usual].windows(PREV.len()).rposition(|window| window == PREV)
 }
 
 fn read_hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {

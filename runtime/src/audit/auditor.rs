@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Release};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 
 use ed25519_dalek::SigningKey;
 use openrtc_core::audit::{Chain, Draft, EventName, derive, derive_loss};
@@ -18,7 +18,7 @@ use openrtc_core::worker::{Entry, Worker};
 use tokio::sync::watch;
 
 use super::file::Reached;
-use super::{AuditSink, TrailFile};
+use super::{AuditSink, Extent, TrailFile};
 use crate::journal::segments;
 
 /// Batches that may wait for the auditor before it has to turn to the journal.
@@ -60,6 +60,7 @@ pub(crate) struct Auditor {
     /// How many bytes of them the sinks have seen.
     offered: usize,
     signed_at: u64,
+    extent: watch::Sender<Extent>,
 }
 
 impl Auditor {
@@ -75,26 +76,28 @@ impl Auditor {
         let chain = file.as_ref().map_or_else(Chain::default, |file| file.chain);
         let signed_at = chain.records;
         let (lines, offered) = (Vec::new(), 0);
-        Self { journal, identity, follower: state, chain, file, sinks, key, lines, offered, signed_at }
+        let bytes = file.as_ref().map_or(0, |file| file.length);
+        let extent = watch::channel(Extent { records: chain.records, bytes, ..Extent::default() }).0;
+        Self { journal, identity, follower: state, chain, file, sinks, key, lines, offered, signed_at, extent }
     }
 
-    /// Starts its thread. What is published turns true when the trail is closed.
-    pub(crate) fn start(mut self) -> io::Result<(Feed, watch::Receiver<bool>)> {
+    /// Starts its thread. What is published follows the trail to its end.
+    pub(crate) fn start(mut self) -> io::Result<(Feed, watch::Receiver<Extent>)> {
         let (batches, queue) = sync_channel(BATCHES);
         let behind = Arc::new(AtomicBool::new(false));
-        let (publish, closed) = watch::channel(false);
+        let extent = self.extent.subscribe();
         let feed = Feed { batches, behind: Arc::clone(&behind) };
         std::thread::Builder::new().name("openrtc-audit".into()).spawn(move || {
             self.resume();
             self.run(&queue, &behind);
-            publish.send_replace(true);
+            self.extent.send_modify(|extent| extent.closed = true);
         })?;
-        Ok((feed, closed))
+        Ok((feed, extent))
     }
 
     fn run(&mut self, queue: &Receiver<Vec<Entry>>, behind: &AtomicBool) {
         while self.follower.outcome().is_none() {
-            let Ok(entries) = queue.recv() else { break };
+            let Some(entries) = self.next(queue) else { break };
             for entry in &entries {
                 self.take(entry);
             }
@@ -103,6 +106,26 @@ impl Auditor {
             }
             self.mark();
             self.flush();
+        }
+        self.sync();
+    }
+
+    /// The next batch; none once the shell is gone.
+    fn next(&mut self, queue: &Receiver<Vec<Entry>>) -> Option<Vec<Entry>> {
+        while let Some(wait) = self.file.as_ref().and_then(TrailFile::sync_in) {
+            match queue.recv_timeout(wait) {
+                Ok(entries) => return Some(entries),
+                Err(RecvTimeoutError::Timeout) => self.sync(),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        queue.recv().ok()
+    }
+
+    fn sync(&mut self) {
+        if let Some(Err(error)) = self.file.as_mut().map(TrailFile::sync) {
+            tracing::error!(%error, "the audit file could not be forced to the disk");
+            self.extent.send_modify(|extent| extent.errors += 1);
         }
     }
 
@@ -202,6 +225,7 @@ impl Auditor {
             for sink in &mut self.sinks {
                 if let Err(error) = sink.write(new) {
                     tracing::error!(%error, "an audit sink failed; calls and drain go on");
+                    self.extent.send_modify(|extent| extent.errors += 1);
                 }
             }
         }
@@ -210,6 +234,8 @@ impl Auditor {
             Ok(()) => {
                 self.lines.clear();
                 self.offered = 0;
+                let (records, bytes) = (self.chain.records, self.file.as_ref().map_or(0, |file| file.length));
+                self.extent.send_modify(|extent| (extent.records, extent.bytes) = (records, bytes));
             }
             Err(error) => self.keep_for_later(&error),
         }
@@ -219,6 +245,7 @@ impl Auditor {
     /// the next run, which derives them from the journal.
     fn keep_for_later(&mut self, error: &io::Error) {
         tracing::error!(%error, bytes = self.lines.len(), "the audit file cannot be written; calls and drain go on");
+        self.extent.send_modify(|extent| extent.errors += 1);
         if self.lines.len() > KEPT_MAX {
             self.file = None;
         }

@@ -3,21 +3,30 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use openrtc_core::audit::{Chain, verify};
 use openrtc_core::id::{Incarnation, Seq};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::AuditError;
+use crate::journal::Sync;
 
 /// No record is longer, in bytes; so the last ones of a file are in a tail of a few times this.
-const LINE_MAX: u64 = 2_048;
+pub(super) const LINE_MAX: u64 = 2_048;
 const TAIL: u64 = 64 * LINE_MAX;
 
 /// An open trail.
 #[derive(Debug)]
 pub(crate) struct TrailFile {
     file: File,
+    /// When what was written is forced to the disk: as the journal is, from which it could be derived again.
+    sync: Sync,
+    /// When it is due.
+    due: Option<Instant>,
+    /// How long it is, in bytes.
+    pub(crate) length: u64,
     /// Its end.
     pub(crate) chain: Chain,
     /// What its last records are derived from.
@@ -42,7 +51,7 @@ struct Origin {
 
 impl TrailFile {
     /// Opens or creates a trail. A last line that a crash cut short is removed: it is derived again.
-    pub(crate) fn open(path: &Path) -> Result<Self, AuditError> {
+    pub(crate) fn open(path: &Path, sync: Sync) -> Result<Self, AuditError> {
         let io = |source| AuditError::Io { path: path.to_owned(), source };
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(io)?;
         match file.try_lock() {
@@ -52,9 +61,9 @@ impl TrailFile {
         }
         let tail = read_tail(&mut file).map_err(io)?;
         let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let length = file.metadata().map_err(io)?.len() - (tail.len() - whole) as u64;
         if whole < tail.len() {
-            let length = file.metadata().map_err(io)?.len();
-            file.set_len(length - (tail.len() - whole) as u64).map_err(io)?;
+            file.set_len(length).map_err(io)?;
             tracing::warn!(path = %path.display(), "the last audit record was cut short; it is written again");
         }
         let not_a_trail = || AuditError::NotATrail { path: path.to_owned() };
@@ -67,13 +76,34 @@ impl TrailFile {
             None => Chain::default(),
         };
         let reached = reached(&lines).map_err(|_| not_a_trail())?;
-        Ok(Self { file, chain, reached })
+        Ok(Self { file, sync, due: None, length, chain, reached })
     }
 
-    /// Appends whole lines and forces them to the disk.
+    /// Appends whole lines; all of them or, as far as the disk still obeys, none.
     pub(crate) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.file.write_all(lines)?;
-        self.file.sync_data()
+        let written = self.file.write_all(lines).and_then(|()| match self.sync {
+            Sync::Always => self.file.sync_data(),
+            Sync::Every(_) => Ok(()),
+        });
+        match (&written, self.sync) {
+            (Ok(()), Sync::Always) => self.length += lines.len() as u64,
+            (Ok(()), Sync::Every(period)) => {
+                self.length += lines.len() as u64;
+                self.due.get_or_insert_with(|| Instant::now() + period);
+            }
+            (Err(_), _) => self.file.set_len(self.length)?,
+        }
+        written
+    }
+
+    /// How long until something must be forced to the disk.
+    pub(crate) fn sync_in(&self) -> Option<Duration> {
+        self.due.map(|due| due.saturating_duration_since(Instant::now()))
+    }
+
+    /// Forces what was written to the disk, if it is not there.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.due.take().map_or(Ok(()), |_| self.file.sync_data())
     }
 }
 

@@ -91,6 +91,10 @@ pub const VARIABLES: &[Variable] = &[
         config.audit_file = Some(text.into());
         Ok(())
     }),
+    variable("OPENRTC_AUDIT_WEBHOOK", "the URL that the trail is sent to as well", "nowhere", |config, text| {
+        config.audit_webhook = Some(text.into());
+        Ok(())
+    }),
     variable(
         "OPENRTC_SIGNING_KEY_FILE",
         "the key that signs the audit trail and membership",

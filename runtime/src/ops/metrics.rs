@@ -12,8 +12,10 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use crate::audit::{Extent, Trail};
+
 /// Renders the metrics of one moment.
-pub(super) fn render(snapshot: &RuntimeSnapshot, now: Instant) -> String {
+pub(super) fn render(snapshot: &RuntimeSnapshot, trail: Option<&Trail>, now: Instant) -> String {
     let labels = [
         ("deployment", snapshot.deployment.to_string()),
         ("version", snapshot.deployment_version.to_string()),
@@ -21,7 +23,7 @@ pub(super) fn render(snapshot: &RuntimeSnapshot, now: Instant) -> String {
     ];
     let labels = labels.map(|(name, value)| (name.into(), value.into()));
     let mut registry = Registry::with_prefix_and_labels("openrtc", labels.into_iter());
-    registry.register_collector(Box::new(View { snapshot: *snapshot, now }));
+    registry.register_collector(Box::new(View { snapshot: *snapshot, trail: trail.cloned(), now }));
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = encode(&mut text, &registry);
@@ -31,12 +33,13 @@ pub(super) fn render(snapshot: &RuntimeSnapshot, now: Instant) -> String {
 #[derive(Debug)]
 struct View {
     snapshot: RuntimeSnapshot,
+    trail: Option<Trail>,
     now: Instant,
 }
 
 impl Collector for View {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Self { snapshot, now } = self;
+        let Self { snapshot, trail, now } = self;
         let (totals, drain) = (&snapshot.totals, snapshot.drain);
         let active = snapshot.active_sessions - snapshot.reserved_sessions;
         let draining_for = drain.map_or(0, |drain| now.since(drain.begun).as_micros() / 1_000_000);
@@ -65,7 +68,8 @@ impl Collector for View {
         let behind =
             if snapshot.journal.kept { snapshot.seq.get().saturating_sub(snapshot.journal.written.get()) } else { 0 };
         page.gauge("journal_entries_behind", "Entries that happened and are not yet in the journal", behind)?;
-        page.counter("journal_entries_missed", "Entries the journal could not take", snapshot.journal.missed)
+        page.counter("journal_entries_missed", "Entries the journal could not take", snapshot.journal.missed)?;
+        page.audit(trail.as_ref())
     }
 }
 
@@ -73,6 +77,16 @@ impl Collector for View {
 struct Page<'a>(DescriptorEncoder<'a>);
 
 impl Page<'_> {
+    fn audit(&mut self, trail: Option<&Trail>) -> fmt::Result {
+        let extent = trail.map_or_else(Extent::default, Trail::extent);
+        let failing = trail.and_then(Trail::delivery).is_some_and(|delivery| delivery.failing);
+        let behind = trail.map_or(0, Trail::undelivered);
+        self.gauge("audit_head_seq", "The last record of the audit trail", extent.records)?;
+        self.counter("audit_sink_errors", "Writes that an audit sink or the trail's file failed", extent.errors)?;
+        self.gauge("audit_webhook_failing", "Whether the audit webhook did not take what it was sent last", failing)?;
+        self.gauge("audit_webhook_records_behind", "Records that the audit webhook has not taken yet", behind)
+    }
+
     fn gauge(&mut self, name: &str, help: &str, value: impl Into<u64>) -> fmt::Result {
         self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value.into())
     }
