@@ -1,5 +1,6 @@
 //! A sorted map in pages: as small as its content, and quick where keys mostly come in order.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 /// Slots of a page: a search ends in one, and one bit each tells which of them are taken.
@@ -16,7 +17,8 @@ pub(super) struct Place {
 /// call's number, are appended in constant time; a removal clears a bit.
 #[derive(Clone, Debug)]
 pub(super) struct Pages<K, V> {
-    pages: Vec<Page<K, V>>,
+    /// Calls mostly end oldest first, and the page they leave empty is then taken from the front.
+    pages: VecDeque<Page<K, V>>,
     len: usize,
 }
 
@@ -34,7 +36,7 @@ struct Page<K, V> {
 
 impl<K, V> Default for Pages<K, V> {
     fn default() -> Self {
-        Self { pages: Vec::new(), len: 0 }
+        Self { pages: VecDeque::new(), len: 0 }
     }
 }
 
@@ -64,7 +66,7 @@ impl<K: Copy + Ord, V: Copy> Pages<K, V> {
 
     /// Puts a value in its place and returns the one it replaces.
     pub(super) fn insert(&mut self, key: K, value: V) -> Option<V> {
-        if self.pages.last().is_none_or(|page| page.keys[page.keys.len() - 1] < key) {
+        if self.pages.back().is_none_or(|page| page.keys[page.keys.len() - 1] < key) {
             self.len += 1;
             self.push(key, value);
             return None;
@@ -100,9 +102,9 @@ impl<K: Copy + Ord, V: Copy> Pages<K, V> {
 
     /// Puts a key past every other: at the end of the last page, or in a page of its own.
     fn push(&mut self, key: K, value: V) {
-        match self.pages.last_mut().filter(|page| page.keys.len() < PAGE) {
+        match self.pages.back_mut().filter(|page| page.keys.len() < PAGE) {
             Some(page) => page.push(key, value),
-            None => self.pages.push(Page::new(key, value)),
+            None => self.pages.push_back(Page::new(key, value)),
         }
     }
 
@@ -131,9 +133,10 @@ impl<K: Copy + Ord, V: Copy> Pages<K, V> {
         if live == 0 {
             self.pages.remove(page);
         } else if self.pages.get(page + 1).is_some_and(|next| live + next.live() <= PAGE / 2) {
-            let next = self.pages.remove(page + 1);
             self.pages[page].compact();
-            next.iter().for_each(|(key, value)| self.pages[page].push(key, *value));
+            for (key, value) in self.pages.remove(page + 1).iter().flat_map(Page::iter) {
+                self.pages[page].push(key, *value);
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The journal's own thread: a disk that stalls must not stall the calls.
 
 use std::io;
+use std::mem;
 use std::time::Duration;
 
 use openrtc_core::worker::{Entry, Worker};
@@ -20,6 +21,8 @@ pub(crate) struct Writer {
     stuck: Option<oneshot::Receiver<Written>>,
     /// Whether the next batch must come with the state before it.
     wants_state: bool,
+    /// What the last batch was copied to: a large one is not allocated, and given back, again and again.
+    spare: Vec<Entry>,
 }
 
 #[derive(Debug)]
@@ -34,6 +37,7 @@ struct Job {
 struct Written {
     result: io::Result<()>,
     wants_state: bool,
+    spare: Vec<Entry>,
 }
 
 impl Writer {
@@ -48,7 +52,7 @@ impl Writer {
                 Err(error) => tracing::error!(%error, "the journal thread could not start: nothing will be journaled"),
             }
         })?;
-        Ok(Self { jobs, stuck: None, wants_state })
+        Ok(Self { jobs, stuck: None, wants_state, spare: Vec::new() })
     }
 
     /// Appends a batch; `before` is the state it follows, `last` that nothing follows.
@@ -65,13 +69,17 @@ impl Writer {
         }
         let (done, mut answer) = oneshot::channel();
         let before = self.wants_state.then(|| Box::new(before.clone()));
-        let job = Job { before, entries: entries.to_vec(), last, done };
+        let mut copy = mem::take(&mut self.spare);
+        copy.clear();
+        copy.extend_from_slice(entries);
+        let job = Job { before, entries: copy, last, done };
         if self.jobs.send(job).await.is_err() {
             return Err(io::Error::other("the journal thread is gone"));
         }
         match timeout(PATIENCE, &mut answer).await {
             Ok(Ok(written)) => {
                 self.wants_state = written.wants_state;
+                self.spare = written.spare;
                 written.result
             }
             Ok(Err(_)) => Err(io::Error::other("the journal thread is gone")),
@@ -102,7 +110,7 @@ async fn write_all(journal: &mut Journal, queue: &mut mpsc::Receiver<Job>) {
             Sync::Every(_) | Sync::Always => result = result.and_then(|()| journal.sync()),
         }
         // The shell may have lost patience; it learns of the outcome from the next batch.
-        let _ = job.done.send(Written { result, wants_state: journal.wants_state() });
+        let _ = job.done.send(Written { result, wants_state: journal.wants_state(), spare: job.entries });
     }
     report(journal.sync());
 }
@@ -124,16 +132,16 @@ pub(crate) mod stalled {
     /// A writer to such a disk.
     pub(crate) fn writer() -> (Writer, Disk) {
         let (jobs, queue) = mpsc::channel(1);
-        (Writer { jobs, stuck: None, wants_state: false }, Disk(queue))
+        (Writer { jobs, stuck: None, wants_state: false, spare: Vec::new() }, Disk(queue))
     }
 
     impl Disk {
         /// Finishes everything it was given, from now on at once. Returns the state each batch came with, if any, and
         /// the batch.
-        pub(crate) async fn finish(mut self, mut each: impl FnMut(Option<Worker>, Vec<Entry>)) {
+        pub(crate) async fn finish(mut self, mut each: impl FnMut(Option<Worker>, &[Entry])) {
             while let Some(Job { before, entries, done, .. }) = self.0.recv().await {
-                each(before.map(|before| *before), entries);
-                let _ = done.send(Written { result: Ok(()), wants_state: false });
+                each(before.map(|before| *before), &entries);
+                let _ = done.send(Written { result: Ok(()), wants_state: false, spare: entries });
             }
         }
     }
