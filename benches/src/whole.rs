@@ -46,11 +46,14 @@ pub fn admit_and_hang_up() -> io::Result<[Cost; 2]> {
 /// How long it takes to admit `times` calls and to hang up each, the pauses between bursts left out.
 pub fn come_and_go(runtime: &Runtime, pool: &AgentPool, times: u64) -> Duration {
     let mut took = Duration::ZERO;
-    for first in (0..times).step_by(BURST as usize) {
+    let mut left = times;
+    while left > 0 {
+        let burst = left.min(BURST);
         let begun = now();
-        (first..times.min(first + BURST)).for_each(|_| drop(black_box(pool.admit(CALL).expect("it serves"))));
+        (0..burst).for_each(|_| drop(black_box(pool.admit(CALL).expect("it serves"))));
         took += begun.elapsed();
         settle(runtime, pool);
+        left -= burst;
     }
     took
 }

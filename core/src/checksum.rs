@@ -20,7 +20,8 @@ impl Checksum {
         let crc = blocks.iter().fold(self.0, step);
         let (words, rest) = rest.as_chunks::<4>();
         let crc = words.iter().fold(crc, step);
-        Self(rest.as_chunks::<1>().0.iter().fold(crc, step))
+        let one = |crc: u32, byte: &u8| (crc >> 8) ^ TABLES[0][usize::from(crc.to_le_bytes()[0] ^ byte)];
+        Self(rest.iter().fold(crc, one))
     }
 
     pub(crate) const fn get(self) -> u32 {
@@ -28,15 +29,13 @@ impl Checksum {
     }
 }
 
-/// Goes on with `N` bytes at once: each contributes what it and the bytes after it in the block make of it.
+/// Goes on with `N` bytes at once, four or more: each contributes what the bytes after it in the block make of it.
 fn step<const N: usize>(crc: u32, block: &[u8; N]) -> u32 {
     let before = crc.to_le_bytes();
-    let mut after = if N < 4 { crc >> (8 * N as u32) } else { 0 };
-    for (at, byte) in block.iter().enumerate() {
+    block.iter().enumerate().fold(0, |after, (at, byte)| {
         let byte = byte ^ before.get(at).copied().unwrap_or(0);
-        after ^= TABLES[N - 1 - at][usize::from(byte)];
-    }
-    after
+        after ^ TABLES[N - 1 - at][usize::from(byte)]
+    })
 }
 
 /// `TABLES[n][byte]`: what `byte` makes of a register of zeros with `n` bytes of zeros after it.
@@ -73,7 +72,7 @@ mod tests {
 
     #[test]
     fn parts_add_up_to_the_whole() {
-        let bytes: [u8; 100] = core::array::from_fn(|at| (at * 37 % 251) as u8);
+        let bytes: [u8; 100] = core::array::from_fn(|at| at.to_le_bytes()[0].wrapping_mul(37));
         let whole = bytes.iter().fold(Checksum::new(), |sum, byte| sum.then(&[*byte])).get();
         for middle in 0..bytes.len() {
             let (first, second) = bytes.split_at(middle);

@@ -169,7 +169,9 @@ mod tests {
             let mut journaled = start;
             disk.finish(|before, entries| {
                 journaled = before.unwrap_or_else(|| journaled.clone());
-                entries.iter().for_each(|entry| journaled.apply(entry));
+                for entry in entries {
+                    journaled.apply(entry);
+                }
             })
             .await;
             journaled

@@ -192,10 +192,9 @@ impl Calls {
         if !call.active {
             self.reserved.remove(&number);
         }
-        if let Some(at) = call.stalls_at {
-            if let Some(place) = self.watched.place(Watch::new(at, number)) {
-                self.watched.remove(place);
-            }
+        let watch = call.stalls_at.map(|at| Watch::new(at, number));
+        if let Some(place) = watch.and_then(|watch| self.watched.place(watch)) {
+            self.watched.remove(place);
         }
     }
 }

@@ -8,6 +8,9 @@ use benches::measure::Cost;
 
 use crate::Measured;
 
+/// How many times as fast as `TaskTracker` the bare gate should be.
+pub(crate) const FASTER_THAN_TRACKER: f64 = 1.5;
+
 /// One line per bar.
 pub(crate) struct Bars(Vec<Bar>);
 
@@ -27,7 +30,7 @@ impl Bars {
         let per_second = |cost: &Cost| 1e3 / cost.least;
         Self(vec![
             at_most("bare gate, 1 thread, × two fetch_add", word / least(alone, LIMIT), 1.3),
-            at_least("TaskTracker / bare gate, 1 thread", least(alone, TRACKER) / word, 1.5),
+            at_least("TaskTracker / bare gate, 1 thread", least(alone, TRACKER) / word, FASTER_THAN_TRACKER),
             at_most("bare gate / fastest crate, 2 threads with work", median(busy, WORD) / crates, 1.0),
             at_most("whole pool / assembled by hand", pool[0].least / pool[1].least, 0.5),
             at_most("refusal, ns above one fetch_add", refuse[1].least - refuse[0].least, 5.0),
@@ -48,7 +51,7 @@ fn is_crate(name: &str) -> bool {
     !name.starts_with("**") && name != LIMIT && !name.contains("lock around")
 }
 
-fn least(costs: &[Cost], name: &str) -> f64 {
+pub(crate) fn least(costs: &[Cost], name: &str) -> f64 {
     costs.iter().find(|cost| cost.name == name).map_or(f64::NAN, |cost| cost.least)
 }
 
