@@ -84,8 +84,8 @@ impl<const N: usize> Inline<N> {
     }
 }
 
-/// The offset of the first byte that is not printable ASCII or is a space. Nearly always there is none, and that is found
-/// out without a decision per byte.
+/// The offset of the first byte that is not printable ASCII or is a space. Nearly always there is none, and that is
+/// found out without a decision per byte.
 const fn first_bad(source: &[u8]) -> Option<usize> {
     let (mut at, mut good) = (0, true);
     while at < source.len() {

@@ -272,7 +272,8 @@ impl Gate {
         self.room.0.load(Ordering::Relaxed) as u32
     }
 
-    /// Takes no more calls while too much waits for the shell, and takes them again once it has come by. Under the lock.
+    /// Takes no more calls while too much waits for the shell, and takes them again once it has come by. Called under
+    /// the lock.
     fn make_room(&self, desk: &Desk) {
         let capacity = self.limits.capacity;
         let most = BACKLOG.max(4 * capacity as usize);
