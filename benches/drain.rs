@@ -3,7 +3,7 @@
 use benches::{pool, whole};
 use criterion::{BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
 
-criterion_group!(drain, begin_to_drained);
+criterion_group!(drain, begin_to_drained, last_hang_up_to_drained);
 criterion_main!(drain);
 
 fn begin_to_drained(criterion: &mut Criterion) {
@@ -15,6 +15,18 @@ fn begin_to_drained(criterion: &mut Criterion) {
         let pool = pool::journaled(&runtime, dir.path(), calls + 1);
         group.bench_with_input(BenchmarkId::new("calls", calls), &calls, |bencher, calls| {
             bencher.iter_custom(|times| (0..times).map(|_| whole::drain_all(&runtime, &pool, *calls)).sum());
+        });
+    }
+    group.finish();
+}
+
+fn last_hang_up_to_drained(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("last hang-up to drained, after so many others");
+    group.sampling_mode(SamplingMode::Flat).sample_size(10);
+    for calls in [0, 1_000, 100_000] {
+        group.bench_with_input(BenchmarkId::new("calls", calls), &calls, |bencher, calls| {
+            let once = || whole::last_hang_ups(1, *calls).expect("a directory");
+            bencher.iter_custom(|times| (0..times).flat_map(|_| once()).sum());
         });
     }
     group.finish();

@@ -119,9 +119,9 @@ below. It admits and releases at several times the limit, and it takes locks whe
 the first two bars. The word can, so the gate is built on it.
 
 **`TaskTracker`.** It counts with two atomic read-modify-writes as well, and does nothing else: no drain that refuses,
-no capacity, no number. A gate that makes two of them can be no faster than they are on this machine. In this run they took
-{limit:.1} ns, the word {word:.1} ns and `TaskTracker` {tracker:.1} ns: a gate at the limit would be {most:.2} times as
-fast as `TaskTracker`, {verdict}.
+no capacity, no number. A gate that makes two of them can be no faster than they are on this machine. In this run they
+took {limit:.1} ns, the word {word:.1} ns and `TaskTracker` {tracker:.1} ns: a gate at the limit would be {most:.2}
+times as fast as `TaskTracker`, {verdict}.
 
 **The last hang-up** is journaled before `drained()` resolves, so it passes from the caller to the control loop, to the
 journal's thread and its write to the page cache, and back: three threads that must get a processor each. Where others
