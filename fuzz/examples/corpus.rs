@@ -10,10 +10,11 @@ use openrtc_core::machine::Machine;
 use openrtc_core::membership::{Claims, SigningKey, sign_membership};
 use openrtc_core::time::Instant;
 use openrtc_core::worker::{Cause, Class, Command, Decline, DrainOrder, EndReason, Entry, Limits, OnDeadline, Worker};
+use sim::choice::mix;
 
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    for (target, name, bytes) in [journals(), lives(), tokens(), trails()].concat() {
+    for (target, name, bytes) in [journals(), lives(), rollouts(), tokens(), trails()].concat() {
         let folder = corpus.join(target);
         fs::create_dir_all(&folder)?;
         fs::write(folder.join(name), bytes)?;
@@ -133,6 +134,19 @@ fn lives() -> Vec<Seed> {
 }
 
 /// Tokens in both forms, whole and not; then changes to the one that `fuzz::token` lets in: where, and which bits.
+/// Choices of every kind: none at all, the same over and over, and some that look like chance.
+fn rollouts() -> Vec<Seed> {
+    let mixed = |round: u64| (0..400).flat_map(|n| mix(round << 32 | n).to_le_bytes()).collect();
+    vec![
+        ("rollout", "first-choices", vec![]),
+        ("rollout", "highest-choices", vec![0xff; 600]),
+        ("rollout", "counted", (0..=255).cycle().take(900).collect()),
+        ("rollout", "mixed-1", mixed(1)),
+        ("rollout", "mixed-2", mixed(2)),
+        ("rollout", "mixed-3", mixed(3)),
+    ]
+}
+
 fn tokens() -> Vec<Seed> {
     let claims = Claims { identity: identity(), epoch: Epoch::new(1), issued_at: at(1) };
     let token = sign_membership(&SigningKey::from_bytes(&[1; 32]), &claims);

@@ -4,5 +4,6 @@
 
 pub mod audit;
 pub mod journal;
+pub mod rollout;
 pub mod token;
 pub mod worker;

@@ -14,6 +14,11 @@ fn lives_pass() {
 }
 
 #[test]
+fn rollouts_pass() {
+    replay_all("rollout", fuzz::rollout::check);
+}
+
+#[test]
 fn tokens_pass() {
     replay_all("token", fuzz::token::check);
 }

@@ -71,6 +71,8 @@ invariants! {
     StallFlagged = "L7 StallFlagged",
     /// The runtime's shell journals what the machine decides.
     LevelsAgree = "R1 LevelsAgree",
+    /// Messages between workers and coordinators do not breed.
+    MailBounded = "R2 MailBounded",
 }
 
 impl fmt::Display for Invariant {

@@ -35,6 +35,7 @@ library! {
     "overdue-alert",
     "phantom-call",
     "phantom-unforced",
+    "rejected-out-of-office",
     "reserved-before-drain",
     "rollback-mid-rollout",
     "second-sigterm",

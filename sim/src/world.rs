@@ -34,6 +34,9 @@ use crate::subject::Subject;
 /// The versions, old and new.
 pub const VERSIONS: [Version; 2] = [Version::from_static("v1"), Version::from_static("v2")];
 
+/// More messages per worker than this are never on their way at once, unless one breeds others without end.
+const MAIL_MAX: usize = 1_000;
+
 /// A line of the story a run tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
@@ -298,6 +301,13 @@ impl<'p> World<'p> {
         match self.mail.get_mut(slot as usize) {
             Some(free) => *free = mail,
             None => self.mail.push(mail),
+        }
+        if self.mail.len() > MAIL_MAX * self.nodes.len() {
+            self.violate(
+                Invariant::MailBounded,
+                None,
+                format!("{} messages are on their way at once", self.mail.len()),
+            );
         }
         self.queue.push(at, Event::Mail(slot));
     }

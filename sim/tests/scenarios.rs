@@ -83,6 +83,7 @@ scenarios! {
     overdue_alert = "overdue-alert",
     phantom_call = "phantom-call",
     phantom_unforced = "phantom-unforced",
+    rejected_out_of_office = "rejected-out-of-office",
     reserved_before_drain = "reserved-before-drain",
     rollback_mid_rollout = "rollback-mid-rollout",
     second_sigterm = "second-sigterm",

@@ -71,6 +71,8 @@ pub enum Effect {
     Reject {
         /// Whom.
         run: Run,
+        /// Which order this is.
+        stamp: Stamp,
         /// Why.
         reason: RejectReason,
     },
@@ -97,11 +99,12 @@ impl Effect {
     #[must_use]
     pub const fn epoch(&self) -> Option<Epoch> {
         match self {
-            Self::Alert(_) | Self::Reject { .. } => None,
+            Self::Alert(_) => None,
             Self::CancelDrain { stamp, .. }
             | Self::ForceDrain { stamp, .. }
             | Self::OrderDrain { stamp, .. }
             | Self::Promote { stamp, .. }
+            | Self::Reject { stamp, .. }
             | Self::StopWorker { stamp, .. } => Some(stamp.epoch),
             Self::Provision { epoch, .. } | Self::Route { epoch, .. } => Some(*epoch),
         }

@@ -20,7 +20,10 @@ impl Fleet {
             | Event::WorkerGone { run, departure: Departure::Vanished { .. } } => {
                 effects.emit(Effect::Alert(Alert::WorkerLost(run)));
             }
-            Event::WorkerRejected { run, reason, .. } => effects.emit(Effect::Reject { run, reason }),
+            Event::WorkerRejected { run, reason, .. } => {
+                let stamp = Stamp { epoch: self.epoch, order: self.seq };
+                effects.emit(Effect::Reject { run, stamp, reason });
+            }
             Event::DrainWithdrawn { run } => {
                 effects.emit(Effect::Alert(Alert::DrainWithdrawn(run)));
                 self.owe_order(run.worker, effects);

@@ -164,7 +164,9 @@ fn strangers_and_leftovers_are_kept_out() {
     world.start("stranger", V3, Phase::Serving);
     let rejected = |world: &World, name, reason| {
         let is = |effect: &&Effect| match effect {
-            Effect::Reject { run, reason: why } => run.worker == id(name) && *why == reason,
+            Effect::Reject { run, stamp, reason: why } => {
+                run.worker == id(name) && stamp.epoch == world.fleet.epoch() && *why == reason
+            }
             _ => false,
         };
         world.effects.iter().filter(is).count()

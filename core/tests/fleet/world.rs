@@ -138,7 +138,9 @@ impl World {
         assert!(self.fleet.is_sound(), "after {:?}", entry.event);
         let mut owed = Vec::new();
         self.fleet.obligations(&mut |effect| owed.push(effect));
-        let forgotten = effects.iter().find(|effect| effect.epoch().is_some() && !owed.contains(effect));
+        // A rejection is an answer: whoever did not get it asks again.
+        let is_order = |effect: &Effect| effect.epoch().is_some() && !matches!(effect, Effect::Reject { .. });
+        let forgotten = effects.iter().find(|effect| is_order(effect) && !owed.contains(effect));
         assert_eq!(forgotten, None, "an order just given is owed");
         self.entries.push(entry);
         self.effects.extend(effects);

@@ -6,7 +6,7 @@ use openrtc_core::fleet::{
     Command, Effect, Entry, Event as Became, Facts, Fleet, Limits, Order, Plan, Policy, Refused, Rejection, Repeat,
     Report, Run, Stage, Stamp,
 };
-use openrtc_core::id::{Actor, Epoch, Incarnation, WorkerId};
+use openrtc_core::id::{Actor, Epoch, Incarnation, Seq, WorkerId};
 use openrtc_core::machine::Machine;
 use openrtc_core::time::{Instant, Span};
 use openrtc_core::word::Phase;
@@ -263,9 +263,14 @@ impl World<'_> {
                 Ok(entry) => matches!(entry.event, Became::WorkerRegistered { .. }),
                 Err(rejection) => matches!(rejection, Rejection::Repeat(Repeat::AlreadyRegistered)),
             };
+            let epoch = self.coordinators[coordinator].fleet.epoch();
             let node = &mut self.nodes[worker as usize];
             node.registered |= joined;
             node.joined |= joined;
+            if joined {
+                // Who lets it in is obeyed: nobody of an earlier term can turn it away any more.
+                node.obeyed = node.obeyed.max(Stamp { epoch, order: Seq::default() });
+            }
             self.fleet_settle(coordinator);
         }
         self.report(worker);
@@ -324,8 +329,8 @@ impl World<'_> {
             | Effect::ForceDrain { run, stamp }
             | Effect::OrderDrain { run, stamp, .. }
             | Effect::Promote { run, stamp }
-            | Effect::StopWorker { run, stamp } => (run, Some(stamp)),
-            Effect::Reject { run, .. } => (run, None),
+            | Effect::Reject { run, stamp, .. }
+            | Effect::StopWorker { run, stamp } => (run, stamp),
             Effect::Alert(_) | Effect::Provision { .. } | Effect::Route { .. } => return,
         };
         let Some(worker) = self.find(run.worker) else { return };
@@ -358,8 +363,7 @@ impl World<'_> {
     }
 
     /// S8: only what is newer than the last order taken is obeyed.
-    fn may_obey(&mut self, worker: u32, stamp: Option<Stamp>) -> bool {
-        let Some(stamp) = stamp else { return true };
+    fn may_obey(&mut self, worker: u32, stamp: Stamp) -> bool {
         let obeyed = self.nodes[worker as usize].obeyed;
         if stamp.epoch < obeyed.epoch && self.has(Bug::EpochIgnored) {
             let what = format!(

@@ -1,0 +1,19 @@
+//! Arbitrary bytes as the choices of a rollout: its calls, its faults, and when each strikes.
+
+use sim::choice::Bytes;
+use sim::generate::generate;
+use sim::oracle::Verdict;
+use sim::run::run;
+use sim::subject::{Level, Subject};
+
+/// Plans what the bytes choose and runs it at both levels: nothing may break, and both must journal the same.
+pub fn check(bytes: &[u8]) {
+    let (seed, choices) = bytes.split_at(bytes.len().min(8));
+    let seed = seed.iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+    let plan = generate(&mut Bytes::new(choices), seed);
+    let [machine, shell] = [Level::Machine, Level::Shell].map(|level| run(&plan, Subject::sound(level)));
+    if let Verdict::Violated(violation) = &shell.verdict {
+        panic!("{}: {}\n\n{plan}", violation.invariant, violation.what);
+    }
+    assert_eq!((shell.verdict, shell.digest), (machine.verdict, machine.digest), "the levels differ\n\n{plan}");
+}
