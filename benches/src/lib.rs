@@ -7,6 +7,7 @@ pub mod journal;
 pub mod measure;
 pub mod plain;
 pub mod pool;
+pub mod rollout;
 pub mod trust;
 pub mod whole;
 
