@@ -54,7 +54,7 @@ pub(crate) struct Auditor {
     follower: Worker,
     chain: Chain,
     file: Option<TrailFile>,
-    sinks: Vec<Box<dyn AuditSink>>,
+    sinks: Vec<Listener>,
     key: Option<SigningKey>,
     lines: Vec<u8>,
     /// How many bytes of them the sinks have seen.
@@ -76,6 +76,7 @@ impl Auditor {
         let chain = file.as_ref().map_or_else(Chain::default, |file| file.chain);
         let signed_at = chain.records;
         let (lines, offered) = (Vec::new(), 0);
+        let sinks = sinks.into_iter().map(|sink| Listener { sink, failing: false }).collect();
         let bytes = file.as_ref().map_or(0, |file| file.length);
         let extent = watch::channel(Extent { records: chain.records, bytes, ..Extent::default() }).0;
         Self { journal, identity, follower: state, chain, file, sinks, key, lines, offered, signed_at, extent }
@@ -223,8 +224,7 @@ impl Auditor {
         let new = &self.lines[self.offered..];
         if !new.is_empty() {
             for sink in &mut self.sinks {
-                if let Err(error) = sink.write(new) {
-                    tracing::error!(%error, "an audit sink failed; calls and drain go on");
+                if sink.hear(new).is_err() {
                     self.extent.send_modify(|extent| extent.errors += 1);
                 }
             }
@@ -249,6 +249,25 @@ impl Auditor {
         if self.lines.len() > KEPT_MAX {
             self.file = None;
         }
+    }
+}
+
+/// A sink, and whether it failed last time: only a change is logged.
+struct Listener {
+    sink: Box<dyn AuditSink>,
+    failing: bool,
+}
+
+impl Listener {
+    fn hear(&mut self, lines: &[u8]) -> io::Result<()> {
+        let heard = self.sink.write(lines);
+        match &heard {
+            Ok(()) if self.failing => tracing::info!("the audit sink takes records again; it has a gap"),
+            Err(error) if !self.failing => tracing::error!(%error, "an audit sink failed; calls and drain go on"),
+            Ok(()) | Err(_) => {}
+        }
+        self.failing = heard.is_err();
+        heard
     }
 }
 
