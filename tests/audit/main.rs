@@ -6,11 +6,14 @@ mod stories;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use e2e::{run, said};
 use openrtc_core::audit::EventName;
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::tempdir;
 
@@ -129,6 +132,40 @@ fn every_sink_gets_the_same_trail() {
 }
 
 #[test]
+fn a_collector_named_by_the_environment_is_sent_the_trail() {
+    let dir = tempdir().unwrap();
+    stories::keygen(dir.path());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/audit", listener.local_addr().unwrap());
+    let worker = stories::start(dir.path(), "sending", &[("OPENRTC_AUDIT_WEBHOOK", &url)]);
+    let mut taken = take_batch(&listener);
+    worker.signal(Signal::TERM);
+    while !taken.contains("audit.closed") {
+        taken += &take_batch(&listener);
+    }
+    let (status, log) = worker.end();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert_eq!(taken, fs::read_to_string(dir.path().join("sending.jsonl")).unwrap());
+}
+
+/// One batch as a collector gets it.
+fn take_batch(listener: &TcpListener) -> String {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut request = BufReader::new(stream.try_clone().unwrap());
+    let (mut length, mut line) = (0, String::new());
+    while request.read_line(&mut line).unwrap() > 2 {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    request.read_exact(&mut body).unwrap();
+    write!(stream, "HTTP/1.1 204 taken\r\nConnection: close\r\n\r\n").unwrap();
+    String::from_utf8(body).unwrap()
+}
+
+#[test]
 fn a_fault_is_located_by_file_line_and_record_across_files_runs_and_segments() {
     let dir = tempdir().unwrap();
     stories::keygen(dir.path());
@@ -136,7 +173,7 @@ fn a_fault_is_located_by_file_line_and_record_across_files_runs_and_segments() {
     let segments = openrtc_runtime::journal::segments(&dir.path().join("busy")).unwrap();
     assert!(segments.len() > 1, "the journal was rotated");
     let worker = stories::start(dir.path(), "busy", &[]);
-    worker.signal(rustix::process::Signal::TERM);
+    worker.signal(Signal::TERM);
     worker.end();
     let text = fs::read_to_string(dir.path().join("busy.jsonl")).unwrap();
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
