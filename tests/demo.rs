@@ -102,7 +102,7 @@ fn a_certificate_is_checked_offline_with_the_public_key_and_no_alteration_passes
     assert!(run(&["keygen", &key]).status.success());
     let journals = ["blue-1", "blue-2", "green-1", "green-2"].map(|worker| format!("{rollout}/{worker}"));
     let journals: Vec<_> = journals.iter().map(String::as_str).collect();
-    let issue = [&["certify", "issue", "--out", &out, "--signing-key", &key][..], &journals].concat();
+    let issue = [&["certify", "--out", &out, "--signing-key", &key][..], &journals].concat();
     let issued = run(&issue);
     assert_eq!(issued.status.code(), Some(3), "{}", said(&issued));
     let check = ["certify", "check", &out, "--key", &format!("{key}.pub")];

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use e2e::{Caller, Worker, openrtc, said};
+use e2e::{Caller, Worker, http, openrtc, said};
+use openrtc_core::audit::{Chain, verify};
 use rustix::process::Signal;
 use tempfile::tempdir;
 
@@ -54,4 +55,52 @@ fn a_disk_that_fills_up_costs_no_call_and_gets_no_litter() {
     let (status, log) = worker.end();
     assert_eq!(status.code(), Some(0), "{log}");
     assert_eq!(log.matches("the journal cannot be written").count(), 1, "told once, not per call: {log}");
+}
+
+#[test]
+fn an_audit_file_on_a_full_disk_stays_whole_and_has_no_gap_once_there_is_room() {
+    let (dir, journal) = (tempdir().unwrap(), tempdir().unwrap());
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let settings =
+        [("OPENRTC_JOURNAL_DIR", journal.path().to_str().unwrap()), ("OPENRTC_AUDIT_FILE", &path("audit.jsonl"))];
+    let worker = Worker::spawn(on_a_disk(dir.path(), 64, "head -c 56k /dev/zero > fill"), &settings);
+    let call = Caller::call(worker.calls, "witness");
+    let disk = Path::new("/proc").join(worker.id().to_string()).join("root");
+    let on_disk = |name: &str| disk.join(path(name).trim_start_matches('/'));
+    let drain_and_cancel = || {
+        for order in ["/drain", "/drain/cancel"] {
+            assert!(http(worker.ops, "POST", order, "").contains("\"ok\":true"));
+        }
+    };
+    let metric = |name: &str| {
+        let page = http(worker.ops, "GET", "/metrics", "");
+        let line = page.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+        line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()
+    };
+    let mut drains = 0;
+    while metric("openrtc_audit_sink_errors_total") == 0 {
+        drain_and_cancel();
+        drains += 1;
+    }
+    // It may be trying again just now: then the last line is not whole yet, and will be taken back.
+    let text = fs::read_to_string(on_disk("audit.jsonl")).unwrap();
+    let (lines, _) = text.rsplit_once('\n').unwrap();
+    let report = verify(format!("{lines}\n").as_bytes(), Some(Chain::default()), &[]);
+    assert_eq!(report.faults, [], "no record is cut short: {text}");
+    assert!(report.records < 1 + 2 * drains, "the disk is full");
+
+    fs::remove_file(on_disk("fill")).unwrap();
+    drain_and_cancel();
+    while metric("openrtc_audit_head_seq") < 1 + 2 * (drains + 1) {
+        std::thread::yield_now();
+    }
+    let report = verify(&fs::read(on_disk("audit.jsonl")).unwrap(), Some(Chain::default()), &[]);
+    assert_eq!((report.faults.len(), report.records), (0, 1 + 2 * (drains + 1)));
+    worker.signal(Signal::TERM);
+    call.hang_up();
+    let (status, log) = worker.end();
+    assert_eq!(status.code(), Some(0), "{log}");
+    for once in ["the audit file cannot be written", "the audit file is written again"] {
+        assert_eq!(log.matches(once).count(), 1, "{once}: {log}");
+    }
 }

@@ -70,7 +70,7 @@ fn certify(rollout: &Path, code: Option<i32>) -> Value {
     journals.sort();
     let path = |name: &str| rollout.join(name).to_str().unwrap().to_owned();
     let (out, key) = (path("issued.jsonl"), path("demo.key"));
-    let mut args = vec!["certify", "issue", "--out", &out, "--signing-key", &key];
+    let mut args = vec!["certify", "--out", &out, "--signing-key", &key];
     args.extend(journals.iter().map(|journal| journal.to_str().unwrap()));
     let issued = run(&args);
     assert_eq!(issued.status.code(), code, "{}", said(&issued));

@@ -22,21 +22,22 @@ const DOMAIN: &[u8] = b"openrtc certificate v1\0";
 /// No certificate is longer, in bytes.
 const LEN_MAX: u64 = 1 << 30;
 
-/// Certify what a rollout did to every call, or check a certificate.
+/// Certify what a rollout did to every call: close its ledger over its workers' journals.
+///
+/// Writes FILE (two lines of JSON: the ledger, and its seal) and the same as a page, with `.html` for its last part.
+/// Exits 0 if no call was dropped, 3 if calls were, 1 if that cannot be told.
 #[derive(Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct CertifyArgs {
     #[command(subcommand)]
-    action: Action,
+    action: Option<Action>,
+    #[command(flatten)]
+    issue: IssueArgs,
 }
 
 #[derive(Clone, Debug, Subcommand)]
 enum Action {
-    /// Close the ledger of a rollout over its workers' journals.
-    ///
-    /// Writes FILE (two lines of JSON: the ledger, and its seal) and FILE.html. Exits 0 if no call was dropped, 3 if
-    /// calls were, 1 if that cannot be told.
-    Issue(IssueArgs),
-    /// Check a certificate with nothing but a public key; exits as `issue` did.
+    /// Check a certificate with nothing but a public key; exits as it did when it was issued.
     Check(CheckArgs),
 }
 
@@ -75,8 +76,8 @@ struct Seal {
 /// Does what was asked.
 pub(crate) fn run(args: &CertifyArgs) -> anyhow::Result<ExitCode> {
     match &args.action {
-        Action::Issue(args) => issue(args),
-        Action::Check(args) => check(args),
+        Some(Action::Check(args)) => check(args),
+        None => issue(&args.issue),
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::{Command as Process, Stdio};
 
 use ed25519_dalek::SigningKey;
-use openrtc_core::audit::{Chain, Draft, EventName, FaultKind, Head, Report, derive, derive_loss, verify};
+use openrtc_core::audit::{Chain, Draft, EventName, Fault, FaultKind, Head, Report, derive, derive_loss, verify};
 use openrtc_core::id::{Actor, CallId, CallNo, Deployment, Identity, Incarnation, Seq, Version, WorkerId};
 use openrtc_core::machine::Machine;
 use openrtc_core::time::Instant;
@@ -220,10 +220,15 @@ fn every_deletion_and_swap_is_found_where_it_is() {
         let missing = FaultKind::Missing { first: number as u64 + 1, count: 1 };
         assert_eq!((report.faults[0].line, report.faults[0].kind), (number + 1, missing));
 
-        let mut swapped = lines.clone();
-        swapped.swap(number, number + 1);
-        let report = check(swapped.concat().as_bytes());
-        assert_eq!((report.faults[0].line, report.faults[0].kind), (number + 1, FaultKind::Reordered));
+        // With the next one, and with one somewhere behind it.
+        let far = number + 1 + (number * 617) % (lines.len() - 1 - number);
+        for other in [number + 1, far] {
+            let mut swapped = lines.clone();
+            swapped.swap(number, other);
+            let report = check(swapped.concat().as_bytes());
+            let Fault { line, record, kind } = report.faults[0];
+            assert_eq!((line, record, kind), (number + 1, other as u64 + 1, FaultKind::Reordered));
+        }
     }
 }
 

@@ -22,9 +22,10 @@ use crate::http::HttpError;
 /// Receives the audit trail, one line of JSON per record, newline included, in order. Any
 /// `FnMut(&[u8]) -> io::Result<()>` is one.
 ///
-/// A sink sees the records of this run. An error is counted and logged; the lines are not offered again. What must not
-/// be lost goes to a file ([`AgentPoolBuilder::audit_file`](crate::AgentPoolBuilder::audit_file)), which is filled from
-/// the journal.
+/// A sink sees the records of this run. An error is counted, its beginning and end are logged; the lines are not
+/// offered again. What must not be lost goes to a file
+/// ([`AgentPoolBuilder::audit_file`](crate::AgentPoolBuilder::audit_file)), which is filled from the journal, and from
+/// there to a webhook ([`AgentPoolBuilder::audit_webhook`](crate::AgentPoolBuilder::audit_webhook)).
 pub trait AuditSink: Send + 'static {
     /// Takes whole lines.
     fn write(&mut self, lines: &[u8]) -> io::Result<()>;

@@ -6,11 +6,16 @@ mod stories;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::mpsc::channel;
+use std::thread;
 
 use e2e::{run, said};
 use openrtc_core::audit::EventName;
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::tempdir;
 
@@ -129,6 +134,52 @@ fn every_sink_gets_the_same_trail() {
 }
 
 #[test]
+fn a_collector_named_by_the_environment_is_sent_the_trail_if_need_be_by_the_next_run() {
+    let dir = tempdir().unwrap();
+    stories::keygen(dir.path());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/audit", listener.local_addr().unwrap());
+    let (tell, told) = channel();
+    let collect = move || while tell.send(take_batch(&listener)).is_ok() {};
+    thread::Builder::new().spawn(collect).unwrap();
+
+    let run = || stories::start(dir.path(), "sending", &[("OPENRTC_AUDIT_WEBHOOK", &url)]);
+    let worker = run();
+    let mut taken = told.recv().unwrap();
+    worker.signal(Signal::TERM);
+    let (status, log) = worker.end();
+    assert_eq!(status.code(), Some(0), "{log}");
+    // A worker that leaves waits for half a second; what it cannot get rid of then is sent from here.
+    let _next = run();
+    while !taken.contains("audit.closed") {
+        taken += &told.recv().unwrap();
+    }
+    // What was taken in the very moment of the exit may come twice.
+    let trail = fs::read_to_string(dir.path().join("sending.jsonl")).unwrap();
+    let mut lines: Vec<_> = taken.lines().collect();
+    let mut seen = BTreeSet::new();
+    lines.retain(|line| seen.insert(*line));
+    assert!(lines.len() >= 5 && trail.lines().zip(&lines).all(|(written, taken)| written == *taken), "{lines:#?}");
+}
+
+/// One batch as a collector gets it.
+fn take_batch(listener: &TcpListener) -> String {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut request = BufReader::new(stream.try_clone().unwrap());
+    let (mut length, mut line) = (0, String::new());
+    while request.read_line(&mut line).unwrap() > 2 {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    request.read_exact(&mut body).unwrap();
+    write!(stream, "HTTP/1.1 204 taken\r\nConnection: close\r\n\r\n").unwrap();
+    String::from_utf8(body).unwrap()
+}
+
+#[test]
 fn a_fault_is_located_by_file_line_and_record_across_files_runs_and_segments() {
     let dir = tempdir().unwrap();
     stories::keygen(dir.path());
@@ -136,7 +187,7 @@ fn a_fault_is_located_by_file_line_and_record_across_files_runs_and_segments() {
     let segments = openrtc_runtime::journal::segments(&dir.path().join("busy")).unwrap();
     assert!(segments.len() > 1, "the journal was rotated");
     let worker = stories::start(dir.path(), "busy", &[]);
-    worker.signal(rustix::process::Signal::TERM);
+    worker.signal(Signal::TERM);
     worker.end();
     let text = fs::read_to_string(dir.path().join("busy.jsonl")).unwrap();
     let lines: Vec<&str> = text.split_inclusive('\n').collect();

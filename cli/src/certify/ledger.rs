@@ -128,9 +128,8 @@ impl Certificate {
             let before = self.add_run(&name, &of_run)?;
             if let Some(lost) = before.filter(|before| !before.exited && !runs.contains(&before.incarnation)) {
                 let Predecessor { incarnation, open_calls, .. } = lost;
-                self.unknown.push(format!(
-                    "{name}: run {incarnation} ended without a word with {open_calls} calls open, and its journal is missing"
-                ));
+                let left = format!("run {incarnation} ended without a word with {open_calls} calls open");
+                self.unknown.push(format!("{name}: {left}, and its journal is missing"));
             }
         }
         Ok(())

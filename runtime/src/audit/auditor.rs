@@ -54,7 +54,9 @@ pub(crate) struct Auditor {
     follower: Worker,
     chain: Chain,
     file: Option<TrailFile>,
-    sinks: Vec<Box<dyn AuditSink>>,
+    /// Whether the file could not be written last time.
+    failing: bool,
+    sinks: Vec<Listener>,
     key: Option<SigningKey>,
     lines: Vec<u8>,
     /// How many bytes of them the sinks have seen.
@@ -76,9 +78,23 @@ impl Auditor {
         let chain = file.as_ref().map_or_else(Chain::default, |file| file.chain);
         let signed_at = chain.records;
         let (lines, offered) = (Vec::new(), 0);
+        let sinks = sinks.into_iter().map(|sink| Listener { sink, failing: false }).collect();
         let bytes = file.as_ref().map_or(0, |file| file.length);
         let extent = watch::channel(Extent { records: chain.records, bytes, ..Extent::default() }).0;
-        Self { journal, identity, follower: state, chain, file, sinks, key, lines, offered, signed_at, extent }
+        Self {
+            journal,
+            identity,
+            follower: state,
+            chain,
+            file,
+            failing: false,
+            sinks,
+            key,
+            lines,
+            offered,
+            signed_at,
+            extent,
+        }
     }
 
     /// Starts its thread. What is published follows the trail to its end.
@@ -223,8 +239,7 @@ impl Auditor {
         let new = &self.lines[self.offered..];
         if !new.is_empty() {
             for sink in &mut self.sinks {
-                if let Err(error) = sink.write(new) {
-                    tracing::error!(%error, "an audit sink failed; calls and drain go on");
+                if sink.hear(new).is_err() {
                     self.extent.send_modify(|extent| extent.errors += 1);
                 }
             }
@@ -236,6 +251,9 @@ impl Auditor {
                 self.offered = 0;
                 let (records, bytes) = (self.chain.records, self.file.as_ref().map_or(0, |file| file.length));
                 self.extent.send_modify(|extent| (extent.records, extent.bytes) = (records, bytes));
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!(records, "the audit file is written again, and has no gap");
+                }
             }
             Err(error) => self.keep_for_later(&error),
         }
@@ -244,11 +262,33 @@ impl Auditor {
     /// Lines that the file could not take are tried again with the next ones, up to a bound; beyond it they are left to
     /// the next run, which derives them from the journal.
     fn keep_for_later(&mut self, error: &io::Error) {
-        tracing::error!(%error, bytes = self.lines.len(), "the audit file cannot be written; calls and drain go on");
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::error!(%error, "the audit file cannot be written; calls and drain go on");
+        }
         self.extent.send_modify(|extent| extent.errors += 1);
         if self.lines.len() > KEPT_MAX {
+            tracing::error!("the audit file is left to the next run, which derives from the journal what is missing");
             self.file = None;
         }
+    }
+}
+
+/// A sink, and whether it failed last time: only a change is logged.
+struct Listener {
+    sink: Box<dyn AuditSink>,
+    failing: bool,
+}
+
+impl Listener {
+    fn hear(&mut self, lines: &[u8]) -> io::Result<()> {
+        let heard = self.sink.write(lines);
+        match &heard {
+            Ok(()) if self.failing => tracing::info!("the audit sink takes records again; it has a gap"),
+            Err(error) if !self.failing => tracing::error!(%error, "an audit sink failed; calls and drain go on"),
+            Ok(()) | Err(_) => {}
+        }
+        self.failing = heard.is_err();
+        heard
     }
 }
 
