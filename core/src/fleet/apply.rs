@@ -293,7 +293,10 @@ impl Fleet {
         match *event {
             Event::Ordered { run, task } => {
                 let told = self.told(task, Some(self.policy().ack_timeout));
-                self.members.change(run.worker, |member| member.told = Some(told));
+                self.members.change(run.worker, |member| {
+                    member.told = Some(told);
+                    member.drained &= !member.is_returning();
+                });
                 if let Some(wave) = self.wave.as_mut().filter(|_| matches!(task, Task::Drain(_))) {
                     wave.left = wave.left.saturating_sub(1);
                 }

@@ -131,7 +131,7 @@ fn worker_state(run: Run, member: &Member) -> Verdict {
     let given_up = member.standing == Standing::WrittenOff;
     holds(Invariant::AckedDrain, Some(run), !obeys || closed.is_some())?;
     holds(Invariant::ShiftClosed, Some(run), !obeys || closed.is_some_and(|facts| facts.available == 0))?;
-    holds(Invariant::DrainedSound, Some(run), !member.drained || (empty && heard))?;
+    holds(Invariant::DrainedSound, Some(run), !member.drained || (empty && heard && !member.is_returning()))?;
     holds(Invariant::KillSafety, Some(run), stop.is_none() || member.drained || given_up)
 }
 

@@ -167,7 +167,7 @@ impl Member {
     /// Whether it is, or may become, one that takes calls.
     #[must_use]
     pub fn is_usable(&self) -> bool {
-        let returns = matches!(self.told, Some(Told { task: Task::Cancel, .. })) && !self.is_sealed();
+        let returns = self.is_returning() && !self.is_sealed();
         let stays = self.phase().is_none_or(|phase| phase < Phase::Draining) && !self.is_leaving();
         self.standing == Standing::Member && self.view != View::Lost && (returns || stays)
     }
@@ -207,6 +207,11 @@ impl Member {
         matches!(self.told, Some(Told { task: Task::Stop, .. }))
     }
 
+    /// Whether it was told to take calls again: whatever it reports, it may have some by now.
+    pub(super) const fn is_returning(&self) -> bool {
+        matches!(self.told, Some(Told { task: Task::Cancel, .. }))
+    }
+
     fn is_left_alone(&self) -> bool {
         match self.told {
             None | Some(Told { task: Task::Serve, .. }) => true,
@@ -241,7 +246,7 @@ impl Member {
             Task::Serve => (facts.phase > Phase::Standby).then_some(Due::Ack),
             Task::Stop => None,
         });
-        let drained = (facts.is_empty() && !self.drained).then_some(Due::Drained);
+        let drained = (facts.is_empty() && !self.drained && !self.is_returning()).then_some(Due::Drained);
         let gone = (facts.phase == Phase::Exited).then_some(Due::Gone);
         answer.or(drained).or(gone)
     }

@@ -266,3 +266,21 @@ fn a_late_order_overtaken_by_its_withdrawal_has_no_effect() {
     assert_eq!(world.fleet.weight(V1), 100);
     assert_eq!(world.fleet.members().get(id("v1-0")).unwrap().told, None);
 }
+
+#[test]
+fn a_report_from_before_a_cancel_does_not_make_a_worker_drained() {
+    let mut world = World::serving(2);
+    world.fake("v1-0").mute = true;
+    world.plan(V2, 2, Policy::default());
+    world.run(10);
+    assert_eq!(world.fake("v1-0").phase, Phase::Drained);
+    world.order(Order::Rollback).unwrap();
+    world.settle();
+    world.report(id("v1-0")).unwrap();
+    world.settle();
+    let member = *world.fleet.members().get(id("v1-0")).unwrap();
+    assert_eq!((member.phase(), member.drained), (Some(Phase::Drained), false), "the cancel may have opened it again");
+    world.fake("v1-0").mute = false;
+    world.run(10);
+    assert_eq!((world.fake("v1-0").phase, world.fleet.weight(V1)), (Phase::Serving, 100));
+}
