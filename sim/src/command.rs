@@ -1,8 +1,11 @@
 //! What each subcommand does. Exit codes: 0 all held, 1 an invariant is broken, 2 what was asked makes no sense.
 
+mod explore;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+pub(crate) use self::explore::{ExploreArgs, explore};
 use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};

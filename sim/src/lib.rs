@@ -9,6 +9,7 @@
 
 pub mod bug;
 pub mod choice;
+pub mod explore;
 pub mod generate;
 pub mod ledger;
 pub mod oracle;

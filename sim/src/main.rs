@@ -15,6 +15,8 @@ enum Sim {
     Run(command::RunArgs),
     /// Run many seeds, each with its own load and faults.
     Swarm(command::SwarmArgs),
+    /// Take every order of events in a small world; print a shortest way to whatever breaks.
+    Explore(command::ExploreArgs),
     /// Run a plan file as `run` does, and compare its verdict with the one it expects.
     Replay(command::ReplayArgs),
     /// Shrink a failing seed or plan to the shortest one that fails the same way.
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
     let done = match Sim::parse() {
         Sim::Run(args) => command::run(&args),
         Sim::Swarm(args) => command::swarm(&args),
+        Sim::Explore(args) => command::explore(&args),
         Sim::Replay(args) => command::replay(&args),
         Sim::Shrink(args) => command::shrink(&args),
         Sim::Scenarios => command::scenarios(),
