@@ -87,7 +87,7 @@ fn print_entries(args: &DirArgs, out: &mut impl Write) -> anyhow::Result<()> {
                 written = if args.json {
                     writeln!(out, "{}", json!({ "incarnation": incarnation, "entry": entry }))
                 } else {
-                    writeln!(out, "{:>8}  {}  {:?}", entry.seq, time(entry), entry.event)
+                    writeln!(out, "{:>8}  {}  {entry}", entry.seq, time(entry))
                 };
             }
         })?;

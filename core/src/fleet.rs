@@ -37,6 +37,7 @@ mod react;
 mod rejection;
 mod rollout;
 mod step;
+mod words;
 
 use alloc::collections::BTreeMap;
 use core::fmt;

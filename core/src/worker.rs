@@ -33,6 +33,7 @@ mod pages;
 mod react;
 mod rejection;
 mod stored;
+mod words;
 
 use core::fmt;
 

@@ -135,8 +135,11 @@ pub(crate) fn swarm(args: &SwarmArgs) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Err(found) => {
-            println!("seed {} broke {} after {} rollouts", found.seed, found.violation.invariant, found.tried);
-            explain(&generate::seeded(found.seed), args.subject.into())
+            let subject = Subject::from(args.subject);
+            let (seed, options) = (found.seed, subject.options());
+            println!("seed {seed} broke {} after {} rollouts", found.violation.invariant, found.tried);
+            println!("as it was: `sim run --seed {seed}{options} --story`; the shortest like it:");
+            explain(&generate::seeded(seed), subject)
         }
     }
 }

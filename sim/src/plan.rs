@@ -259,6 +259,12 @@ impl Plan {
 }
 
 impl Plan {
+    /// What happens, as the plan's text has it.
+    #[must_use]
+    pub fn name(&self, deed: Deed) -> String {
+        print::Done(self, deed).to_string()
+    }
+
     /// A happening as the plan's text has it.
     #[must_use]
     pub fn tell(&self, happening: &Happening) -> String {

@@ -10,7 +10,7 @@ use crate::plan::{Expect, Plan, SECOND};
 use crate::run::{Outcome, outcome, tell};
 use crate::shrink::{blame, shrink};
 use crate::subject::Subject;
-use crate::world::{State, Told, World};
+use crate::world::{State, Told, Who, World};
 
 /// One second of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,9 +83,14 @@ pub fn seconds(seconds: &[Second]) -> String {
 #[must_use]
 pub fn story(plan: &Plan, story: &[Told]) -> String {
     let mut text = String::new();
-    for Told { at, worker, what } in story {
-        let who = worker.map(|worker| plan.worker_name(worker)).unwrap_or_default();
-        let _ = writeln!(text, "{:>6}.{:06}  {who:>10}  {what}", at / SECOND, at % SECOND);
+    for Told { at, who, what } in story {
+        let who = match who {
+            Who::Caller => "caller".to_owned(),
+            Who::Coordinator => "coordinator".to_owned(),
+            Who::Plan => "plan".to_owned(),
+            Who::Worker(worker) => plan.worker_name(*worker),
+        };
+        let _ = writeln!(text, "{:>6}.{:06}  {who:>11}  {what}", at / SECOND, at % SECOND);
     }
     text
 }

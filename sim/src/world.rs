@@ -42,10 +42,23 @@ const MAIL_MAX: usize = 1_000;
 pub struct Told {
     /// When, in microseconds.
     pub at: u64,
-    /// Which worker it is about.
-    pub worker: Option<u32>,
+    /// Who did it, or where.
+    pub who: Who,
     /// What happened.
     pub what: String,
+}
+
+/// Whom a line of a story is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// A caller.
+    Caller,
+    /// The coordinator in office.
+    Coordinator,
+    /// The plan: a person, the platform or a fault.
+    Plan,
+    /// A worker, by its place in the plan.
+    Worker(u32),
 }
 
 /// What travels between workers and coordinators.
@@ -259,14 +272,14 @@ impl<'p> World<'p> {
 
     fn violate(&mut self, invariant: Invariant, worker: Option<u32>, what: String) {
         if self.violation.is_none() {
-            self.tell(worker, || format!("BROKEN {invariant}: {what}"));
+            self.tell(worker.map_or(Who::Plan, Who::Worker), || format!("BROKEN {invariant}: {what}"));
             self.violation = Some(Violation { invariant, at: self.now, step: self.steps, worker, what });
         }
     }
 
-    fn tell(&mut self, worker: Option<u32>, what: impl FnOnce() -> String) {
+    fn tell(&mut self, who: Who, what: impl FnOnce() -> String) {
         if let Some(story) = &mut self.story {
-            story.push(Told { at: self.now, worker, what: what() });
+            story.push(Told { at: self.now, who, what: what() });
         }
     }
 

@@ -101,7 +101,7 @@ fn equal_states_behave_alike() {
         let mut known: HashMap<u64, BTreeSet<u64>> = HashMap::new();
         let mut frontier = vec![State::new(&scope, None)];
         let mut compared = 0_u64;
-        while let Some(state) = frontier.pop().filter(|_| compared < 300_000) {
+        while let Some(state) = frontier.pop().filter(|_| compared < 50_000) {
             let next = after(&state);
             let successors: BTreeSet<u64> = next.iter().map(hash).collect();
             if let Some(before) = known.get(&hash(&state)) {

@@ -44,7 +44,8 @@ impl State {
         } else if announced != availability {
             let closed = availability == Availability::Closed;
             let invariant = if closed { Invariant::ShiftClosed } else { Invariant::CancelServes };
-            Some((invariant, format!("is {availability:?} and told the dispatcher {announced:?}")))
+            let takes = if closed { "takes no calls" } else { "takes calls" };
+            Some((invariant, format!("{takes} and the dispatcher was not told")))
         } else {
             None
         }

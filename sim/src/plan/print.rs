@@ -77,8 +77,17 @@ pub(crate) struct Told<'a>(pub(crate) &'a Plan, pub(crate) &'a Happening);
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(plan, Happening { at, deed }) = self;
+        write!(f, "at {} {}", Time(*at), Done(plan, *deed))
+    }
+}
+
+/// What happens, told with its plan's worker names.
+pub(super) struct Done<'a>(pub(super) &'a Plan, pub(super) Deed);
+
+impl fmt::Display for Done<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(plan, deed) = self;
         let name = |worker: &u32| plan.worker_name(*worker);
-        write!(f, "at {} ", Time(*at))?;
         match deed {
             Deed::Rollout => f.write_str("rollout"),
             Deed::Rollback => f.write_str("rollback"),

@@ -7,7 +7,7 @@ use openrtc_core::worker::{Availability, Cause, Command, EndReason, Outcome, Why
 
 use super::calls::Stage;
 use super::queue::Event;
-use super::{Bug, Invariant, State, World};
+use super::{Bug, Invariant, State, Who, World};
 use crate::ledger::Fate;
 use crate::plan::SECOND;
 
@@ -42,9 +42,12 @@ impl World<'_> {
             let what = format!("the journal of {} does not give its state", self.name(worker));
             self.violate(Invariant::AuditFaithful, Some(worker), what);
         } else if announced != availability {
-            let invariant =
-                if availability == Availability::Closed { Invariant::ShiftClosed } else { Invariant::CancelServes };
-            let what = format!("{} is {availability:?} and told the dispatcher {announced:?}", self.name(worker));
+            let (invariant, takes) = match availability {
+                Availability::Closed => (Invariant::ShiftClosed, "takes no calls"),
+                Availability::Full => (Invariant::CancelServes, "is full"),
+                Availability::Open => (Invariant::CancelServes, "takes calls"),
+            };
+            let what = format!("{} {takes} and the dispatcher was not told", self.name(worker));
             self.violate(invariant, Some(worker), what);
         }
     }
@@ -103,7 +106,8 @@ impl World<'_> {
         let (gone_at, cut_off) = (self.now + SECOND / 2, self.now + SECOND / 5);
         self.queue.push(gone_at, Event::Gone(worker, incarnation));
         self.queue.push(cut_off, Event::Announced(worker, incarnation, false));
-        self.tell(Some(worker), || format!("process over ({})", fate.as_str()));
+        let how = if fate == Fate::Killed { "is killed" } else { "ends" };
+        self.tell(Who::Worker(worker), || format!("the process {how} with {live} calls"));
     }
 
     fn lose(&mut self, attempt: u32, fate: Fate) {

@@ -5,7 +5,7 @@ use openrtc_core::worker::{Class, Command, EndReason, Refused, Rejection, Repeat
 
 use super::dispatcher::Label;
 use super::queue::Event;
-use super::{Bug, Invariant, State, World};
+use super::{Bug, Invariant, State, Who, World};
 use crate::choice::mix;
 use crate::ledger::{Fate, NONE};
 use crate::plan::{Kind, Message, MessageFate, SECOND};
@@ -166,7 +166,7 @@ impl World<'_> {
         if line.attempt == attempt && line.fate == Fate::Waiting {
             self.ledger.set(call, Fate::Reserved, Some(worker), self.now);
         }
-        self.tell(Some(worker), || format!("says yes to call {call}"));
+        self.tell(Who::Worker(worker), || format!("says yes to call {call}"));
     }
 
     fn decline(&mut self, attempt: u32, refusal: Rejection) {
@@ -177,7 +177,7 @@ impl World<'_> {
             return self.reserved(attempt, CallNo::default());
         }
         self.attempts[attempt as usize].stage = Stage::Declined;
-        self.tell(Some(worker), || format!("declines call {call}: {refusal}"));
+        self.tell(Who::Worker(worker), || format!("declines call {call}: {refusal}"));
     }
 
     /// Dispatcher: an answer.
@@ -241,7 +241,7 @@ impl World<'_> {
             Kind::Failing => self.queue.push(self.now + planned.lasts / 2, Event::Fail(attempt)),
             Kind::Plain | Kind::Silent | Kind::Phantom => {}
         }
-        self.tell(Some(worker), || format!("runs call {call}"));
+        self.tell(Who::Worker(worker), || format!("runs call {call}"));
     }
 
     /// Dispatcher: the call runs, or its reservation is gone.
@@ -302,7 +302,7 @@ impl World<'_> {
             _ => return,
         };
         self.ledger.set(call, fate, None, self.now);
-        self.tell(line.worker, || format!("call {call}: the caller hangs up"));
+        self.tell(Who::Caller, || format!("hangs up call {call}"));
         let phantom = self.plan.calls[call as usize].kind == Kind::Phantom && fate == Fate::Completed;
         if line.attempt != NONE && !phantom {
             self.send(Message::End, line.attempt);

@@ -15,7 +15,7 @@ use openrtc_core::worker::{Cause, Command as ToWorker, DrainOrder};
 use super::node::CLOCK_START;
 use super::platform::TIMED_STOP;
 use super::queue::Event;
-use super::{Bug, Invariant, Mail, State, VERSIONS, World};
+use super::{Bug, Invariant, Mail, State, VERSIONS, Who, World};
 use crate::plan::SECOND;
 
 const PIPELINE: Actor = Actor::from_static("pipeline");
@@ -122,7 +122,7 @@ impl World<'_> {
             self.violate(Invariant::AuditFaithful, None, "the coordinator's entry cannot follow".to_owned());
         }
         if !report {
-            self.tell(None, || format!("coordinator: {:?}", entry.event));
+            self.tell(Who::Coordinator, || entry.event.to_string());
         }
         self.check_truth(&entry);
         for effect in effects {
@@ -338,7 +338,7 @@ impl World<'_> {
         if self.running(worker, incarnation).is_none() || !self.may_obey(worker, stamp) {
             return;
         }
-        self.tell(Some(worker), || format!("is told: {effect:?}"));
+        self.tell(Who::Worker(worker), || format!("an order arrives, {effect}"));
         let now = self.nodes[worker as usize].clock(self.now);
         let actor = PIPELINE;
         let command = match effect {

@@ -7,7 +7,7 @@ use openrtc_core::word::Phase;
 use openrtc_core::worker::{Availability, Cause, Command, DrainOrder, EndReason};
 
 use super::queue::Event;
-use super::{Bug, Invariant, State, World};
+use super::{Bug, Invariant, State, Who, World};
 use crate::choice::mix;
 use crate::ledger::Fate;
 use crate::plan::{Deed, SECOND};
@@ -25,7 +25,8 @@ impl World<'_> {
     }
 
     pub(super) fn happen(&mut self, deed: Deed) {
-        self.tell(None, || format!("{deed:?}"));
+        let plan = self.plan;
+        self.tell(Who::Plan, || plan.name(deed));
         match deed {
             Deed::Rollout => self.plan_version(1),
             Deed::Rollback => self.order(Order::Rollback),

@@ -12,7 +12,7 @@ use openrtc_runtime::gate::decline;
 
 use super::process::Out;
 use super::queue::Event;
-use super::{Bug, Invariant, Node, State, World};
+use super::{Bug, Invariant, Node, State, Who, World};
 use crate::ledger::Fate;
 use crate::plan::SECOND;
 
@@ -242,7 +242,7 @@ impl World<'_> {
             | Became::CallEnded { .. } => return,
             _ => {}
         }
-        self.tell(Some(worker), || format!("{:?}", entry.event));
+        self.tell(Who::Worker(worker), || entry.to_string());
         let zero_means_now = self.has(Bug::ZeroMeansNow)
             && matches!(entry.event, Became::DrainBegun { deadline: None, on_deadline: OnDeadline::Wait, .. });
         if zero_means_now {

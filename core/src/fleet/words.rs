@@ -1,0 +1,279 @@
+//! What a fleet notes and orders, in words, for whoever reads along.
+
+use core::fmt::{Display, Formatter, Result};
+
+use super::command::{Plan, Run};
+use super::effect::{Alert, Effect};
+use super::event::{Departure, Event, Gate, PauseReason, RejectReason};
+use super::member::{DrainTerms, Task};
+
+impl Display for Event {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::TookOver { epoch, actor } => write!(f, "{actor} takes over, term {epoch}"),
+            Self::FencedOff(report) => write!(f, "stands back: {} obeys a later coordinator", report.run),
+            Self::DemandStated { calls } => write!(f, "room for {calls} calls is needed"),
+            Self::Planned { actor, plan } => write!(f, "begins {plan}, asked by {actor}"),
+            Self::Superseded { actor, plan } => write!(f, "gives up the rollout for {plan}, asked by {actor}"),
+            Self::ProvisionOrdered { version, workers } => {
+                write!(f, "asks the platform for {workers} workers of {version}")
+            }
+            Self::VerifyingBegan => f.write_str("waits until the new workers are ready"),
+            Self::VerifyFailed { ready } => write!(f, "fails: only {ready} new workers are ready in time"),
+            Self::ShiftingBegan => f.write_str("the new workers are ready"),
+            Self::Shifted { to, weight } => write!(f, "{to} gets {weight} % of new calls"),
+            Self::CapacityBlocked { gate, need, have } => {
+                write!(f, "{gate} waits for room: {need} calls need it, there is room for {have}")
+            }
+            Self::WaveStarted { version, wave, size } => {
+                write!(f, "wave {wave}: {size} workers of {version} are to drain")
+            }
+            Self::VersionDrained { version } => write!(f, "{version} has drained: no worker of it has a call left"),
+            Self::Completed => f.write_str("the rollout is done"),
+            Self::RollbackStarted { actor } => write!(f, "goes back to the old version, asked by {actor}"),
+            Self::RolledBack => f.write_str("the rollout is taken back"),
+            Self::Paused { actor, reason } => write!(f, "pauses, by {actor}: {reason}"),
+            Self::Resumed { actor } => write!(f, "goes on, by {actor}"),
+            Self::WorkerRegistered { run, version, lost_before } => {
+                let before = if *lost_before { ", its earlier run was never seen to drain" } else { "" };
+                write!(f, "{run} joins with {version}{before}")
+            }
+            Self::WorkerRejected { run, version, reason } => write!(f, "{run} with {version} is kept out: {reason}"),
+            Self::WorkerReported(report) => {
+                write!(f, "{} is {} with {} calls", report.run, report.facts.phase, report.facts.in_flight)
+            }
+            Self::WorkerSilent { run } => write!(f, "{run} has not reported for too long: unknown"),
+            Self::WorkerLost { run, live } => write!(f, "{run} is lost, last heard with {live} calls"),
+            Self::WorkerFenced { run, actor } => write!(f, "{run} is to be kept out, by {actor}"),
+            Self::WorkerDrained { run } => write!(f, "{run} has drained"),
+            Self::WorkerGone { run, departure } => write!(f, "{run} is gone: {departure}"),
+            Self::WorkerWrittenOff { run, actor, live } => {
+                write!(f, "{run} and its {live} calls are given up by {actor}")
+            }
+            Self::Ordered { run, task } => write!(f, "tells {run} to {task}"),
+            Self::Acked { run, task } => write!(f, "{run} was seen to {task}"),
+            Self::CancelRefused { run } => write!(f, "{run} can no longer take calls again"),
+            Self::Reissued { run } => write!(f, "tells {run} again"),
+            Self::DrainWithdrawn { run } => write!(f, "withdraws the drain of {run}: no sign that it arrived"),
+            Self::DrainOverdue { run, live } => write!(f, "the drain of {run} is overdue with {live} calls left"),
+            Self::ForceOrdered { run, actor, live } => write!(f, "tells {run} to end its {live} calls, by {actor}"),
+        }
+    }
+}
+
+impl Display for Effect {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Alert(alert) => write!(f, "alert: {alert}"),
+            Self::CancelDrain { run, .. } => write!(f, "{run}: {}", Task::Cancel),
+            Self::ForceDrain { run, .. } => write!(f, "{run}: {}", Task::Force),
+            Self::OrderDrain { run, terms, .. } => write!(f, "{run}: {}", Task::Drain(*terms)),
+            Self::Promote { run, .. } => write!(f, "{run}: {}", Task::Serve),
+            Self::Provision { version, workers, .. } => write!(f, "platform: run {workers} workers of {version}"),
+            Self::Reject { run, reason, .. } => write!(f, "{run}: leave, {reason}"),
+            Self::Route { version, weight, .. } => write!(f, "dispatchers: {version} gets {weight} % of new calls"),
+            Self::StopWorker { run, .. } => write!(f, "platform: end {run}"),
+        }
+    }
+}
+
+impl Display for Alert {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::CapacityBlocked => f.write_str("a step waits for capacity"),
+            Self::DrainOverdue(run) => write!(f, "the drain of {run} is overdue"),
+            Self::DrainWithdrawn(run) => write!(f, "the drain of {run} was withdrawn: no sign that it arrived"),
+            Self::FencedOff => f.write_str("a later coordinator is in office"),
+            Self::VerifyFailed => f.write_str("the new workers were not ready in time"),
+            Self::WorkerLost(run) => write!(f, "{run} is lost"),
+        }
+    }
+}
+
+impl Display for Run {
+    /// The worker's name, and which run of it where that is not the first.
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self.incarnation.get() {
+            0 | 1 => write!(f, "{}", self.worker),
+            later => write!(f, "{} (run {later})", self.worker),
+        }
+    }
+}
+
+impl Display for Plan {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let Self { version, workers, policy } = self;
+        write!(f, "the rollout of {version} to {workers} workers, {} at a time", policy.wave)?;
+        write!(f, ", {}", DrainTerms { within: policy.drain_timeout, on_deadline: policy.on_deadline })
+    }
+}
+
+impl Display for DrainTerms {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self.within {
+            Some(within) => write!(f, "within {within}, then {}", self.on_deadline.as_str()),
+            None => f.write_str("for as long as calls last"),
+        }
+    }
+}
+
+impl Display for Task {
+    /// What the worker is told to do: `tells blue-0 to …`.
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Cancel => f.write_str("take calls again"),
+            Self::Drain(terms) => write!(f, "drain, {terms}"),
+            Self::Force => f.write_str("end its calls"),
+            Self::Serve => f.write_str("take calls"),
+            Self::Stop => f.write_str("leave"),
+        }
+    }
+}
+
+impl Display for Gate {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str(match self {
+            Self::Shift => "the shift of calls",
+            Self::Wave => "the next wave of drains",
+        })
+    }
+}
+
+impl Display for PauseReason {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str(match self {
+            Self::Asked => "asked to",
+            Self::DrainWithdrawn => "a drain was withdrawn",
+        })
+    }
+}
+
+impl Display for RejectReason {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str(match self {
+            Self::StaleIncarnation => "a later run of it has joined",
+            Self::VersionNotAllowed => "the version is unknown or retired",
+            Self::WrittenOff => "it was given up",
+        })
+    }
+}
+
+impl Display for Departure {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Exited { dropped: 0 } => f.write_str("it left and cut no call"),
+            Self::Exited { dropped } => write!(f, "it left and cut {dropped} calls"),
+            Self::Stopped => f.write_str("the platform ended it"),
+            Self::Vanished { live } => write!(f, "it vanished, last heard with {live} calls"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::super::command::{Facts, Policy, Report, Stamp};
+    use super::*;
+    use crate::id::{Actor, Epoch, Incarnation, Seq, Version, WorkerId};
+    use crate::time::Span;
+    use crate::word::Phase;
+    use crate::worker::OnDeadline;
+
+    const RUN: Run = Run { worker: WorkerId::from_static("blue-0"), incarnation: Incarnation::new(1) };
+    const V2: Version = Version::from_static("v2");
+    const FACTS: Facts = Facts {
+        seq: Seq::new(1),
+        phase: Phase::Draining,
+        in_flight: 5,
+        capacity: 9,
+        available: 0,
+        sealed: false,
+        obeyed: Stamp { epoch: Epoch::new(0), order: Seq::new(0) },
+    };
+    const TERMS: DrainTerms = DrainTerms { within: Some(Span::from_secs(30)), on_deadline: OnDeadline::Force };
+
+    #[test]
+    fn every_event_has_words() {
+        let (actor, run, version, epoch) = (Actor::from_static("alice"), RUN, V2, Epoch::new(3));
+        let again = Run { incarnation: Incarnation::new(2), ..run };
+        let policy =
+            Policy { drain_timeout: TERMS.within, on_deadline: TERMS.on_deadline, wave: 2, ..Policy::default() };
+        let plan = Plan { version, workers: 4, policy };
+        let report = Report { run, version, facts: FACTS };
+        let rollout = "the rollout of v2 to 4 workers, 2 at a time, within 30s, then force";
+        for (event, words) in [
+            (Event::TookOver { epoch, actor }, "alice takes over, term 3"),
+            (Event::FencedOff(report), "stands back: blue-0 obeys a later coordinator"),
+            (Event::DemandStated { calls: 7 }, "room for 7 calls is needed"),
+            (Event::Planned { actor, plan }, &*alloc::format!("begins {rollout}, asked by alice")),
+            (Event::Superseded { actor, plan }, &*alloc::format!("gives up the rollout for {rollout}, asked by alice")),
+            (Event::ProvisionOrdered { version, workers: 4 }, "asks the platform for 4 workers of v2"),
+            (Event::VerifyingBegan, "waits until the new workers are ready"),
+            (Event::VerifyFailed { ready: 1 }, "fails: only 1 new workers are ready in time"),
+            (Event::ShiftingBegan, "the new workers are ready"),
+            (Event::Shifted { to: version, weight: 20 }, "v2 gets 20 % of new calls"),
+            (
+                Event::CapacityBlocked { gate: Gate::Wave, need: 7, have: 5 },
+                "the next wave of drains waits for room: 7 calls need it, there is room for 5",
+            ),
+            (Event::WaveStarted { version, wave: 1, size: 2 }, "wave 1: 2 workers of v2 are to drain"),
+            (Event::VersionDrained { version }, "v2 has drained: no worker of it has a call left"),
+            (Event::Completed, "the rollout is done"),
+            (Event::RollbackStarted { actor }, "goes back to the old version, asked by alice"),
+            (Event::RolledBack, "the rollout is taken back"),
+            (Event::Paused { actor, reason: PauseReason::Asked }, "pauses, by alice: asked to"),
+            (Event::Resumed { actor }, "goes on, by alice"),
+            (Event::WorkerRegistered { run, version, lost_before: false }, "blue-0 joins with v2"),
+            (
+                Event::WorkerRegistered { run: again, version, lost_before: true },
+                "blue-0 (run 2) joins with v2, its earlier run was never seen to drain",
+            ),
+            (
+                Event::WorkerRejected { run, version, reason: RejectReason::VersionNotAllowed },
+                "blue-0 with v2 is kept out: the version is unknown or retired",
+            ),
+            (Event::WorkerReported(report), "blue-0 is draining with 5 calls"),
+            (Event::WorkerSilent { run }, "blue-0 has not reported for too long: unknown"),
+            (Event::WorkerLost { run, live: 5 }, "blue-0 is lost, last heard with 5 calls"),
+            (Event::WorkerFenced { run, actor }, "blue-0 is to be kept out, by alice"),
+            (Event::WorkerDrained { run }, "blue-0 has drained"),
+            (
+                Event::WorkerGone { run, departure: Departure::Exited { dropped: 0 } },
+                "blue-0 is gone: it left and cut no call",
+            ),
+            (
+                Event::WorkerGone { run, departure: Departure::Vanished { live: 5 } },
+                "blue-0 is gone: it vanished, last heard with 5 calls",
+            ),
+            (Event::WorkerWrittenOff { run, actor, live: 5 }, "blue-0 and its 5 calls are given up by alice"),
+            (Event::Ordered { run, task: Task::Drain(TERMS) }, "tells blue-0 to drain, within 30s, then force"),
+            (Event::Acked { run, task: Task::Cancel }, "blue-0 was seen to take calls again"),
+            (Event::CancelRefused { run }, "blue-0 can no longer take calls again"),
+            (Event::Reissued { run }, "tells blue-0 again"),
+            (Event::DrainWithdrawn { run }, "withdraws the drain of blue-0: no sign that it arrived"),
+            (Event::DrainOverdue { run, live: 5 }, "the drain of blue-0 is overdue with 5 calls left"),
+            (Event::ForceOrdered { run, actor, live: 5 }, "tells blue-0 to end its 5 calls, by alice"),
+        ] {
+            assert_eq!(event.to_string(), words);
+        }
+    }
+
+    #[test]
+    fn every_order_has_words() {
+        let (run, stamp, version, epoch) = (RUN, Stamp::default(), V2, Epoch::new(3));
+        for (effect, words) in [
+            (Effect::Alert(Alert::WorkerLost(run)), "alert: blue-0 is lost"),
+            (Effect::CancelDrain { run, stamp }, "blue-0: take calls again"),
+            (Effect::ForceDrain { run, stamp }, "blue-0: end its calls"),
+            (Effect::OrderDrain { run, stamp, terms: TERMS }, "blue-0: drain, within 30s, then force"),
+            (Effect::Promote { run, stamp }, "blue-0: take calls"),
+            (Effect::Provision { version, workers: 4, epoch }, "platform: run 4 workers of v2"),
+            (Effect::Reject { run, stamp, reason: RejectReason::WrittenOff }, "blue-0: leave, it was given up"),
+            (Effect::Route { version, weight: 20, epoch }, "dispatchers: v2 gets 20 % of new calls"),
+            (Effect::StopWorker { run, stamp }, "platform: end blue-0"),
+        ] {
+            assert_eq!(effect.to_string(), words);
+        }
+    }
+}
