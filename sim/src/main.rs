@@ -27,6 +27,10 @@ enum Sim {
     Bugs(command::BugsArgs),
 }
 
+/// It asks for large pages: a rollout of a million calls spends its time finding them all over the memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let done = match Sim::parse() {
         Sim::Run(args) => command::run(&args),
