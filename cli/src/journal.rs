@@ -54,7 +54,8 @@ pub(crate) fn run(args: &JournalArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn find(dir: &Path) -> Result<Vec<Segment>, Usage> {
+/// The segments of a journal, at least one.
+pub(crate) fn find(dir: &Path) -> Result<Vec<Segment>, Usage> {
     find_segments(dir).map_err(Usage)
 }
 
