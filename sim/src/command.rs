@@ -76,6 +76,9 @@ pub(crate) struct RunArgs {
     /// Where to write the timeline, as one HTML file.
     #[arg(long, value_name = "FILE.html")]
     html: Option<PathBuf>,
+    /// Where to write the timeline's picture alone.
+    #[arg(long, value_name = "FILE.svg")]
+    svg: Option<PathBuf>,
     /// Print every event, not only seconds.
     #[arg(long)]
     story: bool,
@@ -94,8 +97,10 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         print!("{}", report::story(&plan, &outcome.story));
     }
     print!("{}", report::summary(&plan, &outcome));
-    if let Some(path) = &args.html {
-        std::fs::write(path, timeline::html(&plan, args.source.subject.into()))
+    let drawings: [(_, fn(&Plan, Subject) -> String); 2] = [(&args.html, timeline::html), (&args.svg, timeline::svg)];
+    for (path, draw) in drawings {
+        let Some(path) = path else { continue };
+        std::fs::write(path, draw(&plan, args.source.subject.into()))
             .with_context(|| format!("cannot write {}", path.display()))?;
         println!("timeline  {}", path.display());
     }
