@@ -58,7 +58,7 @@ pub(crate) struct DemoArgs {
     /// Workers of the new version.
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
     green: u8,
-    /// Call records to replay, columns start_s and duration_s; default: drawn from a published distribution.
+    /// Call records to replay, columns start_s and duration_s; default: drawn at random.
     #[arg(long, value_name = "FILE.csv")]
     calls: Option<PathBuf>,
     /// Times real time at which calls arrive and end; audio always runs in real time.

@@ -97,14 +97,19 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         print!("{}", report::story(&plan, &outcome.story));
     }
     print!("{}", report::summary(&plan, &outcome));
-    let drawings: [(_, fn(&Plan, Subject) -> String); 2] = [(&args.html, timeline::html), (&args.svg, timeline::svg)];
-    for (path, draw) in drawings {
-        let Some(path) = path else { continue };
-        std::fs::write(path, draw(&plan, args.source.subject.into()))
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        println!("timeline  {}", path.display());
+    if let Some(path) = &args.html {
+        save(path, &timeline::html(&plan, args.source.subject.into()))?;
+    }
+    if let Some(path) = &args.svg {
+        save(path, &timeline::svg(&plan, args.source.subject.into()))?;
     }
     Ok(code(&outcome.verdict))
+}
+
+fn save(path: &Path, timeline: &str) -> anyhow::Result<()> {
+    std::fs::write(path, timeline).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("timeline  {}", path.display());
+    Ok(())
 }
 
 #[derive(Args)]
