@@ -133,7 +133,7 @@ fn code_of_test(folder: &str, target: &str) -> String {
 #[test]
 fn what_does_not_exist_is_found() {
     let text = "\
-see `docs/nowhere.md` and `docs/design.md`, [here](nowhere.md) or [there](design.md#layers) or [far](https://far.example)
+see `docs/nowhere.md` and `docs/design.md`, [here](nowhere.md) or [there](design.md#fleet), [far](https://far.example)
 | `cargo test -p e2e --test nowhere a_test_of_it` | `cargo test -p e2e --test worker no_such_test` |
 `cargo bench -p benches --bench nowhere`, `cargo run -p sim -- run nowhere`, `cargo run -p sim -- run walkthrough`,
 `cargo fuzz run --sanitizer none nowhere`, `cargo test -p nowhere`, `GET /livez`, `sim run`, `cargo test --workspace`

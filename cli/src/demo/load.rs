@@ -14,9 +14,9 @@ const DAY_S: f64 = 86_400.0;
 /// A file may hold no more calls.
 const CALLS_MAX: usize = 1_000_000;
 
-/// Calls are as long as lognormal draws: so Brown, Gans, Mandelbaum, Sakov, Shen, Zeltyn and Zhao found service times to
-/// be at a bank's call centre ("Statistical Analysis of a Telephone Call Center: A Queueing-Science Perspective", JASA
-/// 100 (2005) 36–50). The mean and the standard deviation are chosen here: a few minutes, some of them many.
+/// Calls are as long as lognormal draws: so Brown, Gans, Mandelbaum, Sakov, Shen, Zeltyn and Zhao found service times
+/// to be at a bank's call centre ("Statistical Analysis of a Telephone Call Center: A Queueing-Science Perspective",
+/// JASA 100 (2005) 36–50). The mean and the standard deviation are chosen here: a few minutes, some of them many.
 const SERVICE_MEAN_S: f64 = 200.0;
 const SERVICE_SD_S: f64 = 249.0;
 
