@@ -29,15 +29,15 @@ fn refuse(dir: &TempDir, line: &str) -> (Option<i32>, Vec<String>) {
 fn what_is_not_there_of_the_wrong_kind_or_empty_is_bad_usage_and_named() {
     let dir = paths();
     for (line, culprit, says) in [
-        ("audit verify @none", "none", "No such file"),
+        ("audit verify @none", "none", "(name what the worker's OPENRTC_AUDIT_FILE says): No such file"),
         ("audit verify @directory", "directory", "directory"),
-        ("audit verify @empty", "empty", "is empty: name the one that a worker wrote"),
+        ("audit verify @empty", "empty", "is empty: name what the worker's OPENRTC_AUDIT_FILE says"),
         ("audit verify @text @none", "none", "No such file"),
         ("audit verify @text --journal @none", "none", "No such file"),
         ("audit verify @text --journal @directory", "directory", "is this the right directory?"),
         ("audit verify @text --key @none", "none", "No such file"),
         ("audit verify @text --key @text", "text", "does not hold one line of 64 hex digits"),
-        ("certify @none", "none", "No such file"),
+        ("certify @none", "none", "(name what the worker's OPENRTC_JOURNAL_DIR says): No such file"),
         ("certify @text", "text", "Not a directory"),
         ("certify @directory", "directory", "is this the right directory?"),
         ("certify check @none", "none", "No such file"),

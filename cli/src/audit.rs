@@ -85,8 +85,9 @@ impl Trail {
             let lines = trail.text.split_inclusive(|byte| *byte == b'\n').count();
             trail.files.push((file.clone(), lines));
             let name = file.display();
-            let text = fs::read(file).with_context(|| format!("the audit file {name}"))?;
-            ensure!(!text.is_empty(), "the audit file {name} is empty: name the one that a worker wrote");
+            let fix = "name what the worker's OPENRTC_AUDIT_FILE says";
+            let text = fs::read(file).with_context(|| format!("the audit file {name} ({fix})"))?;
+            ensure!(!text.is_empty(), "the audit file {name} is empty: {fix}");
             trail.text.extend(text);
         }
         Ok(trail)
