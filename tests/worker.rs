@@ -45,9 +45,9 @@ fn a_burst_of_a_hundred_sigterms_drains_once_and_drops_nothing() {
     calls.into_iter().for_each(Caller::hang_up);
     let (status, log) = worker.end();
     assert_eq!(status.code(), Some(0), "{log}");
-    let shown = run(&["journal", "show", journal.path().to_str().unwrap()]);
+    let shown = run(&["journal", "show", "--json", journal.path().to_str().unwrap()]);
     assert_eq!(said(&shown).matches("DrainBegun").count(), 1);
-    assert_eq!(said(&shown).matches("CallerHangup").count(), 20);
+    assert_eq!(said(&shown).matches("caller_hangup").count(), 20);
 }
 
 #[test]
@@ -108,8 +108,8 @@ fn a_second_ctrl_c_forces_and_the_exit_code_says_so() {
     let (status, log) = worker.end();
     assert_eq!(status.code(), Some(3), "{log}");
     assert!(log.contains("forced, 1 calls dropped"), "{log}");
-    let shown = run(&["journal", "show", journal.path().to_str().unwrap()]);
-    assert!(said(&shown).contains("DrainForced { actor: \"SIGINT\", live: 1"), "{}", said(&shown));
+    let shown = run(&["journal", "show", "--json", journal.path().to_str().unwrap()]);
+    assert!(said(&shown).contains(r#""DrainForced":{"actor":"SIGINT","live":1,"#), "{}", said(&shown));
 }
 
 #[test]

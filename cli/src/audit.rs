@@ -4,15 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use openrtc_core::audit::{Fault, Report, bodies, body, derive, derive_loss, verify};
 use openrtc_core::id::Identity;
 use openrtc_core::journal::replay;
 use openrtc_core::worker::Worker;
-use openrtc_runtime::journal::segments;
 use openrtc_runtime::{Exit, read_public_key};
 use serde_json::json;
+
+use crate::{Usage, journal};
 
 /// Check an audit trail.
 #[derive(Args, Clone, Debug)]
@@ -25,8 +26,9 @@ pub(crate) struct AuditArgs {
 enum Action {
     /// Recompute chain, numbers and signatures; name every record that was altered, moved or removed.
     ///
-    /// With --journal also derive the records again and compare. Exits 1 if anything is wrong. A trail that is not
-    /// closed is of a worker that still runs or that ended without a word; that is told, and no fault.
+    /// With --journal also derive the records again and compare. Exits 1 if anything is wrong, 2 if a file or the
+    /// journal is not there. A trail that is not closed is of a worker that still runs or that ended without a word;
+    /// that is told, and no fault.
     Verify(VerifyArgs),
 }
 
@@ -49,8 +51,9 @@ struct VerifyArgs {
 /// Does what was asked.
 pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let Action::Verify(args) = &args.action;
-    let trail = Trail::read(&args.files)?;
-    let keys: Vec<_> = args.key.iter().map(|file| read_public_key(file)).collect::<Result<_, _>>()?;
+    let trail = Trail::read(&args.files).map_err(Usage)?;
+    let keys: Vec<_> =
+        args.key.iter().map(|file| read_public_key(file)).collect::<Result<_, _>>().map_err(Usage::new)?;
     let report = verify(&trail.text, None, &keys);
     let mut faults: Vec<String> = report.faults.iter().map(|fault| trail.tell(*fault)).collect();
     if let Some(journal) = &args.journal {
@@ -81,7 +84,11 @@ impl Trail {
             }
             let lines = trail.text.split_inclusive(|byte| *byte == b'\n').count();
             trail.files.push((file.clone(), lines));
-            trail.text.extend(fs::read(file).with_context(|| format!("the audit file {}", file.display()))?);
+            let name = file.display();
+            let fix = "name what the worker's OPENRTC_AUDIT_FILE says";
+            let text = fs::read(file).with_context(|| format!("the audit file {name} ({fix})"))?;
+            ensure!(!text.is_empty(), "the audit file {name} is empty: {fix}");
+            trail.text.extend(text);
         }
         Ok(trail)
     }
@@ -130,7 +137,7 @@ fn compare(trail: &Trail, journal: &Path) -> anyhow::Result<Vec<String>> {
 fn derive_all(journal: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
     let mut derived = Vec::new();
     let mut left: Option<(Identity, Worker)> = None;
-    for segment in segments(journal).with_context(|| format!("the journal directory {}", journal.display()))? {
+    for segment in journal::find(journal)? {
         let bytes = fs::read(&segment.path)?;
         let mut drafts = Vec::new();
         let replayed = replay(&bytes, |before, entry| derive(before, entry, |draft| drafts.push(draft)))

@@ -14,6 +14,8 @@ use openrtc_runtime::{Exit, read_public_key, read_signing_key};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::{Usage, journal};
+
 pub(crate) use ledger::{Certificate, Verdict};
 
 /// What a certificate's signature starts with, so that it means nothing elsewhere.
@@ -25,7 +27,7 @@ const LEN_MAX: u64 = 1 << 30;
 /// Certify what a rollout did to every call: close its ledger over its workers' journals.
 ///
 /// Writes FILE (two lines of JSON: the ledger, and its seal) and the same as a page, with `.html` for its last part.
-/// Exits 0 if no call was dropped, 3 if calls were, 1 if that cannot be told.
+/// Exits 0 if no call was dropped, 3 if calls were, 1 if that cannot be told, 2 if a DIR is no journal.
 #[derive(Args, Clone, Debug)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct CertifyArgs {
@@ -82,6 +84,9 @@ pub(crate) fn run(args: &CertifyArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn issue(args: &IssueArgs) -> anyhow::Result<ExitCode> {
+    for dir in &args.journals {
+        journal::find(dir)?;
+    }
     let certificate = Certificate::over(&args.journals)?;
     write(&certificate, &args.out, args.signing_key.as_deref())?;
     println!("{certificate}");
@@ -96,7 +101,7 @@ pub(crate) fn write(certificate: &Certificate, out: &Path, signing_key: Option<&
     let mut seal = Seal { digest: hex(&digest), key: None, signature: None };
     if let Some(file) = signing_key {
         use ed25519_dalek::Signer;
-        let key = read_signing_key(file)?;
+        let key = read_signing_key(file).map_err(Usage::new)?;
         seal.key = Some(KeyId::of(&key.verifying_key()).to_string());
         seal.signature = Some(hex(&key.sign(&[DOMAIN, &digest[..]].concat()).to_bytes()));
     }
@@ -113,9 +118,7 @@ fn page_path(out: &Path) -> PathBuf {
 
 fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let name = args.certificate.display();
-    let size = fs::metadata(&args.certificate).with_context(|| format!("the certificate {name}"))?.len();
-    ensure!(size <= LEN_MAX, "{name} is {size} bytes long: no certificate is");
-    let text = fs::read_to_string(&args.certificate).with_context(|| format!("the certificate {name}"))?;
+    let text = read(&args.certificate).with_context(|| format!("the certificate {name}")).map_err(Usage)?;
     let (body, seal) = text.split_once('\n').with_context(|| format!("{name} is not two lines: it was cut short"))?;
     let certificate: Certificate = serde_json::from_str(body).with_context(|| format!("{name}, line 1"))?;
     let seal: Seal = serde_json::from_str(seal).with_context(|| format!("{name}, line 2"))?;
@@ -123,7 +126,7 @@ fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     ensure!(hex(&digest) == seal.digest, "{name}: the digest does not match: the certificate was altered");
     match (&args.key, &seal.signature) {
         (Some(file), Some(signature)) => {
-            let key = read_public_key(file)?;
+            let key = read_public_key(file).map_err(Usage::new)?;
             let signature = ed25519_dalek::Signature::from_slice(&unhex(signature)?)?;
             key.verify_strict(&[DOMAIN, &digest[..]].concat(), &signature)
                 .with_context(|| format!("{name} is not signed by the key in {}", file.display()))?;
@@ -135,6 +138,14 @@ fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     ensure!(certificate.verdict == certificate.judge(), "{name}: its verdict is not what its ledger leads to");
     println!("{certificate}");
     Ok(exit(certificate.verdict))
+}
+
+fn read(certificate: &Path) -> anyhow::Result<String> {
+    let size = fs::metadata(certificate)?.len();
+    ensure!(size <= LEN_MAX, "it is {size} bytes long: no certificate is");
+    let text = fs::read(certificate)?;
+    ensure!(!text.is_empty(), "it is empty: name the file that `openrtc certify` wrote");
+    String::from_utf8(text).context("it is not text")
 }
 
 fn exit(verdict: Verdict) -> ExitCode {

@@ -58,7 +58,7 @@ pub(crate) struct DemoArgs {
     /// Workers of the new version.
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
     green: u8,
-    /// Call records to replay, columns start_s and duration_s; default: drawn from a published distribution.
+    /// Call records to replay, columns start_s and duration_s; default: drawn at random.
     #[arg(long, value_name = "FILE.csv")]
     calls: Option<PathBuf>,
     /// Times real time at which calls arrive and end; audio always runs in real time.
@@ -163,12 +163,14 @@ struct Directory {
 impl Directory {
     fn create(wanted: Option<&Path>) -> anyhow::Result<Self> {
         let path = match wanted {
-            Some(path) => path.to_owned(),
-            None => std::env::temp_dir().join(format!("openrtc-demo-{}", std::process::id())),
+            Some(path) => {
+                std::fs::create_dir(path).with_context(|| {
+                    format!("the directory {} cannot be made: name one that does not exist yet", path.display())
+                })?;
+                path.to_owned()
+            }
+            None => tempfile::Builder::new().prefix("openrtc-demo-").tempdir()?.keep(),
         };
-        std::fs::create_dir(&path).with_context(|| {
-            format!("the directory {} cannot be made: name one that does not exist yet", path.display())
-        })?;
         Ok(Self { path, temporary: wanted.is_none(), certified: false })
     }
 
@@ -362,4 +364,16 @@ async fn make_calls(dispatcher: Arc<Dispatcher>, calls: Vec<PlannedCall>) -> Joi
         made.spawn(async move { dispatcher.call(format!("call-{number}"), call.talk, None).await });
     }
     made
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Directory;
+
+    #[test]
+    fn two_demos_of_one_process_number_do_not_meet() {
+        let [one, other] = [(); 2].map(|()| Directory::create(None).expect("a directory of its own"));
+        let is_empty = |dir: &Directory| dir.path().read_dir().expect("it is there").next().is_none();
+        assert!(one.path() != other.path() && is_empty(&one) && is_empty(&other));
+    }
 }

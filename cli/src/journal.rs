@@ -54,12 +54,14 @@ pub(crate) fn run(args: &JournalArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn find(dir: &Path) -> Result<Vec<Segment>, Usage> {
+/// The segments of a journal, at least one.
+pub(crate) fn find(dir: &Path) -> Result<Vec<Segment>, Usage> {
     find_segments(dir).map_err(Usage)
 }
 
 fn find_segments(dir: &Path) -> anyhow::Result<Vec<Segment>> {
-    let found = segments(dir).with_context(|| format!("the journal directory {}", dir.display()))?;
+    let fix = "name what the worker's OPENRTC_JOURNAL_DIR says";
+    let found = segments(dir).with_context(|| format!("the journal directory {} ({fix})", dir.display()))?;
     ensure!(!found.is_empty(), "{} holds no journal segment (*.ortcj): is this the right directory?", dir.display());
     Ok(found)
 }

@@ -51,6 +51,12 @@ enum Command {
 #[derive(Debug)]
 struct Usage(anyhow::Error);
 
+impl Usage {
+    fn new(error: impl Into<anyhow::Error>) -> Self {
+        Self(error.into())
+    }
+}
+
 impl fmt::Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#}", self.0)

@@ -17,12 +17,12 @@ const DIGITS: usize = 64;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file cannot be read or written.
-    #[error("key file {path:?}: {source}")]
+    #[error("key file {path:?}: {error}")]
     Io {
         /// The file.
         path: PathBuf,
-        /// Why not.
-        source: io::Error,
+        /// Why not. Part of the message, and so not a source that a chain would tell once more.
+        error: io::Error,
     },
     /// Others may read a secret key.
     #[error("key file {path:?} may be read by others (mode {mode:o}): chmod 600 it")]
@@ -111,7 +111,7 @@ fn parse(text: &[u8]) -> Option<[u8; 32]> {
 
 fn io(path: &Path) -> impl Fn(io::Error) -> KeyError {
     let path = path.to_owned();
-    move |source| KeyError::Io { path: path.clone(), source }
+    move |error| KeyError::Io { path: path.clone(), error }
 }
 
 #[cfg(test)]

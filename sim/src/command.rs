@@ -76,6 +76,9 @@ pub(crate) struct RunArgs {
     /// Where to write the timeline, as one HTML file.
     #[arg(long, value_name = "FILE.html")]
     html: Option<PathBuf>,
+    /// Where to write the timeline's picture alone.
+    #[arg(long, value_name = "FILE.svg")]
+    svg: Option<PathBuf>,
     /// Print every event, not only seconds.
     #[arg(long)]
     story: bool,
@@ -95,11 +98,18 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
     print!("{}", report::summary(&plan, &outcome));
     if let Some(path) = &args.html {
-        std::fs::write(path, timeline::html(&plan, args.source.subject.into()))
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        println!("timeline  {}", path.display());
+        save(path, &timeline::html(&plan, args.source.subject.into()))?;
+    }
+    if let Some(path) = &args.svg {
+        save(path, &timeline::svg(&plan, args.source.subject.into()))?;
     }
     Ok(code(&outcome.verdict))
+}
+
+fn save(path: &Path, timeline: &str) -> anyhow::Result<()> {
+    std::fs::write(path, timeline).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("timeline  {}", path.display());
+    Ok(())
 }
 
 #[derive(Args)]

@@ -1,5 +1,5 @@
-//! A run as a picture: a lane per worker, its calls as bars coloured by version, drains, faults, the verdict on top.
-//! One HTML file that needs nothing else.
+//! A run as a picture: a lane per worker, its calls as bars coloured by version, drains, faults. An SVG that needs
+//! nothing else, or an HTML page of it with the verdict on top.
 
 use core::fmt::Write as _;
 
@@ -19,9 +19,14 @@ const TOP: u64 = 34;
 
 /// Runs a plan and draws it.
 #[must_use]
+pub fn svg(plan: &Plan, subject: Subject) -> String {
+    picture(plan, &finished(plan, subject))
+}
+
+/// Runs a plan and draws it, under its verdict.
+#[must_use]
 pub fn html(plan: &Plan, subject: Subject) -> String {
-    let mut world = World::new(plan, subject).telling();
-    world.finish_run();
+    let world = finished(plan, subject);
     let outcome = outcome(&world);
     let class = match outcome.verdict {
         Verdict::Proven => "proven",
@@ -44,8 +49,14 @@ pub fn html(plan: &Plan, subject: Subject) -> String {
         outcome.steps
     );
     page.push_str(&picture(plan, &world));
-    page.push_str(LEGEND);
+    page.push_str("</html>\n");
     page
+}
+
+fn finished(plan: &Plan, subject: Subject) -> World<'_> {
+    let mut world = World::new(plan, subject).telling();
+    world.finish_run();
+    world
 }
 
 /// Time on the page.
@@ -78,7 +89,9 @@ fn picture(plan: &Plan, world: &World<'_>) -> String {
         tops.push(y);
         y += (*rows as u64).max(3) * ROW + 14;
     }
-    let mut svg = format!("<svg viewBox='0 0 {} {}' width='{}'>\n", LEFT + WIDTH + 10, y + 24, LEFT + WIDTH + 10);
+    let (wide, high) = (LEFT + WIDTH + 10, y + 46);
+    let mut svg = format!("<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {wide} {high}' width='{wide}'>\n");
+    let _ = writeln!(svg, "<style>{STYLE}</style>\n<rect class='page' width='{wide}' height='{high}'/>");
     axis(&scale, y, &mut svg);
     for (worker, node) in world.nodes().iter().enumerate() {
         let (top, high) = (tops[worker], (rows[worker] as u64).max(3) * ROW + 4);
@@ -123,8 +136,18 @@ fn picture(plan: &Plan, world: &World<'_>) -> String {
         let x = scale.x(violation.at);
         let _ = writeln!(svg, "<line class='broken' x1='{x}' y1='{TOP}' x2='{x}' y2='{y}'/>");
     }
+    legend(y + 38, &mut svg);
     svg.push_str("</svg>\n");
     svg
+}
+
+fn legend(y: u64, svg: &mut String) {
+    let classes = ["v1", "v2", "dropped", "drain", "run"];
+    let meanings = ["call on v1", "call on v2", "call dropped", "worker drains", "process runs"];
+    for ((class, meaning), x) in classes.into_iter().zip(meanings).zip((LEFT..).step_by(130)) {
+        let _ = writeln!(svg, "<rect class='{class}' x='{x}' y='{}' width='14' height='10'/>", y - 9);
+        let _ = writeln!(svg, "<text x='{}' y='{y}'>{meaning}</text>", x + 20);
+    }
 }
 
 /// The run's end, but not long after the last thing there is to see.
@@ -195,16 +218,14 @@ h1{font-size:19px;font-weight:600;margin:0 0 8px}
 .verdict{font-weight:600;padding:6px 12px;border-radius:6px;display:inline-block;margin:0}
 .proven{background:#dcf3e3;color:#11612f}.violated{background:#fbdfdc;color:#8d1a10}
 .unknown{background:#fdf0cd;color:#6f5200}
-svg{max-width:100%;height:auto}svg text{font-size:11px;fill:#1c2430}svg text.tick{fill:#6b7585}
-.run{fill:#f1f3f6}.drain{fill:#f6dfb0;opacity:.75}.v1{fill:#2f6fb5}.v2{fill:#2e9d62}.dropped{fill:#cf2e20}
-.grid{stroke:#dfe3e9}line.fault{stroke:#cf2e20;stroke-dasharray:3 3}line.step{stroke:#1c2430;stroke-dasharray:2 4}
-svg text.fault{fill:#a3190d}svg text.step{font-weight:600}.broken{stroke:#8d1a10;stroke-width:2}
-.key span{display:inline-block;width:14px;height:10px;margin:0 5px 0 16px;border-radius:2px}
 </style>
 ";
 
-const LEGEND: &str = "<p class='key'><span style='background:#2f6fb5'></span>call on v1<span \
-style='background:#2e9d62'></span>call on v2<span style='background:#cf2e20'></span>call dropped<span \
-style='background:#f6dfb0'></span>worker drains<span style='background:#f1f3f6;outline:1px solid \
-#dfe3e9'></span>process runs</p></html>
+const STYLE: &str = "
+svg{max-width:100%;height:auto;font-family:system-ui,sans-serif}svg text{font-size:11px;fill:#1c2430}
+svg text.tick{fill:#6b7585}.page{fill:#fff}
+.run{fill:#f1f3f6;stroke:#dfe3e9}.drain{fill:#f6dfb0;opacity:.75}
+.v1{fill:#2f6fb5}.v2{fill:#2e9d62}.dropped{fill:#cf2e20}
+.grid{stroke:#dfe3e9}line.fault{stroke:#cf2e20;stroke-dasharray:3 3}line.step{stroke:#1c2430;stroke-dasharray:2 4}
+svg text.fault{fill:#a3190d}svg text.step{font-weight:600}.broken{stroke:#8d1a10;stroke-width:2}
 ";

@@ -1,4 +1,4 @@
-//! When callers call and for how long they talk: from a file of call records, or drawn from a published distribution.
+//! When callers call and for how long they talk: from a file of call records, or drawn at random.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,13 +14,13 @@ const DAY_S: f64 = 86_400.0;
 /// A file may hold no more calls.
 const CALLS_MAX: usize = 1_000_000;
 
-/// Service times at a bank's call centre, found lognormal by Brown, Gans, Mandelbaum, Sakov, Shen, Zeltyn and Zhao,
-/// "Statistical Analysis of a Telephone Call Center: A Queueing-Science Perspective", JASA 100 (2005) 36–50: mean
-/// 200 s, standard deviation 249 s in November and December.
+/// Calls are as long as lognormal draws: so Brown, Gans, Mandelbaum, Sakov, Shen, Zeltyn and Zhao found service times
+/// to be at a bank's call centre ("Statistical Analysis of a Telephone Call Center: A Queueing-Science Perspective",
+/// JASA 100 (2005) 36–50). The mean and the standard deviation are chosen here: a few minutes, some of them many.
 const SERVICE_MEAN_S: f64 = 200.0;
 const SERVICE_SD_S: f64 = 249.0;
 
-/// Callers a minute, as a Poisson process: what the same paper finds arrivals to be within a short time.
+/// Callers a second, as a Poisson process: the same paper's model of arrivals within a short time.
 const ARRIVALS_PER_S: f64 = 0.45;
 
 /// How long they keep arriving.

@@ -1,0 +1,158 @@
+//! What README and docs/ name exists: every path, every link within the repository, and in every command the test,
+//! benchmark, fuzz target or scenario. So a claim's proof cannot go without its claim.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Folders that a path in the documentation starts with.
+const FOLDERS: [&str; 9] = ["benches", "cli", "core", "deploy", "docs", "fuzz", "runtime", "sim", "tests"];
+
+/// Where each crate is.
+const CRATES: [(&str, &str); 6] = [
+    ("benches", "benches"),
+    ("e2e", "tests"),
+    ("openrtc", "cli"),
+    ("openrtc-core", "core"),
+    ("openrtc-runtime", "runtime"),
+    ("sim", "sim"),
+];
+
+#[test]
+fn everything_the_documentation_names_exists() {
+    let mut named = 0;
+    let mut missing = Vec::new();
+    for page in pages() {
+        let text = fs::read_to_string(root().join(&page)).expect("a page is text");
+        for name in names(&text) {
+            named += 1;
+            missing.extend(lack(&page, name).map(|lack| format!("{}: {lack}", page.display())));
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+    assert!(named > 100, "only {named} names were found: is this the documentation?");
+}
+
+/// Something a page refers to.
+#[derive(Clone, Copy)]
+enum Name<'a> {
+    /// What stands in backticks.
+    Code(&'a str),
+    /// Where a link leads.
+    Link(&'a str),
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the workspace's folder").to_owned()
+}
+
+/// README and the guides, as paths from the root.
+fn pages() -> Vec<PathBuf> {
+    let guides = fs::read_dir(root().join("docs")).expect("the guides").map(|entry| entry.expect("an entry"));
+    let mut pages: Vec<_> = guides.map(|entry| Path::new("docs").join(entry.file_name())).collect();
+    pages.retain(|page| page.extension().is_some_and(|extension| extension == "md"));
+    pages.push("README.md".into());
+    pages
+}
+
+fn names(text: &str) -> impl Iterator<Item = Name<'_>> {
+    let mut fenced = false;
+    let prose = text.lines().filter(move |line| {
+        let fence = line.starts_with("```");
+        fenced ^= fence;
+        !fence && !fenced
+    });
+    prose.flat_map(|line| {
+        let code = line.split('`').skip(1).step_by(2).map(Name::Code);
+        let links = line.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(to, _)| Name::Link(to));
+        code.chain(links)
+    })
+}
+
+/// What is missing of what a page names.
+fn lack(page: &Path, name: Name<'_>) -> Option<String> {
+    match name {
+        Name::Link(to) if to.contains("://") => None,
+        Name::Link(to) => {
+            let file = to.split('#').next().unwrap_or_default();
+            (!root().join(page.with_file_name(file)).exists()).then(|| format!("the link {to} leads nowhere"))
+        }
+        Name::Code(code) if code.contains("cargo ") => lack_of_command(code),
+        Name::Code(code) => {
+            let folder = code.split_once('/').map(|(folder, _)| folder);
+            let is_path =
+                folder.is_some_and(|folder| FOLDERS.contains(&folder)) && !code.contains([' ', '*', '<', ':']);
+            (is_path && !root().join(code).exists()).then(|| format!("there is no {code}"))
+        }
+    }
+}
+
+fn lack_of_command(command: &str) -> Option<String> {
+    let words: Vec<_> = command.split(' ').collect();
+    let after = |flag: &str| words.iter().position(|word| *word == flag).and_then(|at| words.get(at + 1)).copied();
+    let folder = match after("-p") {
+        Some(package) => match CRATES.iter().find(|(name, _)| *name == package) {
+            Some((_, folder)) => folder,
+            None => return Some(format!("`{command}`: there is no crate {package}")),
+        },
+        None => "",
+    };
+    let lacking = if let Some(target) = after("--test") {
+        let last = words.last().filter(|last| **last != target && last.contains('_'));
+        let code = code_of_test(folder, target);
+        match last {
+            _ if code.is_empty() => Some(target.to_owned()),
+            Some(test) => (!code.contains(&format!("fn {test}("))).then(|| (*test).to_owned()),
+            None => None,
+        }
+    } else if let Some(benchmark) = after("--bench") {
+        lack_of_file(&format!("benches/{benchmark}.rs"))
+    } else if let Some((_, run)) = command.split_once("-p sim -- run ") {
+        let plan = run.split(' ').next().unwrap_or_default();
+        lack_of_file(&format!("sim/scenarios/{plan}.plan"))
+    } else if command.starts_with("cargo fuzz run ") {
+        after("none").and_then(|target| lack_of_file(&format!("fuzz/fuzz_targets/{target}.rs")))
+    } else {
+        None
+    };
+    lacking.map(|lacking| format!("`{command}`: there is no {lacking}"))
+}
+
+fn lack_of_file(path: &str) -> Option<String> {
+    (!root().join(path).exists()).then(|| path.to_owned())
+}
+
+/// The text of a test program: one file, or all of a folder's. Those of the crate in `tests/` lie in it at the top.
+fn code_of_test(folder: &str, target: &str) -> String {
+    let place = root().join(folder);
+    let place = if folder == "tests" { place } else { place.join("tests") };
+    let inner = fs::read_dir(place.join(target)).into_iter().flatten().flatten().map(|entry| entry.path());
+    let files = inner.chain([place.join(format!("{target}.rs"))]);
+    files.filter_map(|file| fs::read_to_string(file).ok()).collect()
+}
+
+#[test]
+fn what_does_not_exist_is_found() {
+    let text = "\
+see `docs/nowhere.md` and `docs/design.md`, [here](nowhere.md) or [there](design.md#fleet), [far](https://far.example)
+| `cargo test -p e2e --test nowhere a_test_of_it` | `cargo test -p e2e --test worker no_such_test` |
+`cargo bench -p benches --bench nowhere`, `cargo run -p sim -- run nowhere`, `cargo run -p sim -- run walkthrough`,
+`cargo fuzz run --sanitizer none nowhere`, `cargo test -p nowhere`, `GET /livez`, `sim run`, `cargo test --workspace`
+```sh
+cat `docs/not-looked-at.md`
+```
+";
+    let found: Vec<_> = names(text).filter_map(|name| lack(Path::new("docs/page.md"), name)).collect();
+    assert_eq!(
+        found,
+        [
+            "there is no docs/nowhere.md",
+            "the link nowhere.md leads nowhere",
+            "`cargo test -p e2e --test nowhere a_test_of_it`: there is no nowhere",
+            "`cargo test -p e2e --test worker no_such_test`: there is no no_such_test",
+            "`cargo bench -p benches --bench nowhere`: there is no benches/nowhere.rs",
+            "`cargo run -p sim -- run nowhere`: there is no sim/scenarios/nowhere.plan",
+            "`cargo fuzz run --sanitizer none nowhere`: there is no fuzz/fuzz_targets/nowhere.rs",
+            "`cargo test -p nowhere`: there is no crate nowhere",
+        ]
+    );
+}
