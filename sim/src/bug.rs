@@ -85,6 +85,10 @@ bugs! {
     FailureUnrecorded = "failure-unrecorded",
     /// More calls are answered with yes than the worker may hold.
     OverCapacity = "over-capacity",
+    /// The routes of a rollback never reach the dispatcher.
+    RollbackUnrouted = "rollback-unrouted",
+    /// Nobody ends the workers of a version that is out of use.
+    OldNeverStopped = "old-never-stopped",
     /// Level 1: the journal takes only the first entry of a batch.
     BatchCut = "batch-cut",
     /// Level 1: the control loop hears no bell and sleeps until its next time-out.

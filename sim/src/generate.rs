@@ -38,6 +38,7 @@ pub fn generate(choice: &mut impl Choice, seed: u64) -> Plan {
     calls(choice, &mut plan);
     happenings(choice, &mut plan);
     tampers(choice, &mut plan);
+    habits(choice, &mut plan);
     plan.sorted()
 }
 
@@ -102,6 +103,17 @@ fn happenings(choice: &mut impl Choice, plan: &mut Plan) {
 fn clock_step(choice: &mut impl Choice, worker: u32) -> Deed {
     let by = i64::try_from(choice.between(1, 30) * SECOND).unwrap_or(0);
     Deed::ClockStep(worker, if choice.odds(1, 2) { by } else { -by })
+}
+
+/// Callers that give up soon and try again; a dispatcher that goes by old loads.
+fn habits(choice: &mut impl Choice, plan: &mut Plan) {
+    if choice.odds(1, 3) {
+        plan.patience = choice.between(1, 10) * SECOND;
+        plan.redials = u32::try_from(choice.below(3)).unwrap_or(0);
+    }
+    if choice.odds(1, 3) {
+        plan.loads = choice.between(1, 10) * SECOND;
+    }
 }
 
 fn tampers(choice: &mut impl Choice, plan: &mut Plan) {

@@ -61,7 +61,7 @@ invariants! {
     DrainEnds = "L1 DrainEnds",
     /// A drained worker leaves.
     DrainedLeaves = "L2 DrainedLeaves",
-    /// A rollout comes to an end, or stops with an alert.
+    /// A rollout comes to an end, or stops with an alert, also after its coordinator crashed (L6).
     RolloutEnds = "L3 RolloutEnds",
     /// An overdue drain is noticed.
     OverdueAlerts = "L4 OverdueAlerts",
@@ -69,6 +69,10 @@ invariants! {
     CancelServes = "L5 CancelServes",
     /// A stalled call is flagged.
     StallFlagged = "L7 StallFlagged",
+    /// Calls follow a rollout to its end, and a rollback to where it began.
+    CallsFollow = "L8 CallsFollow",
+    /// The processes of a version that is out of use leave.
+    OldVersionLeaves = "L9 OldVersionLeaves",
     /// The runtime's shell journals what the machine decides.
     LevelsAgree = "R1 LevelsAgree",
     /// Messages between workers and coordinators do not breed.

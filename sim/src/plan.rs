@@ -19,6 +19,8 @@ pub const SECOND: u64 = 1_000_000;
 /// The most calls a plan may hold.
 pub const CALLS_MAX: usize = 5_000_000;
 
+/// More often than this nobody calls again.
+pub const REDIALS_MAX: u32 = 100;
 /// The most workers of one version.
 pub const WORKERS_MAX: u32 = 2_000;
 
@@ -52,6 +54,12 @@ pub struct Plan {
     pub flush: u64,
     /// How long the platform waits between SIGTERM and SIGKILL; `None` waits for ever.
     pub grace: Option<u64>,
+    /// How long a caller waits for an answer before it is declined.
+    pub patience: u64,
+    /// How often a caller that was declined calls again.
+    pub redials: u32,
+    /// How old what the dispatcher knows of the workers' loads may be.
+    pub loads: u64,
     /// The calls, in the order they come.
     pub calls: Vec<Call>,
     /// What happens besides calls.
@@ -80,6 +88,9 @@ impl Default for Plan {
             wave: 10,
             flush: 50_000,
             grace: None,
+            patience: 60 * SECOND,
+            redials: 0,
+            loads: 0,
             calls: Vec::new(),
             happenings: Vec::new(),
             tampers: Vec::new(),

@@ -135,6 +135,19 @@ const fn is_drop(fate: Fate) -> bool {
     matches!(fate, Fate::Forced | Fate::Killed | Fate::Lost)
 }
 
+/// The begin and the end of a long story: what lies between is mostly the same thing over and over.
+fn page(story: &str) -> String {
+    const BEGIN: usize = 50;
+    const END: usize = 15;
+    let lines: Vec<_> = story.lines().collect();
+    if lines.len() <= BEGIN + END {
+        return story.to_owned();
+    }
+    let (begin, end) = (&lines[..BEGIN], &lines[lines.len() - END..]);
+    let between = format!("{:>13}  ({} lines left out; `sim replay` tells them)", "...", lines.len() - BEGIN - END);
+    [begin, &[&between], end].concat().join("\n") + "\n"
+}
+
 /// One page on a failure: what broke, the shortest plan and its story, and the faults that are necessary.
 #[must_use]
 pub fn failure(plan: &Plan, subject: Subject) -> Option<String> {
@@ -157,7 +170,7 @@ pub fn failure(plan: &Plan, subject: Subject) -> Option<String> {
         }
     }
     text.push_str("\nWhat happens:\n");
-    text.push_str(&story(&short, &told.story));
+    text.push_str(&page(&story(&short, &told.story)));
     let options = subject.options();
     let _ = writeln!(text, "\nThe plan; save it and run `sim replay FILE{options}`:\n\n{short}");
     Some(text)

@@ -5,6 +5,7 @@
 //! those of one moment in the order they were made, so a run is a function of its plan.
 
 mod books;
+mod callers;
 mod calls;
 mod coordinator;
 mod dispatcher;
@@ -15,10 +16,13 @@ mod process;
 mod queue;
 mod shell;
 
+use std::collections::BTreeMap;
+
 use openrtc_core::fleet::{Effect as FleetEffect, Report};
 use openrtc_core::id::Version;
 use openrtc_core::worker::Effect;
 
+use self::callers::Dial;
 use self::calls::Attempt;
 use self::coordinator::Coordinator;
 use self::dispatcher::Dispatcher;
@@ -80,6 +84,8 @@ pub struct World<'p> {
     hang_ups: Vec<(u64, u32)>,
     next_hang_up: usize,
     next_happening: usize,
+    /// Callers that were declined and called again.
+    redials: BTreeMap<u32, Dial>,
     ledger: Ledger,
     attempts: Vec<Attempt>,
     nodes: Vec<Node>,
@@ -123,7 +129,8 @@ impl<'p> World<'p> {
             ledger: Ledger::new(plan),
             attempts: Vec::with_capacity(plan.calls.len()),
             nodes: (0..plan.workers()).map(|worker| Node::new(plan, worker)).collect(),
-            dispatcher: Dispatcher::new(plan.workers()),
+            redials: BTreeMap::new(),
+            dispatcher: Dispatcher::new(plan.workers(), plan.loads),
             coordinators: vec![Coordinator::new()],
             mail: Vec::new(),
             free_mail: Vec::new(),
@@ -196,6 +203,7 @@ impl<'p> World<'p> {
             Event::Fail(attempt) => self.fail(attempt),
             Event::Goodbye(attempt) => self.say_goodbye(attempt),
             Event::Progress(attempt) => self.progress(attempt),
+            Event::Redial(call) => self.redial(call),
             Event::Announced(worker, incarnation, open) => self.announced(worker, incarnation, open),
             Event::Boot(worker, incarnation) => self.boot(worker, incarnation),
             Event::Wake(worker, incarnation) => self.wake(worker, incarnation),
@@ -206,7 +214,7 @@ impl<'p> World<'p> {
             Event::Register(worker, incarnation) => self.register(worker, incarnation),
             Event::Gone(worker, incarnation) => self.gone(worker, incarnation),
             Event::Mail(mail) => self.deliver(mail),
-            Event::Route(version, weight) => self.dispatcher.route(version, weight),
+            Event::Route(version, weight, term) => self.dispatcher.route(version, weight, term),
             Event::FleetWake(coordinator) => self.fleet_wake(coordinator),
             Event::CoordinatorBack => self.coordinator_back(),
         }

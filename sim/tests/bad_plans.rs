@@ -19,6 +19,7 @@ fn every_bad_plan_is_refused_by_name() {
         ("sim-plan 1\nat 1s explode\n", "`explode` is nothing that can happen"),
         ("sim-plan 1\ndrain force\n", "line 2: `drain` begins no known line"),
         ("sim-plan 1\ndrain force 0s\n", "needs a time above 0"),
+        ("sim-plan 1\ncallers patience 5s redial 101\n", "line 2: 101 is too many"),
         ("sim-plan 1\nlatency 5ms..1ms\n", "ends before it begins"),
         ("sim-plan 1\nmessage assign of 3 lost\n", "there are only 0 calls"),
         ("sim-plan 1\ncatches no-such-bug S1\n", "there is no planted bug `no-such-bug`"),

@@ -76,7 +76,7 @@ pub enum Effect {
         /// Why.
         reason: RejectReason,
     },
-    /// Tell the dispatchers which share of new calls a version gets.
+    /// Tell the dispatchers which share of new calls a version gets. They ignore a term before the latest they know.
     Route {
         /// Which version.
         version: Version,

@@ -72,7 +72,7 @@ impl Life {
                 from,
                 on_deadline,
                 overdue: false,
-                sealed: cause == super::Cause::Signal,
+                sealed: cause.is_final(),
             });
         }
         let Some(drain) = &mut self.drain else { return };

@@ -16,7 +16,7 @@ pub struct Class(pub u8);
 /// How a drain is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrainOrder {
-    /// What asked for it. [`Cause::Signal`] cannot be taken back.
+    /// What asked for it. One for a [final](Cause::is_final) cause cannot be taken back.
     pub cause: Cause,
     /// Who asked for it.
     pub actor: Actor,

@@ -1,7 +1,7 @@
 //! What a worker answers to a command.
 
 use super::{
-    Cause, Class, Command, Decline, Drain, DrainOrder, EndReason, Event, Life, Misuse, OnDeadline, Outcome, Refused,
+    Class, Command, Decline, Drain, DrainOrder, EndReason, Event, Life, Misuse, OnDeadline, Outcome, Refused,
     Rejection, Repeat, Why, Worker,
 };
 use crate::id::{Actor, CallNo};
@@ -253,7 +253,7 @@ impl Life {
 
 /// A signal during a drain that could be taken back makes it final; the earlier deadline wins and brings its policy.
 fn judge_seal(drain: &Drain, order: DrainOrder) -> Judgement {
-    if drain.sealed || order.cause != Cause::Signal {
+    if drain.sealed || !order.cause.is_final() {
         return Err(Repeat::AlreadyDraining.into());
     }
     let (deadline, on_deadline) = match (drain.deadline, order.deadline) {

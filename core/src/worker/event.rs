@@ -142,11 +142,20 @@ pub enum Cause {
     Signal,
     /// The fleet's coordinator.
     Coordinator,
-    /// The worker is no longer a member.
+    /// The fleet does not want the worker any more: there is no way back either.
     Fence,
 }
 
 impl Cause {
+    /// Whether a drain for this cause cannot be taken back, and ends in the worker's exit.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Signal | Self::Fence => true,
+            Self::Api | Self::Coordinator => false,
+        }
+    }
+
     /// The cause as journals and metrics write it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

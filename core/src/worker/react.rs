@@ -1,6 +1,6 @@
 //! What a worker's shell must do about an entry, and what it still owes in a state.
 
-use super::{Alert, Availability, Cause, Effect, Event, Worker};
+use super::{Alert, Availability, Effect, Event, Worker};
 use crate::machine::Sink;
 use crate::word::Phase;
 
@@ -23,7 +23,7 @@ impl Worker {
             }
             Event::DrainBegun { cause, .. } => {
                 effects.emit(Effect::Announce(Availability::Closed));
-                if cause == Cause::Signal {
+                if cause.is_final() {
                     effects.emit(Effect::Stop);
                 }
             }

@@ -109,7 +109,9 @@ impl Scope {
             }
             Bug::NoRegistration => Err("needs a coordinator to register with"),
             Bug::OverCapacity => Ok(Self { capacity: 1, ..scope }),
-            Bug::TimerForDrained | Bug::UnknownIsDrained => Err("sits in the coordinator's shell"),
+            Bug::OldNeverStopped | Bug::RollbackUnrouted | Bug::TimerForDrained | Bug::UnknownIsDrained => {
+                Err("sits in the coordinator's shell")
+            }
             _ => Ok(scope),
         }
     }

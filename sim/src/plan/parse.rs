@@ -5,7 +5,8 @@ use core::fmt;
 use openrtc_core::worker::OnDeadline;
 
 use super::{
-    CALLS_MAX, Call, Deed, Expect, Happening, Kind, Message, MessageFate, Plan, TIME_MAX, Tamper, WORKERS_MAX,
+    CALLS_MAX, Call, Deed, Expect, Happening, Kind, Message, MessageFate, Plan, REDIALS_MAX, TIME_MAX, Tamper,
+    WORKERS_MAX,
 };
 use crate::choice::{Choice, Seeded};
 
@@ -87,6 +88,10 @@ impl Plan {
             ["wave", wave] => self.wave = small(wave, WORKERS_MAX)?,
             ["flush", span] => self.flush = time(span)?,
             ["grace", span] => self.grace = Some(time(span)?),
+            ["callers", "patience", span, "redial", times] => {
+                (self.patience, self.redials) = (time(span)?, small(times, REDIALS_MAX)?);
+            }
+            ["loads", span] => self.loads = time(span)?,
             ["expect", "proven"] => self.expect = Expect::Proven,
             ["expect", "unknown"] => self.expect = Expect::Unknown,
             ["catches", bug, invariant] => self.catches.push((bug.parse()?, invariant.parse()?)),

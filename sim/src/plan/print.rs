@@ -22,6 +22,7 @@ impl fmt::Display for Time {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let usual = Self::default();
         writeln!(f, "# {}", self.title)?;
         writeln!(f, "sim-plan 1")?;
         if !self.source.is_empty() {
@@ -38,6 +39,12 @@ impl fmt::Display for Plan {
         writeln!(f, "flush {}", Time(self.flush))?;
         if let Some(grace) = self.grace {
             writeln!(f, "grace {}", Time(grace))?;
+        }
+        if (self.patience, self.redials) != (usual.patience, usual.redials) {
+            writeln!(f, "callers patience {} redial {}", Time(self.patience), self.redials)?;
+        }
+        if self.loads != usual.loads {
+            writeln!(f, "loads {}", Time(self.loads))?;
         }
         if self.expect == Expect::Unknown {
             writeln!(f, "expect unknown")?;

@@ -15,9 +15,7 @@ const OFFER_TIMEOUT: u64 = 5 * SECOND;
 /// How long it waits to hear that a call runs before it says again whose it is.
 const ASSIGN_TIMEOUT: u64 = 3 * SECOND;
 /// How long it waits before it looks for a worker again.
-const PLACE_AGAIN: u64 = SECOND / 2;
-/// How long a caller waits for an answer.
-const PATIENCE: u64 = 60 * SECOND;
+pub(super) const PLACE_AGAIN: u64 = SECOND / 2;
 /// How long until a worker notices by itself that a caller has gone.
 const MEDIA_TIMEOUT: u64 = 20 * SECOND;
 /// How often a watched call reports progress.
@@ -48,12 +46,6 @@ pub(super) enum Stage {
 }
 
 impl World<'_> {
-    /// A caller calls.
-    pub(super) fn ring(&mut self, call: u32) {
-        self.ledger.set(call, Fate::Waiting, None, self.now);
-        self.place(call);
-    }
-
     /// The dispatcher looks for a worker for a call that waits.
     pub(super) fn place(&mut self, call: u32) {
         let line = *self.ledger.line(call);
@@ -62,13 +54,8 @@ impl World<'_> {
         }
         let tries = if line.attempt == NONE { 0 } else { u64::from(line.attempt) + 1 };
         let draw = mix(self.plan.seed ^ mix((u64::from(call) << 32) ^ tries ^ (self.now << 1)));
-        let Some(worker) = self.dispatcher.pick(draw) else {
-            if self.now < self.plan.calls[call as usize].at + PATIENCE {
-                self.queue.push(self.now + PLACE_AGAIN, Event::Place(call));
-            } else {
-                self.ledger.set(call, Fate::NoCapacity, None, self.now);
-            }
-            return;
+        let Some(worker) = self.dispatcher.pick(draw, self.now) else {
+            return self.wait(call);
         };
         let attempt = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX);
         let incarnation = self.nodes[worker as usize].incarnation;
@@ -91,7 +78,7 @@ impl World<'_> {
         }
     }
 
-    fn send(&mut self, message: Message, attempt: u32) {
+    pub(super) fn send(&mut self, message: Message, attempt: u32) {
         let try_ = &mut self.attempts[attempt as usize];
         try_.sent = try_.sent.wrapping_add(1);
         let (call, worker, sent) = (try_.call, try_.worker, try_.sent);
@@ -290,22 +277,6 @@ impl World<'_> {
         if !started && line.attempt == attempt && !line.fate.is_final() {
             self.send(Message::Assign, attempt);
             self.queue.push(self.now + ASSIGN_TIMEOUT, Event::AssignTimeout(attempt));
-        }
-    }
-
-    /// A caller hangs up.
-    pub(super) fn hang_up(&mut self, call: u32) {
-        let line = *self.ledger.line(call);
-        let fate = match line.fate {
-            Fate::Active => Fate::Completed,
-            Fate::Waiting | Fate::Reserved => Fate::Abandoned,
-            _ => return,
-        };
-        self.ledger.set(call, fate, None, self.now);
-        self.tell(Who::Caller, || format!("hangs up call {call}"));
-        let phantom = self.plan.calls[call as usize].kind == Kind::Phantom && fate == Fate::Completed;
-        if line.attempt != NONE && !phantom {
-            self.send(Message::End, line.attempt);
         }
     }
 

@@ -10,7 +10,7 @@ use openrtc_core::id::{Actor, Epoch, Incarnation, Seq, WorkerId};
 use openrtc_core::machine::Machine;
 use openrtc_core::time::{Instant, Span};
 use openrtc_core::word::Phase;
-use openrtc_core::worker::{Cause, Command as ToWorker, DrainOrder};
+use openrtc_core::worker::{Cause, Command as ToWorker, DrainOrder, OnDeadline};
 
 use super::node::CLOCK_START;
 use super::platform::TIMED_STOP;
@@ -196,10 +196,12 @@ impl World<'_> {
             Effect::Provision { version, workers, .. } => {
                 self.provision(usize::from(version == VERSIONS[1]), workers);
             }
-            Effect::Route { version, weight, .. } => {
+            Effect::Route { .. } if self.has(Bug::RollbackUnrouted) && self.is_rolling_back() => {}
+            Effect::StopWorker { .. } if self.has(Bug::OldNeverStopped) => {}
+            Effect::Route { version, weight, epoch } => {
                 // One connection to the dispatcher: routes keep their order.
                 let at = self.now + self.plan.latency.1;
-                self.queue.push(at, Event::Route(u32::from(version == VERSIONS[1]), weight));
+                self.queue.push(at, Event::Route(u32::from(version == VERSIONS[1]), weight, epoch));
             }
             Effect::CancelDrain { run, .. }
             | Effect::ForceDrain { run, .. }
@@ -351,7 +353,14 @@ impl World<'_> {
                 on_deadline: terms.on_deadline,
             }),
             Effect::Promote { .. } => ToWorker::Serve,
-            Effect::Reject { .. } => ToWorker::Reject,
+            Effect::Reject { .. } if self.nodes[worker as usize].machine.phase() < Phase::Serving => ToWorker::Reject,
+            // It was let in by somebody out of office, and may hold calls.
+            Effect::Reject { .. } => ToWorker::BeginDrain(DrainOrder {
+                cause: Cause::Fence,
+                actor,
+                deadline: None,
+                on_deadline: OnDeadline::Wait,
+            }),
             _ => return self.stop(worker),
         };
         if matches!(effect, Effect::OrderDrain { .. }) && self.has(Bug::TimerForDrained) {
@@ -381,8 +390,7 @@ impl World<'_> {
         newer
     }
 
-    /// Where the rollout is.
-    pub(super) fn stage(&self) -> Option<Stage> {
-        self.in_office().fleet.rollout().map(|rollout| rollout.stage)
+    fn is_rolling_back(&self) -> bool {
+        self.in_office().fleet.rollout().is_some_and(|rollout| rollout.stage == Stage::RollingBack)
     }
 }

@@ -1,22 +1,47 @@
 //! What the dispatcher knows: which workers take calls, how many each has, and which version gets what share.
 
+use openrtc_core::id::Epoch;
+
 /// What the dispatcher knows of the workers.
 #[derive(Debug)]
 pub(super) struct Dispatcher {
     weights: [u8; 2],
+    /// The latest term it heard of.
+    term: Epoch,
     open: [Vec<u32>; 2],
     place_of: Vec<Option<u32>>,
     pub(super) load: Vec<u32>,
+    /// The loads it goes by: those of its last look.
+    seen: Vec<u32>,
+    look_every: u64,
+    look_at: u64,
 }
 
 impl Dispatcher {
-    pub(super) fn new(workers: u32) -> Self {
+    pub(super) fn new(workers: u32, look_every: u64) -> Self {
         let workers = workers as usize;
-        Self { weights: [0; 2], open: [Vec::new(), Vec::new()], place_of: vec![None; workers], load: vec![0; workers] }
+        Self {
+            weights: [0; 2],
+            term: Epoch::default(),
+            open: [Vec::new(), Vec::new()],
+            place_of: vec![None; workers],
+            load: vec![0; workers],
+            seen: if look_every == 0 { Vec::new() } else { vec![0; workers] },
+            look_every,
+            look_at: 0,
+        }
     }
 
-    pub(super) const fn route(&mut self, version: u32, weight: u8) {
-        self.weights[version as usize] = weight;
+    pub(super) const fn weight(&self, version: usize) -> u8 {
+        self.weights[version]
+    }
+
+    /// A share of new calls, unless somebody of a later term has said how they are shared.
+    pub(super) fn route(&mut self, version: u32, weight: u8, term: Epoch) {
+        if term >= self.term {
+            self.term = term;
+            self.weights[version as usize] = weight;
+        }
     }
 
     pub(super) fn set_open(&mut self, worker: u32, version: usize, open: bool) {
@@ -38,7 +63,12 @@ impl Dispatcher {
     }
 
     /// A version by weight, then the less loaded of two of its workers; the other version if this one has nobody.
-    pub(super) fn pick(&self, draw: u64) -> Option<u32> {
+    pub(super) fn pick(&mut self, draw: u64, now: u64) -> Option<u32> {
+        if self.look_every > 0 && now >= self.look_at {
+            self.seen.copy_from_slice(&self.load);
+            self.look_at = now + self.look_every;
+        }
+        let loads = if self.look_every > 0 { &self.seen } else { &self.load };
         let first = usize::from(draw % 100 < u64::from(self.weights[1]));
         [first, 1 - first].into_iter().find_map(|version| {
             let list = &self.open[version];
@@ -48,7 +78,7 @@ impl Dispatcher {
             let count = list.len() as u64;
             let one = list[usize::try_from((draw >> 8) % count).unwrap_or(0)];
             let two = list[usize::try_from((draw >> 36) % count).unwrap_or(0)];
-            Some(if self.load[two as usize] < self.load[one as usize] { two } else { one })
+            Some(if loads[two as usize] < loads[one as usize] { two } else { one })
         })
     }
 }

@@ -1,9 +1,9 @@
 //! When a run is over, and what is still pending if it does not get there: liveness with a reason.
 
-use openrtc_core::fleet::{Gate, Stage, View};
+use openrtc_core::fleet::{Gate, Rollout, Stage, View};
 use openrtc_core::word::Phase;
 
-use super::{Invariant, State, World};
+use super::{Invariant, State, VERSIONS, World};
 use crate::ledger::Fate;
 
 /// Why a run has not come to its end.
@@ -79,8 +79,11 @@ impl World<'_> {
 
     fn pending_rollout(&self) -> Option<Pending> {
         let fleet = &self.in_office().fleet;
-        let stage = self.stage()?;
-        if stage.is_over() && stage != Stage::Superseded {
+        let rollout = fleet.rollout()?;
+        if matches!(rollout.stage, Stage::Completed | Stage::RolledBack) {
+            return self.pending_end(rollout);
+        }
+        if rollout.stage == Stage::Failed {
             return None;
         }
         if fleet.paused().is_some() {
@@ -95,8 +98,28 @@ impl World<'_> {
         if Gate::ALL.into_iter().any(|gate| fleet.is_blocked(gate)) {
             return Some(Pending::Waits("the rollout waits for capacity and said so".to_owned()));
         }
-        let what = format!("the rollout stays {} and says nothing", stage.as_str());
+        let what = format!("the rollout stays {} and says nothing", rollout.stage.as_str());
         Some(Pending::Fault(Invariant::RolloutEnds, None, what))
+    }
+
+    /// A rollout that is over has left every call to one version and no process to the other.
+    fn pending_end(&self, rollout: &Rollout) -> Option<Pending> {
+        let stage = rollout.stage.as_str();
+        let place = |version| VERSIONS.iter().position(|known| Some(*known) == version);
+        if let Some(stays) = place(rollout.target())
+            && self.dispatcher.weight(stays) < 100
+        {
+            let weight = self.dispatcher.weight(stays);
+            let what = format!("the rollout is {stage} and {} gets {weight} % of new calls", VERSIONS[stays]);
+            return Some(Pending::Fault(Invariant::CallsFollow, None, what));
+        }
+        let goes = place(rollout.leaving())?;
+        let left = (0..self.plan.workers()).find(|worker| {
+            let node = &self.nodes[*worker as usize];
+            node.version == goes && node.state == State::Up
+        })?;
+        let what = format!("the rollout is {stage} and {} still runs", self.name(left));
+        Some(Pending::Fault(Invariant::OldVersionLeaves, Some(left), what))
     }
 
     /// What a run that stopped at its horizon came to.

@@ -3,6 +3,8 @@
 use core::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use openrtc_core::id::Epoch;
+
 use crate::plan::Message;
 
 /// What can come due.
@@ -24,8 +26,9 @@ pub(super) enum Event {
     OfferTimeout(u32),
     Place(u32),
     Progress(u32),
+    Redial(u32),
     Register(u32, u32),
-    Route(u32, u8),
+    Route(u32, u8, Epoch),
     TimedStop(u32, u32),
     Wake(u32, u32),
 }
