@@ -55,8 +55,7 @@ struct Reached {
     step: Step,
 }
 
-/// Explores a scope to its end or to the first violation. `each` hears, level by level, how many states are known and
-/// how deep the search is.
+/// Explores a scope to its end or to the first violation. `each` hears now and then how far it has come.
 pub fn explore(scope: &Scope, bug: Option<Bug>, mut each: impl FnMut(&Explored)) -> Result<Explored, BadScope> {
     scope.check()?;
     let first = State::new(scope, bug);
@@ -67,9 +66,10 @@ pub fn explore(scope: &Scope, bug: Option<Bug>, mut each: impl FnMut(&Explored))
     let mut frontier = vec![(0_u32, first)];
     let mut steps = Vec::new();
     while !frontier.is_empty() {
-        each(&explored);
         let mut next = Vec::new();
         for (index, state) in frontier {
+            explored.states = reached.len();
+            each(&explored);
             steps.clear();
             state.steps(&mut steps);
             for step in &steps {
@@ -89,10 +89,10 @@ pub fn explore(scope: &Scope, bug: Option<Bug>, mut each: impl FnMut(&Explored))
                 }
             }
         }
-        explored.states = reached.len();
         explored.depth += usize::from(!next.is_empty());
         frontier = next;
     }
+    explored.states = reached.len();
     Ok(explored)
 }
 

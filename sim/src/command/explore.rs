@@ -92,16 +92,19 @@ fn watched(scope: &Scope, bug: Option<Bug>) -> anyhow::Result<Explored> {
     let style = ProgressStyle::with_template("{spinner} {human_pos} states, {msg} steps deep, {elapsed}");
     let bar = ProgressBar::new_spinner().with_style(style.expect("the template is well formed"));
     bar.enable_steady_tick(Duration::from_millis(100));
+    let mut deep = None;
     let explored = exploring(scope, bug, |so_far| {
         bar.set_position(so_far.states as u64);
-        bar.set_message(so_far.depth.to_string());
+        if deep.replace(so_far.depth) != Some(so_far.depth) {
+            bar.set_message(so_far.depth.to_string());
+        }
     });
     bar.finish_and_clear();
     Ok(explored?)
 }
 
 fn told(broken: &Counterexample) -> String {
-    let meaning = broken.invariant.meaning();
+    let meaning = broken.invariant.meaning().trim();
     let head = format!("verdict      VIOLATED {}: {}\n             {meaning}\n", broken.invariant, broken.what);
     let steps = broken.steps.len();
     let lines = broken.words.iter().enumerate().map(|(number, line)| format!("{:>4}  {line}\n", number + 1));
