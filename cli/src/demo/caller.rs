@@ -1,6 +1,7 @@
 //! One caller: offers a call, talks, checks every echo, hangs up.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -47,6 +48,17 @@ impl Fate {
     /// Whether the caller would have talked on.
     pub(crate) const fn is_drop(self) -> bool {
         matches!(self, Self::Cut | Self::Lost)
+    }
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::HungUp => "hung up",
+            Self::HungUpUnheard => "hung up unheard",
+            Self::Cut => "was cut",
+            Self::Lost => "broke",
+        })
     }
 }
 

@@ -72,8 +72,11 @@ impl Account {
             match unseen.remove(&call.id) {
                 None => found.push(format!("call {} was taken, but the journal does not have it", call.id)),
                 Some(told) if !fits(taken.fate, told) => {
-                    found
-                        .push(format!("call {}: its caller saw {:?}, the journal tells {told:?}", call.id, taken.fate));
+                    let told = told.map_or("no end", EndReason::as_str);
+                    found.push(format!(
+                        "call {}: its caller saw that it {}, the journal has {told}",
+                        call.id, taken.fate
+                    ));
                 }
                 Some(_) => {}
             }
@@ -145,9 +148,9 @@ mod tests {
         let (dir, ..) = journal();
         for (callers, says) in [
             (vec![caller("a", Fate::HungUp)], "the journal has call b, which no caller made"),
-            (vec![caller("a", Fate::Lost), caller("b", Fate::Lost)], "call a: its caller saw Lost"),
-            (vec![caller("a", Fate::Cut), caller("b", Fate::Lost)], "call a: its caller saw Cut"),
-            (vec![caller("a", Fate::HungUp), caller("b", Fate::HungUp)], "call b: its caller saw HungUp"),
+            (vec![caller("a", Fate::Lost), caller("b", Fate::Lost)], "call a: its caller saw that it broke"),
+            (vec![caller("a", Fate::Cut), caller("b", Fate::Lost)], "call a: its caller saw that it was cut"),
+            (vec![caller("a", Fate::HungUp), caller("b", Fate::HungUp)], "call b: its caller saw that it hung up"),
             (vec![caller("a", Fate::HungUp), caller("b", Fate::Lost), caller("c", Fate::HungUp)], "does not have it"),
         ] {
             let told = disagreements(dir.path(), &callers, 0);

@@ -37,7 +37,8 @@ impl Rollout<'_> {
             disagreements.extend(found.into_iter().map(|problem| format!("{name}: {problem}")));
             let told = account.outcome.map(|outcome| i32::from(Exit(outcome).code()));
             if told != status.code() {
-                disagreements.push(format!("{name}: it ended with {status}, its journal tells {:?}", account.outcome));
+                let told = account.outcome.map_or_else(|| "nothing of its end".to_owned(), |told| told.to_string());
+                disagreements.push(format!("{name}: it ended with {status}, its journal tells: {told}"));
             }
             let drops: Vec<_> = ledger.of(index).filter(|(_, taken)| taken.fate.is_drop()).collect();
             if let Some(Outcome::Forced { dropped: told }) = account.outcome
@@ -74,9 +75,9 @@ impl Rollout<'_> {
             certificate.calls.iter().filter(|call| call.is_drop()).map(|call| &call.id).collect();
         let seen: BTreeSet<_> = dropped.iter().map(|drop| &drop.call).collect();
         // A caller that had hung up when its worker was killed lost nothing, though the journal cannot know.
-        let unseen: Vec<_> = seen.difference(&certified).collect();
+        let unseen: Vec<_> = seen.difference(&certified).map(|call| call.as_str()).collect();
         if !unseen.is_empty() {
-            disagreements.push(format!("the certificate does not name the dropped calls {unseen:?}"));
+            disagreements.push(format!("the certificate does not name the dropped calls {}", unseen.join(", ")));
         }
         Ok(certificate.verdict.sentence())
     }

@@ -37,9 +37,7 @@ impl Display for Entry {
                 write!(f, "tells {live} calls to end {}, forced by {actor}", self.until(until))
             }
             Event::Drained => f.write_str("is drained: no call is left"),
-            Event::Exited { outcome: Outcome::Clean } => f.write_str("leaves; no call was cut"),
-            Event::Exited { outcome: Outcome::Forced { dropped } } => write!(f, "leaves; {dropped} calls were cut"),
-            Event::Exited { outcome: Outcome::Rejected } => f.write_str("leaves; the fleet does not want it"),
+            Event::Exited { outcome } => write!(f, "leaves; {outcome}"),
         }
     }
 }
@@ -54,6 +52,16 @@ impl Entry {
 
     fn until(&self, deadline: Instant) -> In {
         In(deadline.since(self.at))
+    }
+}
+
+impl Display for Outcome {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Clean => f.write_str("no call was cut"),
+            Self::Forced { dropped } => write!(f, "{dropped} calls were cut"),
+            Self::Rejected => f.write_str("the fleet does not want it"),
+        }
     }
 }
 
