@@ -130,3 +130,37 @@ fn reached(lines: &[&[u8]]) -> Result<Reached, serde_json::Error> {
     }
     Ok(reached)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PERIOD: Duration = Duration::from_secs(1);
+
+    fn trail(sync: Sync) -> (tempfile::TempDir, TrailFile) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let trail = TrailFile::open(&dir.path().join("trail"), sync).expect("a trail");
+        (dir, trail)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_written_is_due_on_disk_a_period_after_the_first_of_it() {
+        let (_dir, mut trail) = trail(Sync::Every(PERIOD));
+        assert_eq!(trail.sync_in(), None);
+        trail.append(b"one\n").expect("room");
+        tokio::time::advance(PERIOD / 4).await;
+        trail.append(b"two\n").expect("room");
+        assert_eq!(trail.sync_in(), Some(PERIOD * 3 / 4));
+        tokio::time::advance(PERIOD).await;
+        assert_eq!(trail.sync_in(), Some(Duration::ZERO));
+        trail.sync().expect("a disk");
+        assert_eq!(trail.sync_in(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_forced_at_once_is_never_due() {
+        let (_dir, mut trail) = trail(Sync::Always);
+        trail.append(b"one\n").expect("room");
+        assert_eq!((trail.sync_in(), trail.length), (None, 4));
+    }
+}
