@@ -11,6 +11,7 @@ mod journal;
 mod keygen;
 mod membership;
 #[cfg(test)]
+#[path = "../../evidence/src/scribe.rs"]
 mod scribe;
 mod status;
 mod wire;

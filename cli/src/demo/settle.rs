@@ -6,14 +6,15 @@ use std::process::ExitStatus;
 
 use anyhow::{Context, ensure};
 use openrtc_core::worker::Outcome;
-use openrtc_runtime::Exit;
+use openrtc_evidence::certificate::Certificate;
+use openrtc_evidence::issue;
+use openrtc_runtime::{Exit, read_signing_key};
 use tokio::time::Instant;
 
 use super::caller::Fate;
 use super::ledger::Ledger;
 use super::report::{Drop, Report, WorkerReport, millis};
 use super::{BLUE, CERTIFICATE, Rollout, reconcile};
-use crate::certify::{self, Certificate};
 
 /// What the rollout's own clock saw.
 pub(super) struct Moments {
@@ -70,7 +71,8 @@ impl Rollout<'_> {
     /// Certifies the rollout from the journals alone, and holds the certificate against the callers' ledger.
     fn certify(&self, dropped: &[Drop], disagreements: &mut Vec<String>) -> anyhow::Result<&'static str> {
         let certificate = Certificate::over(&self.journals)?;
-        certify::write(&certificate, &self.dir.join(CERTIFICATE), Some(&self.membership.key))?;
+        let key = read_signing_key(&self.membership.key)?;
+        issue(&certificate, &self.dir.join(CERTIFICATE), Some(&key))?;
         let certified: BTreeSet<_> =
             certificate.calls.iter().filter(|call| call.is_drop()).map(|call| &call.id).collect();
         let seen: BTreeSet<_> = dropped.iter().map(|drop| &drop.call).collect();

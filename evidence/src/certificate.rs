@@ -1,4 +1,4 @@
-//! The ledger: every call of every worker, from its promise to its end.
+//! The certificate: every call of every worker, from its promise to its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,23 +14,23 @@ use serde::{Deserialize, Serialize};
 
 /// What a rollout did to every call. Times are microseconds since the Unix epoch.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Certificate {
-    pub(crate) format: String,
-    pub(crate) verdict: Verdict,
-    pub(crate) promised: u64,
-    pub(crate) ended: u64,
-    pub(crate) dropped: u64,
-    pub(crate) declined: u64,
-    pub(crate) workers: Vec<Worker>,
-    pub(crate) calls: Vec<Call>,
+pub struct Certificate {
+    pub format: String,
+    pub verdict: Verdict,
+    pub promised: u64,
+    pub ended: u64,
+    pub dropped: u64,
+    pub declined: u64,
+    pub workers: Vec<Worker>,
+    pub calls: Vec<Call>,
     /// What the evidence does not tell.
-    pub(crate) unknown: Vec<String>,
+    pub unknown: Vec<String>,
 }
 
 /// What the ledger leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Every call is told to its end, and none was dropped.
     Proven,
     /// Every call is told to its end; those that were dropped are named.
@@ -41,50 +41,50 @@ pub(crate) enum Verdict {
 
 /// One run of a worker.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Worker {
-    pub(crate) name: String,
-    pub(crate) version: String,
-    pub(crate) incarnation: u64,
+pub struct Worker {
+    pub name: String,
+    pub version: String,
+    pub incarnation: u64,
     /// `clean`, `forced`, `rejected`, or `unclosed` when it ended without a word.
-    pub(crate) outcome: String,
-    pub(crate) calls: u64,
-    pub(crate) declined: u64,
-    pub(crate) began: u64,
-    pub(crate) ended: u64,
-    pub(crate) drain: Option<Drain>,
+    pub outcome: String,
+    pub calls: u64,
+    pub declined: u64,
+    pub began: u64,
+    pub ended: u64,
+    pub drain: Option<Drain>,
 }
 
 /// A drain from its order to the last entry.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Drain {
-    pub(crate) cause: String,
-    pub(crate) actor: String,
-    pub(crate) began: u64,
+pub struct Drain {
+    pub cause: String,
+    pub actor: String,
+    pub began: u64,
 }
 
 /// One call.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Call {
-    pub(crate) id: String,
-    pub(crate) worker: String,
-    pub(crate) version: String,
-    pub(crate) began: u64,
+pub struct Call {
+    pub id: String,
+    pub worker: String,
+    pub version: String,
+    pub began: u64,
     /// When it ended; for one that was open when its journal ended, the journal's last entry.
-    pub(crate) ended: u64,
+    pub ended: u64,
     /// How: as the journal has it, `lapsed`, `drain_forced`, or `platform_forced` for one taken by a kill or crash.
-    pub(crate) end: String,
+    pub end: String,
 }
 
 impl Call {
     /// Whether its caller would have talked on.
-    pub(crate) fn is_drop(&self) -> bool {
+    pub fn is_drop(&self) -> bool {
         matches!(self.end.as_str(), "drain_forced" | "platform_forced")
     }
 }
 
 impl Certificate {
     /// Closes the ledger over journals.
-    pub(crate) fn over(journals: &[PathBuf]) -> anyhow::Result<Self> {
+    pub fn over(journals: &[PathBuf]) -> anyhow::Result<Self> {
         let mut certificate = Self {
             format: "openrtc certificate v1".into(),
             verdict: Verdict::Unknown,
@@ -108,7 +108,7 @@ impl Certificate {
     }
 
     /// The verdict that the ledger leads to.
-    pub(crate) fn judge(&self) -> Verdict {
+    pub fn judge(&self) -> Verdict {
         match self.calls.iter().any(Call::is_drop) {
             _ if !self.unknown.is_empty() || self.promised != self.calls.len() as u64 => Verdict::Unknown,
             true => Verdict::Dropped,
@@ -251,7 +251,7 @@ impl fmt::Display for Certificate {
 
 impl Verdict {
     /// The verdict as a person reads it.
-    pub(crate) const fn sentence(self) -> &'static str {
+    pub const fn sentence(self) -> &'static str {
         match self {
             Self::Proven => "PROVEN: every call is told to its end, none was dropped",
             Self::Dropped => "DROPPED: every call is told to its end; those that were dropped are named",

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use super::ledger::{Call, Certificate, Verdict, Worker};
+use crate::certificate::{Call, Certificate, Verdict, Worker};
 
 /// Lanes are so many units wide.
 const WIDTH: u64 = 1_000;
