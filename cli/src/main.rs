@@ -14,7 +14,6 @@ mod membership;
 #[path = "../../evidence/src/scribe.rs"]
 mod scribe;
 mod status;
-mod wire;
 mod worker;
 
 use std::error::Error;

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, ensure};
 use openrtc_core::id::{Deployment, Epoch, Version};
-use openrtc_core::membership::{Limits, Manifest, MembershipVerifier};
+use openrtc_core::membership::{Limits, Manifest, MembershipVerifier, SigningKey};
 use openrtc_core::time::Span;
 use openrtc_runtime::registrar::{Decision, Registrar};
+use openrtc_runtime::write_key_pair;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
-use super::report::Rejected;
-use crate::keygen;
+use crate::report::Rejected;
 
 /// What every worker of the demo belongs to.
 pub(super) const DEPLOYMENT: Deployment = Deployment::from_static("demo");
@@ -33,12 +33,12 @@ pub(super) struct Membership {
 }
 
 impl Membership {
-    /// Makes a key pair in `dir` and lets nobody in yet.
-    pub(super) async fn start(dir: &Path) -> anyhow::Result<Self> {
+    /// Writes the key pair to `dir` and lets nobody in yet.
+    pub(super) async fn start(dir: &Path, pair: &SigningKey) -> anyhow::Result<Self> {
         let key = dir.join("demo.key");
-        let (verifying, public) = keygen::make(&key)?;
+        let public = write_key_pair(&key, pair)?;
         let mut verifier = MembershipVerifier::new(manifest(0, &[]), LIMITS);
-        verifier.add_key(verifying.as_bytes())?;
+        verifier.add_key(pair.verifying_key().as_bytes())?;
         let decisions = Arc::new(Mutex::new(Vec::new()));
         let recorded = Arc::clone(&decisions);
         let record = move |decision: &Decision| lock(&recorded).push(*decision);

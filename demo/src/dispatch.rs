@@ -8,8 +8,8 @@ use std::time::Duration;
 use openrtc_core::worker::Decline;
 use tokio::time::{Instant, sleep};
 
-use super::caller::{Answer, Talk, offer};
-use super::ledger::{CallRecord, Ledger, Taken};
+use crate::caller::{Answer, Talk, offer};
+use crate::ledger::{CallRecord, Ledger, Taken};
 
 /// How long a call is offered around before its caller gives up.
 const GIVE_UP: Duration = Duration::from_secs(5);
@@ -189,7 +189,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::demo::caller::Fate;
+    use crate::caller::Fate;
     use crate::wire::{Frame, Receiver, send};
 
     /// A worker that declines its first offer because it drains and, wrongly, takes every later one.

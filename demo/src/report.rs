@@ -9,74 +9,74 @@ use serde::Serialize;
 
 /// The whole outcome. Times are in milliseconds.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
-    pub(crate) calls_offered: usize,
-    pub(crate) calls_answered: usize,
-    pub(crate) calls_declined_and_retried: usize,
-    pub(crate) calls_unanswered: usize,
-    pub(crate) calls_ended: usize,
-    pub(crate) calls_dropped: usize,
-    pub(crate) calls_alive_across_sigterm: usize,
-    pub(crate) new_calls_on_old_version_after_drain: u32,
-    pub(crate) frames_sent: u64,
-    pub(crate) frames_lost: u64,
+pub struct Report {
+    pub calls_offered: usize,
+    pub calls_answered: usize,
+    pub calls_declined_and_retried: usize,
+    pub calls_unanswered: usize,
+    pub calls_ended: usize,
+    pub calls_dropped: usize,
+    pub calls_alive_across_sigterm: usize,
+    pub new_calls_on_old_version_after_drain: u32,
+    pub frames_sent: u64,
+    pub frames_lost: u64,
     /// Of those, in calls that were not dropped.
-    pub(crate) frames_lost_in_ended_calls: u64,
-    pub(crate) frames_late: u64,
-    pub(crate) longest_gap_ms: f64,
-    pub(crate) sigterm_to_refusal_ms: Option<f64>,
-    pub(crate) last_hangup_to_exit_ms: Option<f64>,
-    pub(crate) elapsed_s: f64,
-    pub(crate) workers: Vec<WorkerReport>,
-    pub(crate) dropped: Vec<Drop>,
+    pub frames_lost_in_ended_calls: u64,
+    pub frames_late: u64,
+    pub longest_gap_ms: f64,
+    pub sigterm_to_refusal_ms: Option<f64>,
+    pub last_hangup_to_exit_ms: Option<f64>,
+    pub elapsed_s: f64,
+    pub workers: Vec<WorkerReport>,
+    pub dropped: Vec<Drop>,
     /// Workers that were not let in.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) rejected: Vec<Rejected>,
+    pub rejected: Vec<Rejected>,
     /// What the certificate over the workers' journals says.
-    pub(crate) certificate: &'static str,
+    pub certificate: &'static str,
     /// Where it is.
-    pub(crate) certificate_file: PathBuf,
+    pub certificate_file: PathBuf,
     /// The public key that it is checked with.
-    pub(crate) certificate_key: PathBuf,
-    pub(crate) journals_agree: bool,
-    pub(crate) disagreements: Vec<String>,
+    pub certificate_key: PathBuf,
+    pub journals_agree: bool,
+    pub disagreements: Vec<String>,
 }
 
 /// One worker.
 #[derive(Debug, Serialize)]
-pub(crate) struct WorkerReport {
-    pub(crate) worker: String,
-    pub(crate) version: &'static str,
-    pub(crate) pid: u32,
-    pub(crate) exit_code: Option<i32>,
-    pub(crate) signal: Option<i32>,
+pub struct WorkerReport {
+    pub worker: String,
+    pub version: &'static str,
+    pub pid: u32,
+    pub exit_code: Option<i32>,
+    pub signal: Option<i32>,
     /// Calls it took.
-    pub(crate) calls: usize,
+    pub calls: usize,
     /// Of those, dropped.
-    pub(crate) dropped: usize,
-    pub(crate) start_to_ready_ms: f64,
-    pub(crate) last_hangup_to_exit_ms: Option<f64>,
+    pub dropped: usize,
+    pub start_to_ready_ms: f64,
+    pub last_hangup_to_exit_ms: Option<f64>,
 }
 
 /// One dropped call.
 #[derive(Debug, Serialize)]
-pub(crate) struct Drop {
-    pub(crate) call: String,
-    pub(crate) worker: String,
-    pub(crate) reason: &'static str,
+pub struct Drop {
+    pub call: String,
+    pub worker: String,
+    pub reason: &'static str,
 }
 
 /// One worker that was not let in.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Rejected {
+pub struct Rejected {
     /// The audit event: `worker.rejected`.
-    pub(crate) event: &'static str,
-    pub(crate) worker: String,
-    pub(crate) version: &'static str,
-    pub(crate) exit_code: Option<i32>,
+    pub event: &'static str,
+    pub worker: String,
+    pub version: &'static str,
+    pub exit_code: Option<i32>,
     /// In one word.
-    pub(crate) reason: &'static str,
-    pub(crate) message: String,
+    pub reason: &'static str,
+    pub message: String,
 }
 
 /// At most so many dropped calls are printed by name; JSON has them all.
@@ -84,12 +84,12 @@ const NAMES_MAX: usize = 12;
 
 impl Report {
     /// Whether everything was as a rollout without faults must be.
-    pub(crate) fn is_spotless(&self) -> bool {
+    pub fn is_spotless(&self) -> bool {
         self.calls_dropped == 0 && self.holds() && self.workers.iter().all(|worker| worker.exit_code == Some(0))
     }
 
     /// Whether what must hold under every fault does.
-    pub(crate) fn holds(&self) -> bool {
+    pub fn holds(&self) -> bool {
         self.journals_agree
             && self.new_calls_on_old_version_after_drain == 0
             && self.calls_unanswered == 0
@@ -99,7 +99,7 @@ impl Report {
 }
 
 /// Milliseconds with what lies behind the point.
-pub(crate) fn millis(time: Duration) -> f64 {
+pub fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 

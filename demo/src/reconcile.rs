@@ -10,8 +10,8 @@ use openrtc_core::journal::{Torn, TornFault, replay};
 use openrtc_core::worker::{EndReason, Event, Outcome};
 use openrtc_runtime::journal::segments;
 
-use super::caller::Fate;
-use super::ledger::{CallRecord, Taken};
+use crate::caller::Fate;
+use crate::ledger::{CallRecord, Taken};
 
 /// What a journal tells of its worker's calls.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::demo::caller::Heard;
+    use crate::caller::Heard;
     use crate::scribe::Scribe;
 
     /// A worker that served `a` to its end and has `b` open.

@@ -11,10 +11,11 @@ use openrtc_evidence::issue;
 use openrtc_runtime::{Exit, read_signing_key};
 use tokio::time::Instant;
 
-use super::caller::Fate;
-use super::ledger::Ledger;
-use super::report::{Drop, Report, WorkerReport, millis};
-use super::{BLUE, CERTIFICATE, Rollout, reconcile};
+use crate::caller::Fate;
+use crate::ledger::Ledger;
+use crate::report::{Drop, Report, WorkerReport, millis};
+use crate::rollout::Rollout;
+use crate::{BLUE, CERTIFICATE, reconcile};
 
 /// What the rollout's own clock saw.
 pub(super) struct Moments {
@@ -94,7 +95,7 @@ impl Rollout<'_> {
         certificate: &'static str,
     ) -> Report {
         let heard = ledger.heard();
-        let blue = 0..usize::from(self.args.blue);
+        let blue = 0..usize::from(self.options.blue);
         let answered = ledger.taken().count();
         let refusals: Option<Vec<_>> = blue.clone().map(|worker| self.dispatcher.first_refusal(worker)).collect();
         let slowest =

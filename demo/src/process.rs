@@ -1,5 +1,6 @@
 //! Worker processes: started, signalled, waited for.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -7,19 +8,31 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use openrtc_runtime::VARIABLES;
+use openrtc_runtime::http::{Method, ask, parse_url};
 use rustix::process::{Pid, Signal, kill_process};
-use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
-use super::membership::DEPLOYMENT;
+use crate::echo::Ready;
+use crate::membership::DEPLOYMENT;
 
 /// How long a worker may take until it is ready.
 const START: Duration = Duration::from_secs(10);
 
-/// How a worker is started.
+/// What starts a worker process that echoes: `openrtc worker --json --exit-with-parent`, say. All else it is told by
+/// environment variables.
+#[derive(Clone, Debug)]
+pub struct WorkerCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+}
+
+/// How one worker is started.
 pub(crate) struct Recipe<'a> {
+    pub(crate) worker: &'a WorkerCommand,
     pub(crate) name: &'a str,
     pub(crate) version: &'a str,
     pub(crate) journal: &'a Path,
@@ -37,12 +50,6 @@ pub(crate) struct Worker {
     pub(crate) start_to_ready: Duration,
 }
 
-#[derive(Deserialize)]
-struct Ready {
-    calls: SocketAddr,
-    ops: SocketAddr,
-}
-
 /// Starts a worker and waits until it says that it takes calls.
 pub(crate) async fn start(recipe: Recipe<'_>) -> anyhow::Result<Worker> {
     let begun = Instant::now();
@@ -54,8 +61,9 @@ pub(crate) async fn start(recipe: Recipe<'_>) -> anyhow::Result<Worker> {
         .await
         .with_context(|| format!("worker {} was not ready within {START:?}", recipe.name))??
         .with_context(|| format!("worker {} ended before it was ready", recipe.name))?;
-    let Ready { calls, ops } = serde_json::from_str(&line)
+    let Ready { calls, ops, .. } = serde_json::from_str(&line)
         .with_context(|| format!("worker {} said {line:?} instead of where it listens", recipe.name))?;
+    let ops = ops.with_context(|| format!("worker {} has no ops endpoint", recipe.name))?;
     await_ready(ops).await.with_context(|| format!("worker {}", recipe.name))?;
     let start_to_ready = begun.elapsed();
     Ok(Worker { child, pid, calls, journal: recipe.journal.to_owned(), start_to_ready })
@@ -68,17 +76,17 @@ pub(crate) async fn run_refused(recipe: Recipe<'_>) -> anyhow::Result<ExitStatus
     Ok(left.with_context(|| format!("worker {} had not left after {START:?}: was it let in?", recipe.name))??)
 }
 
-/// Starts a worker of this very program.
+/// Starts a worker.
 fn spawn(recipe: &Recipe<'_>) -> anyhow::Result<Child> {
-    let program = std::env::current_exe().context("the path of this program")?;
-    let mut command = Command::new(program);
+    let mut command = Command::new(&recipe.worker.program);
     // What is set for this user's own workers is not for the demo's.
     for variable in VARIABLES {
         command.env_remove(variable.name);
     }
     command
         .env_remove("NOTIFY_SOCKET")
-        .args(["worker", "--json", "--exit-with-parent", "--deployment-version", recipe.version])
+        .args(&recipe.worker.args)
+        .env("OPENRTC_DEPLOYMENT_VERSION", recipe.version)
         .env("OPENRTC_DEPLOYMENT", DEPLOYMENT.as_str())
         .env("OPENRTC_WORKER", recipe.name)
         .env("OPENRTC_JOURNAL_DIR", recipe.journal)
@@ -96,8 +104,9 @@ fn spawn(recipe: &Recipe<'_>) -> anyhow::Result<Child> {
 
 async fn await_ready(ops: SocketAddr) -> anyhow::Result<()> {
     let deadline = Instant::now() + START;
+    let url = parse_url(&format!("http://{ops}/readyz"))?;
     loop {
-        match crate::http::get(ops, "/readyz").await {
+        match ask(Method::GET, &url, None, String::new()).await {
             Ok(response) if response.status == 200 => return Ok(()),
             answer => {
                 let said = answer.map_or_else(|error| error.to_string(), |response| response.body);

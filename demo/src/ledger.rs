@@ -8,7 +8,7 @@ use anyhow::Context;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::caller::{Fate, Heard};
+use crate::caller::{Fate, Heard};
 
 /// One call offered.
 #[derive(Clone, Debug)]
