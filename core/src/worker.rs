@@ -42,7 +42,7 @@ use serde::{Deserialize, Serialize};
 pub use call::{Call, Calls};
 pub use command::{Class, Command, DrainOrder};
 pub use effect::{Alert, Availability, Effect};
-pub use event::{Cause, Decline, EndReason, Entry, Event, OnDeadline, Outcome};
+pub use event::{BadPolicy, Cause, Decline, EndReason, Entry, Event, OnDeadline, Outcome};
 pub use life::Life;
 pub use misfit::Misfit;
 pub use rejection::{Misuse, Refused, Rejection, Repeat};
