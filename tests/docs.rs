@@ -5,14 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders that a path in the documentation starts with.
-const FOLDERS: [&str; 11] =
-    ["benches", "cli", "core", "demo", "deploy", "docs", "evidence", "fuzz", "runtime", "sim", "tests"];
+const FOLDERS: [&str; 12] =
+    ["advise", "benches", "cli", "core", "demo", "deploy", "docs", "evidence", "fuzz", "runtime", "sim", "tests"];
 
 /// Where each crate is.
-const CRATES: [(&str, &str); 8] = [
+const CRATES: [(&str, &str); 9] = [
     ("benches", "benches"),
     ("e2e", "tests"),
     ("openrtc", "cli"),
+    ("openrtc-advise", "advise"),
     ("openrtc-core", "core"),
     ("openrtc-demo", "demo"),
     ("openrtc-evidence", "evidence"),

@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use openrtc_core::membership::KeyId;
-use openrtc_evidence::certificate::{Certificate, Verdict};
-use openrtc_evidence::{CheckError, check, issue, read};
+use openrtc_evidence::{Certificate, CheckError, Verdict, check, issue, read};
 use openrtc_runtime::{Exit, read_public_key, read_signing_key};
 
 use crate::{Usage, journal};

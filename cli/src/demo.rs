@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use openrtc_demo::{DemoError, Options, Report, WorkerCommand};
+use openrtc_core::worker::OnDeadline;
+use openrtc_demo::{Options, Report, WorkerCommand};
 use openrtc_runtime::{Exit, parse_duration};
 
+use crate::drain::policy;
 use crate::{Usage, keygen};
 
 /// Roll real worker processes from one version to the next under real calls, and count what was dropped.
@@ -33,8 +35,8 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_timeout)]
     drain_timeout: Option<Duration>,
     /// What happens then.
-    #[arg(long, value_name = "POLICY", value_parser = ["wait", "alert", "force"])]
-    on_deadline: Option<String>,
+    #[arg(long, value_name = "POLICY", value_parser = policy())]
+    on_deadline: Option<OnDeadline>,
     /// Kill a draining worker (SIGKILL), to see that its calls are reported.
     #[arg(long)]
     kill_one: bool,
@@ -67,19 +69,17 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
 
 /// Performs the rollout and prints what it amounted to.
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    let json = args.json;
+    let options = args.options();
     let worker = WorkerCommand {
         program: std::env::current_exe().context("the path of this program")?,
         args: ["worker", "--json", "--exit-with-parent"].map(Into::into).into(),
     };
     let report = tokio::select! {
-        report = openrtc_demo::run(args.into(), worker, keygen::generate()?) => report.map_err(|error| match error {
-            DemoError::Options(error) => Usage(error).into(),
-            DemoError::Rollout(error) => error,
-        })?,
+        report = openrtc_demo::run(&options, &worker, keygen::generate()?) => report,
         _ = tokio::signal::ctrl_c() => bail!("interrupted; the workers were killed"),
     };
-    if json {
+    let report = report.map_err(|error| if error.is_usage() { Usage::new(error).into() } else { anyhow!(error) })?;
+    if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         println!("\n{report}\n{}\n  {}", certificate(&report), verdict(&report));
@@ -87,11 +87,20 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     Ok(exit_code(&report).into())
 }
 
-impl From<DemoArgs> for Options {
-    fn from(args: DemoArgs) -> Self {
-        let DemoArgs { blue, green, calls, speed, seed, drain_timeout, on_deadline, kill_one, leftover, dir, json: _ } =
-            args;
-        Self { blue, green, calls, speed, seed, drain_timeout, on_deadline, kill_one, leftover, dir }
+impl DemoArgs {
+    fn options(&self) -> Options {
+        Options {
+            blue: self.blue,
+            green: self.green,
+            calls: self.calls.clone(),
+            speed: self.speed,
+            seed: self.seed,
+            drain_timeout: self.drain_timeout,
+            on_deadline: self.on_deadline,
+            kill_one: self.kill_one,
+            leftover: self.leftover,
+            dir: self.dir.clone(),
+        }
     }
 }
 

@@ -10,9 +10,6 @@ mod http;
 mod journal;
 mod keygen;
 mod membership;
-#[cfg(test)]
-#[path = "../../evidence/src/scribe.rs"]
-mod scribe;
 mod status;
 mod worker;
 

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use tempfile::TempDir;
+
+use crate::error::DemoError;
 
 /// Where the journals are: the user's directory, or one that goes with the demo but for the certificate.
 pub(crate) struct Directory {
@@ -13,16 +15,13 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    pub(crate) fn create(wanted: Option<&Path>) -> anyhow::Result<Self> {
+    pub(crate) fn create(wanted: Option<&Path>) -> Result<Self, DemoError> {
         let path = match wanted {
-            Some(path) => {
-                std::fs::create_dir(path).with_context(|| {
-                    format!("the directory {} cannot be made: name one that does not exist yet", path.display())
-                })?;
-                path.to_owned()
-            }
-            None => tempfile::Builder::new().prefix("openrtc-demo-").tempdir()?.keep(),
+            Some(path) => std::fs::create_dir(path).map(|()| path.to_owned()),
+            None => tempfile::Builder::new().prefix("openrtc-demo-").tempdir().map(TempDir::keep),
         };
+        let named = || wanted.map_or_else(std::env::temp_dir, Path::to_owned);
+        let path = path.map_err(|source| DemoError::Directory { path: named(), source })?;
         Ok(Self { path, temporary: wanted.is_none(), certified: false })
     }
 

@@ -5,6 +5,7 @@ mod caller;
 mod directory;
 mod dispatch;
 pub mod echo;
+mod error;
 mod ledger;
 mod load;
 mod membership;
@@ -13,9 +14,6 @@ mod progress;
 mod reconcile;
 mod report;
 mod rollout;
-#[cfg(test)]
-#[path = "../../evidence/src/scribe.rs"]
-mod scribe;
 mod settle;
 mod wire;
 
@@ -23,11 +21,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use openrtc_core::membership::SigningKey;
+use openrtc_core::worker::OnDeadline;
 
 use directory::Directory;
+pub use error::{DemoError, WorkerFault};
+pub use load::CallsError;
 use membership::Membership;
 pub use process::WorkerCommand;
-pub use report::Report;
+pub use report::{DroppedCall, RejectedWorker, Report, WorkerReport};
 use rollout::Rollout;
 
 const BLUE: &str = "v1";
@@ -52,7 +53,7 @@ pub struct Options {
     /// When the drain is overdue.
     pub drain_timeout: Option<Duration>,
     /// What happens then.
-    pub on_deadline: Option<String>,
+    pub on_deadline: Option<OnDeadline>,
     /// Whether a draining worker is killed (SIGKILL).
     pub kill_one: bool,
     /// Whether a worker of the old version is started again after the switch.
@@ -62,28 +63,18 @@ pub struct Options {
     pub dir: Option<PathBuf>,
 }
 
-/// Why there is no report.
-#[derive(Debug)]
-pub enum DemoError {
-    /// The options are at fault.
-    Options(anyhow::Error),
-    /// Something else is.
-    Rollout(anyhow::Error),
-}
-
-/// Performs a rollout. The workers sign with `key`.
+/// Performs a rollout. The workers sign with `key`, and so is the certificate signed.
 ///
 /// Dropped before it is done, it kills the workers and removes its temporary directory.
-pub async fn run(options: Options, worker: WorkerCommand, key: SigningKey) -> Result<Report, DemoError> {
+pub async fn run(options: &Options, worker: &WorkerCommand, key: SigningKey) -> Result<Report, DemoError> {
     let mut calls = match &options.calls {
-        Some(file) => load::read(file).map_err(DemoError::Options)?,
-        None => load::draw(options.seed).map_err(DemoError::Rollout)?,
+        Some(path) => load::read(path).map_err(|source| DemoError::Calls { path: path.clone(), source })?,
+        None => load::draw(options.seed),
     };
     load::hurry(&mut calls, options.speed);
-    let mut dir = Directory::create(options.dir.as_deref()).map_err(DemoError::Options)?;
-    let membership = Membership::start(dir.path(), &key).await.map_err(DemoError::Rollout)?;
-    let rollout = Rollout::new(&options, &worker, dir.path(), membership);
-    let report = rollout.perform(calls).await.map_err(DemoError::Rollout)?;
+    let mut dir = Directory::create(options.dir.as_deref())?;
+    let membership = Membership::start(dir.path(), key).await?;
+    let report = Rollout::new(options, worker, dir.path(), membership).perform(calls).await?;
     dir.certified = true;
     Ok(report)
 }

@@ -1,18 +1,18 @@
 //! When callers call and for how long they talk: from a file of call records, or drawn at random.
 
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use openrtc_advise::records::{self, CallRecord, DURATION, RecordsError, START};
+use openrtc_core::time::{Instant, Span};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand_distr::{Distribution, Exp, LogNormal};
 
 /// No call in a file may start later, or last longer, than a day.
-const DAY_S: f64 = 86_400.0;
-
-/// A file may hold no more calls.
-const CALLS_MAX: usize = 1_000_000;
+const DAY: Span = Span::from_secs(86_400);
 
 /// Calls are as long as lognormal draws: so Brown, Gans, Mandelbaum, Sakov, Shen, Zeltyn and Zhao found service times
 /// to be at a bank's call centre ("Statistical Analysis of a Telephone Call Center: A Queueing-Science Perspective",
@@ -35,11 +35,32 @@ pub(crate) struct PlannedCall {
     pub(crate) talk: Duration,
 }
 
+/// Why call records cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum CallsError {
+    /// The file cannot be opened.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A call starts too late or lasts too long.
+    #[error("row {row}, column {column}: {time} is more than a day: give seconds up to 86400")]
+    Long {
+        /// The row of the file.
+        row: u64,
+        /// Its column.
+        column: &'static str,
+        /// What it says.
+        time: Span,
+    },
+    /// They are no call records.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+}
+
 /// Calls drawn with a seed.
-pub(crate) fn draw(seed: u64) -> anyhow::Result<Vec<PlannedCall>> {
+pub(crate) fn draw(seed: u64) -> Vec<PlannedCall> {
     let spread = (1.0 + (SERVICE_SD_S / SERVICE_MEAN_S).powi(2)).ln();
-    let service = LogNormal::new(SERVICE_MEAN_S.ln() - spread / 2.0, spread.sqrt())?;
-    let gap = Exp::new(ARRIVALS_PER_S)?;
+    let service = LogNormal::new(SERVICE_MEAN_S.ln() - spread / 2.0, spread.sqrt()).expect("the spread is a number");
+    let gap = Exp::new(ARRIVALS_PER_S).expect("callers arrive");
     let mut random = StdRng::seed_from_u64(seed);
     let mut calls = Vec::new();
     let mut start_s = 0.0;
@@ -48,47 +69,20 @@ pub(crate) fn draw(seed: u64) -> anyhow::Result<Vec<PlannedCall>> {
         calls.push(PlannedCall { start: Duration::from_secs_f64(start_s), talk: Duration::from_secs_f64(talk_s) });
         start_s += gap.sample(&mut random);
     }
-    Ok(calls)
+    calls
 }
 
-/// Calls from a file with the columns `start_s` and `duration_s`, in seconds; ordered by their start.
-pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<PlannedCall>> {
-    let name = path.display();
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_path(path)
-        .with_context(|| format!("the call records {name} cannot be read"))?;
-    let header = reader.headers().with_context(|| format!("{name}, row 1"))?.clone();
-    let column = |wanted: &str| {
-        let found = header.iter().position(|title| title == wanted);
-        let found = found
-            .with_context(|| format!("{name}, row 1: there is no column `{wanted}` (needed: start_s, duration_s)"))?;
-        let twice = header.iter().skip(found + 1).any(|title| title == wanted);
-        ensure!(!twice, "{name}, row 1: there are two columns `{wanted}`: which one is meant?");
-        anyhow::Ok(found)
-    };
-    let columns = [("start_s", column("start_s")?), ("duration_s", column("duration_s")?)];
-    let mut calls = Vec::new();
-    for record in reader.records() {
-        let record = record.with_context(|| format!("{name}: malformed"))?;
-        let row = record.position().map_or(0, csv::Position::line);
-        let [start, talk] = columns.map(|(title, index)| {
-            parse_seconds(record.get(index).unwrap_or_default())
-                .with_context(|| format!("{name}, row {row}, column {title}"))
-        });
-        calls.push(PlannedCall { start: start?, talk: talk? });
-        ensure!(calls.len() <= CALLS_MAX, "{name} has more than {CALLS_MAX} calls: give a part of it");
+/// Calls from a file of call records, ordered by their start.
+pub(crate) fn read(path: &Path) -> Result<Vec<PlannedCall>, CallsError> {
+    records::read(File::open(path)?)?.into_iter().map(plan).collect()
+}
+
+fn plan(record: CallRecord) -> Result<PlannedCall, CallsError> {
+    let times = [(START, record.start.since(Instant::EPOCH)), (DURATION, record.duration)];
+    match times.into_iter().find(|(_, time)| *time > DAY) {
+        Some((column, time)) => Err(CallsError::Long { row: record.row, column, time }),
+        None => Ok(PlannedCall { start: times[0].1.into(), talk: times[1].1.into() }),
     }
-    ensure!(!calls.is_empty(), "{name} has no calls: give at least one row below the header");
-    calls.sort_by_key(|call| call.start);
-    Ok(calls)
-}
-
-fn parse_seconds(text: &str) -> anyhow::Result<Duration> {
-    let Ok(seconds) = text.parse::<f64>() else { bail!("{text:?} is not a number of seconds") };
-    ensure!(seconds.is_finite() && seconds >= 0.0, "{text} is not a possible time: give seconds from 0");
-    ensure!(seconds <= DAY_S, "{text} s is more than a day: give seconds up to {DAY_S}");
-    Ok(Duration::from_secs_f64(seconds))
 }
 
 /// The same calls `speed` times as fast.
@@ -108,13 +102,12 @@ mod tests {
     fn read_text(text: &str) -> Result<Vec<PlannedCall>, String> {
         let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
         file.write_all(text.as_bytes()).expect("written");
-        read(file.path()).map_err(|error| format!("{error:#}"))
+        read(file.path()).map_err(|error| error.to_string())
     }
 
     #[test]
     fn drawn_calls_have_the_published_mean_and_spread() {
-        let talks: Vec<f64> =
-            (0..200).flat_map(|seed| draw(seed).expect("valid")).map(|call| call.talk.as_secs_f64()).collect();
+        let talks: Vec<f64> = (0..200).flat_map(draw).map(|call| call.talk.as_secs_f64()).collect();
         #[expect(clippy::cast_precision_loss, reason = "a few ten thousand calls")]
         let count = talks.len() as f64;
         let mean = talks.iter().sum::<f64>() / count;
@@ -125,35 +118,21 @@ mod tests {
 
     #[test]
     fn the_same_seed_draws_the_same_calls() {
-        assert_eq!(draw(1).expect("valid"), draw(1).expect("valid"));
-        assert_ne!(draw(1).expect("valid"), draw(2).expect("valid"));
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
     }
 
     #[test]
-    fn records_are_read_in_any_column_order_and_sorted() {
+    fn records_become_calls() {
         let calls = read_text("duration_s,agent,start_s\n10,a,5.5\n20,b,1\n").expect("valid");
         assert_eq!(calls[0], PlannedCall { start: Duration::from_secs(1), talk: Duration::from_secs(20) });
     }
 
     #[test]
-    fn what_spreadsheets_write_is_read() {
-        let text = "\u{feff}\"start_s\" , duration_s\r\n\r\n\"0.5\",\"2\"\r\n0,1";
-        assert_eq!(read_text(text).expect("valid").len(), 2);
-    }
-
-    #[test]
-    fn a_bad_record_is_named_by_row_and_column() {
+    fn a_call_that_is_later_or_longer_than_a_day_is_named_by_row_and_column() {
         for (text, says) in [
-            ("", "no column `start_s`"),
-            ("start_s,duration_s\n", "has no calls"),
-            ("start_s,length\n1,2\n", "row 1: there is no column `duration_s`"),
-            ("start_s,duration_s\n1,2\n3,x\n", "row 3, column duration_s: \"x\" is not a number"),
-            ("start_s,duration_s\n-1,2\n", "row 2, column start_s: -1 is not a possible time"),
-            ("start_s,duration_s\n1,NaN\n", "row 2, column duration_s: NaN is not a possible time"),
-            ("start_s,duration_s\n1,1e9\n", "row 2, column duration_s: 1e9 s is more than a day"),
-            ("start_s,duration_s\n1,2,3\n", "malformed"),
-            ("start_s,duration_s,start_s\n1,2,3\n", "row 1: there are two columns `start_s`"),
-            ("start_s,duration_s\n0,1e308\n", "row 2, column duration_s: 1e308 s is more than a day"),
+            ("start_s,duration_s\n1,1e9\n", "row 2, column duration_s: 1000000000s is more than a day"),
+            ("start_s,duration_s\n1700000000,1\n", "row 2, column start_s: 1700000000s is more than a day"),
         ] {
             let error = read_text(text).expect_err(text);
             assert!(error.contains(says), "{error:?} should say {says:?}");

@@ -6,19 +6,21 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
 use openrtc_runtime::VARIABLES;
 use openrtc_runtime::http::{Method, ask, parse_url};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::echo::Ready;
+use crate::error::{DemoError, WorkerFault};
 use crate::membership::DEPLOYMENT;
 
 /// How long a worker may take until it is ready.
 const START: Duration = Duration::from_secs(10);
+/// How long until it is asked again.
+const RETRY: Duration = Duration::from_millis(2);
 
 /// What starts a worker process that echoes: `openrtc worker --json --exit-with-parent`, say. All else it is told by
 /// environment variables.
@@ -31,10 +33,11 @@ pub struct WorkerCommand {
 }
 
 /// How one worker is started.
+#[derive(Clone, Copy)]
 pub(crate) struct Recipe<'a> {
     pub(crate) worker: &'a WorkerCommand,
     pub(crate) name: &'a str,
-    pub(crate) version: &'a str,
+    pub(crate) version: &'static str,
     pub(crate) journal: &'a Path,
     /// Further environment.
     pub(crate) settings: &'a [(&'static str, String)],
@@ -43,6 +46,8 @@ pub(crate) struct Recipe<'a> {
 /// A running worker.
 pub(crate) struct Worker {
     child: Child,
+    pub(crate) name: String,
+    pub(crate) version: &'static str,
     pub(crate) pid: u32,
     pub(crate) calls: SocketAddr,
     pub(crate) journal: PathBuf,
@@ -51,33 +56,37 @@ pub(crate) struct Worker {
 }
 
 /// Starts a worker and waits until it says that it takes calls.
-pub(crate) async fn start(recipe: Recipe<'_>) -> anyhow::Result<Worker> {
+pub(crate) async fn start(recipe: Recipe<'_>) -> Result<Worker, DemoError> {
+    try_start(recipe).await.map_err(|fault| fault.of(recipe.name))
+}
+
+async fn try_start(recipe: Recipe<'_>) -> Result<Worker, WorkerFault> {
     let begun = Instant::now();
     let mut child = spawn(&recipe)?;
-    let pid = child.id().context("a process that has just been started has an id")?;
-    let stdout = child.stdout.take().context("its output is a pipe")?;
+    let pid = child.id().expect("a process that has just been started has an id");
+    let stdout = child.stdout.take().expect("its output is a pipe");
     let mut lines = BufReader::new(stdout).lines();
-    let line = timeout(START, lines.next_line())
-        .await
-        .with_context(|| format!("worker {} was not ready within {START:?}", recipe.name))??
-        .with_context(|| format!("worker {} ended before it was ready", recipe.name))?;
-    let Ready { calls, ops, .. } = serde_json::from_str(&line)
-        .with_context(|| format!("worker {} said {line:?} instead of where it listens", recipe.name))?;
-    let ops = ops.with_context(|| format!("worker {} has no ops endpoint", recipe.name))?;
-    await_ready(ops).await.with_context(|| format!("worker {}", recipe.name))?;
+    let not_ready = |_| WorkerFault::NotReady { after: START, said: "it said nothing".into() };
+    let line = timeout(START, lines.next_line()).await.map_err(not_ready)??.ok_or(WorkerFault::Ended)?;
+    let Ready { calls, ops, .. } =
+        serde_json::from_str(&line).map_err(|error| WorkerFault::Gibberish { line, error })?;
+    await_ready(ops.ok_or(WorkerFault::NoOps)?).await?;
     let start_to_ready = begun.elapsed();
-    Ok(Worker { child, pid, calls, journal: recipe.journal.to_owned(), start_to_ready })
+    let Recipe { name, version, journal, .. } = recipe;
+    Ok(Worker { child, name: name.into(), version, pid, calls, journal: journal.into(), start_to_ready })
 }
 
 /// Starts a worker that is to be refused, and waits until it has left.
-pub(crate) async fn run_refused(recipe: Recipe<'_>) -> anyhow::Result<ExitStatus> {
-    let mut child = spawn(&recipe)?;
-    let left = timeout(START, child.wait()).await;
-    Ok(left.with_context(|| format!("worker {} had not left after {START:?}: was it let in?", recipe.name))??)
+pub(crate) async fn run_refused(recipe: Recipe<'_>) -> Result<ExitStatus, DemoError> {
+    let left = async {
+        let mut child = spawn(&recipe)?;
+        Ok(timeout(START, child.wait()).await.map_err(|_| WorkerFault::Stays(START))??)
+    };
+    left.await.map_err(|fault: WorkerFault| fault.of(recipe.name))
 }
 
 /// Starts a worker.
-fn spawn(recipe: &Recipe<'_>) -> anyhow::Result<Child> {
+fn spawn(recipe: &Recipe<'_>) -> Result<Child, WorkerFault> {
     let mut command = Command::new(&recipe.worker.program);
     // What is set for this user's own workers is not for the demo's.
     for variable in VARIABLES {
@@ -99,34 +108,35 @@ fn spawn(recipe: &Recipe<'_>) -> anyhow::Result<Child> {
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-        .with_context(|| format!("worker {} cannot be started", recipe.name))
+        .map_err(WorkerFault::Start)
 }
 
-async fn await_ready(ops: SocketAddr) -> anyhow::Result<()> {
+async fn await_ready(ops: SocketAddr) -> Result<(), WorkerFault> {
     let deadline = Instant::now() + START;
-    let url = parse_url(&format!("http://{ops}/readyz"))?;
+    let url = parse_url(&format!("http://{ops}/readyz")).expect("an address makes a URL");
     loop {
-        match ask(Method::GET, &url, None, String::new()).await {
+        let said = match ask(Method::GET, &url, None, String::new()).await {
             Ok(response) if response.status == 200 => return Ok(()),
-            answer => {
-                let said = answer.map_or_else(|error| error.to_string(), |response| response.body);
-                ensure!(Instant::now() < deadline, "is not ready after {START:?}: {said}");
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
+            Ok(response) => response.body,
+            Err(error) => error.to_string(),
+        };
+        if Instant::now() >= deadline {
+            return Err(WorkerFault::NotReady { after: START, said });
         }
+        sleep(RETRY).await;
     }
 }
 
 impl Worker {
     /// Sends a real signal.
-    pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("a process id")?;
-        kill_process(pid, signal).with_context(|| format!("process {} cannot be signalled", self.pid))
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), DemoError> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, signal).map_err(|error| WorkerFault::Signal(error).of(&self.name))
     }
 
     /// Waits until the process has ended.
-    pub(crate) async fn wait(&mut self) -> anyhow::Result<(ExitStatus, Instant)> {
-        let status = self.child.wait().await?;
+    pub(crate) async fn wait(&mut self) -> Result<(ExitStatus, Instant), DemoError> {
+        let status = self.child.wait().await.map_err(|error| WorkerFault::Io(error).of(&self.name))?;
         Ok((status, Instant::now()))
     }
 }

@@ -1,72 +1,56 @@
 //! Holds a worker's journal against what its callers saw, call by call.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
-use anyhow::Context;
-use openrtc_core::id::CallNo;
-use openrtc_core::journal::{Torn, TornFault, replay};
-use openrtc_core::worker::{EndReason, Event, Outcome};
-use openrtc_runtime::journal::segments;
+use openrtc_core::worker::{EndReason, Outcome};
+use openrtc_evidence::{Account, CallEnd};
 
 use crate::caller::Fate;
-use crate::ledger::{CallRecord, Taken};
+use crate::ledger::{OfferedCall, Taken};
 
 /// What a journal tells of its worker's calls.
-#[derive(Debug)]
-pub(crate) struct Account {
+#[derive(Debug, Default)]
+pub(crate) struct Story {
     /// Every call by its id, and how it ended; `None` for one that was open when the journal ended.
     calls: BTreeMap<String, Option<EndReason>>,
     /// How the worker left; `None` when it did not leave by itself.
     pub(crate) outcome: Option<Outcome>,
     /// Calls declined.
     declined: u64,
-    /// Where it stops making sense, unless that is the cut-short end that a killed worker leaves.
-    torn: Option<Torn>,
+    /// Where it is not whole, but for the cut-short end that a killed worker leaves.
+    damage: Vec<String>,
 }
 
-/// Reads a worker's journal whole.
-pub(crate) fn read(journal: &Path) -> anyhow::Result<Account> {
-    let mut numbers: BTreeMap<CallNo, String> = BTreeMap::new();
-    let mut account = Account { calls: BTreeMap::new(), outcome: None, declined: 0, torn: None };
-    for segment in segments(journal)? {
-        let bytes = fs::read(&segment.path)?;
-        let replayed = replay(&bytes, |_, entry| match entry.event {
-            Event::CallAdmitted { id, .. } | Event::CallReserved { id, .. } => {
-                numbers.insert(CallNo::new(entry.seq.get()), id.to_string());
-                account.calls.insert(id.to_string(), None);
+impl From<Vec<Account>> for Story {
+    fn from(accounts: Vec<Account>) -> Self {
+        let mut story = Self::default();
+        for Account { run, calls, .. } in accounts {
+            for call in calls {
+                let end = match call.end {
+                    None => None,
+                    Some((_, CallEnd::Recorded(reason))) => Some(reason),
+                    Some((_, CallEnd::Lapsed | CallEnd::PlatformForced)) => continue,
+                };
+                story.calls.insert(call.id.to_string(), end);
             }
-            Event::CallEnded { call, reason } => {
-                if let Some(id) = numbers.get(&call) {
-                    account.calls.insert(id.clone(), Some(reason));
-                }
-            }
-            Event::ReservationLapsed { call } => {
-                if let Some(id) = numbers.get(&call) {
-                    account.calls.remove(id);
-                }
-            }
-            _ => {}
-        })
-        .with_context(|| segment.path.display().to_string())?;
-        if replayed.torn.is_some_and(|torn| torn.fault != TornFault::Short) {
-            account.torn = replayed.torn;
+            story.damage.extend(run.faults.iter().map(|fault| fault.problem.to_string()));
+            let Some(last) = &run.last else { continue };
+            story.outcome = last.state.outcome();
+            story.declined = last.state.tally().declined.iter().sum();
         }
-        account.outcome = replayed.state.outcome();
-        account.declined = replayed.state.tally().declined.iter().sum();
+        story
     }
-    Ok(account)
 }
 
-impl Account {
+impl Story {
     /// Every way in which the journal and the callers disagree; empty when they agree.
     pub(crate) fn disagreements<'a>(
         &self,
-        callers: impl Iterator<Item = (&'a CallRecord, &'a Taken)>,
+        callers: impl Iterator<Item = (&'a OfferedCall, &'a Taken)>,
         declines: u32,
     ) -> Vec<String> {
-        let mut found: Vec<String> = self.torn.iter().map(|torn| format!("its journal is damaged {torn}")).collect();
+        let mut found: Vec<String> =
+            self.damage.iter().map(|damage| format!("its journal is damaged: {damage}")).collect();
         let mut unseen = self.calls.clone();
         for (call, taken) in callers {
             match unseen.remove(&call.id) {
@@ -105,47 +89,36 @@ fn fits(fate: Fate, told: Option<EndReason>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use openrtc_core::worker::{Command, Decline};
-    use tempfile::{TempDir, tempdir};
     use tokio::time::Instant;
 
     use super::*;
     use crate::caller::Heard;
-    use crate::scribe::Scribe;
 
     /// A worker that served `a` to its end and has `b` open.
-    fn journal() -> (TempDir, Scribe, CallNo) {
-        let dir = tempdir().expect("a directory");
-        let mut scribe = Scribe::start(dir.path(), 1, None);
-        let a = scribe.admit("a");
-        scribe.end(a, EndReason::CallerHangup);
-        let b = scribe.admit("b");
-        scribe.save();
-        (dir, scribe, b)
+    fn story() -> Story {
+        let calls = [("a", Some(EndReason::CallerHangup)), ("b", None)];
+        Story { calls: calls.map(|(id, end)| (id.into(), end)).into(), ..Story::default() }
     }
 
-    fn caller(id: &str, fate: Fate) -> (CallRecord, Taken) {
+    fn caller(id: &str, fate: Fate) -> (OfferedCall, Taken) {
         let now = Instant::now();
         let taken = Taken { worker: 0, answered: now, ended: now, fate, heard: Heard::default() };
-        let record = CallRecord { id: id.into(), declined_by: vec![], unanswered_by: vec![], taken: Some(taken) };
-        (record, taken)
+        let offered = OfferedCall { id: id.into(), declined_by: vec![], unanswered_by: vec![], taken: Some(taken) };
+        (offered, taken)
     }
 
-    fn disagreements(dir: &Path, callers: &[(CallRecord, Taken)], declines: u32) -> Vec<String> {
-        let account = read(dir).expect("a journal");
-        account.disagreements(callers.iter().map(|(call, taken)| (call, taken)), declines)
+    fn disagreements(story: &Story, callers: &[(OfferedCall, Taken)], declines: u32) -> Vec<String> {
+        story.disagreements(callers.iter().map(|(call, taken)| (call, taken)), declines)
     }
 
     #[test]
     fn callers_and_journal_agree_on_the_same_story() {
-        let (dir, ..) = journal();
-        let told = disagreements(dir.path(), &[caller("a", Fate::HungUp), caller("b", Fate::Lost)], 0);
+        let told = disagreements(&story(), &[caller("a", Fate::HungUp), caller("b", Fate::Lost)], 0);
         assert_eq!(told, [""; 0]);
     }
 
     #[test]
     fn every_other_story_is_a_disagreement() {
-        let (dir, ..) = journal();
         for (callers, says) in [
             (vec![caller("a", Fate::HungUp)], "the journal has call b, which no caller made"),
             (vec![caller("a", Fate::Lost), caller("b", Fate::Lost)], "call a: its caller saw that it broke"),
@@ -153,31 +126,28 @@ mod tests {
             (vec![caller("a", Fate::HungUp), caller("b", Fate::HungUp)], "call b: its caller saw that it hung up"),
             (vec![caller("a", Fate::HungUp), caller("b", Fate::Lost), caller("c", Fate::HungUp)], "does not have it"),
         ] {
-            let told = disagreements(dir.path(), &callers, 0);
+            let told = disagreements(&story(), &callers, 0);
             assert!(matches!(&told[..], [one] if one.contains(says)), "{told:?} should be {says:?}");
         }
     }
 
     #[test]
     fn declines_are_compared_once_the_worker_has_left() {
-        let (dir, mut scribe, b) = journal();
         let callers = [caller("a", Fate::HungUp), caller("b", Fate::HungUp)];
-        scribe.end(b, EndReason::CallerHangup);
-        scribe.enact(Command::CountDeclines { reason: Decline::Draining, count: 1 });
-        scribe.drain_and_exit();
-        scribe.save();
-        assert_eq!(disagreements(dir.path(), &callers, 1), [""; 0]);
-        assert_eq!(disagreements(dir.path(), &callers, 2), ["callers were declined 2 times, the journal counts 1"]);
+        let mut story = story();
+        story.calls.insert("b".into(), Some(EndReason::CallerHangup));
+        (story.outcome, story.declined) = (Some(Outcome::Clean), 1);
+        assert_eq!(disagreements(&story, &callers, 1), [""; 0]);
+        assert_eq!(disagreements(&story, &callers, 2), ["callers were declined 2 times, the journal counts 1"]);
+        story.outcome = None;
+        assert_eq!(disagreements(&story, &callers, 2), [""; 0]);
     }
 
     #[test]
     fn a_damaged_journal_agrees_with_nobody() {
-        let (dir, scribe, _) = journal();
-        let path = scribe.save();
-        let mut bytes = fs::read(&path).expect("read");
-        *bytes.last_mut().expect("not empty") ^= 1;
-        fs::write(&path, bytes).expect("written");
-        let told = disagreements(dir.path(), &[caller("a", Fate::HungUp)], 0);
-        assert!(matches!(&told[..], [one] if one.contains("damaged") && one.contains("checksum")), "{told:?}");
+        let mut story = story();
+        story.damage.push("at byte 9: the checksum does not match".into());
+        let told = disagreements(&story, &[caller("a", Fate::HungUp), caller("b", Fate::Lost)], 0);
+        assert_eq!(told, ["its journal is damaged: at byte 9: the checksum does not match"]);
     }
 }

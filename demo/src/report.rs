@@ -10,72 +10,105 @@ use serde::Serialize;
 /// The whole outcome. Times are in milliseconds.
 #[derive(Debug, Serialize)]
 pub struct Report {
+    /// Calls that callers made, the probes of the drain among them.
     pub calls_offered: usize,
+    /// Of those, taken by a worker.
     pub calls_answered: usize,
+    /// Of those, declined by another worker before.
     pub calls_declined_and_retried: usize,
+    /// Calls that no worker took.
     pub calls_unanswered: usize,
+    /// Calls that ended as their callers wanted.
     pub calls_ended: usize,
+    /// Calls whose callers would have talked on.
     pub calls_dropped: usize,
+    /// Calls on the old version that began before the SIGTERM and ended after it.
     pub calls_alive_across_sigterm: usize,
+    /// Calls that a worker of the old version took after it had refused one.
     pub new_calls_on_old_version_after_drain: u32,
+    /// Frames of sound that callers sent.
     pub frames_sent: u64,
+    /// Of those, without an echo.
     pub frames_lost: u64,
     /// Of those, in calls that were not dropped.
     pub frames_lost_in_ended_calls: u64,
+    /// Echoes that a usual jitter buffer would have missed.
     pub frames_late: u64,
+    /// The longest time without an echo while its caller talked.
     pub longest_gap_ms: f64,
+    /// From the SIGTERM until the last worker of the old version refused its first call.
     pub sigterm_to_refusal_ms: Option<f64>,
+    /// The longest time from a last hang-up to the exit of its worker, of those of the old version that left in order.
     pub last_hangup_to_exit_ms: Option<f64>,
+    /// How long the rollout took, in seconds.
     pub elapsed_s: f64,
+    /// Every worker that took calls.
     pub workers: Vec<WorkerReport>,
-    pub dropped: Vec<Drop>,
+    /// Every dropped call.
+    pub dropped: Vec<DroppedCall>,
     /// Workers that were not let in.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub rejected: Vec<Rejected>,
+    pub rejected: Vec<RejectedWorker>,
     /// What the certificate over the workers' journals says.
     pub certificate: &'static str,
     /// Where it is.
     pub certificate_file: PathBuf,
     /// The public key that it is checked with.
     pub certificate_key: PathBuf,
+    /// Whether every worker's journal tells what its callers saw.
     pub journals_agree: bool,
+    /// Where one does not.
     pub disagreements: Vec<String>,
 }
 
 /// One worker.
 #[derive(Debug, Serialize)]
 pub struct WorkerReport {
+    /// Its name.
     pub worker: String,
+    /// The version that it ran.
     pub version: &'static str,
+    /// Its process.
     pub pid: u32,
+    /// Its exit code, if it had one.
     pub exit_code: Option<i32>,
+    /// The signal that ended it, if one did.
     pub signal: Option<i32>,
     /// Calls it took.
     pub calls: usize,
     /// Of those, dropped.
     pub dropped: usize,
+    /// From its start until it took calls.
     pub start_to_ready_ms: f64,
+    /// From the last hang-up to its exit.
     pub last_hangup_to_exit_ms: Option<f64>,
 }
 
 /// One dropped call.
 #[derive(Debug, Serialize)]
-pub struct Drop {
+pub struct DroppedCall {
+    /// What the dispatcher calls it.
     pub call: String,
+    /// The worker that it was on.
     pub worker: String,
+    /// What dropped it.
     pub reason: &'static str,
 }
 
 /// One worker that was not let in.
 #[derive(Clone, Debug, Serialize)]
-pub struct Rejected {
+pub struct RejectedWorker {
     /// The audit event: `worker.rejected`.
     pub event: &'static str,
+    /// Its name.
     pub worker: String,
+    /// The version that it ran.
     pub version: &'static str,
+    /// Its exit code, if it had one.
     pub exit_code: Option<i32>,
     /// In one word.
     pub reason: &'static str,
+    /// The same for a person.
     pub message: String,
 }
 
@@ -99,7 +132,7 @@ impl Report {
 }
 
 /// Milliseconds with what lies behind the point.
-pub fn millis(time: Duration) -> f64 {
+pub(crate) fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
@@ -148,7 +181,7 @@ impl Report {
             return Ok(());
         }
         writeln!(f, "\n  not let in:")?;
-        self.rejected.iter().try_for_each(|Rejected { worker, version, exit_code, message, .. }| {
+        self.rejected.iter().try_for_each(|RejectedWorker { worker, version, exit_code, message, .. }| {
             let code = exit_code.map_or_else(|| "unknown".into(), |code| code.to_string());
             writeln!(f, "  {worker:<8} {version:<8} {message}; exit {code}")
         })
@@ -159,7 +192,7 @@ impl Report {
             return Ok(());
         }
         writeln!(f, "\n  dropped:")?;
-        for Drop { call, worker, reason } in self.dropped.iter().take(NAMES_MAX) {
+        for DroppedCall { call, worker, reason } in self.dropped.iter().take(NAMES_MAX) {
             writeln!(f, "  {call:<12} on {worker:<8} {reason}")?;
         }
         match self.dropped.len().saturating_sub(NAMES_MAX) {

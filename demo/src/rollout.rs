@@ -5,17 +5,17 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use rustix::process::Signal;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use crate::dispatch::Dispatcher;
+use crate::error::{DemoError, WorkerFault};
 use crate::load::PlannedCall;
 use crate::membership::Membership;
 use crate::process::{self, Recipe, Worker, WorkerCommand};
 use crate::progress::Progress;
-use crate::report::{Rejected, Report};
+use crate::report::{RejectedWorker, Report};
 use crate::settle::Moments;
 use crate::{BLUE, GREEN, Options};
 
@@ -37,10 +37,10 @@ pub(crate) struct Rollout<'a> {
     pub(crate) dir: &'a Path,
     pub(crate) membership: Membership,
     pub(crate) dispatcher: Arc<Dispatcher>,
-    pub(crate) workers: Vec<(String, &'static str, Worker)>,
+    pub(crate) workers: Vec<Worker>,
     /// Every worker's journal, also of those that were not let in.
     pub(crate) journals: Vec<PathBuf>,
-    pub(crate) rejected: Vec<Rejected>,
+    pub(crate) rejected: Vec<RejectedWorker>,
     calls: JoinSet<()>,
     progress: Progress,
     pub(crate) begun: Instant,
@@ -66,7 +66,7 @@ impl<'a> Rollout<'a> {
     }
 
     /// The story: old version up, callers calling, new version up, calls shifted, old version drained, all calls ended.
-    pub(crate) async fn perform(mut self, calls: Vec<PlannedCall>) -> anyhow::Result<Report> {
+    pub(crate) async fn perform(mut self, calls: Vec<PlannedCall>) -> Result<Report, DemoError> {
         let arriving = calls.last().map_or(Duration::ZERO, |call| call.start);
         self.membership.allow(&[BLUE]);
         self.start(self.options.blue, "blue", BLUE).await?;
@@ -90,11 +90,11 @@ impl<'a> Rollout<'a> {
         if self.options.leftover {
             self.start_leftover().await?;
         }
-        callers.await?.join_all().await;
+        callers.await.expect("making calls does not panic").join_all().await;
         while self.calls.join_next().await.is_some() {}
 
         self.progress.say("all calls have ended; stopping the new version");
-        for (_, _, worker) in &self.workers[blue..] {
+        for worker in &self.workers[blue..] {
             worker.signal(Signal::TERM)?;
         }
         exits.extend(self.await_exits(blue..self.workers.len()).await?);
@@ -102,13 +102,13 @@ impl<'a> Rollout<'a> {
         self.report(&Moments { sigterm, exits })
     }
 
-    async fn start(&mut self, count: u8, colour: &str, version: &'static str) -> anyhow::Result<()> {
+    async fn start(&mut self, count: u8, colour: &str, version: &'static str) -> Result<(), DemoError> {
         let mut settings = self.membership.settings().to_vec();
         if let Some(timeout) = self.options.drain_timeout {
             settings.push(("OPENRTC_DRAIN_TIMEOUT", format!("{}ms", timeout.as_millis())));
         }
-        if let Some(policy) = &self.options.on_deadline {
-            settings.push(("OPENRTC_ON_DEADLINE", policy.clone()));
+        if let Some(policy) = self.options.on_deadline {
+            settings.push(("OPENRTC_ON_DEADLINE", policy.as_str().into()));
         }
         for number in 1..=count {
             let name = format!("{colour}-{number}");
@@ -118,7 +118,7 @@ impl<'a> Rollout<'a> {
             self.membership.check(&name, version)?;
             self.dispatcher.add(version, worker.calls);
             self.journals.push(worker.journal.clone());
-            self.workers.push((name, version, worker));
+            self.workers.push(worker);
         }
         self.progress.say(&format!("{count} workers of {version} are ready"));
         Ok(())
@@ -126,10 +126,10 @@ impl<'a> Rollout<'a> {
 
     /// Sends SIGTERM to every old worker and, as a dispatcher with an old view would, goes on offering each of them
     /// calls, until it refuses one and for a while after.
-    fn drain_blue(&mut self) -> anyhow::Result<Instant> {
+    fn drain_blue(&mut self) -> Result<Instant, DemoError> {
         let sigterm = Instant::now();
         for worker in 0..usize::from(self.options.blue) {
-            self.workers[worker].2.signal(Signal::TERM)?;
+            self.workers[worker].signal(Signal::TERM)?;
             let dispatcher = Arc::clone(&self.dispatcher);
             self.calls.spawn(async move {
                 let mut late = JoinSet::new();
@@ -153,31 +153,31 @@ impl<'a> Rollout<'a> {
         Ok(sigterm)
     }
 
-    async fn kill_one(&self) -> anyhow::Result<()> {
+    async fn kill_one(&self) -> Result<(), DemoError> {
         sleep(KILL_AFTER).await;
-        let (name, _, worker) = &self.workers[0];
+        let worker = &self.workers[0];
         worker.signal(Signal::KILL)?;
-        self.progress.say(&format!("SIGKILL to {name}"));
+        self.progress.say(&format!("SIGKILL to {}", worker.name));
         Ok(())
     }
 
     /// Starts the first old worker again, as a platform would that was not told of the switch.
-    async fn start_leftover(&mut self) -> anyhow::Result<()> {
-        let name = self.workers[0].0.clone();
+    async fn start_leftover(&mut self) -> Result<(), DemoError> {
+        let name = self.workers[0].name.clone();
         let journal = self.dir.join(format!("{name}-leftover"));
         let settings = self.membership.settings();
         let recipe = Recipe { worker: self.worker, name: &name, version: BLUE, journal: &journal, settings: &settings };
         let status = process::run_refused(recipe).await?;
         self.journals.push(journal.clone());
         let rejected = self.membership.rejection(&name, BLUE, status.code());
-        let rejected = rejected.with_context(|| format!("{name} left with {status}, but nobody refused it"))?;
+        let rejected = rejected.ok_or_else(|| WorkerFault::NotRefused(status).of(&name))?;
         self.progress.say(&format!("{name} of {BLUE} was started again and not let in: {}", rejected.message));
         self.rejected.push(rejected);
         Ok(())
     }
 
-    async fn await_exits(&mut self, which: std::ops::Range<usize>) -> anyhow::Result<Vec<(ExitStatus, Instant)>> {
-        let waits = self.workers[which].iter_mut().map(|(_, _, worker)| worker.wait());
+    async fn await_exits(&mut self, which: std::ops::Range<usize>) -> Result<Vec<(ExitStatus, Instant)>, DemoError> {
+        let waits = self.workers[which].iter_mut().map(Worker::wait);
         futures_util::future::try_join_all(waits).await
     }
 }

@@ -1,33 +1,51 @@
-//! The certificate: every call of every worker, from its promise to its end.
+//! The certificate: what a rollout did to every call of every worker.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use openrtc_core::id::{CallNo, Incarnation};
-use openrtc_core::journal::{Predecessor, Replay, replay};
-use openrtc_core::worker::{EndReason, Entry, Event, Outcome};
-use openrtc_runtime::journal::{Segment, segments};
+use openrtc_core::id::Incarnation;
+use openrtc_core::journal::Predecessor;
+use openrtc_core::time::Instant;
+use openrtc_core::worker::Cause;
 use serde::{Deserialize, Serialize};
 
+use crate::account::{Account, accounts};
+use crate::end::{CallEnd, RunEnd};
+use crate::journal::{Fault, JournalError, Problem};
+
 /// What a rollout did to every call. Times are microseconds since the Unix epoch.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
-    pub format: String,
+    /// How it is written.
+    pub format: Format,
+    /// What the rest leads to.
     pub verdict: Verdict,
+    /// How many calls were promised.
     pub promised: u64,
+    /// Of those, how many ended and were not dropped.
     pub ended: u64,
+    /// How many were dropped.
     pub dropped: u64,
+    /// How many offers were declined; a lower bound if a worker ended without a word.
     pub declined: u64,
-    pub workers: Vec<Worker>,
+    /// Every run of a worker.
+    pub workers: Vec<WorkerRun>,
+    /// Every promised call.
     pub calls: Vec<Call>,
     /// What the evidence does not tell.
     pub unknown: Vec<String>,
 }
 
-/// What the ledger leads to.
+/// How a certificate is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Format {
+    /// As described in `docs/certificate.md`.
+    #[serde(rename = "openrtc certificate v1")]
+    V1,
+}
+
+/// What a certificate's calls lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -40,53 +58,61 @@ pub enum Verdict {
 }
 
 /// One run of a worker.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub struct Worker {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerRun {
+    /// The worker's name.
     pub name: String,
+    /// The version that it ran.
     pub version: String,
-    pub incarnation: u64,
-    /// `clean`, `forced`, `rejected`, or `unclosed` when it ended without a word.
-    pub outcome: String,
+    /// Which run of the worker.
+    pub incarnation: Incarnation,
+    /// How it ended.
+    pub outcome: RunEnd,
+    /// How many calls it promised.
     pub calls: u64,
+    /// How many offers it declined.
     pub declined: u64,
-    pub began: u64,
-    pub ended: u64,
+    /// When it wrote its first entry.
+    pub began: Instant,
+    /// When it wrote its last entry.
+    pub ended: Instant,
+    /// Its drain, if it had one.
     pub drain: Option<Drain>,
 }
 
 /// A drain from its order to the last entry.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drain {
-    pub cause: String,
+    /// What asked for it.
+    pub cause: Cause,
+    /// Who asked for it.
     pub actor: String,
-    pub began: u64,
+    /// When it began.
+    pub began: Instant,
 }
 
 /// One call.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
+    /// What the dispatcher calls it.
     pub id: String,
+    /// The worker that promised it.
     pub worker: String,
+    /// The version of that worker.
     pub version: String,
-    pub began: u64,
+    /// When it was promised.
+    pub began: Instant,
     /// When it ended; for one that was open when its journal ended, the journal's last entry.
-    pub ended: u64,
-    /// How: as the journal has it, `lapsed`, `drain_forced`, or `platform_forced` for one taken by a kill or crash.
-    pub end: String,
-}
-
-impl Call {
-    /// Whether its caller would have talked on.
-    pub fn is_drop(&self) -> bool {
-        matches!(self.end.as_str(), "drain_forced" | "platform_forced")
-    }
+    pub ended: Instant,
+    /// How it ended.
+    pub end: CallEnd,
 }
 
 impl Certificate {
-    /// Closes the ledger over journals.
-    pub fn over(journals: &[PathBuf]) -> anyhow::Result<Self> {
+    /// Certifies what journals tell, each named by its directory.
+    pub fn over(journals: &[PathBuf]) -> Result<Self, JournalError> {
         let mut certificate = Self {
-            format: "openrtc certificate v1".into(),
+            format: Format::V1,
             verdict: Verdict::Unknown,
             promised: 0,
             ended: 0,
@@ -101,31 +127,38 @@ impl Certificate {
         }
         certificate.promised = certificate.workers.iter().map(|worker| worker.calls).sum();
         certificate.declined = certificate.workers.iter().map(|worker| worker.declined).sum();
-        certificate.dropped = certificate.calls.iter().filter(|call| call.is_drop()).count() as u64;
+        certificate.dropped = certificate.drops().count() as u64;
         certificate.ended = certificate.calls.len() as u64 - certificate.dropped;
         certificate.verdict = certificate.judge();
         Ok(certificate)
     }
 
-    /// The verdict that the ledger leads to.
+    /// The verdict that the calls lead to.
+    #[must_use]
     pub fn judge(&self) -> Verdict {
-        match self.calls.iter().any(Call::is_drop) {
-            _ if !self.unknown.is_empty() || self.promised != self.calls.len() as u64 => Verdict::Unknown,
-            true => Verdict::Dropped,
-            false => Verdict::Proven,
+        if !self.unknown.is_empty() || self.promised != self.calls.len() as u64 {
+            Verdict::Unknown
+        } else if self.drops().next().is_some() {
+            Verdict::Dropped
+        } else {
+            Verdict::Proven
         }
     }
 
-    fn add(&mut self, journal: &Path) -> anyhow::Result<()> {
-        let name = journal.display().to_string();
-        let found = segments(journal).with_context(|| format!("the journal directory {name}"))?;
-        if found.is_empty() {
+    /// The calls that were dropped.
+    pub fn drops(&self) -> impl Iterator<Item = &Call> {
+        self.calls.iter().filter(|call| call.end.is_drop())
+    }
+
+    fn add(&mut self, journal: &Path) -> Result<(), JournalError> {
+        let accounts = accounts(journal)?;
+        let name = journal.display();
+        if accounts.is_empty() {
             self.unknown.push(format!("{name} holds no journal"));
         }
-        let runs: BTreeSet<Incarnation> = found.iter().map(|segment| segment.incarnation).collect();
-        for incarnation in &runs {
-            let of_run: Vec<_> = found.iter().filter(|segment| segment.incarnation == *incarnation).collect();
-            let before = self.add_run(&name, &of_run)?;
+        let runs: BTreeSet<_> = accounts.iter().map(|account| account.run.incarnation).collect();
+        for account in &accounts {
+            let before = self.add_run(journal, account);
             if let Some(lost) = before.filter(|before| !before.exited && !runs.contains(&before.incarnation)) {
                 let Predecessor { incarnation, open_calls, .. } = lost;
                 let left = format!("run {incarnation} ended without a word with {open_calls} calls open");
@@ -136,104 +169,46 @@ impl Certificate {
     }
 
     /// Enters a run; returns what it knows of the one before.
-    fn add_run(&mut self, journal: &str, segments: &[&Segment]) -> anyhow::Result<Option<Predecessor>> {
-        let mut run = Run::default();
-        for segment in segments {
-            let bytes = fs::read(&segment.path).with_context(|| segment.path.display().to_string())?;
-            let replayed = match replay(&bytes, |_, entry| run.take(entry)) {
-                Ok(replayed) => replayed,
-                Err(torn) => {
-                    self.unknown.push(format!("{}: {torn}", segment.path.display()));
-                    continue;
+    fn add_run(&mut self, journal: &Path, account: &Account) -> Option<Predecessor> {
+        let Account { run, began, calls } = account;
+        let name = journal.display();
+        if run.first.get() > 1 {
+            self.unknown.push(format!("{name}: entries before #{} are missing", run.first));
+        }
+        for Fault { path, problem } in run.faults.iter().chain(&run.cut_short) {
+            match problem {
+                Problem::Missing { first, .. } | Problem::Overlap { first } => {
+                    self.unknown.push(format!("{name}: entries before #{first} are missing"));
                 }
-            };
-            let opens_at = replayed.opening.state.word().seq().get();
-            if opens_at != run.last.as_ref().map_or(0, |last| last.state.word().seq().get()) {
-                self.unknown.push(format!("{journal}: entries before #{} are missing", opens_at + 1));
+                Problem::Torn(torn) => self.unknown.push(format!("{}: {torn}", path.display())),
+                // Nothing is missing: these tell of a journal that was made up, which is for `journal verify` to find.
+                Problem::OtherPredecessor | Problem::OtherState => {}
             }
-            if let Some(torn) = replayed.torn {
-                self.unknown.push(format!("{}: {torn}", segment.path.display()));
-            }
-            run.last = Some(replayed);
         }
-        let last = run.last.take();
-        if let Some(last) = &last {
-            self.close(&run, last);
-        }
-        Ok(last.and_then(|last| last.opening.predecessor))
-    }
-
-    /// Enters a run whose journal has been read to its end.
-    fn close(&mut self, run: &Run, last: &Replay) {
-        let (identity, state) = (&last.opening.identity, &last.state);
-        let (worker, version) = (identity.worker.to_string(), identity.version.to_string());
-        let at_end = match state.outcome() {
-            Some(_) => EndReason::DrainForced.as_str(),
-            // The unclosed journal is the evidence: what was open in it went with the process.
-            None => "platform_forced",
-        };
-        for told in run.calls.values() {
-            let (ended, end) = told.end.clone().unwrap_or_else(|| (state.now().as_micros(), at_end.into()));
+        let last = run.last.as_ref()?;
+        let (state, outcome) = (&last.state, RunEnd::from(last.state.outcome()));
+        let (worker, version) = (last.opening.identity.worker.to_string(), last.opening.identity.version.to_string());
+        for call in calls {
+            let (ended, end) = call.end.unwrap_or((state.now(), outcome.end_of_open_calls()));
             let (worker, version) = (worker.clone(), version.clone());
-            self.calls.push(Call { id: told.id.clone(), worker, version, began: told.began, ended, end });
+            self.calls.push(Call { id: call.id.to_string(), worker, version, began: call.began, ended, end });
         }
-        let outcome = match state.outcome() {
-            Some(Outcome::Clean) => "clean",
-            Some(Outcome::Forced { .. }) => "forced",
-            Some(Outcome::Rejected) => "rejected",
-            None => "unclosed",
-        };
-        self.workers.push(Worker {
+        self.workers.push(WorkerRun {
             name: worker,
             version,
-            incarnation: identity.incarnation.get(),
-            outcome: outcome.into(),
+            incarnation: last.opening.identity.incarnation,
+            outcome,
             calls: state.tally().promised(),
             declined: state.tally().declined.iter().sum(),
-            began: run.began.unwrap_or_default(),
-            ended: state.now().as_micros(),
+            began: began.unwrap_or_default(),
+            ended: state.now(),
             drain: state.drain().map(|drain| Drain {
-                cause: drain.cause.as_str().into(),
+                cause: drain.cause,
                 actor: drain.actor.to_string(),
-                began: drain.begun.as_micros(),
+                began: drain.begun,
             }),
         });
-    }
-}
-
-/// A run as far as it is read.
-#[derive(Default)]
-struct Run {
-    began: Option<u64>,
-    calls: BTreeMap<CallNo, Told>,
-    last: Option<Replay>,
-}
-
-struct Told {
-    id: String,
-    began: u64,
-    end: Option<(u64, String)>,
-}
-
-impl Run {
-    fn take(&mut self, entry: &Entry) {
-        let at = entry.at.as_micros();
-        self.began.get_or_insert(at);
-        match entry.event {
-            Event::CallAdmitted { id, .. } | Event::CallReserved { id, .. } => {
-                let told = Told { id: id.to_string(), began: at, end: None };
-                self.calls.insert(CallNo::new(entry.seq.get()), told);
-            }
-            Event::CallEnded { call, reason } => self.end(call, at, reason.as_str()),
-            Event::ReservationLapsed { call } => self.end(call, at, "lapsed"),
-            _ => {}
-        }
-    }
-
-    fn end(&mut self, call: CallNo, at: u64, end: &str) {
-        if let Some(told) = self.calls.get_mut(&call) {
-            told.end = Some((at, end.into()));
-        }
+        last.opening.predecessor
     }
 }
 
@@ -242,7 +217,7 @@ impl fmt::Display for Certificate {
         let Self { promised, ended, dropped, declined, .. } = self;
         writeln!(f, "{}", self.verdict.sentence())?;
         writeln!(f, "  {promised} calls promised, {ended} ended, {dropped} dropped; {declined} offers declined")?;
-        for call in self.calls.iter().filter(|call| call.is_drop()) {
+        for call in self.drops() {
             writeln!(f, "  dropped: {} on {} {}: {}", call.id, call.worker, call.version, call.end)?;
         }
         self.unknown.iter().try_for_each(|gap| writeln!(f, "  unknown: {gap}"))
@@ -251,6 +226,7 @@ impl fmt::Display for Certificate {
 
 impl Verdict {
     /// The verdict as a person reads it.
+    #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::Proven => "PROVEN: every call is told to its end, none was dropped",
@@ -262,6 +238,11 @@ impl Verdict {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use openrtc_core::id::CallNo;
+    use openrtc_core::time::Span;
+    use openrtc_core::worker::{Command, Decline, EndReason};
     use tempfile::tempdir;
 
     use super::*;
@@ -315,7 +296,9 @@ mod tests {
         scribe.drain_and_exit();
         scribe.save();
         fs::remove_file(first).expect("it is there");
-        assert_eq!(over(segment.path()).verdict, Verdict::Unknown);
+        let certificate = over(segment.path());
+        assert_eq!(certificate.verdict, Verdict::Unknown);
+        assert!(certificate.unknown[0].ends_with("entries before #5 are missing"), "{:?}", certificate.unknown);
 
         let run = tempdir().expect("a directory");
         let lost = Predecessor { incarnation: Incarnation::new(1), exited: false, open_calls: 1 };
@@ -331,6 +314,64 @@ mod tests {
         let path = begin(torn.path(), 1, None).0.save();
         let bytes = fs::read(&path).expect("readable");
         fs::write(&path, &bytes[..bytes.len() - 3]).expect("writable");
-        assert_eq!(over(torn.path()).verdict, Verdict::Unknown);
+        let certificate = over(torn.path());
+        assert_eq!(certificate.verdict, Verdict::Unknown);
+        assert!(certificate.unknown[0].starts_with(path.to_str().expect("a plain name")), "{:?}", certificate.unknown);
+    }
+
+    /// Runs that end in every way there is, with calls that do.
+    fn every_end(dir: &Path) {
+        let (second, hour) = (Span::from_secs(1), Span::from_secs(3600));
+        let mut forced = Scribe::start(dir, 1, None);
+        for reason in EndReason::ALL {
+            forced.wait(second);
+            if !matches!(reason, EndReason::Withdrawn | EndReason::DrainForced) {
+                let call = forced.admit(reason.as_str());
+                forced.wait(second);
+                forced.end(call, reason);
+            }
+        }
+        let withdrawn = forced.reserve("withdrawn");
+        forced.end(withdrawn, EndReason::Withdrawn);
+        forced.reserve("lapsed");
+        forced.wait(hour);
+        forced.enact(Command::Wake);
+        let cut = forced.admit("drain_forced");
+        forced.admit("drain_forced-silently");
+        forced.drain(Cause::Api, "alice");
+        forced.enact(Command::CountDeclines { reason: Decline::Draining, count: 7 });
+        forced.enact(Command::ForceDrain { actor: const { openrtc_core::id::Actor::from_static("carol") } });
+        forced.end(cut, EndReason::DrainForced);
+        forced.wait(hour);
+        forced.enact(Command::Wake);
+        forced.save();
+
+        let mut killed = Scribe::start(dir, 2, Some(forced.as_predecessor()));
+        killed.admit("platform_forced");
+        killed.save();
+        let mut last = Scribe::begin(dir, 3, Some(killed.as_predecessor()));
+        last.enact(Command::Reject);
+        last.save();
+        for (incarnation, cause) in (4..).zip([Cause::Signal, Cause::Coordinator, Cause::Fence]) {
+            last = Scribe::start(dir, incarnation, Some(last.as_predecessor()));
+            last.wait(second);
+            last.drain(cause, "alice");
+            last.leave();
+            last.save();
+        }
+    }
+
+    #[test]
+    fn the_first_line_of_a_certificate_is_as_it_ever_was() {
+        let dir = tempdir().expect("a directory");
+        every_end(dir.path());
+        let line = serde_json::to_string(&over(dir.path())).expect("written");
+        assert_eq!(Some(line.as_str()), include_str!("../tests/certificate.jsonl").lines().next());
+    }
+
+    #[test]
+    fn an_end_that_is_none_is_named() {
+        let error = serde_json::from_str::<CallEnd>("\"eaten\"").expect_err("no end").to_string();
+        assert!(error.contains("`eaten` is no end of a call"), "{error}");
     }
 }

@@ -1,0 +1,107 @@
+//! An audit trail beside the journal that it was derived from.
+
+use std::fmt;
+
+use openrtc_core::audit::{Draft, bodies, body, derive, derive_loss};
+use openrtc_core::id::Identity;
+use openrtc_core::worker::Worker;
+
+use crate::journal::{JournalError, Segment, replay};
+
+/// Where trail and journal tell different stories. Lines count from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// A record is another one than the journal leads to.
+    Altered {
+        /// The line of the trail.
+        line: usize,
+        /// What the trail says there.
+        trail: String,
+        /// What the journal says.
+        journal: String,
+    },
+    /// The trail ends before the journal.
+    Ends {
+        /// How many records are missing.
+        missing: usize,
+    },
+    /// The journal does not lead to a record.
+    Extra {
+        /// The line of the trail.
+        line: usize,
+    },
+    /// The trail has no record that the journal starts with.
+    Unrelated,
+}
+
+impl Difference {
+    /// The line of the trail that it is in, if it is in one.
+    #[must_use]
+    pub const fn line(&self) -> Option<usize> {
+        match self {
+            Self::Altered { line, .. } | Self::Extra { line } => Some(*line),
+            Self::Ends { .. } | Self::Unrelated => None,
+        }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Altered { trail, journal, .. } => write!(f, "the trail says {trail}, the journal {journal}"),
+            Self::Ends { missing } => {
+                write!(f, "the trail ends {missing} records before the journal (the next run completes it)")
+            }
+            Self::Extra { .. } => f.write_str("the journal does not lead to this record"),
+            Self::Unrelated => f.write_str("the trail has no record that the journal starts with"),
+        }
+    }
+}
+
+/// The first difference between a trail and the journal in `segments`. The journal may have forgotten the oldest part,
+/// and the trail may lack the newest; what both have must be the same.
+pub fn compare(trail: &[u8], segments: &[Segment]) -> Result<Option<Difference>, JournalError> {
+    let derived = derive_all(segments)?;
+    let Some(first) = derived.first() else { return Ok(None) };
+    let mut told = bodies(trail).skip_while(|(_, record)| record != first).peekable();
+    if told.peek().is_none() {
+        return Ok(Some(Difference::Unrelated));
+    }
+    let mut expected = derived.iter();
+    for (line, record) in told {
+        match expected.next() {
+            Some(same) if record == same => {}
+            Some(other) => {
+                let [trail, journal] = [record, other].map(|text| String::from_utf8_lossy(text).into_owned());
+                return Ok(Some(Difference::Altered { line, trail, journal }));
+            }
+            None => return Ok(Some(Difference::Extra { line })),
+        }
+    }
+    let missing = expected.len();
+    Ok((missing > 0).then_some(Difference::Ends { missing }))
+}
+
+/// The records that a journal leads to.
+fn derive_all(segments: &[Segment]) -> Result<Vec<Vec<u8>>, JournalError> {
+    let mut derived = Vec::new();
+    let mut left: Option<(Identity, Worker)> = None;
+    for segment in segments {
+        let mut drafts = Vec::new();
+        let replayed = replay(segment, |before, entry| derive(before, entry, |draft| drafts.push(draft)))?;
+        let identity = replayed.opening.identity;
+        // The run before is lost if another one follows and it never said goodbye.
+        if let Some((lost, state)) = left.take_if(|(before, _)| before.incarnation != identity.incarnation) {
+            derive_loss(&state, |draft| derived.push(record(&lost, &draft)));
+        }
+        derived.extend(drafts.iter().map(|draft| record(&identity, draft)));
+        left = Some((identity, replayed.state));
+    }
+    Ok(derived)
+}
+
+fn record(identity: &Identity, draft: &Draft) -> Vec<u8> {
+    let mut out = Vec::new();
+    body(identity, draft, &mut out);
+    out
+}
