@@ -1,7 +1,7 @@
 //! Call records: when each call began and how long it lasted, as telephone systems and spreadsheets export them.
 //!
-//! The file is CSV. Its first row names the columns; `start_s` and `duration_s` are needed, in any order, and others are
-//! ignored. Both are in seconds. Starts count from any origin, so Unix times do.
+//! The file is CSV. Its first row names the columns: `start_s` and `duration_s` are needed, in any order, and others
+//! are ignored. Both are in seconds. Starts count from any origin: Unix times are fine.
 
 use std::io;
 

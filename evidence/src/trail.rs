@@ -105,3 +105,52 @@ fn record(identity: &Identity, draft: &Draft) -> Vec<u8> {
     body(identity, draft, &mut out);
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use openrtc_core::audit::Chain;
+    use openrtc_core::worker::{Cause, EndReason};
+    use tempfile::tempdir;
+
+    use super::*;
+    use crate::journal::segments;
+    use crate::scribe::Scribe;
+
+    /// The trail that a journal leads to.
+    fn trail(segments: &[Segment]) -> Vec<u8> {
+        let (mut chain, mut out) = (Chain::default(), Vec::new());
+        for segment in segments {
+            let mut drafts = Vec::new();
+            let replayed = replay(segment, |before, entry| derive(before, entry, |draft| drafts.push(draft)));
+            let identity = replayed.expect("whole").opening.identity;
+            drafts.iter().for_each(|draft| chain.append(&identity, draft, &mut out));
+        }
+        out
+    }
+
+    #[test]
+    fn each_difference_is_told_with_its_line() {
+        let dir = tempdir().expect("a directory");
+        let mut scribe = Scribe::start(dir.path(), 1, None);
+        let call = scribe.admit("call");
+        scribe.drain(Cause::Api, "alice");
+        scribe.roll();
+        scribe.end(call, EndReason::Failed);
+        scribe.leave();
+        scribe.save();
+        let journal = segments(dir.path()).expect("a journal");
+        let whole = trail(&journal);
+        let lines: Vec<_> = whole.split_inclusive(|byte| *byte == b'\n').collect();
+        assert_eq!(compare(&whole, &journal).expect("read"), None);
+        assert_eq!(compare(&lines[1..].concat(), &journal[1..]).expect("read"), None, "a journal forgets");
+
+        let difference = |trail: &[u8]| compare(trail, &journal).expect("read").expect("they differ");
+        assert_eq!(difference(b""), Difference::Unrelated);
+        assert_eq!(difference(&lines[..lines.len() - 1].concat()), Difference::Ends { missing: 1 });
+        let altered = String::from_utf8(whole.clone()).expect("text").replace("alice", "alicf");
+        let told = difference(altered.as_bytes());
+        assert!(told.line() == Some(2) && told.to_string().contains("alicf"), "{told:?}");
+        let extra = compare(&whole, &journal[..1]).expect("read").expect("they differ");
+        assert_eq!(extra, Difference::Extra { line: 3 });
+    }
+}
