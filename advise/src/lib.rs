@@ -4,3 +4,8 @@
 #![forbid(unsafe_code)]
 
 pub mod records;
+
+/// The README's example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

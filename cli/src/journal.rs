@@ -103,7 +103,9 @@ fn verify(args: &DirArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         println!("{}", serde_json::to_string_pretty(&json!({ "whole": whole, "runs": runs }))?);
     } else {
-        runs.iter().for_each(|run| print!("{run}"));
+        for run in &runs {
+            print!("{run}");
+        }
         println!("{}", if whole { "the journal is whole" } else { "the journal is NOT whole" });
     }
     Ok(if whole { ExitCode::SUCCESS } else { Exit::FAILURE.into() })

@@ -117,11 +117,13 @@ const NAMES_MAX: usize = 12;
 
 impl Report {
     /// Whether everything was as a rollout without faults must be.
+    #[must_use]
     pub fn is_spotless(&self) -> bool {
         self.calls_dropped == 0 && self.holds() && self.workers.iter().all(|worker| worker.exit_code == Some(0))
     }
 
     /// Whether what must hold under every fault does.
+    #[must_use]
     pub fn holds(&self) -> bool {
         self.journals_agree
             && self.new_calls_on_old_version_after_drain == 0

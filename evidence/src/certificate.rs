@@ -189,7 +189,7 @@ impl Certificate {
         let (state, outcome) = (&last.state, RunEnd::from(last.state.outcome()));
         let (worker, version) = (last.opening.identity.worker.to_string(), last.opening.identity.version.to_string());
         for call in calls {
-            let (ended, end) = call.end.unwrap_or((state.now(), outcome.end_of_open_calls()));
+            let (ended, end) = call.end.unwrap_or_else(|| (state.now(), outcome.end_of_open_calls()));
             let (worker, version) = (worker.clone(), version.clone());
             self.calls.push(Call { id: call.id.to_string(), worker, version, began: call.began, ended, end });
         }

@@ -21,3 +21,8 @@ pub use account::{Account, CallAccount, accounts};
 pub use certificate::{Call, Certificate, Drain, Format, Verdict, WorkerRun};
 pub use end::{CallEnd, RunEnd};
 pub use seal::{CheckError, IssueError, ReadError, check, issue, read};
+
+/// The README's example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
