@@ -181,7 +181,7 @@ impl Certificate {
                     self.unknown.push(format!("{name}: entries before #{first} are missing"));
                 }
                 Problem::Torn(torn) => self.unknown.push(format!("{}: {torn}", path.display())),
-                // Nothing is missing: these tell of a journal that was made up, which is for `journal verify` to find.
+                // Nothing is missing; whether a journal contradicts itself is for `journal verify` to say.
                 Problem::OtherPredecessor | Problem::OtherState => {}
             }
         }

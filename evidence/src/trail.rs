@@ -123,7 +123,9 @@ mod tests {
             let mut drafts = Vec::new();
             let replayed = replay(segment, |before, entry| derive(before, entry, |draft| drafts.push(draft)));
             let identity = replayed.expect("whole").opening.identity;
-            drafts.iter().for_each(|draft| chain.append(&identity, draft, &mut out));
+            for draft in &drafts {
+                chain.append(&identity, draft, &mut out);
+            }
         }
         out
     }
