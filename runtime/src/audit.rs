@@ -5,16 +5,13 @@
 //! and fails no deploy, and the trail has no gap in the end.
 
 mod auditor;
-mod file;
 mod webhook;
 
 use std::io;
-use std::path::PathBuf;
 
 use tokio::sync::watch;
 
 pub(crate) use auditor::{Auditor, Feed};
-pub(crate) use file::TrailFile;
 pub(crate) use webhook::{Delivery, Webhook, parse as parse_webhook};
 
 use crate::http::HttpError;
@@ -109,20 +106,6 @@ pub enum AuditError {
     /// A trail needs a journal to be derived from.
     #[error("an audit trail needs a journal to be derived from: set OPENRTC_JOURNAL_DIR too")]
     NoJournal,
-    /// Another worker writes this trail.
-    #[error("audit file {path:?} is in use by another worker: give each worker a file of its own")]
-    InUse {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file cannot be opened or read.
-    #[error("audit file {path:?}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
     /// A webhook is fed from the file.
     #[error("an audit webhook sends on what is in the trail's file: set OPENRTC_AUDIT_FILE too")]
     WebhookWithoutFile,
@@ -135,10 +118,4 @@ pub enum AuditError {
          and let that send the records on over TLS"
     )]
     WebhookTls(String),
-    /// The file holds something else.
-    #[error("audit file {path:?} does not end in an audit record: name another file, or move this one away")]
-    NotATrail {
-        /// The file.
-        path: PathBuf,
-    },
 }

@@ -2,7 +2,6 @@
 
 mod env;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::num::ParseIntError;
 use std::path::PathBuf;
@@ -11,23 +10,18 @@ use std::time::Duration;
 use openrtc_core::id::{BadName, Deployment, Identity, Incarnation, Version, WorkerId};
 use openrtc_core::membership::SigningKey;
 use openrtc_core::worker::{BadLimits, CLASSES, Limits, OnDeadline};
-
-use zeroize::Zeroizing;
+use openrtc_records::journal::{JournalConfig, JournalError, Sync};
+use openrtc_records::trail::TrailError;
 
 pub use env::{VARIABLES, Variable};
 
 use crate::audit::{AuditError, parse_webhook};
-use crate::control::Control;
 use crate::http::{HttpError, Uri, parse_url};
-use crate::journal::{JournalConfig, JournalError, Sync};
-use crate::key::{KeyError, parse_signing_key, read_signing_key};
-use crate::register::Registration;
+use crate::secret::{KeyError, Secret, parse_signing_key, read_signing_key};
+use crate::uplink::register::Registration;
 
 /// What remains to be done after the last call has ended: finish handlers, journal and audit trail, leave.
 pub const FLUSH: Duration = Duration::from_secs(2);
-
-/// A shorter token could be guessed, in bytes.
-const TOKEN_MIN: usize = 16;
 
 /// Whether a worker takes calls as soon as it is up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,30 +33,14 @@ pub enum Start {
     Standby,
 }
 
-/// A value that never reaches a log, and is wiped when it is dropped.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<String>);
-
-impl Secret {
-    /// Keeps a text secret.
-    pub fn new(secret: impl Into<String>) -> Self {
-        Self(Zeroizing::new(secret.into()))
-    }
-
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether a header can carry it and nobody would guess it.
-    fn is_usable(&self) -> bool {
-        self.0.len() >= TOKEN_MIN && self.0.bytes().all(|byte| byte.is_ascii_graphic())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
+/// Where the shell, the signals and the ops endpoints run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Control {
+    /// On a thread of their own: a handler that blocks its thread delays no drain, no probe and no exit.
+    #[default]
+    OwnThread,
+    /// On the runtime that builds the pool: for tests, which then control its time and its end.
+    Shared,
 }
 
 /// Everything a pool can be told. Set through the builder's methods or `OPENRTC_*` variables ([`VARIABLES`]).
@@ -173,7 +151,10 @@ pub enum ConfigError {
     )]
     GraceUnused(Duration),
     /// The token is no protection, or no client could present it.
-    #[error("OPENRTC_OPS_TOKEN: use at least {TOKEN_MIN} characters of printable ASCII without spaces or line ends")]
+    #[error(
+        "OPENRTC_OPS_TOKEN: use at least {} characters of printable ASCII without spaces or line ends",
+        Secret::LEN_MIN
+    )]
     OpsToken,
     /// The ops endpoints would let anybody drain the worker.
     #[error("the ops endpoints listen on {0}, which is not loopback, without a token: set OPENRTC_OPS_TOKEN")]
@@ -191,6 +172,9 @@ pub enum ConfigError {
     /// The audit trail cannot be kept.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// Its file cannot be had.
+    #[error(transparent)]
+    Trail(#[from] TrailError),
     /// The signing key cannot be had.
     #[error(transparent)]
     Key(#[from] KeyError),

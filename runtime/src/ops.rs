@@ -12,7 +12,6 @@
 //! `POST`s come from loopback or present the bearer token, and never from a web page. A connection carries one request.
 
 mod auth;
-pub(crate) mod connections;
 mod metrics;
 
 use std::io;
@@ -32,6 +31,7 @@ use openrtc_core::worker::{Availability, Cause, DrainOrder, OnDeadline, Rejectio
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
+use crate::http::server;
 use crate::pool::AgentPool;
 
 /// No request body needs more, in bytes.
@@ -69,7 +69,7 @@ pub(crate) fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> 
 
 /// Answers for as long as the process lives, so that a worker that has exited can still be asked how.
 pub(crate) async fn answer_all(listener: TcpListener, pool: AgentPool) {
-    connections::answer_all(listener, router(pool)).await;
+    server::answer_all(listener, router(pool)).await;
 }
 
 fn router(pool: AgentPool) -> Router {

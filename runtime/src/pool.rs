@@ -1,5 +1,14 @@
 //! The pool: what an embedder holds.
 
+pub(crate) mod builder;
+pub(crate) mod call;
+pub mod doc;
+mod host;
+mod runner;
+mod serve;
+pub(crate) mod source;
+mod writer;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,18 +18,18 @@ use openrtc_core::snapshot::{JournalHealth, RuntimeSnapshot};
 use openrtc_core::time::Instant;
 use openrtc_core::word::Refusal;
 use openrtc_core::worker::{CLASSES, Cause, Class, Command, DrainOrder, Outcome, Refused, Rejection};
+use openrtc_records::journal::Recovered;
 use tokio::sync::watch;
 use tokio::time::{Instant as Moment, timeout_at};
 
 use crate::audit::Trail;
-use crate::builder::AgentPoolBuilder;
-use crate::call::{CallGuard, OpenCall, Reservation};
-use crate::clock::Clock;
 use crate::config::{Config, Start};
-use crate::exit::Exit;
-use crate::force::Force;
-use crate::gate::{Gate, View};
-use crate::journal::Recovered;
+use crate::engine::clock::Clock;
+use crate::engine::force::Force;
+use crate::engine::gate::{Gate, View};
+use crate::process::Exit;
+use builder::AgentPoolBuilder;
+use call::{CallGuard, OpenCall, Reservation};
 
 /// How long a worker that leaves waits for its audit trail.
 const AUDIT: Duration = Duration::from_millis(500);

@@ -15,11 +15,11 @@ use openrtc_core::id::{Identity, Incarnation};
 use openrtc_core::journal::replay;
 use openrtc_core::machine::Machine;
 use openrtc_core::worker::{Entry, Worker};
+use openrtc_records::segments;
+use openrtc_records::trail::{Reached, TrailFile};
 use tokio::sync::watch;
 
-use super::file::Reached;
-use super::{AuditSink, Extent, TrailFile};
-use crate::journal::segments;
+use super::{AuditSink, Extent};
 
 /// Batches that may wait for the auditor before it has to turn to the journal.
 const BATCHES: usize = 256;

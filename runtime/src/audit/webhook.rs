@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use hyper::Uri;
 use openrtc_core::audit::verify;
+use openrtc_records::trail::{LINE_MAX, TrailError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::file::LINE_MAX;
 use super::{AuditError, Extent};
 use crate::http::{HttpError, parse_url, post_lines};
 
@@ -67,8 +67,8 @@ struct Taken {
 
 impl Webhook {
     /// A webhook that goes on where the run before left off.
-    pub(crate) fn open(url: Uri, path: &Path) -> Result<Self, AuditError> {
-        let mut trail = File::open(path).map_err(|source| AuditError::Io { path: path.to_owned(), source })?;
+    pub(crate) fn open(url: Uri, path: &Path) -> Result<Self, TrailError> {
+        let mut trail = File::open(path).map_err(|source| TrailError::Io { path: path.to_owned(), source })?;
         let mut mark = path.as_os_str().to_owned();
         mark.push(".sent");
         let mark = PathBuf::from(mark);

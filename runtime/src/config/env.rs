@@ -3,9 +3,10 @@
 use std::env;
 
 use openrtc_core::worker::OnDeadline;
+use openrtc_records::journal::{JournalConfig, Sync};
 
-use super::{Config, ConfigError, Secret, Start, parse_count, parse_duration};
-use crate::journal::{JournalConfig, Sync};
+use super::{Config, ConfigError, Start, parse_count, parse_duration};
+use crate::secret::Secret;
 
 /// One environment variable.
 #[derive(Clone, Copy, Debug)]

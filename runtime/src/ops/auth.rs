@@ -9,8 +9,8 @@ use axum::response::Response;
 use subtle::ConstantTimeEq;
 
 use super::answer;
-use crate::config::Secret;
 use crate::pool::AgentPool;
+use crate::secret::Secret;
 
 pub(super) async fn require(
     State(pool): State<AgentPool>,

@@ -143,7 +143,7 @@ async fn metrics_are_open_metrics() {
 fn listening() -> (AgentPool, SocketAddr) {
     let Client { pool, router } = Client::new(LOCAL);
     let (listener, addr) = listen("127.0.0.1:0".parse().expect("an address")).expect("a free port");
-    tokio::spawn(connections::answer_all(listener, router));
+    tokio::spawn(server::answer_all(listener, router));
     (pool, addr)
 }
 
@@ -166,7 +166,7 @@ async fn slow_and_silent_clients_are_hung_up_on() {
     ] {
         let begun = Instant::now();
         assert_eq!(exchange(addr, beginning).await, "", "no answer to half a request");
-        assert!(begun.elapsed() >= connections::CONNECTION_TIME, "cut at once, not for its silence");
+        assert!(begun.elapsed() >= server::CONNECTION_TIME, "cut at once, not for its silence");
     }
 }
 
@@ -174,12 +174,12 @@ async fn slow_and_silent_clients_are_hung_up_on() {
 async fn a_request_behind_a_crowd_of_silent_clients_gets_its_turn() {
     let (_pool, addr) = listening();
     let mut crowd = Vec::new();
-    for _ in 0..connections::CONNECTIONS_MAX {
+    for _ in 0..server::CONNECTIONS_MAX {
         crowd.push(TcpStream::connect(addr).await.expect("it listens"));
     }
     let begun = Instant::now();
     assert!(exchange(addr, b"GET /livez HTTP/1.1\r\nHost: w1\r\n\r\n").await.ends_with("live\n"));
-    assert!(begun.elapsed() >= connections::CONNECTION_TIME, "the crowd was full");
+    assert!(begun.elapsed() >= server::CONNECTION_TIME, "the crowd was full");
     drop(crowd);
 }
 
