@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use openrtc_core::audit::{Chain, verify};
 use openrtc_core::id::{Incarnation, Seq};
+use openrtc_core::time::Instant;
 use serde::Deserialize;
-use tokio::time::Instant;
 
 use crate::journal::Sync;
 
@@ -105,8 +105,9 @@ impl TrailFile {
         Ok(Self { file, sync, due: None, length, chain, reached })
     }
 
-    /// Appends whole lines; all of them or, as far as the disk still obeys, none.
-    pub fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+    /// Appends whole lines; all of them or, as far as the disk still obeys, none. `now` is when, by any clock that
+    /// [`TrailFile::sync_in`] is asked by too.
+    pub fn append(&mut self, lines: &[u8], now: Instant) -> io::Result<()> {
         let written = self.file.write_all(lines).and_then(|()| match self.sync {
             Sync::Always => self.file.sync_data(),
             Sync::Every(_) => Ok(()),
@@ -115,7 +116,7 @@ impl TrailFile {
             (Ok(()), Sync::Always) => self.length += lines.len() as u64,
             (Ok(()), Sync::Every(period)) => {
                 self.length += lines.len() as u64;
-                self.due.get_or_insert_with(|| Instant::now() + period);
+                self.due.get_or_insert_with(|| now + period.into());
             }
             (Err(_), _) => self.file.set_len(self.length)?,
         }
@@ -124,8 +125,8 @@ impl TrailFile {
 
     /// How long until something must be forced to the disk.
     #[must_use]
-    pub fn sync_in(&self) -> Option<Duration> {
-        self.due.map(|due| due.saturating_duration_since(Instant::now()))
+    pub fn sync_in(&self, now: Instant) -> Option<Duration> {
+        self.due.map(|due| due.since(now).into())
     }
 
     /// Forces what was written to the disk, if it is not there.
@@ -170,24 +171,25 @@ mod tests {
         (dir, trail)
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn what_is_written_is_due_on_disk_a_period_after_the_first_of_it() {
+    #[test]
+    fn what_is_written_is_due_on_disk_a_period_after_the_first_of_it() {
         let (_dir, mut trail) = trail(Sync::Every(PERIOD));
-        assert_eq!(trail.sync_in(), None);
-        trail.append(b"one\n").expect("room");
-        tokio::time::advance(PERIOD / 4).await;
-        trail.append(b"two\n").expect("room");
-        assert_eq!(trail.sync_in(), Some(PERIOD * 3 / 4));
-        tokio::time::advance(PERIOD).await;
-        assert_eq!(trail.sync_in(), Some(Duration::ZERO));
+        let mut now = Instant::EPOCH;
+        assert_eq!(trail.sync_in(now), None);
+        trail.append(b"one\n", now).expect("room");
+        now = now + (PERIOD / 4).into();
+        trail.append(b"two\n", now).expect("room");
+        assert_eq!(trail.sync_in(now), Some(PERIOD * 3 / 4));
+        now = now + PERIOD.into();
+        assert_eq!(trail.sync_in(now), Some(Duration::ZERO));
         trail.sync().expect("a disk");
-        assert_eq!(trail.sync_in(), None);
+        assert_eq!(trail.sync_in(now), None);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn what_is_forced_at_once_is_never_due() {
+    #[test]
+    fn what_is_forced_at_once_is_never_due() {
         let (_dir, mut trail) = trail(Sync::Always);
-        trail.append(b"one\n").expect("room");
-        assert_eq!((trail.sync_in(), trail.length), (None, 4));
+        trail.append(b"one\n", Instant::EPOCH).expect("room");
+        assert_eq!((trail.sync_in(Instant::EPOCH), trail.length), (None, 4));
     }
 }

@@ -5,16 +5,16 @@
 //! and fails no deploy, and the trail has no gap in the end.
 
 mod auditor;
+mod outlets;
+#[cfg(feature = "http")]
 mod webhook;
 
 use std::io;
 
 use tokio::sync::watch;
 
-pub(crate) use auditor::{Auditor, Feed};
-pub(crate) use webhook::{Delivery, Webhook, parse as parse_webhook};
-
-use crate::http::HttpError;
+pub(crate) use auditor::Feed;
+pub(crate) use outlets::Outlets;
 
 /// Receives the audit trail, one line of JSON per record, newline included, in order. Any
 /// `FnMut(&[u8]) -> io::Result<()>` is one.
@@ -64,12 +64,24 @@ pub(crate) struct Extent {
     pub(crate) closed: bool,
 }
 
-/// A pool's view of its trail.
+/// How far the webhook's collector is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Delivery {
+    /// The last record it took.
+    pub(crate) records: u64,
+    /// Whether it did not take the last batch when asked.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the metrics tell"))]
+    pub(crate) failing: bool,
+    /// Whether it has the whole of a closed trail.
+    pub(crate) done: bool,
+}
+
+/// What the rest of the worker sees of its trail.
 #[derive(Clone, Debug)]
 pub(crate) struct Trail {
-    pub(crate) extent: watch::Receiver<Extent>,
+    extent: watch::Receiver<Extent>,
     /// `None` without a webhook.
-    pub(crate) delivery: Option<watch::Receiver<Delivery>>,
+    delivery: Option<watch::Receiver<Delivery>>,
 }
 
 impl Trail {
@@ -98,24 +110,4 @@ impl Trail {
     pub(crate) fn undelivered(&self) -> u64 {
         self.delivery().map_or(0, |delivery| self.extent().records.saturating_sub(delivery.records))
     }
-}
-
-/// Why an audit trail cannot be kept.
-#[derive(Debug, thiserror::Error)]
-pub enum AuditError {
-    /// A trail needs a journal to be derived from.
-    #[error("an audit trail needs a journal to be derived from: set OPENRTC_JOURNAL_DIR too")]
-    NoJournal,
-    /// A webhook is fed from the file.
-    #[error("an audit webhook sends on what is in the trail's file: set OPENRTC_AUDIT_FILE too")]
-    WebhookWithoutFile,
-    /// Nobody can be sent anything there.
-    #[error("OPENRTC_AUDIT_WEBHOOK: {0}")]
-    Webhook(HttpError),
-    /// TLS is for a collector.
-    #[error(
-        "OPENRTC_AUDIT_WEBHOOK: {0}: only http is spoken here; name a log collector on this host (http://127.0.0.1:…) \
-         and let that send the records on over TLS"
-    )]
-    WebhookTls(String),
 }

@@ -4,6 +4,7 @@
 pub(crate) mod clock;
 pub(crate) mod force;
 pub mod gate;
+pub(crate) mod handle;
 pub mod ports;
 pub mod shell;
 pub(crate) mod sync;

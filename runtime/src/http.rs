@@ -4,5 +4,6 @@ mod client;
 #[doc(hidden)]
 pub mod server;
 
+pub use crate::config::parse_url;
 pub(crate) use client::post_lines;
-pub use client::{HttpError, Method, Response, Uri, ask, parse_url};
+pub use client::{HttpError, Method, Response, Uri, ask};

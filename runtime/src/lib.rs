@@ -34,15 +34,18 @@
 pub mod audit;
 mod config;
 mod engine;
+#[cfg(feature = "http")]
 #[doc(hidden)]
 pub mod http;
+#[cfg(feature = "http")]
 mod ops;
 mod pool;
 mod process;
 mod secret;
+#[cfg(feature = "http")]
 mod uplink;
 
-pub use config::{Config, ConfigError, Control, FLUSH, Start, VARIABLES, Variable, parse_duration};
+pub use config::{Config, ConfigError, Control, FLUSH, Start, UrlError, VARIABLES, Variable, parse_duration};
 #[doc(hidden)]
 pub use engine::clock::Clock;
 #[cfg(openrtc_loom)]
@@ -61,4 +64,5 @@ pub use pool::doc;
 pub use pool::source::{Call, CallSource, Ending, Offer};
 pub use process::Exit;
 pub use secret::{KeyError, Secret, read_public_key, read_signing_key, write_key_pair};
+#[cfg(feature = "http")]
 pub use uplink::register;

@@ -1,4 +1,4 @@
-//! What runs beside a pool from its beginning to its end: signals become commands, systemd hears how it goes.
+//! The process around the worker: signals become commands, systemd hears how it goes.
 
 mod exit;
 pub(crate) mod signal;
@@ -8,22 +8,22 @@ use openrtc_core::id::Actor;
 use openrtc_core::worker::{Cause, Rejection};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::pool::AgentPool;
+use crate::engine::handle::WorkerHandle;
 pub use exit::Exit;
 use signal::{Asked, Signals};
 
-/// Attends to `pool` until it has exited.
-pub(crate) async fn attend(pool: AgentPool, mut signals: Option<Signals>) {
+/// Attends to the worker until it has exited.
+pub(crate) async fn attend(worker: WorkerHandle, mut signals: Option<Signals>) {
     let mut status = interval(systemd::EXTEND_EVERY);
     status.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             biased;
-            _ = pool.exited() => return,
-            asked = next(&mut signals) => obey(&pool, asked),
+            _ = worker.exited() => return,
+            asked = next(&mut signals) => obey(&worker, asked),
             _ = status.tick() => {}
         }
-        systemd::status(&pool.runtime_snapshot());
+        systemd::status(&worker.snapshot());
     }
 }
 
@@ -34,13 +34,13 @@ async fn next(signals: &mut Option<Signals>) -> Asked {
     }
 }
 
-fn obey(pool: &AgentPool, asked: Asked) {
+fn obey(worker: &WorkerHandle, asked: Asked) {
     let (done, signal) = match asked {
-        Asked::Drain(signal) => (pool.drain(Cause::Signal, Actor::from_static(signal)), signal),
-        Asked::Force => (pool.force_drain(const { Actor::from_static("SIGINT") }), "SIGINT"),
+        Asked::Drain(signal) => (worker.drain(Cause::Signal, Actor::from_static(signal), worker.drain_terms()), signal),
+        Asked::Force => (worker.force_drain(const { Actor::from_static("SIGINT") }), "SIGINT"),
         Asked::Nothing => return,
     };
-    let calls = pool.runtime_snapshot().active_sessions;
+    let calls = worker.snapshot().active_sessions;
     match done {
         Ok(()) => tracing::info!(signal, calls, "draining"),
         Err(Rejection::Repeat(_)) => {

@@ -11,6 +11,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
 
+use crate::config::UrlError;
+
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -30,34 +32,14 @@ pub struct Response {
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     /// Nobody can be asked there.
-    #[error("{0:?} is not a URL like http://127.0.0.1:9464")]
-    BadUrl(String),
-    /// What stands before an `@` may be a password; it would be sent to nobody and shown in logs.
-    #[error("the URL holds a user name or password: leave out everything up to the @")]
-    Credentials,
-    /// TLS is for a proxy.
-    #[error("{0}: only http is spoken here; put TLS in front of it yourself")]
-    Https(String),
+    #[error(transparent)]
+    Url(#[from] UrlError),
     /// The request failed; what the operating system said.
     #[error("{0}")]
     Failed(String),
     /// Nothing came back.
     #[error("{0} did not answer within {PATIENCE:?}")]
     Silent(String),
-}
-
-/// Reads a URL that can be asked.
-pub fn parse_url(url: &str) -> Result<Uri, HttpError> {
-    if url.contains('@') {
-        return Err(HttpError::Credentials);
-    }
-    if url.starts_with("https://") {
-        return Err(HttpError::Https(url.into()));
-    }
-    match url.parse::<Uri>() {
-        Ok(uri) if uri.scheme_str() == Some("http") && uri.host().is_some() => Ok(uri),
-        Ok(_) | Err(_) => Err(HttpError::BadUrl(url.into())),
-    }
 }
 
 /// Asks, with a JSON body and, if there is one, a bearer token.

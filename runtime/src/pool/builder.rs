@@ -5,25 +5,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openrtc_core::id::{Identity, Incarnation};
-use openrtc_core::worker::{OnDeadline, Worker};
+use openrtc_core::id::Incarnation;
+use openrtc_core::worker::{Command, OnDeadline, Worker};
 use openrtc_records::journal::{Journal, JournalConfig, Recovered};
-use openrtc_records::trail::TrailFile;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 
 use super::host::Host;
+#[cfg(feature = "http")]
+use super::network::Network;
 use super::runner::Runner;
 use super::writer::Writer;
-use super::{AgentPool, Published, Shared};
-use crate::audit::{AuditError, AuditSink, Auditor, Feed, Trail, Webhook};
+use super::{AgentPool, Built};
+use crate::audit::{AuditSink, Outlets};
 use crate::config::{Config, ConfigError, Control, Start};
 use crate::engine::clock::Clock;
-use crate::engine::force::Force;
-use crate::engine::gate::Gate;
+use crate::engine::handle::WorkerHandle;
 use crate::engine::shell;
-use crate::http::Uri;
-use crate::ops;
 use crate::process::attend;
 use crate::process::signal::Signals;
 use crate::secret::Secret;
@@ -131,96 +128,48 @@ impl AgentPoolBuilder {
     /// and answers on its ops endpoints. Must be called inside a tokio runtime.
     pub fn build(self) -> Result<AgentPool, ConfigError> {
         let here = Handle::try_current().map_err(|_| ConfigError::NoRuntime)?;
-        let mut config = self.config;
-        let registration = config.registration()?;
-        let webhook = config.webhook()?;
-        if registration.is_some() {
-            config.start = Start::Standby;
-        }
+        let settings = self.config.check(!self.sinks.is_empty())?;
         let clock = Clock::start();
-        let worker = Worker::new(config.limits()?)?;
-        let mut identity = config.identity()?;
-        identity.incarnation = Incarnation::new(clock.now().as_micros());
-        let runner = Runner::new(config.control, here).map_err(ConfigError::Thread)?;
+        let start = Worker::new(settings.limits)?;
+        let runner = Runner::new(settings.control, here).map_err(ConfigError::Thread)?;
         let entered = runner.enter();
         // First: a signal that comes while the rest is prepared is kept, and drains the worker once it can be.
-        let signals = config.signals.then(Signals::install).transpose().map_err(ConfigError::Signals)?;
-        let ops = match config.ops {
-            Some(addr) => Some(ops::listen(addr).map_err(|source| ConfigError::Ops { addr, source })?),
-            None => None,
-        };
+        let signals = settings.signals.then(Signals::install).transpose().map_err(ConfigError::Signals)?;
+        #[cfg(feature = "http")]
+        let network = Network::open(settings.http)?;
         // Before the journal: a start that fails here leaves no trace of a run in it.
-        let opened = Opened::open(&config, webhook)?;
-        let mut writer = None;
-        let mut recovered = None;
-        if let Some(journal) = config.journal.clone() {
-            let (journal, numbered, found) = Journal::open(journal, identity, clock.now(), &worker)?;
+        let outlets = settings.trail.map(|trail| Outlets::open(trail, self.sinks)).transpose()?;
+        let (mut identity, mut recovered, mut writer) = (settings.identity, None, None);
+        identity.incarnation = Incarnation::new(clock.now().as_micros());
+        if let Some(journal) = settings.journal {
+            let (journal, numbered, found) = Journal::open(journal, identity, clock.now(), &start)?;
             (identity, recovered) = (numbered, found);
             writer = Some(Writer::start(journal).map_err(ConfigError::Thread)?);
         }
         report(recovered.as_ref());
-        let force = Force::default();
-        let (publish, published) = watch::channel(Published::default());
-        let (audit, trail) = start_audit(&config, identity, &worker, opened, self.sinks)?;
-        let mut host = Host::new(clock, writer, audit, publish, force.clone());
-        let gate = Gate::new(&worker);
-        let ops_addr = ops.as_ref().map(|(_, addr)| *addr);
-        let shared = Arc::new(Shared { gate, clock, identity, config, force, published, trail, recovered, ops_addr });
-        let pool = AgentPool { shared: Arc::clone(&shared) };
-        pool.start();
-        let (attended, asked, registered) = (pool.clone(), pool.clone(), pool.clone());
+        let audit = outlets.map(|outlets| outlets.start(identity, clock, start.clone())).transpose();
+        let (feed, trail) = audit.map_err(ConfigError::Thread)?.unzip();
+        let (worker, publisher) = WorkerHandle::new(&start, clock, identity, settings.terms);
+        let first = match settings.start {
+            Start::Serving => Command::Serve,
+            Start::Standby => Command::StandBy,
+        };
+        worker.submit(first).expect("a worker that has just started can serve or stand by");
+        #[cfg(feature = "http")]
+        let (ops_addr, network) = (network.ops_addr(), network.run(worker.clone(), trail.clone()));
+        #[cfg(not(feature = "http"))]
+        let (ops_addr, network) = (None, std::future::ready(()));
+        let built = Arc::new(Built { trail, recovered, ops_addr });
+        let pool = AgentPool { worker: worker.clone(), built };
+        let mut host = Host::new(clock, writer, feed, publisher);
         let work = async move {
-            let answers = async {
-                if let Some((listener, _)) = ops {
-                    ops::answer_all(listener, asked).await;
-                }
-            };
-            let register = async {
-                if let Some(registration) = registration {
-                    registration.run(&registered).await;
-                }
-            };
-            tokio::join!(shell::run(&shared.gate, worker, &mut host), attend(attended, signals), answers, register);
+            let attend = attend(worker.clone(), signals);
+            tokio::join!(shell::run(worker.gate(), start, &mut host), attend, network);
         };
         drop(entered);
         runner.run(work).map_err(ConfigError::Thread)?;
         Ok(pool)
     }
-}
-
-/// What the audit trail is written to, held against everybody else.
-struct Opened {
-    file: Option<TrailFile>,
-    webhook: Option<Webhook>,
-}
-
-impl Opened {
-    fn open(config: &Config, webhook: Option<Uri>) -> Result<Self, ConfigError> {
-        let Some(path) = config.audit_file.as_deref() else { return Ok(Self { file: None, webhook: None }) };
-        let sync = config.journal.as_ref().ok_or(AuditError::NoJournal)?.sync;
-        let file = TrailFile::open(path, sync)?;
-        let webhook = webhook.map(|url| Webhook::open(url, path)).transpose()?;
-        Ok(Self { file: Some(file), webhook })
-    }
-}
-
-fn start_audit(
-    config: &Config,
-    identity: Identity,
-    worker: &Worker,
-    opened: Opened,
-    sinks: Vec<Box<dyn AuditSink>>,
-) -> Result<(Option<Feed>, Option<Trail>), ConfigError> {
-    let Opened { file, webhook } = opened;
-    if sinks.is_empty() && file.is_none() {
-        return Ok((None, None));
-    }
-    let journal = config.journal.as_ref().ok_or(AuditError::NoJournal)?.dir.clone();
-    let key = config.signing_key()?;
-    let auditor = Auditor::new(journal, identity, worker.clone(), file, sinks, key);
-    let (feed, extent) = auditor.start().map_err(ConfigError::Thread)?;
-    let delivery = webhook.map(|webhook| webhook.start(extent.clone())).transpose().map_err(ConfigError::Thread)?;
-    Ok((Some(feed), Some(Trail { extent, delivery })))
 }
 
 fn report(recovered: Option<&Recovered>) {

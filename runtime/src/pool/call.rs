@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::mem;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
@@ -11,12 +10,12 @@ use openrtc_core::time::Instant;
 use openrtc_core::worker::{Class, Command, EndReason};
 use tokio::sync::oneshot;
 
-use super::Shared;
+use crate::engine::handle::WorkerHandle;
 
 /// A call in flight. Dropping it ends the call: at the end of a handler, in a panic, in whichever task it was moved to.
 #[derive(Debug)]
 pub(crate) struct OpenCall {
-    shared: Arc<Shared>,
+    worker: WorkerHandle,
     number: CallNo,
     id: CallId,
     class: Class,
@@ -25,8 +24,8 @@ pub(crate) struct OpenCall {
 }
 
 impl OpenCall {
-    pub(crate) fn new(shared: Arc<Shared>, number: CallNo, id: CallId, class: Class, assigned: bool) -> Self {
-        Self { shared, number, id, class, assigned, ended: false }
+    pub(crate) fn new(worker: WorkerHandle, number: CallNo, id: CallId, class: Class, assigned: bool) -> Self {
+        Self { worker, number, id, class, assigned, ended: false }
     }
 
     /// Ends the call, resolving when that is in the journal.
@@ -41,8 +40,8 @@ impl OpenCall {
             | EndReason::Withdrawn => reason,
         };
         let ended = self.close(reason);
-        let shared = Arc::clone(&self.shared);
-        async move { shared.settled(ended).await }
+        let worker = self.worker.clone();
+        async move { worker.settled(ended).await }
     }
 
     /// Ends the call, once, and returns the number of the entry that says so. There is none when the reservation lapsed
@@ -51,11 +50,10 @@ impl OpenCall {
         if mem::replace(&mut self.ended, true) {
             return Seq::default();
         }
-        let gate = &self.shared.gate;
         let ended = if self.assigned {
-            gate.end(self.number, reason)
+            self.worker.gate().end(self.number, reason)
         } else {
-            gate.submit(self.shared.now(), Command::End { call: self.number, reason }).ok()
+            self.worker.submit(Command::End { call: self.number, reason }).ok()
         };
         ended.unwrap_or_default()
     }
@@ -66,7 +64,7 @@ impl OpenCall {
             EndReason::Panicked
         } else if !self.assigned {
             EndReason::Withdrawn
-        } else if self.shared.force.is_ordered() {
+        } else if self.worker.is_forced() {
             EndReason::DrainForced
         } else {
             EndReason::AgentHangup
@@ -122,34 +120,31 @@ impl CallGuard {
     /// Reports that the call moved (media flowed, a turn was taken), so that it is not flagged as stalled. As cheap as
     /// a clock read; only one report in a quarter of the stall limit goes further.
     pub fn progress(&self) {
-        let OpenCall { shared, number, class, .. } = self.open();
-        let Some(every) = shared.gate.limits().progress_every(*class) else { return };
-        let (now, noted) = (shared.now(), self.noted.load(Ordering::Relaxed));
+        let OpenCall { worker, number, class, .. } = self.open();
+        let Some(every) = worker.gate().limits().progress_every(*class) else { return };
+        let (now, noted) = (worker.now(), self.noted.load(Ordering::Relaxed));
         if now.since(Instant::from_micros(noted)) < every {
             return;
         }
         // Of two threads that report at once, one goes on.
         if self.noted.compare_exchange(noted, now.as_micros(), Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             // Refused once the worker has left: then nobody watches any more.
-            let _ = shared.gate.submit(now, Command::Progress { call: *number });
+            let _ = worker.gate().submit(now, Command::Progress { call: *number });
         }
     }
 
     /// Resolves when a forced drain tells the call to end, with the instant at which what is left is dropped. Say
     /// goodbye and return; a call that returns later than that was cut.
     pub fn cancelled(&self) -> impl Future<Output = Instant> + Send + 'static {
-        let shared = Arc::clone(&self.open().shared);
-        async move {
-            shared.force.ordered().await;
-            shared.force_until()
-        }
+        let worker = self.open().worker.clone();
+        async move { worker.forced().await }
     }
 
     /// Resolves when the beginning of this call is in the journal. Wait for it before telling a peer that the call is
     /// taken, and a crash after that can never leave a call that the journal does not name.
     pub fn recorded(&self) -> impl Future<Output = ()> + Send + 'static {
-        let (shared, begun) = (Arc::clone(&self.open().shared), self.begun);
-        async move { shared.settled(begun).await }
+        let (worker, begun) = (self.open().worker.clone(), self.begun);
+        async move { worker.settled(begun).await }
     }
 
     /// Ends the call for `reason` and resolves when that is in the journal. ([`EndReason::DrainForced`] is the gate's
@@ -201,7 +196,7 @@ impl Reservation {
     /// The call became ours. Accepted while draining: the promise came first.
     pub fn assign(mut self) -> Result<CallGuard, Lapsed> {
         let assign = Command::Assign { call: self.open.number };
-        match self.open.shared.gate.submit(self.open.shared.now(), assign) {
+        match self.open.worker.submit(assign) {
             Ok(assigned) => {
                 self.open.assigned = true;
                 Ok(CallGuard::new(self.open, assigned))
@@ -212,7 +207,7 @@ impl Reservation {
 
     /// Resolves when the reservation is in the journal.
     pub fn recorded(&self) -> impl Future<Output = ()> + Send + 'static {
-        let (shared, begun) = (Arc::clone(&self.open.shared), self.begun);
-        async move { shared.settled(begun).await }
+        let (worker, begun) = (self.open.worker.clone(), self.begun);
+        async move { worker.settled(begun).await }
     }
 }

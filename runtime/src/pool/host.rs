@@ -8,14 +8,12 @@ use openrtc_core::snapshot::JournalHealth;
 use openrtc_core::time::Instant;
 use openrtc_core::word::Phase;
 use openrtc_core::worker::{Alert, Availability, Effect, Entry, Event, Worker};
-use tokio::sync::watch;
 use tokio::time::timeout_at;
 
-use super::Published;
 use super::writer::Writer;
 use crate::audit::Feed;
 use crate::engine::clock::Clock;
-use crate::engine::force::Force;
+use crate::engine::handle::{Published, Publisher};
 use crate::engine::ports::Ports;
 use crate::process::systemd;
 
@@ -25,20 +23,13 @@ pub(crate) struct Host {
     writer: Option<Writer>,
     audit: Option<Feed>,
     health: JournalHealth,
-    publish: watch::Sender<Published>,
-    force: Force,
+    publisher: Publisher,
 }
 
 impl Host {
-    pub(crate) fn new(
-        clock: Clock,
-        writer: Option<Writer>,
-        audit: Option<Feed>,
-        publish: watch::Sender<Published>,
-        force: Force,
-    ) -> Self {
+    pub(crate) fn new(clock: Clock, writer: Option<Writer>, audit: Option<Feed>, publisher: Publisher) -> Self {
         let health = JournalHealth { kept: writer.is_some(), ..JournalHealth::default() };
-        Self { clock, writer, audit, health, publish, force }
+        Self { clock, writer, audit, health, publisher }
     }
 
     fn note(&mut self, written: &io::Result<()>, entries: &[Entry]) {
@@ -88,7 +79,7 @@ impl Ports for Host {
     fn publish(&mut self, settled: Seq, state: &Worker) {
         let drained = state.phase() == Phase::Drained;
         let outcome = state.outcome();
-        self.publish.send_replace(Published { settled, drained, outcome, health: self.health });
+        self.publisher.publish(Published { settled, drained, outcome, health: self.health });
     }
 
     async fn perform(&mut self, effect: Effect) {
@@ -103,7 +94,7 @@ impl Ports for Host {
                     systemd::ready();
                 }
             }
-            Effect::CancelCalls { .. } => self.force.order(),
+            Effect::CancelCalls { .. } => self.publisher.order_force(),
             Effect::Exit(outcome) => tracing::info!(?outcome, "the worker leaves"),
             Effect::Finish => tracing::info!("drained"),
             Effect::Lapse(call) => tracing::debug!(%call, "the reservation lapsed"),
@@ -114,17 +105,16 @@ impl Ports for Host {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use openrtc_core::id::{Actor, CallId};
     use openrtc_core::machine::Machine;
     use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits, OnDeadline, Outcome};
-    use tokio::time::sleep;
+    use tokio::time::{sleep, timeout};
 
     use super::super::writer::stalled;
     use super::*;
-    use crate::engine::gate::Gate;
+    use crate::engine::handle::WorkerHandle;
     use crate::engine::shell;
 
     const CALL: CallId = CallId::from_static("call");
@@ -141,29 +131,29 @@ mod tests {
     async fn a_stalled_disk_costs_durability_and_no_call() {
         let start = Worker::new(Limits::default()).expect("limits are valid");
         let clock = Clock::start();
-        let gate = Arc::new(Gate::new(&start));
-        let (publish, published) = watch::channel(Published::default());
+        let (worker, publisher) = WorkerHandle::for_test(&start, clock);
+        let gate = worker.gate();
         let (writer, disk) = stalled::writer();
-        let mut host = Host::new(clock, Some(writer), None, publish, Force::default());
+        let mut host = Host::new(clock, Some(writer), None, publisher);
         let shell = tokio::spawn({
-            let (gate, start) = (Arc::clone(&gate), start.clone());
-            async move { shell::run(&gate, start, &mut host).await }
+            let (worker, start) = (worker.clone(), start.clone());
+            async move { shell::run(worker.gate(), start, &mut host).await }
         });
-        gate.submit(clock.now(), Command::Serve).expect("it has just started");
+        worker.submit(Command::Serve).expect("it has just started");
         let held = gate.admit(CALL, Class(0)).expect("it serves");
         for _ in 0..1_000 {
             let call = gate.admit(CALL, Class(0)).expect("a stalled disk refuses nobody");
             gate.end(call, EndReason::CallerHangup).expect("and keeps nobody");
             sleep(Duration::from_millis(10)).await;
         }
-        let stalled = published.borrow().health;
+        let stalled = worker.snapshot().journal;
         assert!(stalled.failing && stalled.missed > 1_000, "and it shows: {stalled:?}");
         assert_eq!(stalled.written, Seq::default());
 
-        gate.submit(clock.now(), DRAIN).expect("it serves");
+        worker.submit(DRAIN).expect("it serves");
         gate.end(held, EndReason::CallerHangup).expect("it was held");
-        sleep(Duration::from_millis(10)).await;
-        assert!(published.borrow().drained, "the drain does not wait for the disk");
+        let drained = timeout(Duration::from_millis(10), worker.drained()).await;
+        assert!(drained.is_ok_and(|published| published.drained), "the drain does not wait for the disk");
 
         let disk = tokio::spawn(async move {
             let mut journaled = start;
@@ -177,9 +167,9 @@ mod tests {
             journaled
         });
         sleep(Duration::from_millis(10)).await;
-        gate.submit(clock.now(), Command::Close).expect("it is drained");
+        worker.submit(Command::Close).expect("it is drained");
         assert_eq!(shell.await.expect("the shell does not panic"), Outcome::Clean);
-        let recovered = published.borrow().health;
+        let recovered = worker.snapshot().journal;
         assert!(!recovered.failing, "{recovered:?}");
         let journaled = disk.await.expect("the disk does not panic");
         assert_eq!(journaled.life(), &gate.view(clock.now()).life, "the journal tells all of it");

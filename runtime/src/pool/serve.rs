@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openrtc_core::id::Actor;
-use openrtc_core::worker::{Cause, EndReason};
+use openrtc_core::worker::EndReason;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -67,23 +67,23 @@ impl Calls {
             tokio::select! {
                 biased;
                 exit = pool.exited() => return (exit, ended),
-                drained = pool.shared.drained() => {
+                drained = pool.worker.drained() => {
                     if pool.close().await.is_err() {
                         // The drain was cancelled in this very moment: the worker serves on once that is published.
-                        pool.shared.moved_on(drained).await;
+                        pool.worker.moved_on(drained).await;
                     }
                 }
                 offer = source.next(), if open => match offer {
                     Ok(Some(offer)) => self.spawn(offer, &handler),
                     Ok(None) => {
                         open = false;
-                        let _ = pool.drain(Cause::Api, const { Actor::from_static("source-closed") });
+                        let _ = pool.begin_drain(const { Actor::from_static("source-closed") });
                     }
                     Err(error) => {
                         open = false;
                         tracing::error!(%error, "the call source failed: draining");
                         ended = Err(error);
-                        let _ = pool.drain(Cause::Api, const { Actor::from_static("source-failed") });
+                        let _ = pool.begin_drain(const { Actor::from_static("source-failed") });
                     }
                 },
             }
@@ -137,7 +137,7 @@ where
     };
     reservation.recorded().await;
     // An offer that nobody assigns or withdraws must not be held for longer than its reservation lasts.
-    let patience = pool.shared.config.reservation_ttl.saturating_add(TOO_LATE);
+    let patience = Duration::from(pool.worker.gate().limits().reservation_ttl).saturating_add(TOO_LATE);
     let session = match timeout(patience, offer.accept()).await {
         Ok(Some(session)) => session,
         Ok(None) => return tracing::debug!("withdrawn before it was assigned"),

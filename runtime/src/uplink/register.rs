@@ -22,9 +22,10 @@ use openrtc_core::worker::Command;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
+use crate::config::Registering;
 use crate::engine::clock::Clock;
+use crate::engine::handle::WorkerHandle;
 use crate::http::{Response, ask};
-use crate::pool::AgentPool;
 
 /// How long to wait before asking again: at first, and at most.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -75,25 +76,26 @@ enum Verdict {
 }
 
 impl Registration {
-    pub(crate) const fn new(url: Uri, key: SigningKey) -> Self {
+    pub(crate) fn new(settings: Registering) -> Self {
+        let Registering { url, key } = settings;
         Self { url, key, epoch: Epoch::new(1), issued_at: Instant::EPOCH }
     }
 
     /// Asks until there is an answer, or the worker leaves without one.
-    pub(crate) async fn run(mut self, pool: &AgentPool) {
+    pub(crate) async fn run(mut self, worker: &WorkerHandle) {
         tokio::select! {
             biased;
-            () = pool.drained() => {}
-            () = self.persist(pool) => {}
+            _ = worker.drained() => {}
+            () = self.persist(worker) => {}
         }
     }
 
-    async fn persist(&mut self, pool: &AgentPool) {
+    async fn persist(&mut self, worker: &WorkerHandle) {
         let mut pause = PAUSE_MIN;
         loop {
-            let problem = match self.present(pool).await {
-                Verdict::Admitted => return self.enter(pool),
-                Verdict::Refused(answer) => return self.leave(pool, &answer),
+            let problem = match self.present(worker).await {
+                Verdict::Admitted => return self.enter(worker),
+                Verdict::Refused(answer) => return self.leave(worker, &answer),
                 Verdict::OtherEpoch(epoch) => format!("the epoch changed to {epoch} while signing for another"),
                 Verdict::NotNow(problem) => shown(&problem),
             };
@@ -104,43 +106,43 @@ impl Registration {
     }
 
     /// Presents a token for the epoch last told and, if that is over, one for the current epoch.
-    async fn present(&mut self, pool: &AgentPool) -> Verdict {
-        match self.present_once(pool).await {
+    async fn present(&mut self, worker: &WorkerHandle) -> Verdict {
+        match self.present_once(worker).await {
             Verdict::OtherEpoch(epoch) => {
                 self.epoch = epoch;
-                self.present_once(pool).await
+                self.present_once(worker).await
             }
             verdict @ (Verdict::Admitted | Verdict::Refused(_) | Verdict::NotNow(_)) => verdict,
         }
     }
 
-    async fn present_once(&mut self, pool: &AgentPool) -> Verdict {
-        let body = self.request(pool);
+    async fn present_once(&mut self, worker: &WorkerHandle) -> Verdict {
+        let body = self.request(worker);
         match ask(Method::POST, &self.url, None, body).await {
             Ok(response) => judge(&response),
             Err(error) => Verdict::NotNow(error.to_string()),
         }
     }
 
-    fn request(&mut self, pool: &AgentPool) -> String {
+    fn request(&mut self, worker: &WorkerHandle) -> String {
         self.issued_at = Clock::wall().max(self.issued_at + Span::from_micros(1));
-        let identity = *pool.identity();
+        let identity = *worker.identity();
         let claims = Claims { identity, epoch: self.epoch, issued_at: self.issued_at };
         let token = sign_membership(&self.key, &claims).to_text();
         let request = Request { worker: identity.worker, token };
         serde_json::to_string(&request).expect("names and text are JSON")
     }
 
-    fn enter(&self, pool: &AgentPool) {
-        match pool.promote() {
-            Ok(()) => tracing::info!(url = %self.url, epoch = %self.epoch, "registered"),
+    fn enter(&self, worker: &WorkerHandle) {
+        match worker.submit(Command::Serve) {
+            Ok(_) => tracing::info!(url = %self.url, epoch = %self.epoch, "registered"),
             Err(rejection) => tracing::info!(url = %self.url, %rejection, "registered, but no longer in standby"),
         }
     }
 
-    fn leave(&self, pool: &AgentPool, answer: &Answer) {
+    fn leave(&self, worker: &WorkerHandle, answer: &Answer) {
         let (message, reason) = (shown(&answer.message), shown(&answer.reason));
-        match pool.submit(Command::Reject) {
+        match worker.submit(Command::Reject) {
             Ok(_) => tracing::error!("{} refused this worker: {message} ({reason})", self.url),
             Err(rejection) => tracing::warn!(%rejection, "{} refused this worker: {message} ({reason})", self.url),
         }
