@@ -8,7 +8,6 @@ use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use openrtc_core::audit::{Fault, Report, bodies, body, derive, derive_loss, verify};
 use openrtc_core::id::Identity;
-use openrtc_core::journal::replay;
 use openrtc_core::worker::Worker;
 use openrtc_runtime::{Exit, read_public_key};
 use serde_json::json;
@@ -137,11 +136,9 @@ fn compare(trail: &Trail, journal: &Path) -> anyhow::Result<Vec<String>> {
 fn derive_all(journal: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
     let mut derived = Vec::new();
     let mut left: Option<(Identity, Worker)> = None;
-    for segment in journal::find(journal)? {
-        let bytes = fs::read(&segment.path)?;
+    for segment in journal::find(journal)?.into_iter().flat_map(|run| run.segments) {
         let mut drafts = Vec::new();
-        let replayed = replay(&bytes, |before, entry| derive(before, entry, |draft| drafts.push(draft)))
-            .with_context(|| segment.path.display().to_string())?;
+        let replayed = segment.replay(|before, entry| derive(before, entry, |draft| drafts.push(draft)))?;
         let identity = replayed.opening.identity;
         // The run before is lost if another one follows and it never said goodbye.
         if let Some((lost, state)) = left.take_if(|(before, _)| before.incarnation != identity.incarnation) {

@@ -1,7 +1,5 @@
 //! `openrtc journal`: read a worker's journal, and judge whether it is whole.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::io::ErrorKind::BrokenPipe;
 use std::io::{self, BufWriter, Write, stdout};
 use std::path::{Path, PathBuf};
@@ -11,9 +9,9 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use openrtc_core::id::Incarnation;
-use openrtc_core::journal::{Replay, Torn, TornFault, replay};
-use openrtc_core::worker::{Entry, Outcome, Worker};
-use openrtc_records::{Segment, segments};
+use openrtc_core::journal::{Replay, TornFault};
+use openrtc_core::worker::{Entry, Outcome};
+use openrtc_records::{self as records, ReadError};
 use openrtc_runtime::Exit;
 use serde::Serialize;
 use serde_json::json;
@@ -54,21 +52,16 @@ pub(crate) fn run(args: &JournalArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The segments of a journal, at least one.
-pub(crate) fn find(dir: &Path) -> Result<Vec<Segment>, Usage> {
-    find_segments(dir).map_err(Usage)
+/// The runs of a journal, at least one.
+pub(crate) fn find(dir: &Path) -> Result<Vec<records::Run>, Usage> {
+    find_runs(dir).map_err(Usage)
 }
 
-fn find_segments(dir: &Path) -> anyhow::Result<Vec<Segment>> {
+fn find_runs(dir: &Path) -> anyhow::Result<Vec<records::Run>> {
     let fix = "name what the worker's OPENRTC_JOURNAL_DIR says";
-    let found = segments(dir).with_context(|| format!("the journal directory {} ({fix})", dir.display()))?;
+    let found = records::runs(dir).with_context(|| format!("the journal directory {} ({fix})", dir.display()))?;
     ensure!(!found.is_empty(), "{} holds no journal segment (*.ortcj): is this the right directory?", dir.display());
     Ok(found)
-}
-
-fn fold(segment: &Segment, each: impl FnMut(&Worker, &Entry)) -> anyhow::Result<Replay> {
-    let bytes = fs::read(&segment.path).with_context(|| segment.path.display().to_string())?;
-    replay(&bytes, each).with_context(|| segment.path.display().to_string())
 }
 
 fn show(args: &DirArgs) -> anyhow::Result<ExitCode> {
@@ -81,10 +74,10 @@ fn show(args: &DirArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn print_entries(args: &DirArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    for segment in find(&args.dir)? {
+    for segment in find(&args.dir)?.into_iter().flat_map(|run| run.segments) {
         let incarnation = segment.incarnation;
         let mut written = Ok(());
-        let replayed = fold(&segment, |_, entry| {
+        let replayed = segment.replay(|_, entry| {
             if written.is_ok() {
                 written = if args.json {
                     writeln!(out, "{}", json!({ "incarnation": incarnation, "entry": entry }))
@@ -136,7 +129,7 @@ impl Run {
 }
 
 fn verify(args: &DirArgs) -> anyhow::Result<ExitCode> {
-    let runs = verify_all(find(&args.dir)?);
+    let runs = verify_all(&find(&args.dir)?);
     let whole = runs.iter().all(|run| run.faults.is_empty());
     if args.json {
         println!("{}", serde_json::to_string_pretty(&json!({ "whole": whole, "runs": runs }))?);
@@ -147,15 +140,11 @@ fn verify(args: &DirArgs) -> anyhow::Result<ExitCode> {
     Ok(if whole { ExitCode::SUCCESS } else { Exit::FAILURE.into() })
 }
 
-fn verify_all(found: Vec<Segment>) -> Vec<Run> {
-    let mut by_run: BTreeMap<Incarnation, Vec<Segment>> = BTreeMap::new();
-    for segment in found {
-        by_run.entry(segment.incarnation).or_default().push(segment);
-    }
+fn verify_all(found: &[records::Run]) -> Vec<Run> {
     let mut runs = Vec::new();
     let mut before: Option<Replay> = None;
-    for segments in by_run.values() {
-        let (run, last) = verify_run(segments, before.as_ref());
+    for run in found {
+        let (run, last) = verify_run(run, before.as_ref());
         runs.push(run);
         // A run that a crash ended before its first word is not there for the next one.
         before = last.or(before);
@@ -163,9 +152,10 @@ fn verify_all(found: Vec<Segment>) -> Vec<Run> {
     runs
 }
 
-fn verify_run(segments: &[Segment], before: Option<&Replay>) -> (Run, Option<Replay>) {
+fn verify_run(found: &records::Run, before: Option<&Replay>) -> (Run, Option<Replay>) {
+    let segments = &found.segments;
     let mut run = Run {
-        incarnation: segments[0].incarnation,
+        incarnation: found.incarnation,
         worker: "?".into(),
         version: "?".into(),
         segments: segments.len(),
@@ -180,11 +170,14 @@ fn verify_run(segments: &[Segment], before: Option<&Replay>) -> (Run, Option<Rep
     for (index, segment) in segments.iter().enumerate() {
         let is_last = index + 1 == segments.len();
         let name = segment.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let replayed = match fold(segment, |_, _| {}) {
+        let replayed = match segment.replay(|_, _| {}) {
             Ok(replayed) => replayed,
             Err(error) => {
-                let fault = error.downcast_ref::<Torn>().map(|torn| torn.fault);
-                run.enter(fault, is_last, format!("{error:#}"));
+                let fault = match &error {
+                    ReadError::Torn { torn, .. } => Some(torn.fault),
+                    ReadError::Io { .. } => None,
+                };
+                run.enter(fault, is_last, error.to_string());
                 continue;
             }
         };
@@ -258,18 +251,21 @@ fn ending(run: &Run) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use openrtc_core::worker::EndReason;
+    use openrtc_records::segments;
     use tempfile::tempdir;
 
     use super::*;
     use crate::scribe::Scribe;
 
     fn runs(dir: &Path) -> Vec<Run> {
-        verify_all(find(dir).expect("segments"))
+        verify_all(&find(dir).expect("a journal"))
     }
 
     fn last_replay(dir: &Path) -> Replay {
-        fold(find(dir).expect("segments").last().expect("one"), |_, _| {}).expect("whole")
+        segments(dir).expect("a journal").last().expect("one").replay(|_, _| {}).expect("whole")
     }
 
     /// A run of two segments with one call that ended and one that was left open.
@@ -326,7 +322,7 @@ mod tests {
     fn what_was_altered_removed_or_does_not_follow_is_a_fault() {
         let dir = tempdir().expect("a directory");
         let last = crashed(dir.path()).save();
-        let first = find(dir.path()).expect("segments").remove(0).path;
+        let first = segments(dir.path()).expect("a journal").remove(0).path;
         let (whole_first, whole_last) = (fs::read(&first).expect("read"), fs::read(&last).expect("read"));
         let flipped = |bytes: &[u8]| {
             let mut bytes = bytes.to_vec();

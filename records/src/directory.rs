@@ -1,14 +1,12 @@
-//! A journal's directory: its lock, its segments, what the run before left.
+//! A journal's directory: its lock and its segments.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use openrtc_core::id::{Incarnation, Seq};
-use openrtc_core::journal::replay;
-use openrtc_core::word::Phase;
 
-use crate::journal::{JournalError, Recovered};
+use crate::journal::JournalError;
 
 const EXTENSION: &str = "ortcj";
 
@@ -66,27 +64,6 @@ pub(crate) fn prepare(dir: &Path) -> Result<Lock, JournalError> {
         Err(TryLockError::WouldBlock) => Err(JournalError::InUse { dir: dir.to_owned() }),
         Err(TryLockError::Error(source)) => Err(io("lock it")(source)),
     }
-}
-
-/// Folds the newest segment that tells of a run. One whose very opening a crash cut short tells nothing, nor does one
-/// of a run that could not start; the one before it is newest then.
-pub(crate) fn recover(found: &[Segment]) -> io::Result<Option<Recovered>> {
-    for segment in found.iter().rev() {
-        let bytes = fs::read(&segment.path)?;
-        match replay(&bytes, |_, _| {}) {
-            Ok(replay) if replay.state.phase() == Phase::Starting => {}
-            Ok(replay) => {
-                let predecessor = replay.as_predecessor();
-                let lost_calls = if predecessor.exited { Vec::new() } else { replay.open_calls().collect() };
-                let torn = replay.torn.map(|torn| (segment.path.clone(), torn));
-                return Ok(Some(Recovered { predecessor, lost_calls, torn }));
-            }
-            Err(torn) => {
-                tracing::warn!(segment = %segment.path.display(), %torn, "a journal segment tells nothing");
-            }
-        }
-    }
-    Ok(None)
 }
 
 /// Deletes the oldest segments beside `current`, never itself, until all together take at most `total` bytes.

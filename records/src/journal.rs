@@ -21,6 +21,7 @@ use openrtc_core::time::Instant;
 use openrtc_core::worker::{Entry, Worker};
 
 use crate::directory::{self, Lock, segments};
+use crate::read::recover;
 use keeper::{Job, Keeper};
 
 /// When what was written is forced to the disk. Written bytes survive the process; synced ones survive the machine.
@@ -142,7 +143,7 @@ impl Journal {
             move |source| JournalError::Io { dir, what, source }
         };
         let found = segments(&config.dir).map_err(io("list segments"))?;
-        let recovered = directory::recover(&found).map_err(io("read the last segment"))?;
+        let recovered = recover(&found).map_err(io("read the last segment"))?;
         let last = found.last().map_or(0, |segment| segment.incarnation.get());
         identity.incarnation = Incarnation::new(now.as_micros().max(last + 1));
         let predecessor = recovered.as_ref().map(|recovered| recovered.predecessor);

@@ -2,7 +2,7 @@
 //!
 //! | files | module |
 //! |---|---|
-//! | the journal's directory: its lock, its segments | [`journal`], [`segments`] |
+//! | the journal's directory: its lock, its segments | [`journal`] writes, [`runs`] and [`Segment::replay`] read |
 //! | the audit trail | [`trail`] |
 //!
 //! Everything here blocks on the disk and knows no thread but its own keeper: `openrtc-runtime` calls it from threads
@@ -11,6 +11,8 @@
 
 mod directory;
 pub mod journal;
+mod read;
 pub mod trail;
 
 pub use directory::{Segment, segments};
+pub use read::{ReadError, Run, runs};

@@ -39,37 +39,42 @@ fn read(folder: &Path, module: &mut Module, files: &mut BTreeMap<Module, String>
 fn faults(files: &BTreeMap<Module, String>) -> Vec<String> {
     let place = |room: &str| ROOMS.iter().position(|known| *known == room);
     let mut faults = Vec::new();
-    let mut uses: BTreeMap<&Module, BTreeSet<&Module>> = BTreeMap::new();
+    let mut imports: Imports<'_> = BTreeMap::new();
     for (module, text) in files {
         let (name, room) = (module.join("/"), &module[0]);
         for path in paths(module, text) {
-            match path.first().map(|first| (first, place(first))) {
-                Some((_, Some(used))) if Some(used) <= place(room) => {}
-                Some((used, Some(_))) => faults.push(format!("{name}: `{room}` uses `{used}`, a room below it")),
+            match path.first().map(|other| (other, place(other))) {
+                Some((_, Some(there))) if Some(there) <= place(room) => {}
+                Some((other, Some(_))) => faults.push(format!("{name}: `{room}` uses `{other}`, a room below it")),
                 Some((_, None)) | None => faults.push(format!("{name}: `crate::{}` names no room", path.join("::"))),
             }
             let file = (1..=path.len()).rev().find_map(|len| files.get_key_value(&path[..len]));
-            if let Some((used, _)) = file.filter(|(used, _)| !module.starts_with(used)) {
-                uses.entry(module).or_default().insert(used);
+            if let Some((other, _)) = file.filter(|(other, _)| !module.starts_with(other)) {
+                imports.entry(module).or_default().insert(other);
             }
         }
         if let Some((parent, _)) = files.get_key_value(&module[..module.len() - 1]) {
-            uses.entry(parent).or_default().insert(module);
+            imports.entry(parent).or_default().insert(module);
         }
     }
-    faults.extend(circle(uses).map(|names| format!("they use each other in a circle: {names}")));
+    faults.extend(circle(imports).map(|names| format!("they use each other in a circle: {names}")));
     faults
 }
 
-/// What is left once every file is taken away that uses none of those left, or is used by none.
-fn circle(mut uses: BTreeMap<&Module, BTreeSet<&Module>>) -> Option<String> {
+/// What each file imports; a parent imports its children, and what a child imports of its parent is left out.
+type Imports<'a> = BTreeMap<&'a Module, BTreeSet<&'a Module>>;
+
+/// What is left once every file is taken away that imports none of those left, or that none of them imports.
+fn circle(mut imports: Imports<'_>) -> Option<String> {
     loop {
-        let users: BTreeSet<_> = uses.keys().copied().collect();
-        let used: BTreeSet<_> = uses.values().flatten().copied().collect();
-        uses.values_mut().for_each(|used| used.retain(|used| users.contains(used)));
-        uses.retain(|user, uses| used.contains(user) && !uses.is_empty());
-        if uses.len() == users.len() {
-            let names: Vec<_> = users.into_iter().map(|module| module.join("/")).collect();
+        let left: BTreeSet<_> = imports.keys().copied().collect();
+        let imported: BTreeSet<_> = imports.values().flatten().copied().collect();
+        imports.retain(|module, others| {
+            others.retain(|other| left.contains(other));
+            imported.contains(module) && !others.is_empty()
+        });
+        if imports.len() == left.len() {
+            let names: Vec<_> = left.into_iter().map(|module| module.join("/")).collect();
             return (!names.is_empty()).then(|| names.join(", "));
         }
     }

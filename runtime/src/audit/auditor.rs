@@ -1,8 +1,6 @@
 //! The auditor: derives records from entries, in order, and hands their lines to the sinks.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,12 +9,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 
 use ed25519_dalek::SigningKey;
 use openrtc_core::audit::{Chain, Draft, EventName, derive, derive_loss};
-use openrtc_core::id::{Identity, Incarnation};
-use openrtc_core::journal::replay;
+use openrtc_core::id::Identity;
+use openrtc_core::journal::Replay;
 use openrtc_core::machine::Machine;
 use openrtc_core::worker::{Entry, Worker};
-use openrtc_records::segments;
 use openrtc_records::trail::{Reached, TrailFile};
+use openrtc_records::{ReadError, Run, runs};
 use tokio::sync::watch;
 
 use super::{AuditSink, Extent};
@@ -162,29 +160,20 @@ impl Auditor {
         if self.file.is_none() {
             return Ok(());
         }
-        let mut runs: BTreeMap<Incarnation, Run> = BTreeMap::new();
-        for segment in segments(&self.journal)? {
-            if segment.incarnation < reached.incarnation || segment.incarnation >= self.identity.incarnation {
-                continue;
-            }
-            let mut drafts = Vec::new();
-            let bytes = fs::read(&segment.path)?;
-            if let Ok(replayed) = replay(&bytes, |before, entry| derive(before, entry, |draft| drafts.push(draft))) {
-                let identity = replayed.opening.identity;
-                let run = runs.entry(segment.incarnation).or_insert_with(|| Run::new(identity, replayed.state.clone()));
-                run.drafts.append(&mut drafts);
-                run.left = replayed.state;
+        let mut earlier = Vec::new();
+        for run in runs(&self.journal)? {
+            if (reached.incarnation..self.identity.incarnation).contains(&run.incarnation) {
+                earlier.extend(EarlierRun::read(&run)?);
             }
         }
-        for mut run in runs.into_values() {
-            derive_loss(&run.left, |draft| run.drafts.push(draft));
+        for run in earlier {
             self.tell(&run, reached);
         }
         Ok(())
     }
 
     /// Appends what the file does not have yet of an earlier run.
-    fn tell(&mut self, run: &Run, reached: Reached) {
+    fn tell(&mut self, run: &EarlierRun, reached: Reached) {
         let mut there = reached.records;
         for draft in &run.drafts {
             match (run.identity.incarnation, draft.entry).cmp(&(reached.incarnation, reached.entry)) {
@@ -208,12 +197,12 @@ impl Auditor {
 
     /// Derives what was not handed over from the journal.
     fn catch_up(&mut self) {
-        let Ok(found) = segments(&self.journal) else { return };
+        let Ok(runs) = runs(&self.journal) else { return };
+        let Some(own) = runs.iter().find(|run| run.incarnation == self.identity.incarnation) else { return };
         let mut entries = Vec::new();
-        for segment in found.iter().filter(|segment| segment.incarnation == self.identity.incarnation) {
-            if let Ok(bytes) = fs::read(&segment.path) {
-                let _ = replay(&bytes, |_, entry| entries.push(*entry));
-            }
+        for segment in &own.segments {
+            // What cannot be read now is there at the next time, or for the next run.
+            let _ = segment.replay(|_, entry| entries.push(*entry));
         }
         for entry in entries {
             if entry.seq > self.follower.word().seq() && self.follower.fits(&entry).is_ok() {
@@ -297,14 +286,24 @@ impl Listener {
 }
 
 /// What the journal tells of an earlier run.
-struct Run {
+struct EarlierRun {
     identity: Identity,
-    left: Worker,
     drafts: Vec<Draft>,
 }
 
-impl Run {
-    const fn new(identity: Identity, left: Worker) -> Self {
-        Self { identity, left, drafts: Vec::new() }
+impl EarlierRun {
+    /// Reads a run to its end; nothing if none of its segments tells anything.
+    fn read(run: &Run) -> io::Result<Option<Self>> {
+        let (mut drafts, mut last) = (Vec::new(), None);
+        for segment in &run.segments {
+            match segment.replay(|before, entry| derive(before, entry, |draft| drafts.push(draft))) {
+                Ok(replayed) => last = Some(replayed),
+                Err(ReadError::Torn { .. }) => {}
+                Err(ReadError::Io { error, .. }) => return Err(error),
+            }
+        }
+        let Some(Replay { opening, state, .. }) = last else { return Ok(None) };
+        derive_loss(&state, |draft| drafts.push(draft));
+        Ok(Some(Self { identity: opening.identity, drafts }))
     }
 }
