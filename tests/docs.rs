@@ -5,14 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders that a path in the documentation starts with.
-const FOLDERS: [&str; 9] = ["benches", "cli", "core", "deploy", "docs", "fuzz", "runtime", "sim", "tests"];
+const FOLDERS: [&str; 11] =
+    ["benches", "cli", "core", "deploy", "docs", "fleet", "fuzz", "records", "runtime", "sim", "tests"];
 
 /// Where each crate is.
-const CRATES: [(&str, &str); 6] = [
+const CRATES: [(&str, &str); 8] = [
     ("benches", "benches"),
     ("e2e", "tests"),
     ("openrtc", "cli"),
     ("openrtc-core", "core"),
+    ("openrtc-fleet", "fleet"),
+    ("openrtc-records", "records"),
     ("openrtc-runtime", "runtime"),
     ("sim", "sim"),
 ];

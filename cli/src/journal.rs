@@ -13,8 +13,8 @@ use clap::{Args, Subcommand};
 use openrtc_core::id::Incarnation;
 use openrtc_core::journal::{Replay, Torn, TornFault, replay};
 use openrtc_core::worker::{Entry, Outcome, Worker};
+use openrtc_records::{Segment, segments};
 use openrtc_runtime::Exit;
-use openrtc_runtime::journal::{Segment, segments};
 use serde::Serialize;
 use serde_json::json;
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use openrtc_core::journal::replay;
 use openrtc_core::worker::Outcome;
-use openrtc_runtime::journal::{JournalConfig, Sync, segments};
+use openrtc_records::segments;
+use openrtc_runtime::journal::{JournalConfig, Sync};
 use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder, CallId, ConfigError, Control, EndReason};
 use tempfile::tempdir;
 use tokio::runtime::{Builder, Runtime};

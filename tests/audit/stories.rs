@@ -8,8 +8,8 @@ use e2e::{Caller, Worker, http, kind, openrtc, run, said};
 use openrtc_core::id::{Deployment, Epoch, Version};
 use openrtc_core::membership::{Limits, Manifest, MembershipVerifier};
 use openrtc_core::time::Span;
+use openrtc_fleet::registrar::Registrar;
 use openrtc_runtime::read_public_key;
-use openrtc_runtime::registrar::Registrar;
 use rustix::process::Signal;
 
 /// Tells every story in `dir`: the journal of worker `w` is in `w`, its trail in `w.jsonl`.

@@ -9,7 +9,7 @@ use anyhow::Context;
 use openrtc_core::id::{CallNo, Incarnation};
 use openrtc_core::journal::{Predecessor, Replay, replay};
 use openrtc_core::worker::{EndReason, Entry, Event, Outcome};
-use openrtc_runtime::journal::{Segment, segments};
+use openrtc_records::{Segment, segments};
 use serde::{Deserialize, Serialize};
 
 /// What a rollout did to every call. Times are microseconds since the Unix epoch.

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use openrtc_core::id::{Deployment, Epoch, Version};
 use openrtc_core::membership::{Limits, Manifest, MembershipVerifier};
 use openrtc_core::time::Span;
-use openrtc_runtime::registrar::{Decision, Registrar};
+use openrtc_fleet::registrar::{Decision, Registrar};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 

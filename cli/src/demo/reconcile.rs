@@ -8,7 +8,7 @@ use anyhow::Context;
 use openrtc_core::id::CallNo;
 use openrtc_core::journal::{Torn, TornFault, replay};
 use openrtc_core::worker::{EndReason, Event, Outcome};
-use openrtc_runtime::journal::segments;
+use openrtc_records::segments;
 
 use super::caller::Fate;
 use super::ledger::{CallRecord, Taken};

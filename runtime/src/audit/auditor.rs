@@ -15,11 +15,12 @@ use openrtc_core::id::{Identity, Incarnation};
 use openrtc_core::journal::replay;
 use openrtc_core::machine::Machine;
 use openrtc_core::worker::{Entry, Worker};
+use openrtc_records::segments;
+use openrtc_records::trail::{Reached, TrailFile};
 use tokio::sync::watch;
 
-use super::file::Reached;
-use super::{AuditSink, Extent, TrailFile};
-use crate::journal::segments;
+use super::{AuditSink, Extent};
+use crate::engine::clock::Clock;
 
 /// Batches that may wait for the auditor before it has to turn to the journal.
 const BATCHES: usize = 256;
@@ -47,9 +48,10 @@ impl Feed {
 }
 
 /// Derives, chains and writes.
-pub(crate) struct Auditor {
+pub(super) struct Auditor {
     journal: PathBuf,
     identity: Identity,
+    clock: Clock,
     /// The worker as far as the trail goes.
     follower: Worker,
     chain: Chain,
@@ -67,9 +69,10 @@ pub(crate) struct Auditor {
 
 impl Auditor {
     /// An auditor of a worker in `state`, whose journal is in `journal`.
-    pub(crate) fn new(
+    pub(super) fn new(
         journal: PathBuf,
         identity: Identity,
+        clock: Clock,
         state: Worker,
         file: Option<TrailFile>,
         sinks: Vec<Box<dyn AuditSink>>,
@@ -84,6 +87,7 @@ impl Auditor {
         Self {
             journal,
             identity,
+            clock,
             follower: state,
             chain,
             file,
@@ -98,7 +102,7 @@ impl Auditor {
     }
 
     /// Starts its thread. What is published follows the trail to its end.
-    pub(crate) fn start(mut self) -> io::Result<(Feed, watch::Receiver<Extent>)> {
+    pub(super) fn start(mut self) -> io::Result<(Feed, watch::Receiver<Extent>)> {
         let (batches, queue) = sync_channel(BATCHES);
         let behind = Arc::new(AtomicBool::new(false));
         let extent = self.extent.subscribe();
@@ -128,7 +132,7 @@ impl Auditor {
 
     /// The next batch; none once the shell is gone.
     fn next(&mut self, queue: &Receiver<Vec<Entry>>) -> Option<Vec<Entry>> {
-        while let Some(wait) = self.file.as_ref().and_then(TrailFile::sync_in) {
+        while let Some(wait) = self.file.as_ref().and_then(|file| file.sync_in(self.clock.now())) {
             match queue.recv_timeout(wait) {
                 Ok(entries) => return Some(entries),
                 Err(RecvTimeoutError::Timeout) => self.sync(),
@@ -245,7 +249,7 @@ impl Auditor {
             }
         }
         self.offered = self.lines.len();
-        match self.file.as_mut().map_or(Ok(()), |file| file.append(&self.lines)) {
+        match self.file.as_mut().map_or(Ok(()), |file| file.append(&self.lines, self.clock.now())) {
             Ok(()) => {
                 self.lines.clear();
                 self.offered = 0;
