@@ -75,7 +75,7 @@ impl Desk {
             let seq = Seq::new(self.recorded.word().seq().get() + 1);
             let cleared = self.cleared.pop_front();
             let Some(event) = cleared.or_else(|| self.published(ring, seq)) else { break };
-            let entry = self.recorded.entry(at, event);
+            let entry = self.recorded.head().entry(at, event);
             // A clock that stands behind is one step back, however many entries it stamps.
             at = entry.at;
             self.recorded.apply(&entry);
@@ -259,7 +259,7 @@ impl Desk {
             let next = event.transition(life.word(), life.drain());
             match word.compare_exchange(seen, next.to_bits(), Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => {
-                    life.apply(&life.entry(at, event));
+                    life.apply(&life.head().entry(at, event));
                     self.drain = life.drain().copied();
                     self.put_aside(next.seq(), event);
                     return Ok(next.seq());
