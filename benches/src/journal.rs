@@ -17,8 +17,7 @@ pub fn life(events: usize) -> (Worker, Vec<Entry>) {
     let start = Worker::new(Limits { capacity: CAPACITY, ..Limits::default() }).expect("limits are valid");
     let (mut worker, mut entries) = (start.clone(), Vec::with_capacity(events));
     let mut step = |worker: &mut Worker, at, command| {
-        worker.decide(at, command, &mut |entry| entries.push(entry)).expect("the command is in order");
-        worker.apply(entries.last().expect("it led to an entry"));
+        entries.push(worker.step(at, command).expect("the command is in order"));
         entries.len() < events
     };
     let (mut at, mut open, mut dice) = (Instant::EPOCH, Vec::new(), 1_u64);

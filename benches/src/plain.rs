@@ -45,10 +45,7 @@ impl Plain {
 
     fn step(&self, command: Command) -> Option<Entry> {
         let (worker, queue) = &mut *self.0.lock();
-        let mut decided = None;
-        worker.decide(Instant::EPOCH, command, &mut |entry| decided = Some(entry)).ok()?;
-        let entry = decided?;
-        worker.apply(&entry);
+        let entry = worker.step(Instant::EPOCH, command).ok()?;
         queue.push(entry);
         Some(entry)
     }

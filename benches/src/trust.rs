@@ -69,9 +69,7 @@ pub fn drafts(records: usize) -> Vec<Draft> {
     let mut at = NOW;
     let mut tell = |worker: &mut Worker, drafts: &mut Vec<Draft>, command| {
         at = Instant::from_micros(at.as_micros() + 1_234);
-        let mut entry = None;
-        worker.decide(at, command, &mut |decided| entry = Some(decided)).expect("the command is in order");
-        let entry = entry.expect("yes means an entry");
+        let entry = worker.decide(at, command).expect("the command is in order");
         derive(worker, &entry, |draft| drafts.push(draft));
         worker.apply(&entry);
         entry.seq

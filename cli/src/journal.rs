@@ -11,7 +11,8 @@ use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use openrtc_core::id::Incarnation;
 use openrtc_core::worker::{Entry, Outcome};
-use openrtc_evidence::journal::{Fault, Run, Segment, replay, runs, segments};
+use openrtc_evidence::journal::{Fault, History, histories, runs};
+use openrtc_records::Run;
 use openrtc_runtime::Exit;
 use serde::Serialize;
 use serde_json::json;
@@ -52,9 +53,9 @@ pub(crate) fn run(args: &JournalArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The segments of a journal, at least one.
-pub(crate) fn find(dir: &Path) -> Result<Vec<Segment>, Usage> {
-    let found = segments(dir).map_err(Usage::new)?;
+/// The runs of a journal, at least one.
+pub(crate) fn find(dir: &Path) -> Result<Vec<Run>, Usage> {
+    let found = runs(dir).map_err(Usage::new)?;
     if found.is_empty() {
         let dir = dir.display();
         return Err(Usage(anyhow!("{dir} holds no journal segment (*.ortcj): is this the right directory?")));
@@ -72,10 +73,10 @@ fn show(args: &DirArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn print_entries(args: &DirArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    for segment in find(&args.dir)? {
+    for segment in find(&args.dir)?.iter().flat_map(|run| &run.segments) {
         let incarnation = segment.incarnation;
         let mut written = Ok(());
-        let replayed = replay(&segment, |_, entry| {
+        let replayed = segment.replay(|_, entry| {
             if written.is_ok() {
                 written = if args.json {
                     writeln!(out, "{}", json!({ "incarnation": incarnation, "entry": entry }))
@@ -98,7 +99,7 @@ fn time(entry: &Entry) -> humantime::Rfc3339Timestamp {
 }
 
 fn verify(args: &DirArgs) -> anyhow::Result<ExitCode> {
-    let runs: Vec<_> = runs(find(&args.dir)?, |(), _, _| {})?.iter().map(|(run, ())| Line::of(run)).collect();
+    let runs: Vec<_> = histories(&find(&args.dir)?, |(), _, _| {})?.iter().map(|(run, ())| Line::of(run)).collect();
     let whole = runs.iter().all(|run| run.faults.is_empty());
     if args.json {
         println!("{}", serde_json::to_string_pretty(&json!({ "whole": whole, "runs": runs }))?);
@@ -130,7 +131,7 @@ struct Line {
 }
 
 impl Line {
-    fn of(run: &Run) -> Self {
+    fn of(run: &History) -> Self {
         let last = run.last.as_ref();
         Self {
             incarnation: run.incarnation,

@@ -143,11 +143,7 @@ mod tests {
             on_deadline: OnDeadline::Wait,
         };
         for command in [Command::Serve, Command::BeginDrain(order)] {
-            let mut entries = Vec::new();
-            worker.decide(Instant::EPOCH, command, &mut |entry| entries.push(entry)).expect("legal");
-            for entry in &entries {
-                worker.apply(entry);
-            }
+            worker.step(Instant::EPOCH, command).expect("legal");
         }
         let identity = Identity {
             deployment: Deployment::from_static("demo"),

@@ -25,6 +25,7 @@
 //! is a step of its own, due at once: see [`Why::Step`].
 
 mod apply;
+mod cause;
 mod command;
 mod decide;
 mod effect;
@@ -32,7 +33,6 @@ mod event;
 pub mod invariant;
 mod member;
 mod members;
-mod misfit;
 mod react;
 mod rejection;
 mod rollout;
@@ -49,12 +49,11 @@ pub use effect::{Alert, Effect};
 pub use event::{Departure, Entry, Event, Gate, PauseReason, RejectReason};
 pub use member::{DrainTerms, Member, Standing, Task, Told, View};
 pub use members::{Members, Pool};
-pub use misfit::Misfit;
-pub use rejection::{Misuse, Refused, Rejection, Repeat};
+pub use rejection::{Misfit, Misuse, Refused, Rejection, Repeat};
 pub use rollout::{Rollout, Stage, VersionInfo, VersionState, Wave};
 
 use crate::id::{Actor, Epoch, Seq, Version, WorkerId};
-use crate::machine::{Machine, Sink};
+use crate::machine::{Head, Machine, Sink};
 use crate::time::{Instant, Span};
 
 /// The most versions a fleet can tell apart.
@@ -316,24 +315,6 @@ impl Fleet {
         self.demand().saturating_mul(100 + u64::from(headroom)).div_ceil(100)
     }
 
-    /// Whether the state hangs together: the machine's invariant, checked around every step in tests and on every
-    /// state read from outside.
-    #[must_use]
-    pub fn is_sound(&self) -> bool {
-        let known = |version: &Version| self.versions.contains_key(version);
-        self.limits.check().is_ok()
-            && self.versions.len() <= VERSIONS_MAX
-            && self.members.len() <= WORKERS_MAX
-            && self.members.is_sound()
-            && self.members.iter().all(|(_, member)| known(&member.version))
-            && self.seen >= self.epoch
-            && self.rollout.is_none_or(|rollout| {
-                rollout.plan.check().is_ok() && known(&rollout.green()) && rollout.blue.as_ref().is_none_or(known)
-            })
-            && self.queued.is_none_or(|(_, plan)| plan.check().is_ok())
-            && invariant::state(self).is_ok()
-    }
-
     fn policy(&self) -> Policy {
         self.rollout.map_or_else(Policy::default, |rollout| rollout.plan.policy)
     }
@@ -355,18 +336,23 @@ impl Fleet {
 
 impl Machine for Fleet {
     type Command = Command;
-    type Entry = Entry;
+    type Event = Event;
     type Effect = Effect;
     type Rejection = Rejection;
     type Why = Why;
 
-    const ENTRIES_MAX: usize = 1;
     const WAKE: Command = Command::Wake;
 
-    fn decide(&self, at: Instant, command: Command, entries: &mut impl Sink<Entry>) -> Result<(), Rejection> {
-        let event = self.judge(at.max(self.now), command)?;
-        entries.emit(self.entry(at, event));
-        Ok(())
+    fn head(&self) -> Head {
+        Head { seq: self.seq, now: self.now }
+    }
+
+    fn judge(&self, at: Instant, command: Command) -> Result<Event, Rejection> {
+        self.answer(at, command)
+    }
+
+    fn command_behind(&self, event: &Event) -> Command {
+        self.cause_of(event)
     }
 
     fn apply(&mut self, entry: &Entry) {
@@ -390,5 +376,20 @@ impl Machine for Fleet {
 
     fn obligations(&self, effects: &mut impl Sink<Effect>) {
         self.owe(effects);
+    }
+
+    fn is_sound(&self) -> bool {
+        let known = |version: &Version| self.versions.contains_key(version);
+        self.limits.check().is_ok()
+            && self.versions.len() <= VERSIONS_MAX
+            && self.members.len() <= WORKERS_MAX
+            && self.members.is_sound()
+            && self.members.iter().all(|(_, member)| known(&member.version))
+            && self.seen >= self.epoch
+            && self.rollout.is_none_or(|rollout| {
+                rollout.plan.check().is_ok() && known(&rollout.green()) && rollout.blue.as_ref().is_none_or(known)
+            })
+            && self.queued.is_none_or(|(_, plan)| plan.check().is_ok())
+            && invariant::state(self).is_ok()
     }
 }

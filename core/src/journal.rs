@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::checksum::Checksum;
 use crate::codec;
 use crate::id::{CallId, Identity, Incarnation};
+use crate::machine::Machine;
 use crate::worker::{Entry, Misfit, Worker};
 
 /// What a segment starts with.

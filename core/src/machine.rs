@@ -1,4 +1,4 @@
-//! The shape every state machine here has: four verbs, and nothing else changes state.
+//! The shape that every state machine here has. Nothing else changes a machine's state.
 //!
 //! ```text
 //!            command                 entry                      effect
@@ -7,12 +7,18 @@
 //!            changes nothing          never fails         skipped on replay
 //! ```
 //!
-//! The shell writes what `decide` emitted to the journal, then applies it, then performs what `react` asks for. A
-//! crash between the journal and an effect loses only effects that [`Machine::obligations`] names again.
+//! The shell writes the entry that `decide` returns to the journal, applies it, and then performs what `react` asks
+//! for. A crash between the journal and an effect loses only effects that [`Machine::obligations`] names again.
 
-use crate::time::Instant;
+use core::error::Error;
+use core::fmt;
 
-/// Receives what a machine emits. Any `FnMut(T)` is one, so a closure, a vector's `push` or a ring serves.
+use serde::{Deserialize, Serialize};
+
+use crate::id::Seq;
+use crate::time::{Instant, Span};
+
+/// Receives what a machine emits. Every `FnMut(T)` is a sink: a closure, or a vector's `push` inside one.
 pub trait Sink<T> {
     /// Takes one item.
     fn emit(&mut self, item: T);
@@ -24,12 +30,123 @@ impl<T, F: FnMut(T)> Sink<T> for F {
     }
 }
 
+/// One event in its place: what the journal stores and the fold consumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry<E> {
+    /// Its number.
+    pub seq: Seq,
+    /// When it became true, never earlier than the entry before it.
+    pub at: Instant,
+    /// How far the command's clock stood behind the entry before it; zero for a clock that never steps back.
+    pub behind: Span,
+    /// What became true.
+    pub event: E,
+}
+
+/// The number and the time of a machine's last entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The number of the last entry; zero before the first.
+    pub seq: Seq,
+    /// When the last entry became true.
+    pub now: Instant,
+}
+
+impl Head {
+    /// The entry that records `event` next. A clock behind the last entry is clamped to it, and the step is noted.
+    #[must_use]
+    pub fn entry<E>(self, at: Instant, event: E) -> Entry<E> {
+        Entry { seq: self.seq.next(), at: at.max(self.now), behind: self.now.since(at), event }
+    }
+
+    /// Whether an entry has the number and the time that the next one may have.
+    pub(crate) fn precedes<E, R>(self, entry: &Entry<E>) -> Result<(), Misfit<R>> {
+        let expected = self.seq.next();
+        if entry.seq != expected {
+            return Err(Misfit::Sequence { expected });
+        }
+        let clamped = entry.behind > Span::ZERO;
+        if entry.at < self.now || (clamped && entry.at != self.now) {
+            return Err(Misfit::Backwards { last: self.now });
+        }
+        Ok(())
+    }
+}
+
+/// Why a command changed nothing, by who is at fault. The three kinds are each machine's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection<Repeat, Refused, Misuse> {
+    /// Nobody is at fault: it was true already.
+    Repeat(Repeat),
+    /// Nobody is at fault: the answer is no.
+    Refused(Refused),
+    /// The caller is at fault: the command makes no sense here.
+    Misuse(Misuse),
+}
+
+impl<Repeat, Refused, Misuse> Rejection<Repeat, Refused, Misuse> {
+    /// Whether what the command asks for was true already.
+    #[must_use]
+    pub const fn is_repeat(&self) -> bool {
+        matches!(self, Self::Repeat(_))
+    }
+}
+
+impl<Repeat, Refused, Misuse> fmt::Display for Rejection<Repeat, Refused, Misuse>
+where
+    Repeat: fmt::Display,
+    Refused: fmt::Display,
+    Misuse: fmt::Display,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Repeat(repeat) => repeat.fmt(f),
+            Self::Refused(refused) => refused.fmt(f),
+            Self::Misuse(misuse) => misuse.fmt(f),
+        }
+    }
+}
+
+impl<Repeat, Refused, Misuse> Error for Rejection<Repeat, Refused, Misuse> where Self: fmt::Debug + fmt::Display {}
+
+/// Why an entry cannot follow the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misfit<R> {
+    /// It happened before the entry before it.
+    Backwards {
+        /// When the entry before it became true.
+        last: Instant,
+    },
+    /// The command that could have led to it leads to another event here.
+    Other,
+    /// The command that could have led to it is turned away here.
+    Rejected(R),
+    /// It is not the next in sequence.
+    Sequence {
+        /// The number that should have come.
+        expected: Seq,
+    },
+}
+
+impl<R: fmt::Display> fmt::Display for Misfit<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Backwards { last } => write!(f, "it lies before the entry before it ({} µs)", last.as_micros()),
+            Self::Other => f.write_str("something else would have happened here"),
+            Self::Rejected(rejection) => write!(f, "it could not have happened here: {rejection}"),
+            Self::Sequence { expected } => write!(f, "entry #{expected} should have come here"),
+        }
+    }
+}
+
+impl<R> Error for Misfit<R> where Self: fmt::Debug + fmt::Display {}
+
 /// A deterministic, event-sourced state machine.
 pub trait Machine {
     /// What the world asks or reports. A timer that fires is a command too: [`Machine::WAKE`].
     type Command: Copy;
     /// What became true; the only thing that changes state.
-    type Entry: Copy;
+    type Event: Copy + PartialEq;
     /// What the shell must now do.
     type Effect: Copy + PartialEq;
     /// Why a command changed nothing.
@@ -37,36 +154,63 @@ pub trait Machine {
     /// Why a deadline exists.
     type Why: Copy;
 
-    /// At most this many entries come out of one command.
-    const ENTRIES_MAX: usize;
     /// The command that reports a reached deadline.
     const WAKE: Self::Command;
 
-    /// Judges a command; emits entries; changes nothing and allocates nothing.
-    fn decide(
-        &self,
-        at: Instant,
-        command: Self::Command,
-        entries: &mut impl Sink<Self::Entry>,
-    ) -> Result<(), Self::Rejection>;
+    /// The number and the time of the last entry.
+    fn head(&self) -> Head;
+
+    /// The event that a command leads to at `at`, which is not before the last entry. Changes nothing and allocates
+    /// nothing.
+    fn judge(&self, at: Instant, command: Self::Command) -> Result<Self::Event, Self::Rejection>;
+
+    /// The command that alone can have led to an event in this state.
+    fn command_behind(&self, event: &Self::Event) -> Self::Command;
+
+    /// Judges a command and numbers its event. Changes nothing and allocates nothing.
+    fn decide(&self, at: Instant, command: Self::Command) -> Result<Entry<Self::Event>, Self::Rejection> {
+        let head = self.head();
+        let event = self.judge(at.max(head.now), command)?;
+        Ok(head.entry(at, event))
+    }
+
+    /// Whether `entry` can follow this state: whether the machine itself would have decided it. A journal from outside
+    /// must pass this check before it is folded.
+    fn fits(&self, entry: &Entry<Self::Event>) -> Result<(), Misfit<Self::Rejection>> {
+        self.head().precedes(entry)?;
+        let command = self.command_behind(&entry.event);
+        let event = self.judge(entry.at, command).map_err(Misfit::Rejected)?;
+        if event == entry.event { Ok(()) } else { Err(Misfit::Other) }
+    }
 
     /// Folds one entry in. Total and infallible; reads no clock.
-    fn apply(&mut self, entry: &Self::Entry);
+    fn apply(&mut self, entry: &Entry<Self::Event>);
+
+    /// Decides and applies at once: for whoever keeps no journal, or writes it afterwards.
+    fn step(&mut self, at: Instant, command: Self::Command) -> Result<Entry<Self::Event>, Self::Rejection> {
+        let entry = self.decide(at, command)?;
+        self.apply(&entry);
+        Ok(entry)
+    }
 
     /// Derives what an entry just applied obliges the shell to do. Skipped on replay.
-    fn react(&self, entry: &Self::Entry, effects: &mut impl Sink<Self::Effect>);
+    fn react(&self, entry: &Entry<Self::Event>, effects: &mut impl Sink<Self::Effect>);
 
     /// The earliest time-out owed and its reason. [`Machine::WAKE`] is accepted at it and refused before it.
     fn deadline(&self) -> Option<(Instant, Self::Why)>;
 
     /// Every effect still owed in this state: what a shell performs again after a restart.
     fn obligations(&self, effects: &mut impl Sink<Self::Effect>);
+
+    /// Whether the state hangs together: the machine's invariant, checked around every step in tests and on every
+    /// state that is read from outside.
+    fn is_sound(&self) -> bool;
 }
 
 /// Folds a journal into a machine.
-pub fn fold<'a, M: Machine>(machine: &mut M, entries: impl IntoIterator<Item = &'a M::Entry>)
+pub fn fold<'a, M: Machine>(machine: &mut M, entries: impl IntoIterator<Item = &'a Entry<M::Event>>)
 where
-    M::Entry: 'a,
+    M::Event: 'a,
 {
     for entry in entries {
         machine.apply(entry);

@@ -23,6 +23,7 @@
 
 mod apply;
 mod call;
+mod cause;
 mod command;
 mod decide;
 mod effect;
@@ -44,13 +45,12 @@ pub use command::{Class, Command, DrainOrder};
 pub use effect::{Alert, Availability, Effect};
 pub use event::{BadPolicy, Cause, Decline, EndReason, Entry, Event, OnDeadline, Outcome};
 pub use life::Life;
-pub use misfit::Misfit;
-pub use rejection::{Misuse, Refused, Rejection, Repeat};
+pub use rejection::{Misfit, Misuse, Refused, Rejection, Repeat};
 
 use crate::id::{Actor, CallNo, Seq};
-use crate::machine::{Machine, Sink};
+use crate::machine::{Head, Machine, Sink};
 use crate::time::{Instant, Span};
-use crate::word::{Phase, Refusal, Word};
+use crate::word::{Phase, Word};
 
 /// How many call classes a worker can tell apart.
 pub const CLASSES: usize = 4;
@@ -324,22 +324,6 @@ impl Worker {
         lapses.take_while(due).chain(stalls.take_while(due))
     }
 
-    /// Whether the state hangs together: the machine's invariant, checked around every step in tests and on every
-    /// state read from outside.
-    #[must_use]
-    pub fn is_sound(&self) -> bool {
-        let (in_flight, seq) = (self.word().in_flight(), self.word().seq());
-        let empty = matches!(self.phase(), Phase::Starting | Phase::Standby | Phase::Drained);
-        self.limits().check().is_ok()
-            && self.calls.is_sound(self.now(), seq)
-            && self.calls.len() == in_flight as usize
-            && in_flight <= self.limits().capacity
-            && (!empty || self.calls.is_empty())
-            && (self.phase() == Phase::Exited) == self.outcome().is_some()
-            && self.has_sound_drain()
-            && self.tally().is_sound(in_flight, seq)
-    }
-
     /// A worker that has not drained has no drain, one that drains has; and what a cancel goes back to fits its calls.
     fn has_sound_drain(&self) -> bool {
         match (self.phase(), self.drain()) {
@@ -359,21 +343,27 @@ impl Worker {
 
 impl Machine for Worker {
     type Command = Command;
-    type Entry = Entry;
+    type Event = Event;
     type Effect = Effect;
     type Rejection = Rejection;
     type Why = Why;
 
-    const ENTRIES_MAX: usize = 1;
     const WAKE: Command = Command::Wake;
 
-    fn decide(&self, at: Instant, command: Command, entries: &mut impl Sink<Entry>) -> Result<(), Rejection> {
-        if self.word().seq().get() == Word::SEQ_MAX {
-            return Err(Refusal::Exhausted.into());
-        }
-        let event = self.judge(at.max(self.now()), command)?;
-        entries.emit(self.life.entry(at, event));
-        Ok(())
+    fn head(&self) -> Head {
+        self.life.head()
+    }
+
+    fn judge(&self, at: Instant, command: Command) -> Result<Event, Rejection> {
+        self.answer(at, command)
+    }
+
+    fn command_behind(&self, event: &Event) -> Command {
+        cause::command(event)
+    }
+
+    fn fits(&self, entry: &Entry) -> Result<(), Misfit> {
+        self.check(entry, self.locate(&entry.event))
     }
 
     fn apply(&mut self, entry: &Entry) {
@@ -395,5 +385,18 @@ impl Machine for Worker {
 
     fn obligations(&self, effects: &mut impl Sink<Effect>) {
         self.owe(effects);
+    }
+
+    fn is_sound(&self) -> bool {
+        let (in_flight, seq) = (self.word().in_flight(), self.word().seq());
+        let empty = matches!(self.phase(), Phase::Starting | Phase::Standby | Phase::Drained);
+        self.limits().check().is_ok()
+            && self.calls.is_sound(self.now(), seq)
+            && self.calls.len() == in_flight as usize
+            && in_flight <= self.limits().capacity
+            && (!empty || self.calls.is_empty())
+            && (self.phase() == Phase::Exited) == self.outcome().is_some()
+            && self.has_sound_drain()
+            && self.tally().is_sound(in_flight, seq)
     }
 }

@@ -42,14 +42,11 @@ impl Trail {
 
     fn tell(&mut self, command: Command) -> Seq {
         self.second += 1;
-        let mut entries = vec![];
         let at = Instant::from_micros(self.second * 1_000_000);
-        self.worker.decide(at, command, &mut |entry| entries.push(entry)).unwrap();
-        for entry in &entries {
-            derive(&self.worker, entry, |draft| self.drafts.push(draft));
-            self.worker.apply(entry);
-        }
-        entries[0].seq
+        let entry = self.worker.decide(at, command).unwrap();
+        derive(&self.worker, &entry, |draft| self.drafts.push(draft));
+        self.worker.apply(&entry);
+        entry.seq
     }
 
     fn call(&mut self, id: &'static str) -> CallNo {
@@ -120,10 +117,9 @@ fn the_sigterm_path_records_the_same_and_a_force_names_every_call() {
 fn a_rejected_worker_and_a_lost_one_are_recorded() {
     let mut worker = Worker::new(Limits::default()).unwrap();
     let mut told = vec![];
-    let mut entries = vec![];
-    worker.decide(Instant::EPOCH, Command::Reject, &mut |entry| entries.push(entry)).unwrap();
-    derive(&worker, &entries[0], |draft| told.push(draft.event));
-    worker.apply(&entries[0]);
+    let entry = worker.decide(Instant::EPOCH, Command::Reject).unwrap();
+    derive(&worker, &entry, |draft| told.push(draft.event));
+    worker.apply(&entry);
     derive_loss(&worker, |_| panic!("it left by itself"));
     assert_eq!(told, [EventName::WorkerRejected]);
 

@@ -84,12 +84,7 @@ fn secs(at: Instant) -> String {
 }
 
 fn obey(worker: &mut Worker, secs: u64, command: Command) -> Result<Entry, Rejection> {
-    let mut emitted = None;
-    let at = Instant::from_micros(secs * 1_000_000);
-    worker.decide(at, command, &mut |entry| emitted = Some(entry))?;
-    let entry = emitted.expect("yes means an entry");
-    worker.apply(&entry);
-    Ok(entry)
+    worker.step(Instant::from_micros(secs * 1_000_000), command)
 }
 
 fn order(cause: Cause, deadline: Option<u64>, on_deadline: OnDeadline) -> Command {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use openrtc_core::id::{Deployment, Epoch, Version};
 use openrtc_core::membership::{Limits, Manifest, MembershipVerifier, SigningKey};
 use openrtc_core::time::Span;
-use openrtc_runtime::registrar::{Decision, Registrar};
+use openrtc_fleet::registrar::{Decision, Registrar};
 use openrtc_runtime::write_key_pair;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;

@@ -8,13 +8,13 @@ use openrtc_core::time::Instant;
 use openrtc_core::worker::{Entry, Event};
 
 use crate::end::CallEnd;
-use crate::journal::{JournalError, Run, runs, segments};
+use crate::journal::{History, JournalError, histories, runs};
 
 /// What the journal of one run tells.
 #[derive(Clone, Debug)]
 pub struct Account {
     /// The run.
-    pub run: Run,
+    pub run: History,
     /// When it wrote its first entry that is there.
     pub began: Option<Instant>,
     /// Every call that it promised, oldest first.
@@ -34,9 +34,9 @@ pub struct CallAccount {
 
 /// Accounts for every run in a journal's directory, oldest first.
 pub fn accounts(journal: &Path) -> Result<Vec<Account>, JournalError> {
-    let runs = runs(segments(journal)?, |calls: &mut Calls, _, entry| calls.enter(entry))?;
+    let histories = histories(&runs(journal)?, |calls: &mut Calls, _, entry| calls.enter(entry))?;
     let account = |(run, Calls { began, calls })| Account { run, began, calls: calls.into_values().collect() };
-    Ok(runs.into_iter().map(account).collect())
+    Ok(histories.into_iter().map(account).collect())
 }
 
 #[derive(Default)]

@@ -1,14 +1,12 @@
-//! A worker's journal: its runs, and where it is not whole.
+//! A worker's journal: what each of its runs left, and where that is not whole.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use openrtc_core::id::{Incarnation, Seq};
-use openrtc_core::journal::{self, Replay, Torn, TornFault};
+use openrtc_core::journal::{Replay, Torn, TornFault};
 use openrtc_core::worker::{Entry, Worker};
-pub use openrtc_runtime::journal::Segment;
+use openrtc_records::{ReadError, Run};
 
 /// Why a journal cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -21,35 +19,21 @@ pub enum JournalError {
         /// Why not.
         source: io::Error,
     },
-    /// A segment's file cannot be read.
-    #[error("{}", path.display())]
-    Read {
-        /// The segment's file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// Not even the opening of a segment is whole.
-    #[error("{}", path.display())]
-    Torn {
-        /// The segment's file.
-        path: PathBuf,
-        /// Where and why reading stopped.
-        #[source]
-        torn: Torn,
-    },
+    /// A segment cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
 }
 
-/// One run of a worker, as far as its journal is there and whole.
+/// What is left of one run's journal, read to its end.
 #[derive(Clone, Debug)]
-pub struct Run {
+pub struct History {
     /// Which run.
     pub incarnation: Incarnation,
-    /// How many segments it has.
+    /// How many segments are left.
     pub segments: usize,
     /// How many entries they hold.
     pub entries: u64,
-    /// The number of the oldest entry that is there; 1 unless older segments are gone.
+    /// The number of the oldest entry that is left; 1 unless older segments are gone.
     pub first: Seq,
     /// The newest segment that could be read; `None` if not even one could.
     pub last: Option<Replay>,
@@ -96,79 +80,63 @@ pub enum Problem {
     Torn(Torn),
 }
 
-/// The segments of the journal in `dir`, oldest first.
-pub fn segments(dir: &Path) -> Result<Vec<Segment>, JournalError> {
-    openrtc_runtime::journal::segments(dir).map_err(|source| JournalError::List { dir: dir.to_owned(), source })
+/// The runs whose journal is in `dir`, oldest first.
+pub fn runs(dir: &Path) -> Result<Vec<Run>, JournalError> {
+    openrtc_records::runs(dir).map_err(|source| JournalError::List { dir: dir.to_owned(), source })
 }
 
-/// Folds a segment, handing each entry to `each` before it is applied.
-pub fn replay(segment: &Segment, each: impl FnMut(&Worker, &Entry)) -> Result<Replay, JournalError> {
-    let path = || segment.path.clone();
-    let bytes = fs::read(&segment.path).map_err(|source| JournalError::Read { path: path(), source })?;
-    journal::replay(&bytes, each).map_err(|torn| JournalError::Torn { path: path(), torn })
-}
-
-/// Reads the runs that wrote `segments`, oldest first. Each run's entries are folded into a `T` of its own by `each`,
-/// which is handed the worker before the entry too.
-pub fn runs<T: Default>(
-    segments: Vec<Segment>,
+/// Reads what `runs`, oldest first, left. The entries of each are folded into a `T` of its own by `each`, which is
+/// handed the worker before the entry too.
+pub fn histories<T: Default>(
+    runs: &[Run],
     mut each: impl FnMut(&mut T, &Worker, &Entry),
-) -> Result<Vec<(Run, T)>, JournalError> {
-    let mut by_run: BTreeMap<Incarnation, Vec<Segment>> = BTreeMap::new();
-    for segment in segments {
-        by_run.entry(segment.incarnation).or_default().push(segment);
-    }
-    let mut runs: Vec<(Run, T)> = Vec::new();
-    for (incarnation, segments) in by_run {
+) -> Result<Vec<(History, T)>, JournalError> {
+    let mut histories: Vec<(History, T)> = Vec::new();
+    for run in runs {
         // A run that a crash ended before its first word is not there for the next one.
-        let before = runs.iter().rev().find_map(|(run, _)| run.last.as_ref());
+        let before = histories.iter().rev().find_map(|(history, _)| history.last.as_ref());
         let mut told = T::default();
-        let run = Run::read(incarnation, &segments, before, |worker, entry| each(&mut told, worker, entry))?;
-        runs.push((run, told));
+        let history = History::read(run, before, |worker, entry| each(&mut told, worker, entry))?;
+        histories.push((history, told));
     }
-    Ok(runs)
+    Ok(histories)
 }
 
-impl Run {
-    fn read(
-        incarnation: Incarnation,
-        segments: &[Segment],
-        before: Option<&Replay>,
-        mut each: impl FnMut(&Worker, &Entry),
-    ) -> Result<Self, JournalError> {
-        let mut run = Self {
-            incarnation,
-            segments: segments.len(),
+impl History {
+    fn read(run: &Run, before: Option<&Replay>, mut each: impl FnMut(&Worker, &Entry)) -> Result<Self, JournalError> {
+        let mut history = Self {
+            incarnation: run.incarnation,
+            segments: run.segments.len(),
             entries: 0,
             first: Seq::new(1),
             last: None,
             cut_short: None,
             faults: Vec::new(),
         };
-        for (index, segment) in segments.iter().enumerate() {
-            let is_last = index + 1 == segments.len();
+        for (index, segment) in run.segments.iter().enumerate() {
+            let is_last = index + 1 == history.segments;
             let fault = |problem| Fault { path: segment.path.clone(), problem };
-            let replayed = match replay(segment, &mut each) {
+            let replayed = match segment.replay(&mut each) {
                 Ok(replayed) => replayed,
-                Err(JournalError::Torn { torn, .. }) => {
-                    run.enter(fault(Problem::Torn(torn)), is_last);
+                Err(ReadError::Torn { torn, .. }) => {
+                    history.enter(fault(Problem::Torn(torn)), is_last);
                     continue;
                 }
-                Err(error) => return Err(error),
+                Err(error @ ReadError::Io { .. }) => return Err(error.into()),
             };
-            if let Some(problem) = run.misfit(&replayed, before) {
-                run.enter(fault(problem), is_last);
+            if let Some(problem) = history.misfit(&replayed, before) {
+                history.enter(fault(problem), is_last);
             }
             if let Some(torn) = replayed.torn {
-                run.enter(fault(Problem::Torn(torn)), is_last);
+                history.enter(fault(Problem::Torn(torn)), is_last);
             }
-            if run.last.is_none() {
-                run.first = first_of(&replayed);
+            if history.last.is_none() {
+                history.first = first_of(&replayed);
             }
-            run.entries += replayed.entries;
-            run.last = Some(replayed);
+            history.entries += replayed.entries;
+            history.last = Some(replayed);
         }
-        Ok(run)
+        Ok(history)
     }
 
     fn enter(&mut self, fault: Fault, is_last: bool) {
@@ -202,19 +170,22 @@ fn first_of(segment: &Replay) -> Seq {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use openrtc_core::worker::{EndReason, Outcome};
+    use openrtc_records::segments;
     use tempfile::tempdir;
 
     use super::*;
     use crate::scribe::Scribe;
 
-    fn read(dir: &Path) -> Vec<Run> {
-        let runs = runs(segments(dir).expect("a directory"), |(), _, _| {}).expect("files");
-        runs.into_iter().map(|(run, ())| run).collect()
+    fn read(dir: &Path) -> Vec<History> {
+        let histories = histories(&runs(dir).expect("a directory"), |(), _, _| {}).expect("files");
+        histories.into_iter().map(|(history, ())| history).collect()
     }
 
     /// What is wrong with a run, a line each.
-    fn faults(run: &Run) -> String {
+    fn faults(run: &History) -> String {
         run.faults.iter().map(|fault| fault.problem.to_string() + "\n").collect()
     }
 

@@ -51,16 +51,11 @@ impl Scribe {
         }
     }
 
-    /// Lets the worker do as told and writes it down; returns the number of the first entry.
+    /// Lets the worker do as told and writes it down; returns the entry's number.
     pub(crate) fn enact(&mut self, command: Command) -> CallNo {
-        let number = self.worker.word().seq().get() + 1;
-        let mut entries = Vec::new();
-        self.worker.decide(self.now, command, &mut |entry| entries.push(entry)).expect("a legal command");
-        for entry in &entries {
-            self.worker.apply(entry);
-            write_entry(entry, &mut self.segment.1);
-        }
-        CallNo::new(number)
+        let entry = self.worker.step(self.now, command).expect("a legal command");
+        write_entry(&entry, &mut self.segment.1);
+        CallNo::new(entry.seq.get())
     }
 
     /// A call that is taken now.

@@ -5,8 +5,7 @@ use std::fmt;
 use openrtc_core::audit::{Draft, bodies, body, derive, derive_loss};
 use openrtc_core::id::Identity;
 use openrtc_core::worker::Worker;
-
-use crate::journal::{JournalError, Segment, replay};
+use openrtc_records::{ReadError, Run};
 
 /// Where trail and journal tell different stories. Lines count from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,10 +57,10 @@ impl fmt::Display for Difference {
     }
 }
 
-/// The first difference between a trail and the journal in `segments`. The journal may have forgotten the oldest part,
+/// The first difference between a trail and the journal of `runs`. The journal may have forgotten the oldest part,
 /// and the trail may lack the newest; what both have must be the same.
-pub fn compare(trail: &[u8], segments: &[Segment]) -> Result<Option<Difference>, JournalError> {
-    let derived = derive_all(segments)?;
+pub fn compare(trail: &[u8], runs: &[Run]) -> Result<Option<Difference>, ReadError> {
+    let derived = derive_all(runs)?;
     let Some(first) = derived.first() else { return Ok(None) };
     let mut told = bodies(trail).skip_while(|(_, record)| record != first).peekable();
     if told.peek().is_none() {
@@ -83,12 +82,12 @@ pub fn compare(trail: &[u8], segments: &[Segment]) -> Result<Option<Difference>,
 }
 
 /// The records that a journal leads to.
-fn derive_all(segments: &[Segment]) -> Result<Vec<Vec<u8>>, JournalError> {
+fn derive_all(runs: &[Run]) -> Result<Vec<Vec<u8>>, ReadError> {
     let mut derived = Vec::new();
     let mut left: Option<(Identity, Worker)> = None;
-    for segment in segments {
+    for segment in runs.iter().flat_map(|run| &run.segments) {
         let mut drafts = Vec::new();
-        let replayed = replay(segment, |before, entry| derive(before, entry, |draft| drafts.push(draft)))?;
+        let replayed = segment.replay(|before, entry| derive(before, entry, |draft| drafts.push(draft)))?;
         let identity = replayed.opening.identity;
         // The run before is lost if another one follows and it never said goodbye.
         if let Some((lost, state)) = left.take_if(|(before, _)| before.incarnation != identity.incarnation) {
@@ -110,18 +109,19 @@ fn record(identity: &Identity, draft: &Draft) -> Vec<u8> {
 mod tests {
     use openrtc_core::audit::Chain;
     use openrtc_core::worker::{Cause, EndReason};
+    use openrtc_records::Segment;
     use tempfile::tempdir;
 
     use super::*;
-    use crate::journal::segments;
+    use crate::journal::runs;
     use crate::scribe::Scribe;
 
     /// The trail that a journal leads to.
-    fn trail(segments: &[Segment]) -> Vec<u8> {
+    fn trail(runs: &[Run]) -> Vec<u8> {
         let (mut chain, mut out) = (Chain::default(), Vec::new());
-        for segment in segments {
+        for segment in runs.iter().flat_map(|run| &run.segments) {
             let mut drafts = Vec::new();
-            let replayed = replay(segment, |before, entry| derive(before, entry, |draft| drafts.push(draft)));
+            let replayed = segment.replay(|before, entry| derive(before, entry, |draft| drafts.push(draft)));
             let identity = replayed.expect("whole").opening.identity;
             for draft in &drafts {
                 chain.append(&identity, draft, &mut out);
@@ -140,11 +140,13 @@ mod tests {
         scribe.end(call, EndReason::Failed);
         scribe.leave();
         scribe.save();
-        let journal = segments(dir.path()).expect("a journal");
+        let journal = runs(dir.path()).expect("a journal");
+        let part = |segments: &[Segment]| [Run { segments: segments.to_vec(), ..journal[0].clone() }];
+        let segments = &journal[0].segments;
         let whole = trail(&journal);
         let lines: Vec<_> = whole.split_inclusive(|byte| *byte == b'\n').collect();
         assert_eq!(compare(&whole, &journal).expect("read"), None);
-        assert_eq!(compare(&lines[1..].concat(), &journal[1..]).expect("read"), None, "a journal forgets");
+        assert_eq!(compare(&lines[1..].concat(), &part(&segments[1..])).expect("read"), None, "a journal forgets");
 
         let difference = |trail: &[u8]| compare(trail, &journal).expect("read").expect("they differ");
         assert_eq!(difference(b""), Difference::Unrelated);
@@ -152,7 +154,7 @@ mod tests {
         let altered = String::from_utf8(whole.clone()).expect("text").replace("alice", "alicf");
         let told = difference(altered.as_bytes());
         assert!(told.line() == Some(2) && told.to_string().contains("alicf"), "{told:?}");
-        let extra = compare(&whole, &journal[..1]).expect("read").expect("they differ");
+        let extra = compare(&whole, &part(&segments[..1])).expect("read").expect("they differ");
         assert_eq!(extra, Difference::Extra { line: 3 });
     }
 }

@@ -95,11 +95,7 @@ fn rollout() -> (Worker, Vec<Entry>) {
     let start = Worker::new(Limits::default()).expect("defaults work");
     let (mut worker, mut entries) = (start.clone(), Vec::new());
     for (secs, command) in script {
-        let mut emitted = None;
-        worker.decide(at(secs), command, &mut |entry| emitted = Some(entry)).expect("the script is sound");
-        let entry = emitted.expect("yes means an entry");
-        worker.apply(&entry);
-        entries.push(entry);
+        entries.push(worker.step(at(secs), command).expect("the script is sound"));
     }
     (start, entries)
 }

@@ -63,9 +63,7 @@ fn check_life(replayed: &Replay) {
         if state.word().seq().get() == Word::SEQ_MAX {
             return;
         }
-        let mut woken = None;
-        state.decide(due, Command::Wake, &mut |entry| woken = Some(entry)).expect("due");
-        let entry = woken.expect("yes means an entry");
+        let entry = state.decide(due, Command::Wake).expect("due");
         assert_eq!(state.fits(&entry), Ok(()), "{why:?}");
         state.apply(&entry);
         assert!(state.is_sound(), "{entry:?}: {state:?}");

@@ -48,7 +48,7 @@ impl Life {
         self.check_deadline();
         let command = self.command(kind, which, how);
         let before = self.worker.clone();
-        let Ok(entry) = judged(&self.worker, self.at, command) else { return };
+        let Ok(entry) = self.worker.decide(self.at, command) else { return };
         assert_eq!(before.fits(&entry), Ok(()), "{command:?}");
         assert_eq!(read_back(&entry), entry);
         self.worker.apply(&entry);
@@ -109,7 +109,7 @@ impl Life {
     }
 
     fn check_deadline(&self) {
-        let wakes = |at| judged(&self.worker, at, Command::Wake).is_ok();
+        let wakes = |at| self.worker.decide(at, Command::Wake).is_ok();
         match self.worker.deadline() {
             Some((due, why)) => {
                 assert!(wakes(due), "{why:?}");
@@ -131,15 +131,9 @@ impl Life {
             command,
             Command::Admit { .. } | Command::CountDeclines { .. } | Command::Reserve { .. } | Command::Wake
         );
-        let again = judged(&self.worker, self.at, command);
+        let again = self.worker.decide(self.at, command);
         assert!(adds || matches!(again, Err(Rejection::Repeat(_))), "{command:?} again: {again:?}");
     }
-}
-
-fn judged(worker: &Worker, at: Instant, command: Command) -> Result<Entry, Rejection> {
-    let mut emitted = None;
-    worker.decide(at, command, &mut |entry| assert_eq!(emitted.replace(entry), None, "one entry for one command"))?;
-    Ok(emitted.expect("yes means an entry"))
 }
 
 fn read_back<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {

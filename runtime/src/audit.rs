@@ -5,19 +5,16 @@
 //! and fails no deploy, and the trail has no gap in the end.
 
 mod auditor;
-mod file;
+mod outlets;
+#[cfg(feature = "http")]
 mod webhook;
 
 use std::io;
-use std::path::PathBuf;
 
 use tokio::sync::watch;
 
-pub(crate) use auditor::{Auditor, Feed};
-pub(crate) use file::TrailFile;
-pub(crate) use webhook::{Delivery, Webhook, parse as parse_webhook};
-
-use crate::http::HttpError;
+pub(crate) use auditor::Feed;
+pub(crate) use outlets::Outlets;
 
 /// Receives the audit trail, one line of JSON per record, newline included, in order. Any
 /// `FnMut(&[u8]) -> io::Result<()>` is one.
@@ -67,12 +64,24 @@ pub(crate) struct Extent {
     pub(crate) closed: bool,
 }
 
-/// A pool's view of its trail.
+/// How far the webhook's collector is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Delivery {
+    /// The last record it took.
+    pub(crate) records: u64,
+    /// Whether it did not take the last batch when asked.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the metrics tell"))]
+    pub(crate) failing: bool,
+    /// Whether it has the whole of a closed trail.
+    pub(crate) done: bool,
+}
+
+/// What the rest of the worker sees of its trail.
 #[derive(Clone, Debug)]
 pub(crate) struct Trail {
-    pub(crate) extent: watch::Receiver<Extent>,
+    extent: watch::Receiver<Extent>,
     /// `None` without a webhook.
-    pub(crate) delivery: Option<watch::Receiver<Delivery>>,
+    delivery: Option<watch::Receiver<Delivery>>,
 }
 
 impl Trail {
@@ -101,44 +110,4 @@ impl Trail {
     pub(crate) fn undelivered(&self) -> u64 {
         self.delivery().map_or(0, |delivery| self.extent().records.saturating_sub(delivery.records))
     }
-}
-
-/// Why an audit trail cannot be kept.
-#[derive(Debug, thiserror::Error)]
-pub enum AuditError {
-    /// A trail needs a journal to be derived from.
-    #[error("an audit trail needs a journal to be derived from: set OPENRTC_JOURNAL_DIR too")]
-    NoJournal,
-    /// Another worker writes this trail.
-    #[error("audit file {path:?} is in use by another worker: give each worker a file of its own")]
-    InUse {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file cannot be opened or read.
-    #[error("audit file {path:?}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A webhook is fed from the file.
-    #[error("an audit webhook sends on what is in the trail's file: set OPENRTC_AUDIT_FILE too")]
-    WebhookWithoutFile,
-    /// Nobody can be sent anything there.
-    #[error("OPENRTC_AUDIT_WEBHOOK: {0}")]
-    Webhook(HttpError),
-    /// TLS is for a collector.
-    #[error(
-        "OPENRTC_AUDIT_WEBHOOK: {0}: only http is spoken here; name a log collector on this host (http://127.0.0.1:…) \
-         and let that send the records on over TLS"
-    )]
-    WebhookTls(String),
-    /// The file holds something else.
-    #[error("audit file {path:?} does not end in an audit record: name another file, or move this one away")]
-    NotATrail {
-        /// The file.
-        path: PathBuf,
-    },
 }

@@ -1,33 +1,31 @@
 //! What an [`AgentPool`](crate::AgentPool) is told, checked before it starts.
 
 mod env;
+mod error;
+mod settings;
+mod url;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::num::ParseIntError;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use openrtc_core::id::{BadName, Deployment, Identity, Incarnation, Version, WorkerId};
 use openrtc_core::membership::SigningKey;
-use openrtc_core::worker::{BadLimits, CLASSES, Limits, OnDeadline};
+use openrtc_core::worker::{CLASSES, Limits, OnDeadline};
+use openrtc_records::journal::JournalConfig;
 
-use zeroize::Zeroizing;
-
+use crate::secret::{KeyError, Secret, parse_signing_key, read_signing_key};
 pub use env::{VARIABLES, Variable};
-
-use crate::audit::{AuditError, parse_webhook};
-use crate::control::Control;
-use crate::http::{HttpError, Uri, parse_url};
-use crate::journal::{JournalConfig, JournalError, Sync};
-use crate::key::{KeyError, parse_signing_key, read_signing_key};
-use crate::register::Registration;
+pub use error::ConfigError;
+pub(crate) use settings::{DrainTerms, TrailSettings};
+#[cfg(feature = "http")]
+pub(crate) use settings::{HttpSettings, OpsSettings, Registering};
+pub use url::UrlError;
+#[cfg(feature = "http")]
+pub use url::parse_url;
 
 /// What remains to be done after the last call has ended: finish handlers, journal and audit trail, leave.
 pub const FLUSH: Duration = Duration::from_secs(2);
-
-/// A shorter token could be guessed, in bytes.
-const TOKEN_MIN: usize = 16;
 
 /// Whether a worker takes calls as soon as it is up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,30 +37,14 @@ pub enum Start {
     Standby,
 }
 
-/// A value that never reaches a log, and is wiped when it is dropped.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<String>);
-
-impl Secret {
-    /// Keeps a text secret.
-    pub fn new(secret: impl Into<String>) -> Self {
-        Self(Zeroizing::new(secret.into()))
-    }
-
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether a header can carry it and nobody would guess it.
-    fn is_usable(&self) -> bool {
-        self.0.len() >= TOKEN_MIN && self.0.bytes().all(|byte| byte.is_ascii_graphic())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
+/// Where the shell, the signals and the ops endpoints run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Control {
+    /// On a thread of their own: a handler that blocks its thread delays no drain, no probe and no exit.
+    #[default]
+    OwnThread,
+    /// On the runtime that builds the pool: for tests, which then control its time and its end.
+    Shared,
 }
 
 /// Everything a pool can be told. Set through the builder's methods or `OPENRTC_*` variables ([`VARIABLES`]).
@@ -141,126 +123,10 @@ impl Default for Config {
     }
 }
 
-/// Why a pool cannot start. Each message names the setting and the fix.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// A name is not one.
-    #[error(transparent)]
-    Name(#[from] BadName),
-    /// The limits cannot work.
-    #[error(transparent)]
-    Limits(#[from] BadLimits),
-    /// The drain policy needs a deadline.
-    #[error("on_deadline is {0:?} but there is no drain_timeout: set OPENRTC_DRAIN_TIMEOUT, or use `wait`")]
-    DeadlineMissing(OnDeadline),
-    /// A zero that would have to be guessed at.
-    #[error("{0} is 0: give a positive duration; where there may be no limit, set it to `none`")]
-    Zero(&'static str),
-    /// The platform would kill the worker in the middle of its drain.
-    #[error(
-        "a drain may take {needed:?} (drain_timeout + force_grace + {FLUSH:?} to flush), but the platform kills after \
-         {grace:?}: shorten drain_timeout or raise the platform's grace (terminationGracePeriodSeconds, TimeoutStopSec)"
-    )]
-    GraceTooShort {
-        /// What the drain may need.
-        needed: Duration,
-        /// What the platform gives.
-        grace: Duration,
-    },
-    /// A drain without limit cannot fit into any grace.
-    #[error(
-        "a drain may take for ever (no drain_timeout), but the platform kills after {0:?}: set OPENRTC_DRAIN_TIMEOUT"
-    )]
-    GraceUnused(Duration),
-    /// The token is no protection, or no client could present it.
-    #[error("OPENRTC_OPS_TOKEN: use at least {TOKEN_MIN} characters of printable ASCII without spaces or line ends")]
-    OpsToken,
-    /// The ops endpoints would let anybody drain the worker.
-    #[error("the ops endpoints listen on {0}, which is not loopback, without a token: set OPENRTC_OPS_TOKEN")]
-    OpsOpen(SocketAddr),
-    /// An environment variable does not parse.
-    #[error("{name}={value:?}: {problem}")]
-    Variable {
-        /// Which.
-        name: &'static str,
-        /// Its value, unless it is secret.
-        value: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The audit trail cannot be kept.
-    #[error(transparent)]
-    Audit(#[from] AuditError),
-    /// The signing key cannot be had.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// A worker that registers signs for itself.
-    #[error(
-        "a worker that registers needs a key to sign with: set OPENRTC_SIGNING_KEY_FILE (`openrtc keygen` writes one)"
-    )]
-    RegisterWithoutKey,
-    /// Nobody can be asked at the address given.
-    #[error("OPENRTC_REGISTER_URL: {0}")]
-    Register(HttpError),
-    /// The journal cannot be kept.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The ops endpoints cannot listen.
-    #[error(
-        "the ops endpoints cannot listen on {addr}: {source} (name another OPENRTC_OPS_ADDR; port 0 picks a free one)"
-    )]
-    Ops {
-        /// Where they should have listened.
-        addr: SocketAddr,
-        /// Why they cannot.
-        source: std::io::Error,
-    },
-    /// Signal handlers cannot be installed.
-    #[error("signal handlers cannot be installed: {0}")]
-    Signals(std::io::Error),
-    /// A thread could not be started.
-    #[error("a thread of the runtime's own could not be started: {0}")]
-    Thread(std::io::Error),
-    /// Built outside a tokio runtime.
-    #[error("build the pool inside a tokio runtime (under #[tokio::main] or Runtime::enter)")]
-    NoRuntime,
-}
-
 impl Config {
     /// Takes every `OPENRTC_*` variable that is set.
     pub fn merge_env(&mut self) -> Result<(), ConfigError> {
         env::merge(self)
-    }
-
-    /// What the worker machine is allowed.
-    pub(crate) fn limits(&self) -> Result<Limits, ConfigError> {
-        let limits = Limits {
-            capacity: self.capacity,
-            force_grace: self.force_grace.into(),
-            reservation_ttl: self.reservation_ttl.into(),
-            stall_after: self.stall_after.map(|limit| limit.map(Into::into)),
-        };
-        limits.check()?;
-        self.check_drain()?;
-        self.check_ops()?;
-        match self.journal.as_ref().map(|journal| journal.sync) {
-            Some(Sync::Every(Duration::ZERO)) => Err(ConfigError::Zero("the journal's sync period")),
-            Some(Sync::Always | Sync::Every(_)) | None => Ok(limits),
-        }
-    }
-
-    /// Who the worker is; its incarnation is numbered when the journal is opened.
-    pub(crate) fn identity(&self) -> Result<Identity, ConfigError> {
-        let worker = match &self.worker {
-            Some(worker) => WorkerId::new(worker)?,
-            None => host_name(),
-        };
-        Ok(Identity {
-            deployment: Deployment::new(&self.deployment)?,
-            version: Version::new(&self.deployment_version)?,
-            worker,
-            incarnation: Incarnation::new(0),
-        })
     }
 
     /// The key to sign with, from its file or as given.
@@ -272,61 +138,6 @@ impl Config {
             (Some(_), Some(_)) => Err(KeyError::Two),
         }
     }
-
-    /// How the worker gets in, if it has to ask.
-    pub(crate) fn registration(&self) -> Result<Option<Registration>, ConfigError> {
-        let Some(url) = &self.register else { return Ok(None) };
-        let url = parse_url(url).map_err(ConfigError::Register)?;
-        let key = self.signing_key()?.ok_or(ConfigError::RegisterWithoutKey)?;
-        Ok(Some(Registration::new(url, key)))
-    }
-
-    /// Where the trail is sent, if anywhere.
-    pub(crate) fn webhook(&self) -> Result<Option<Uri>, AuditError> {
-        match &self.audit_webhook {
-            Some(_) if self.audit_file.is_none() => Err(AuditError::WebhookWithoutFile),
-            Some(url) => parse_webhook(url).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    fn check_drain(&self) -> Result<(), ConfigError> {
-        if self.force_grace.is_zero() {
-            return Err(ConfigError::Zero("force_grace"));
-        }
-        let Some(timeout) = self.drain_timeout else {
-            return match (self.on_deadline, self.platform_grace) {
-                (OnDeadline::Wait, None) => Ok(()),
-                (OnDeadline::Wait, Some(grace)) => Err(ConfigError::GraceUnused(grace)),
-                (policy @ (OnDeadline::Alert | OnDeadline::Force), _) => Err(ConfigError::DeadlineMissing(policy)),
-            };
-        };
-        if timeout.is_zero() {
-            return Err(ConfigError::Zero("drain_timeout"));
-        }
-        let needed = timeout.saturating_add(self.force_grace).saturating_add(FLUSH);
-        match self.platform_grace {
-            Some(grace) if grace <= needed => Err(ConfigError::GraceTooShort { needed, grace }),
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    fn check_ops(&self) -> Result<(), ConfigError> {
-        if !self.ops_token.as_ref().is_none_or(Secret::is_usable) {
-            return Err(ConfigError::OpsToken);
-        }
-        match self.ops {
-            Some(addr) if !addr.ip().is_loopback() && self.ops_token.is_none() => Err(ConfigError::OpsOpen(addr)),
-            Some(_) | None => Ok(()),
-        }
-    }
-}
-
-/// The host's name as far as it is a valid one.
-fn host_name() -> WorkerId {
-    let system = rustix::system::uname();
-    let name = system.nodename().to_str().unwrap_or_default();
-    WorkerId::new(name).unwrap_or(const { WorkerId::from_static("worker") })
 }
 
 /// Parses a duration as people write it, e.g. `90s`, `15m`, `1h 30m`.

@@ -26,48 +26,43 @@
 //!
 //! Reading order: [`pool`](AgentPool), [`gate`] (commands become entries), [`shell`] (entries become effects),
 //! [`ports`] (what the shell needs from the world), [`journal`].
+//!
+//! The folders are rooms: `secret`, `config`, `engine`, `process`, `http`, `audit`, `ops`, `uplink`, `pool`. Each
+//! imports only from rooms before it in this list.
 #![forbid(unsafe_code)]
 
-mod attend;
 pub mod audit;
-mod builder;
-mod call;
-mod clock;
 mod config;
-mod control;
-#[doc(hidden)]
-pub mod doc;
-mod exit;
-mod force;
-pub mod gate;
-mod host;
+mod engine;
+#[cfg(feature = "http")]
 #[doc(hidden)]
 pub mod http;
-pub mod journal;
-mod key;
+#[cfg(feature = "http")]
 mod ops;
 mod pool;
-pub mod ports;
-pub mod register;
-pub mod registrar;
-mod serve;
-pub mod shell;
-mod signal;
-mod source;
-mod sync;
-mod systemd;
+mod process;
+mod secret;
+#[cfg(feature = "http")]
+mod uplink;
 
-pub use builder::AgentPoolBuilder;
-pub use call::{CallGuard, Lapsed, Reservation};
-pub use config::{Config, ConfigError, FLUSH, Secret, Start, VARIABLES, Variable, parse_duration};
-pub use control::Control;
-pub use exit::Exit;
-pub use key::{KeyError, read_public_key, read_signing_key, write_key_pair};
+pub use config::{Config, ConfigError, Control, FLUSH, Start, UrlError, VARIABLES, Variable, parse_duration};
+#[doc(hidden)]
+pub use engine::clock::Clock;
+#[cfg(openrtc_loom)]
+pub use engine::sync::Site;
+pub use engine::{gate, ports, shell};
 pub use openrtc_core::id::{Actor, CallId, Identity};
 pub use openrtc_core::snapshot::RuntimeSnapshot;
 pub use openrtc_core::word::{Phase, Refusal};
 pub use openrtc_core::worker::{Availability, Cause, Class, DrainOrder, EndReason, OnDeadline, Rejection};
+pub use openrtc_records::journal;
 pub use pool::AgentPool;
-pub use source::{Call, CallSource, Ending, Offer};
-#[cfg(openrtc_loom)]
-pub use sync::Site;
+pub use pool::builder::AgentPoolBuilder;
+pub use pool::call::{CallGuard, Lapsed, Reservation};
+#[doc(hidden)]
+pub use pool::doc;
+pub use pool::source::{Call, CallSource, Ending, Offer};
+pub use process::Exit;
+pub use secret::{KeyError, Secret, read_public_key, read_signing_key, write_key_pair};
+#[cfg(feature = "http")]
+pub use uplink::register;

@@ -12,11 +12,11 @@
 //! `POST`s come from loopback or present the bearer token, and never from a web page. A connection carries one request.
 
 mod auth;
-pub(crate) mod connections;
 mod metrics;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -28,17 +28,30 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use openrtc_core::id::Actor;
 use openrtc_core::snapshot::RuntimeSnapshot;
-use openrtc_core::worker::{Availability, Cause, DrainOrder, OnDeadline, Rejection};
+use openrtc_core::worker::{Availability, Cause, OnDeadline, Rejection};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
-use crate::pool::AgentPool;
+use crate::audit::Trail;
+use crate::config::DrainTerms;
+use crate::engine::handle::WorkerHandle;
+use crate::http::server;
+use crate::secret::Secret;
 
 /// No request body needs more, in bytes.
 const BODY_MAX: usize = 4096;
 
 /// Who acts when a request does not say.
 const NOBODY: Actor = Actor::from_static("ops");
+
+/// What the endpoints answer about and act on.
+#[derive(Debug)]
+pub(crate) struct Ops {
+    pub(crate) worker: WorkerHandle,
+    pub(crate) trail: Option<Trail>,
+    /// What orders from outside loopback must present.
+    pub(crate) token: Option<Secret>,
+}
 
 /// The body of the drain requests; every field may be left out.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -68,17 +81,18 @@ pub(crate) fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> 
 }
 
 /// Answers for as long as the process lives, so that a worker that has exited can still be asked how.
-pub(crate) async fn answer_all(listener: TcpListener, pool: AgentPool) {
-    connections::answer_all(listener, router(pool)).await;
+pub(crate) async fn answer_all(listener: TcpListener, ops: Ops) {
+    server::answer_all(listener, router(ops)).await;
 }
 
-fn router(pool: AgentPool) -> Router {
+fn router(ops: Ops) -> Router {
+    let ops = Arc::new(ops);
     let orders = Router::new()
         .route("/drain", post(drain))
         .route("/drain/cancel", post(cancel))
         .route("/drain/extend", post(extend))
         .route("/drain/force", post(force))
-        .layer(from_fn_with_state(pool.clone(), auth::require))
+        .layer(from_fn_with_state(Arc::clone(&ops), auth::require))
         .layer(DefaultBodyLimit::max(BODY_MAX));
     Router::new()
         .route("/livez", get(async || "live\n"))
@@ -86,11 +100,11 @@ fn router(pool: AgentPool) -> Router {
         .route("/snapshot", get(snapshot))
         .route("/metrics", get(metrics))
         .merge(orders)
-        .with_state(pool)
+        .with_state(ops)
 }
 
-async fn readyz(State(pool): State<AgentPool>) -> Response {
-    let snapshot = pool.runtime_snapshot();
+async fn readyz(State(ops): State<Arc<Ops>>) -> Response {
+    let snapshot = ops.worker.snapshot();
     match snapshot.availability {
         Availability::Open => (StatusCode::OK, "ready\n").into_response(),
         // A full worker will take calls again; taking it out of rotation would be churn.
@@ -99,46 +113,44 @@ async fn readyz(State(pool): State<AgentPool>) -> Response {
     }
 }
 
-async fn snapshot(State(pool): State<AgentPool>) -> Json<RuntimeSnapshot> {
-    Json(pool.runtime_snapshot())
+async fn snapshot(State(ops): State<Arc<Ops>>) -> Json<RuntimeSnapshot> {
+    Json(ops.worker.snapshot())
 }
 
-async fn metrics(State(pool): State<AgentPool>) -> Response {
-    let text = metrics::render(&pool.runtime_snapshot(), pool.shared.trail.as_ref(), pool.shared.now());
+async fn metrics(State(ops): State<Arc<Ops>>) -> Response {
+    let text = metrics::render(&ops.worker.snapshot(), ops.trail.as_ref(), ops.worker.now());
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
 }
 
-async fn drain(State(pool): State<AgentPool>, body: Bytes) -> Response {
+async fn drain(State(ops): State<Arc<Ops>>, body: Bytes) -> Response {
     with_request(&body, |request| {
-        let config = &pool.shared.config;
-        let timeout = request.deadline_s.map(Duration::from_secs).or(config.drain_timeout);
-        pool.begin_drain_with(DrainOrder {
-            cause: Cause::Api,
-            actor: request.actor.unwrap_or(NOBODY),
-            deadline: timeout.map(|timeout| pool.shared.now() + timeout.into()),
-            on_deadline: request.on_deadline.unwrap_or(config.on_deadline),
-        })
+        let usual = ops.worker.drain_terms();
+        let terms = DrainTerms {
+            timeout: request.deadline_s.map(Duration::from_secs).or(usual.timeout),
+            on_deadline: request.on_deadline.unwrap_or(usual.on_deadline),
+        };
+        ops.worker.drain(Cause::Api, request.actor.unwrap_or(NOBODY), terms)
     })
 }
 
-async fn cancel(State(pool): State<AgentPool>, body: Bytes) -> Response {
-    with_request(&body, |request| pool.cancel_drain(request.actor.unwrap_or(NOBODY)))
+async fn cancel(State(ops): State<Arc<Ops>>, body: Bytes) -> Response {
+    with_request(&body, |request| ops.worker.cancel_drain(request.actor.unwrap_or(NOBODY)))
 }
 
-async fn extend(State(pool): State<AgentPool>, body: Bytes) -> Response {
+async fn extend(State(ops): State<Arc<Ops>>, body: Bytes) -> Response {
     match parse(&body) {
         Ok(DrainRequest { deadline_s: None, .. }) => {
             answer(StatusCode::BAD_REQUEST, "say until when: {\"deadline_s\": seconds from now}".into())
         }
         Ok(DrainRequest { deadline_s: Some(seconds), actor, .. }) => {
-            outcome(pool.extend_drain(actor.unwrap_or(NOBODY), Duration::from_secs(seconds)))
+            outcome(ops.worker.extend_drain(actor.unwrap_or(NOBODY), Duration::from_secs(seconds)))
         }
         Err(refused) => refused,
     }
 }
 
-async fn force(State(pool): State<AgentPool>, body: Bytes) -> Response {
-    with_request(&body, |request| pool.force_drain(request.actor.unwrap_or(NOBODY)))
+async fn force(State(ops): State<Arc<Ops>>, body: Bytes) -> Response {
+    with_request(&body, |request| ops.worker.force_drain(request.actor.unwrap_or(NOBODY)))
 }
 
 fn with_request(body: &[u8], act: impl FnOnce(DrainRequest) -> Result<(), Rejection>) -> Response {

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use openrtc_core::audit::{Chain, Report, verify};
-use openrtc_runtime::audit::AuditError;
+use openrtc_records::trail::TrailError;
 use openrtc_runtime::journal::JournalError;
 use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder, CallId, ConfigError, Control, EndReason};
 use serde_json::Value;
@@ -34,7 +34,7 @@ fn build(dir: &Path) -> AgentPool {
     loop {
         match builder(dir).build() {
             // The run before is over, but its threads have not given up their locks yet.
-            Err(ConfigError::Journal(JournalError::InUse { .. }) | ConfigError::Audit(AuditError::InUse { .. })) => {
+            Err(ConfigError::Journal(JournalError::InUse { .. }) | ConfigError::Trail(TrailError::InUse { .. })) => {
                 thread::yield_now();
             }
             built => return built.unwrap(),

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use openrtc_core::journal::replay;
 use openrtc_core::worker::Outcome;
-use openrtc_runtime::journal::{JournalConfig, Sync, segments};
+use openrtc_records::segments;
+use openrtc_runtime::journal::{JournalConfig, Sync};
 use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder, CallId, ConfigError, Control, EndReason};
 use tempfile::tempdir;
 use tokio::runtime::{Builder, Runtime};
@@ -81,7 +81,7 @@ fn a_clean_exit_leaves_a_closed_journal() {
         pool.close().await.unwrap();
     });
     let newest = segments(dir.path()).unwrap().pop().unwrap();
-    let replay = replay(&fs::read(newest.path).unwrap(), |_, _| {}).unwrap();
+    let replay = newest.replay(|_, _| {}).unwrap();
     assert_eq!(replay.state.outcome(), Some(Outcome::Clean));
     assert_eq!(replay.torn, None);
 }
@@ -106,7 +106,7 @@ fn segments_roll_and_the_oldest_go_but_the_newest_tells_all() {
     let bytes: u64 = found.iter().map(|segment| fs::metadata(&segment.path).unwrap().len()).sum();
     assert!(found.len() > 1 && bytes < 16_384 + 8_192, "{} segments, {bytes} bytes", found.len());
     assert!(found[0].first.get() > 1, "the first segment is gone");
-    let replay = replay(&fs::read(&found.last().unwrap().path).unwrap(), |_, _| {}).unwrap();
+    let replay = found.last().unwrap().replay(|_, _| {}).unwrap();
     assert_eq!(*replay.state.tally(), total);
     assert_eq!(replay.open_calls().collect::<Vec<_>>(), [CallId::new("open-throughout").unwrap()]);
 }
@@ -180,7 +180,7 @@ fn a_journal_that_fails_costs_no_call_and_shows() {
         pool.close().await.unwrap();
     });
     let newest = segments(dir.path()).unwrap().pop().unwrap();
-    let replay = replay(&fs::read(newest.path).unwrap(), |_, _| {}).unwrap();
+    let replay = newest.replay(|_, _| {}).unwrap();
     assert_eq!(replay.state.tally().admitted, 201, "the state that opens a segment covers the gap");
 }
 
@@ -221,7 +221,7 @@ fn a_journal_smaller_than_a_segment_keeps_to_its_size_and_can_be_read() {
     let found = segments(dir.path()).unwrap();
     let bytes: u64 = found.iter().map(|segment| fs::metadata(&segment.path).unwrap().len()).sum();
     assert!(bytes <= 64 << 10, "{bytes} bytes in {} segments", found.len());
-    let replay = replay(&fs::read(&found.last().unwrap().path).unwrap(), |_, _| {}).unwrap();
+    let replay = found.last().unwrap().replay(|_, _| {}).unwrap();
     assert_eq!((replay.state.tally().admitted, replay.torn), (1_000, None));
 }
 
@@ -240,6 +240,6 @@ fn an_old_segment_that_cannot_be_deleted_costs_no_entry() {
         assert_eq!(pool.runtime_snapshot().journal.missed, 0);
     });
     let newest = segments(dir.path()).unwrap().pop().unwrap();
-    let replay = replay(&fs::read(newest.path).unwrap(), |_, _| {}).unwrap();
+    let replay = newest.replay(|_, _| {}).unwrap();
     assert_eq!((replay.state.tally().admitted, replay.torn), (200, None));
 }

@@ -246,9 +246,7 @@ fn cancel_and_force_judged_apart_from_their_claim() {
 }
 
 fn decide_and_apply(worker: &mut Worker, command: Command) -> bool {
-    let mut decided = None;
-    let _ = worker.decide(NOW, command, &mut |entry| decided = Some(entry));
-    decided.inspect(|entry| worker.apply(entry)).is_some()
+    worker.step(NOW, command).is_ok()
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use openrtc_runtime::audit::AuditError;
+use openrtc_records::trail::TrailError;
 use openrtc_runtime::journal::JournalError;
 use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder, CallId, ConfigError, Control, EndReason};
 use tempfile::tempdir;
@@ -40,7 +40,7 @@ fn build(dir: &Path, collector: SocketAddr) -> AgentPool {
     loop {
         match builder(dir, collector).build() {
             // The run before is over, but its threads have not given up their locks yet.
-            Err(ConfigError::Journal(JournalError::InUse { .. }) | ConfigError::Audit(AuditError::InUse { .. })) => {
+            Err(ConfigError::Journal(JournalError::InUse { .. }) | ConfigError::Trail(TrailError::InUse { .. })) => {
                 thread::yield_now();
             }
             built => return built.unwrap(),

@@ -184,7 +184,7 @@ fn a_fault_is_located_by_file_line_and_record_across_files_runs_and_segments() {
     let dir = tempdir().unwrap();
     keygen(&dir.path().join("key"));
     stories::busy(dir.path());
-    let segments = openrtc_runtime::journal::segments(&dir.path().join("busy")).unwrap();
+    let segments = openrtc_records::segments(&dir.path().join("busy")).unwrap();
     assert!(segments.len() > 1, "the journal was rotated");
     let worker = stories::start(dir.path(), "busy", &[]);
     worker.signal(Signal::TERM);

@@ -6,7 +6,8 @@ use std::path::Path;
 use openrtc_core::id::{Deployment, Epoch, Version};
 use openrtc_core::membership::{Limits, Manifest, MembershipVerifier};
 use openrtc_core::time::Span;
-use openrtc_runtime::{read_public_key, registrar};
+use openrtc_fleet::registrar;
+use openrtc_runtime::read_public_key;
 use tokio::runtime::{Builder, Runtime};
 
 const LIMITS: Limits = Limits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max: 8 };

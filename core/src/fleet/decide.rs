@@ -1,10 +1,10 @@
 //! What a fleet answers to a command.
 
 use super::{
-    Command, Departure, Entry, Event, Fleet, Misuse, Order, PauseReason, Plan, Refused, RejectReason, Rejection,
-    Repeat, Report, Run, Stage, Standing, Task, VERSIONS_MAX, VersionState, View, WORKERS_MAX,
+    Command, Departure, Event, Fleet, Misuse, Order, PauseReason, Plan, Refused, RejectReason, Rejection, Repeat,
+    Report, Run, Stage, Standing, Task, VERSIONS_MAX, VersionState, View, WORKERS_MAX,
 };
-use crate::id::{Actor, Epoch, Seq, Version, WorkerId};
+use crate::id::{Actor, Epoch, Version, WorkerId};
 use crate::time::{Instant, Span};
 use crate::word::Phase;
 
@@ -14,13 +14,8 @@ const REPORTS_PER_TTL: u64 = 4;
 type Judgement = Result<Event, Rejection>;
 
 impl Fleet {
-    /// The entry that records `event` next; a clock behind the last entry is clamped to it and the step noted.
-    pub(super) fn entry(&self, at: Instant, event: Event) -> Entry {
-        Entry { seq: Seq::new(self.seq.get() + 1), at: at.max(self.now), behind: self.now.since(at), event }
-    }
-
     /// The event a command leads to at `at`, which is not before the last entry.
-    pub(super) fn judge(&self, at: Instant, command: Command) -> Judgement {
+    pub(super) fn answer(&self, at: Instant, command: Command) -> Judgement {
         if let Command::TakeOver { epoch, actor } = command {
             return if epoch > self.seen { Ok(Event::TookOver { epoch, actor }) } else { Err(self.fenced()) };
         }

@@ -4,21 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::command::{Plan, Report, Run};
 use super::member::Task;
-use crate::id::{Actor, Epoch, Seq, Version};
-use crate::time::{Instant, Span};
+use crate::id::{Actor, Epoch, Version};
+use crate::machine;
 
 /// One event in its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// Its number.
-    pub seq: Seq,
-    /// When it became true, never earlier than the entry before it.
-    pub at: Instant,
-    /// How far the command's clock stood behind the entry before it; zero for a clock that never steps back.
-    pub behind: Span,
-    /// What became true.
-    pub event: Event,
-}
+pub type Entry = machine::Entry<Event>;
 
 /// What became true. Variants are stored by position: add new ones at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

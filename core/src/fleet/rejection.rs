@@ -5,17 +5,13 @@ use core::fmt;
 use super::command::BadPlan;
 use super::{VERSIONS_MAX, WORKERS_MAX};
 use crate::id::Epoch;
+use crate::machine;
 
 /// Why a command changed nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rejection {
-    /// Nobody is at fault: it was true already.
-    Repeat(Repeat),
-    /// Nobody is at fault: the answer is no.
-    Refused(Refused),
-    /// The caller is at fault: the command makes no sense here.
-    Misuse(Misuse),
-}
+pub type Rejection = machine::Rejection<Repeat, Refused, Misuse>;
+
+/// Why an entry cannot follow the ones before it.
+pub type Misfit = machine::Misfit<Rejection>;
 
 /// A command that was true already; sending it again is harmless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,54 +89,59 @@ pub enum Misuse {
     VersionChanged,
 }
 
-impl fmt::Display for Rejection {
+impl fmt::Display for Repeat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self {
-            Self::Repeat(repeat) => match repeat {
-                Repeat::AlreadyDrained => "the worker has no call left",
-                Repeat::AlreadyFenced => "the worker is fenced already",
-                Repeat::AlreadyForced => "the worker is forced or written off already",
-                Repeat::AlreadyGone => "no such process is known: it is gone already",
-                Repeat::AlreadyPaused => "the rollout is paused already",
-                Repeat::AlreadyPlanned => "the rollout goes to that version already",
-                Repeat::AlreadyRegistered => "the worker is registered already",
-                Repeat::AlreadyRollingBack => "the rollout is being taken back already",
-                Repeat::DemandNoted => "the demand is noted already",
-                Repeat::NotPaused => "the rollout is not paused",
-                Repeat::ReportNoted => "the same was reported a moment ago",
-            },
-            Self::Refused(refused) => match refused {
-                Refused::Fenced { by } => return write!(f, "a coordinator of epoch {by} is in office: ask that one"),
-                Refused::LeaseExpired => "the worker's lease expired: register again",
-                Refused::NothingBefore => "there is no version to go back to: plan a rollout to another one",
-                Refused::NotRegistered => "the worker is not registered: register first",
-                Refused::RolloutOver => "the rollout is over: plan a rollout to the version wanted",
-                Refused::Stale => "a later run of the worker, or a later report of it, was heard",
-                Refused::Unknown => "the worker is silent: wait for its report or for its lease to expire",
-                Refused::VersionsFull => {
-                    return write!(f, "the fleet has {VERSIONS_MAX} versions: let the workers of an old one leave");
-                }
-                Refused::WorkersFull => {
-                    return write!(f, "the fleet has {WORKERS_MAX} workers: let some leave, or split the deployment");
-                }
-            },
-            Self::Misuse(misuse) => match misuse {
-                Misuse::AlreadyCurrent => "this version takes all calls already",
-                Misuse::BadPlan(bad) => return bad.fmt(f),
-                Misuse::EpochAhead => "the epoch is ahead of the coordinator's: take over with it first",
-                Misuse::NoSuchWorker => "no worker has this name",
-                Misuse::NotDraining => "the worker does not drain: only a draining or lost one can be forced",
-                Misuse::NotDue => "no deadline has been reached",
-                Misuse::NoRollout => "there is no rollout: plan one first",
-                Misuse::ReportImpossible => "no worker can be as reported: check its counts and phase",
-                Misuse::VersionChanged => "one run cannot change its version: register as a new incarnation",
-            },
-        };
-        f.write_str(text)
+        f.write_str(match self {
+            Self::AlreadyDrained => "the worker has no call left",
+            Self::AlreadyFenced => "the worker is fenced already",
+            Self::AlreadyForced => "the worker is forced or written off already",
+            Self::AlreadyGone => "no such process is known: it is gone already",
+            Self::AlreadyPaused => "the rollout is paused already",
+            Self::AlreadyPlanned => "the rollout goes to that version already",
+            Self::AlreadyRegistered => "the worker is registered already",
+            Self::AlreadyRollingBack => "the rollout is being taken back already",
+            Self::DemandNoted => "the demand is noted already",
+            Self::NotPaused => "the rollout is not paused",
+            Self::ReportNoted => "the same was reported a moment ago",
+        })
     }
 }
 
-impl core::error::Error for Rejection {}
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fenced { by } => return write!(f, "a coordinator of epoch {by} is in office: ask that one"),
+            Self::LeaseExpired => "the worker's lease expired: register again",
+            Self::NothingBefore => "there is no version to go back to: plan a rollout to another one",
+            Self::NotRegistered => "the worker is not registered: register first",
+            Self::RolloutOver => "the rollout is over: plan a rollout to the version wanted",
+            Self::Stale => "a later run of the worker, or a later report of it, was heard",
+            Self::Unknown => "the worker is silent: wait for its report or for its lease to expire",
+            Self::VersionsFull => {
+                return write!(f, "the fleet has {VERSIONS_MAX} versions: let the workers of an old one leave");
+            }
+            Self::WorkersFull => {
+                return write!(f, "the fleet has {WORKERS_MAX} workers: let some leave, or split the deployment");
+            }
+        })
+    }
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AlreadyCurrent => "this version takes all calls already",
+            Self::BadPlan(bad) => return bad.fmt(f),
+            Self::EpochAhead => "the epoch is ahead of the coordinator's: take over with it first",
+            Self::NoSuchWorker => "no worker has this name",
+            Self::NotDraining => "the worker does not drain: only a draining or lost one can be forced",
+            Self::NotDue => "no deadline has been reached",
+            Self::NoRollout => "there is no rollout: plan one first",
+            Self::ReportImpossible => "no worker can be as reported: check its counts and phase",
+            Self::VersionChanged => "one run cannot change its version: register as a new incarnation",
+        })
+    }
+}
 
 impl From<Repeat> for Rejection {
     fn from(repeat: Repeat) -> Self {

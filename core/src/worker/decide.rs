@@ -7,7 +7,7 @@ use super::{
 use crate::id::{Actor, CallNo};
 use crate::machine::Machine;
 use crate::time::Instant;
-use crate::word::{Phase, Refusal};
+use crate::word::{Phase, Refusal, Word};
 
 /// Who forces a drain when its own deadline does.
 const DEADLINE: Actor = Actor::from_static("deadline");
@@ -16,7 +16,10 @@ type Judgement = Result<Event, Rejection>;
 
 impl Worker {
     /// The event a command leads to at `at`, which is not before the last entry.
-    pub(super) fn judge(&self, at: Instant, command: Command) -> Judgement {
+    pub(super) fn answer(&self, at: Instant, command: Command) -> Judgement {
+        if self.word().seq().get() == Word::SEQ_MAX {
+            return Err(Refusal::Exhausted.into());
+        }
         match command {
             Command::Assign { call } => self.judge_assign(call),
             Command::End { call, reason } => self.judge_end(call, reason),

@@ -6,21 +6,12 @@ use core::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::command::Class;
-use crate::id::{Actor, CallId, CallNo, Seq};
-use crate::time::{Instant, Span};
+use crate::id::{Actor, CallId, CallNo};
+use crate::machine;
+use crate::time::Instant;
 
-/// One event in its place: what the journal stores and the fold consumes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// Its number.
-    pub seq: Seq,
-    /// When it became true, never earlier than the entry before it.
-    pub at: Instant,
-    /// How far the command's clock stood behind the entry before it; zero for a clock that never steps back.
-    pub behind: Span,
-    /// What became true.
-    pub event: Event,
-}
+/// One event in its place.
+pub type Entry = machine::Entry<Event>;
 
 /// What became true. Variants are stored by position: add new ones at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

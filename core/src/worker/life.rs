@@ -1,7 +1,7 @@
 //! A worker's life without its calls.
 
-use super::{Availability, Drain, Entry, Event, Limits, OnDeadline, Outcome, Tally, Why};
-use crate::id::Seq;
+use super::{Availability, Drain, Entry, Limits, OnDeadline, Outcome, Tally, Why};
+use crate::machine::Head;
 use crate::time::{Instant, Span};
 use crate::word::{Phase, Word};
 
@@ -101,10 +101,10 @@ impl Life {
         [forced, overdue].into_iter().flatten().min()
     }
 
-    /// The entry that records `event` next; a clock behind the last entry is clamped to it and the step noted.
+    /// The number and the time of the last entry.
     #[must_use]
-    pub fn entry(&self, at: Instant, event: Event) -> Entry {
-        Entry { seq: Seq::new(self.word.seq().get() + 1), at: at.max(self.now), behind: self.now.since(at), event }
+    pub const fn head(&self) -> Head {
+        Head { seq: self.word.seq(), now: self.now }
     }
 
     /// Folds one entry in; what it does to calls is the worker's to add.

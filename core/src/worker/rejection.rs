@@ -2,18 +2,14 @@
 
 use core::fmt;
 
+use crate::machine;
 use crate::word::Refusal;
 
 /// Why a command changed nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rejection {
-    /// Nobody is at fault: it was true already.
-    Repeat(Repeat),
-    /// Nobody is at fault: the answer is no.
-    Refused(Refused),
-    /// The caller is at fault: the command makes no sense here.
-    Misuse(Misuse),
-}
+pub type Rejection = machine::Rejection<Repeat, Refused, Misuse>;
+
+/// Why an entry cannot follow the ones before it.
+pub type Misfit = machine::Misfit<Rejection>;
 
 /// A command that was true already; sending it again is harmless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,44 +72,49 @@ pub enum Misuse {
     UnknownClass,
 }
 
-impl fmt::Display for Rejection {
+impl fmt::Display for Repeat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self {
-            Self::Repeat(repeat) => match repeat {
-                Repeat::AlreadyAssigned => "the call is active already",
-                Repeat::AlreadyDraining => "the worker drains already",
-                Repeat::AlreadyEnded => "the call is over already",
-                Repeat::AlreadyExtended => "the drain has this deadline already",
-                Repeat::AlreadyForced => "the drain is forced already, or has no call left to force",
-                Repeat::AlreadyExited => "the worker has left already",
-                Repeat::AlreadyThere => "the worker is in that phase already",
-                Repeat::NotDraining => "the worker does not drain: there is nothing to cancel",
-                Repeat::NothingDeclined => "no call was declined since the last count",
-                Repeat::ProgressNoted => "progress was noted a moment ago",
-            },
-            Self::Refused(refused) => match refused {
-                Refused::Admission(refusal) => return refusal.fmt(f),
-                Refused::Forced => "the drain was forced: it can neither be extended nor cancelled",
-                Refused::Irrevocable => "the drain came with a signal: start a new worker instead of cancelling it",
-                Refused::ReservationGone => "the reservation lapsed or was withdrawn: offer the call again",
-            },
-            Self::Misuse(misuse) => match misuse {
-                Misuse::DeadlineMissing => "this policy needs a deadline: give one, or use `wait`",
-                Misuse::NotDraining => "the worker does not drain: begin a drain first",
-                Misuse::NotDrained => "the worker is not drained: begin a drain and wait for it",
-                Misuse::NotDue => "no deadline has been reached",
-                Misuse::NotForced => "the drain was not forced: end the call with its own reason",
-                Misuse::NotLater => "the new deadline is not later than the one in force",
-                Misuse::NoSuchCall => "no call has this number",
-                Misuse::WrongPhase => "the worker cannot get there from its phase",
-                Misuse::UnknownClass => "this call class is not configured",
-            },
-        };
-        f.write_str(text)
+        f.write_str(match self {
+            Self::AlreadyAssigned => "the call is active already",
+            Self::AlreadyDraining => "the worker drains already",
+            Self::AlreadyEnded => "the call is over already",
+            Self::AlreadyExtended => "the drain has this deadline already",
+            Self::AlreadyForced => "the drain is forced already, or has no call left to force",
+            Self::AlreadyExited => "the worker has left already",
+            Self::AlreadyThere => "the worker is in that phase already",
+            Self::NotDraining => "the worker does not drain: there is nothing to cancel",
+            Self::NothingDeclined => "no call was declined since the last count",
+            Self::ProgressNoted => "progress was noted a moment ago",
+        })
     }
 }
 
-impl core::error::Error for Rejection {}
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Admission(refusal) => return refusal.fmt(f),
+            Self::Forced => "the drain was forced: it can neither be extended nor cancelled",
+            Self::Irrevocable => "the drain came with a signal: start a new worker instead of cancelling it",
+            Self::ReservationGone => "the reservation lapsed or was withdrawn: offer the call again",
+        })
+    }
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DeadlineMissing => "this policy needs a deadline: give one, or use `wait`",
+            Self::NotDraining => "the worker does not drain: begin a drain first",
+            Self::NotDrained => "the worker is not drained: begin a drain and wait for it",
+            Self::NotDue => "no deadline has been reached",
+            Self::NotForced => "the drain was not forced: end the call with its own reason",
+            Self::NotLater => "the new deadline is not later than the one in force",
+            Self::NoSuchCall => "no call has this number",
+            Self::WrongPhase => "the worker cannot get there from its phase",
+            Self::UnknownClass => "this call class is not configured",
+        })
+    }
+}
 
 impl From<Repeat> for Rejection {
     fn from(repeat: Repeat) -> Self {

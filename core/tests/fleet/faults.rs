@@ -132,23 +132,21 @@ fn two_coordinators_never_both_advance_a_rollout() {
         second.fleet.apply(entry);
     }
     let mut effects = Vec::new();
-    let mut taken = Vec::new();
     let epoch = Epoch::new(2);
     let take = Command::TakeOver { epoch, actor: ALICE };
-    second.fleet.decide(first.at, take, &mut |entry| taken.push(entry)).unwrap();
-    second.fleet.apply(&taken[0]);
-    second.fleet.react(&taken[0], &mut |effect: Effect| effects.push(effect));
+    let taken = second.fleet.step(first.at, take).unwrap();
+    second.fleet.react(&taken, &mut |effect: Effect| effects.push(effect));
     assert!(effects.iter().all(|effect| effect.epoch().is_none_or(|term| term == epoch)));
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Route { .. })), "what is owed is said anew");
     let stale = Command::Order { epoch: Epoch::new(1), actor: ALICE, order: Order::Pause };
     let fenced = Err(Refused::Fenced { by: epoch }.into());
-    assert_eq!(second.fleet.decide(first.at, stale, &mut |_| panic!("refused")), fenced);
+    assert_eq!(second.fleet.decide(first.at, stale), fenced);
     // A worker that obeyed the second tells the first, which stands back for good.
     first.fake("v2-0").obeyed.epoch = epoch;
     first.fake("v2-0").seq += 1;
     assert!(matches!(first.report(id("v2-0")), Ok(Event::FencedOff(_))));
     let told = first.effects.len();
-    assert_eq!(first.order(Order::Pause), fenced.map(|()| Event::Completed));
+    assert_eq!(first.order(Order::Pause), fenced.map(|entry| entry.event));
     assert_eq!(first.fleet.deadline(), None);
     first.run(100);
     assert_eq!(first.effects.len(), told);

@@ -112,11 +112,9 @@ impl World {
     }
 
     pub(crate) fn command(&mut self, command: Command) -> Result<Event, Rejection> {
-        let mut entries = Vec::new();
         let before = self.fleet.clone();
         let due = before.deadline();
-        let outcome = before.decide(self.at, command, &mut |entry| entries.push(entry));
-        assert_eq!(outcome.is_ok(), entries.len() == 1, "one entry for a yes, none for a no");
+        let outcome = before.decide(self.at, command);
         if command == Command::Wake {
             assert_eq!(
                 outcome.is_ok(),
@@ -124,8 +122,7 @@ impl World {
                 "woken at {due:?}: {outcome:?}"
             );
         }
-        outcome?;
-        let entry = entries[0];
+        let entry = outcome?;
         before.fits(&entry).unwrap_or_else(|misfit| panic!("{entry:?}: {misfit}"));
         let mut effects = Vec::new();
         self.fleet.apply(&entry);

@@ -122,9 +122,7 @@ pub(crate) fn life() -> (Worker, Vec<Entry>) {
     let start = Worker::new(Limits::default()).expect("defaults work");
     let (mut worker, mut entries) = (start.clone(), Vec::new());
     for (secs, command) in script {
-        let mut emit = |entry| entries.push(entry);
-        worker.decide(at(secs), command, &mut emit).unwrap_or_else(|no| panic!("{command:?}: {no}"));
-        worker.apply(entries.last().expect("yes means an entry"));
+        entries.push(worker.step(at(secs), command).unwrap_or_else(|no| panic!("{command:?}: {no}")));
     }
     (start, entries)
 }

@@ -12,7 +12,7 @@ use crate::harness::Pace;
 use crate::subject::{Command, Effect, Entry, Rejection, Subject, Value};
 
 type Law = Result<(), TestCaseError>;
-type Judgement<S> = Result<Vec<Entry<S>>, Rejection<S>>;
+type Judgement<S> = Result<Entry<S>, Rejection<S>>;
 
 const TICK: Span = Span::from_micros(1);
 const DECODE_MAX: usize = 1 << 20;
@@ -34,7 +34,7 @@ pub(crate) struct History<S: Subject> {
 impl<S: Subject> History<S> {
     pub(crate) fn new(start: S::Machine) -> Self {
         Self {
-            at: S::now(&start),
+            at: start.head().now,
             state: start.clone(),
             astray: start.clone(),
             start,
@@ -46,13 +46,13 @@ impl<S: Subject> History<S> {
 
     /// Does one step and checks everything that can be said about a single step.
     pub(crate) fn step(&mut self, pace: Pace, step: &S::Step) -> Law {
-        prop_assert!(S::is_sound(&self.state), "unsound before the step: {:?}", self.state);
+        prop_assert!(self.state.is_sound(), "unsound before the step: {:?}", self.state);
         self.at = self.moved(pace);
         self.wakes_when_due_and_not_before()?;
         self.settles()?;
         let command = S::aim(&self.state, self.at, step);
         match self.judged_alike_twice(command)? {
-            Ok(entries) => self.obey(command, &entries),
+            Ok(entry) => self.obey(command, &entry),
             Err(rejection) => {
                 self.reached.insert(S::rejection_name(&rejection));
                 Ok(())
@@ -92,13 +92,13 @@ impl<S: Subject> History<S> {
     pub(crate) fn stands(&mut self, stray: &Entry<S>) -> Law {
         self.astray.apply(stray);
         self.astray.react(stray, &mut |_| {});
-        let _ = (self.astray.deadline(), obligations::<S>(&self.astray), S::is_sound(&self.astray));
+        let _ = (self.astray.deadline(), obligations::<S>(&self.astray), self.astray.is_sound());
 
-        let seated = S::seated(&self.state, *stray);
-        if S::fits(&self.state, &seated) {
+        let seated = self.state.head().entry(stray.at, stray.event);
+        if self.state.fits(&seated).is_ok() {
             let mut state = self.state.clone();
             state.apply(&seated);
-            prop_assert!(S::is_sound(&state), "fits and makes unsound: {seated:?}");
+            prop_assert!(state.is_sound(), "fits and makes unsound: {seated:?}");
         }
         Ok(())
     }
@@ -114,37 +114,30 @@ impl<S: Subject> History<S> {
         }
     }
 
-    /// Law: `decide` is a function of state, time and command, changes nothing, and emits at most `ENTRIES_MAX`
-    /// entries: none with a no, at least one with a yes.
+    /// Law: `decide` is a function of state, time and command, and changes nothing.
     fn judged_alike_twice(&self, command: Command<S>) -> Result<Judgement<S>, TestCaseError> {
         let before = self.state.clone();
         let (first, again) = (judge::<S>(&self.state, self.at, command), judge::<S>(&before, self.at, command));
-        prop_assert_eq!(&first.1, &again.1, "two answers to {:?}", command);
-        prop_assert_eq!(&first.0, &again.0, "two outcomes of {:?}", command);
+        prop_assert_eq!(&first, &again, "two answers to {:?}", command);
         prop_assert_eq!(&self.state, &before, "decide changed the state");
-        let (entries, answer) = first;
-        prop_assert!(entries.len() <= S::Machine::ENTRIES_MAX, "{} entries from {command:?}", entries.len());
-        prop_assert_eq!(answer.is_ok(), !entries.is_empty(), "{:?} of {:?} with {:?}", answer, command, entries);
-        Ok(answer.map(|()| entries))
+        Ok(first)
     }
 
     /// Applies what was decided and checks what can be said about that.
-    fn obey(&mut self, command: Command<S>, entries: &[Entry<S>]) -> Law {
+    fn obey(&mut self, command: Command<S>, entry: &Entry<S>) -> Law {
         let mut effects = Vec::new();
-        for entry in entries {
-            let rank = S::rank(&self.state);
-            prop_assert!(S::fits(&self.state, entry), "emitted, and does not fit: {entry:?}");
-            self.state.apply(entry);
-            prop_assert!(!S::fits(&self.state, entry), "fits a second time: {entry:?}");
-            self.state.react(entry, &mut |effect| effects.push(effect));
-            prop_assert!(S::is_sound(&self.state), "unsound after {entry:?}: {:?}", self.state);
-            let forward = S::rank(&self.state) >= rank || S::goes_back(entry);
-            prop_assert!(forward, "life went backwards: {entry:?}");
-            self.reached.insert(S::entry_name(entry));
-        }
+        let rank = S::rank(&self.state);
+        prop_assert!(self.state.fits(entry).is_ok(), "decided, and does not fit: {entry:?}");
+        self.state.apply(entry);
+        prop_assert!(self.state.fits(entry).is_err(), "fits a second time: {entry:?}");
+        self.state.react(entry, &mut |effect| effects.push(effect));
+        prop_assert!(self.state.is_sound(), "unsound after {entry:?}: {:?}", self.state);
+        let forward = S::rank(&self.state) >= rank || S::goes_back(entry);
+        prop_assert!(forward, "life went backwards: {entry:?}");
+        self.reached.insert(S::entry_name(entry));
         self.owes_what_this_step_lost(&effects)?;
         self.refuses_a_repeat(command)?;
-        self.journal.extend_from_slice(entries);
+        self.journal.push(*entry);
         self.effects.extend(effects);
         Ok(())
     }
@@ -163,8 +156,7 @@ impl<S: Subject> History<S> {
         if !S::is_idempotent(&command) {
             return Ok(());
         }
-        let (entries, answer) = judge::<S>(&self.state, self.at, command);
-        prop_assert!(entries.is_empty(), "obeyed twice: {command:?}");
+        let answer = judge::<S>(&self.state, self.at, command);
         prop_assert!(answer.as_ref().is_err_and(S::is_repeat), "{command:?} again: {answer:?}");
         self.reached.extend(answer.as_ref().err().map(S::rejection_name));
         Ok(())
@@ -172,13 +164,13 @@ impl<S: Subject> History<S> {
 
     /// Law: `WAKE` is refused before the deadline and accepted at it; without a deadline it is always refused.
     fn wakes_when_due_and_not_before(&mut self) -> Law {
-        let wakes = |at| judge::<S>(&self.state, at, S::Machine::WAKE).1.is_ok();
+        let wakes = |at| judge::<S>(&self.state, at, S::Machine::WAKE).is_ok();
         let Some((due, why)) = self.state.deadline() else {
             prop_assert!(!wakes(Instant::from_micros(u64::MAX)), "woken without a deadline");
             return Ok(());
         };
         prop_assert!(wakes(due), "not woken at {due:?}, when {why:?} is due");
-        prop_assert!(due <= S::now(&self.state) || !wakes(due - TICK), "woken before {due:?}, when {why:?} is due");
+        prop_assert!(due <= self.state.head().now || !wakes(due - TICK), "woken before {due:?}, when {why:?} is due");
         self.reached.insert(S::why_name(&why));
         Ok(())
     }
@@ -186,12 +178,12 @@ impl<S: Subject> History<S> {
     /// Law: a shell that wakes the machine whenever something is due comes to rest.
     fn settles(&self) -> Law {
         let mut state = self.state.clone();
-        let now = self.at.max(S::now(&state));
+        let now = self.at.max(state.head().now);
         for _ in 0..WAKES_MAX {
             if state.deadline().is_none_or(|(due, _)| due > now) {
                 return Ok(());
             }
-            for entry in judge::<S>(&state, now, S::Machine::WAKE).0 {
+            if let Ok(entry) = judge::<S>(&state, now, S::Machine::WAKE) {
                 state.apply(&entry);
             }
         }
@@ -200,15 +192,10 @@ impl<S: Subject> History<S> {
 }
 
 /// Law: judging allocates nothing.
-fn judge<S: Subject>(
-    machine: &S::Machine,
-    at: Instant,
-    command: Command<S>,
-) -> (Vec<Entry<S>>, Result<(), Rejection<S>>) {
-    let mut entries = Vec::with_capacity(2 * S::Machine::ENTRIES_MAX);
-    let (answer, allocated) = allocations::during(|| machine.decide(at, command, &mut |entry| entries.push(entry)));
+fn judge<S: Subject>(machine: &S::Machine, at: Instant, command: Command<S>) -> Judgement<S> {
+    let (answer, allocated) = allocations::during(|| machine.decide(at, command));
     assert_eq!(allocated, 0, "bytes allocated while judging {command:?}");
-    (entries, answer)
+    answer
 }
 
 fn obligations<S: Subject>(machine: &S::Machine) -> Vec<Effect<S>> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use openrtc_core::machine::Machine;
+use openrtc_core::machine::{self, Machine};
 use openrtc_core::time::Instant;
 use proptest::strategy::BoxedStrategy;
 use serde::Serialize;
@@ -16,7 +16,7 @@ impl<T: Clone + Debug + PartialEq + Serialize + DeserializeOwned> Value for T {}
 /// A machine under test.
 pub(crate) trait Subject {
     type Machine: Value
-        + Machine<Command: Debug, Entry: Value, Effect: Debug, Rejection: Debug + PartialEq, Why: Debug + PartialEq>;
+        + Machine<Command: Debug, Event: Value, Effect: Debug, Rejection: Debug + PartialEq, Why: Debug + PartialEq>;
     /// A command as it is drawn, not yet aimed at a state.
     type Step: Clone + Debug;
 
@@ -31,18 +31,6 @@ pub(crate) trait Subject {
 
     /// Entries that nobody decided: any at all.
     fn strays() -> BoxedStrategy<Entry<Self>>;
-
-    /// The entry in the place and at the time where the next one belongs.
-    fn seated(machine: &Self::Machine, entry: Entry<Self>) -> Entry<Self>;
-
-    /// The invariant.
-    fn is_sound(machine: &Self::Machine) -> bool;
-
-    /// Whether an entry can follow this state.
-    fn fits(machine: &Self::Machine, entry: &Entry<Self>) -> bool;
-
-    /// When the last entry became true.
-    fn now(machine: &Self::Machine) -> Instant;
 
     /// How far the machine has come in its life.
     fn rank(machine: &Self::Machine) -> u8;
@@ -72,7 +60,8 @@ pub(crate) trait Subject {
 }
 
 pub(crate) type Command<S> = <<S as Subject>::Machine as Machine>::Command;
-pub(crate) type Entry<S> = <<S as Subject>::Machine as Machine>::Entry;
+pub(crate) type Event<S> = <<S as Subject>::Machine as Machine>::Event;
+pub(crate) type Entry<S> = machine::Entry<Event<S>>;
 pub(crate) type Effect<S> = <<S as Subject>::Machine as Machine>::Effect;
 pub(crate) type Rejection<S> = <<S as Subject>::Machine as Machine>::Rejection;
 pub(crate) type Why<S> = <<S as Subject>::Machine as Machine>::Why;

@@ -96,23 +96,6 @@ impl Subject for WorkerSubject {
         (any::<u64>(), any::<u64>(), any::<u64>(), event()).prop_map(entry).boxed()
     }
 
-    fn seated(worker: &Worker, entry: Entry) -> Entry {
-        let seq = Seq::new(worker.word().seq().get() + 1);
-        Entry { seq, at: entry.at.max(worker.now()), behind: Span::ZERO, ..entry }
-    }
-
-    fn is_sound(worker: &Worker) -> bool {
-        worker.is_sound()
-    }
-
-    fn fits(worker: &Worker, entry: &Entry) -> bool {
-        worker.fits(entry).is_ok()
-    }
-
-    fn now(worker: &Worker) -> Instant {
-        worker.now()
-    }
-
     fn rank(worker: &Worker) -> u8 {
         worker.phase() as u8
     }

@@ -1,8 +1,6 @@
 //! The auditor: derives records from entries, in order, and hands their lines to the sinks.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,15 +9,16 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 
 use ed25519_dalek::SigningKey;
 use openrtc_core::audit::{Chain, Draft, EventName, derive, derive_loss};
-use openrtc_core::id::{Identity, Incarnation};
-use openrtc_core::journal::replay;
+use openrtc_core::id::Identity;
+use openrtc_core::journal::Replay;
 use openrtc_core::machine::Machine;
 use openrtc_core::worker::{Entry, Worker};
+use openrtc_records::trail::{Reached, TrailFile};
+use openrtc_records::{ReadError, Run, runs};
 use tokio::sync::watch;
 
-use super::file::Reached;
-use super::{AuditSink, Extent, TrailFile};
-use crate::journal::segments;
+use super::{AuditSink, Extent};
+use crate::engine::clock::Clock;
 
 /// Batches that may wait for the auditor before it has to turn to the journal.
 const BATCHES: usize = 256;
@@ -47,9 +46,10 @@ impl Feed {
 }
 
 /// Derives, chains and writes.
-pub(crate) struct Auditor {
+pub(super) struct Auditor {
     journal: PathBuf,
     identity: Identity,
+    clock: Clock,
     /// The worker as far as the trail goes.
     follower: Worker,
     chain: Chain,
@@ -67,9 +67,10 @@ pub(crate) struct Auditor {
 
 impl Auditor {
     /// An auditor of a worker in `state`, whose journal is in `journal`.
-    pub(crate) fn new(
+    pub(super) fn new(
         journal: PathBuf,
         identity: Identity,
+        clock: Clock,
         state: Worker,
         file: Option<TrailFile>,
         sinks: Vec<Box<dyn AuditSink>>,
@@ -84,6 +85,7 @@ impl Auditor {
         Self {
             journal,
             identity,
+            clock,
             follower: state,
             chain,
             file,
@@ -98,7 +100,7 @@ impl Auditor {
     }
 
     /// Starts its thread. What is published follows the trail to its end.
-    pub(crate) fn start(mut self) -> io::Result<(Feed, watch::Receiver<Extent>)> {
+    pub(super) fn start(mut self) -> io::Result<(Feed, watch::Receiver<Extent>)> {
         let (batches, queue) = sync_channel(BATCHES);
         let behind = Arc::new(AtomicBool::new(false));
         let extent = self.extent.subscribe();
@@ -128,7 +130,7 @@ impl Auditor {
 
     /// The next batch; none once the shell is gone.
     fn next(&mut self, queue: &Receiver<Vec<Entry>>) -> Option<Vec<Entry>> {
-        while let Some(wait) = self.file.as_ref().and_then(TrailFile::sync_in) {
+        while let Some(wait) = self.file.as_ref().and_then(|file| file.sync_in(self.clock.now())) {
             match queue.recv_timeout(wait) {
                 Ok(entries) => return Some(entries),
                 Err(RecvTimeoutError::Timeout) => self.sync(),
@@ -158,29 +160,20 @@ impl Auditor {
         if self.file.is_none() {
             return Ok(());
         }
-        let mut runs: BTreeMap<Incarnation, Run> = BTreeMap::new();
-        for segment in segments(&self.journal)? {
-            if segment.incarnation < reached.incarnation || segment.incarnation >= self.identity.incarnation {
-                continue;
-            }
-            let mut drafts = Vec::new();
-            let bytes = fs::read(&segment.path)?;
-            if let Ok(replayed) = replay(&bytes, |before, entry| derive(before, entry, |draft| drafts.push(draft))) {
-                let identity = replayed.opening.identity;
-                let run = runs.entry(segment.incarnation).or_insert_with(|| Run::new(identity, replayed.state.clone()));
-                run.drafts.append(&mut drafts);
-                run.left = replayed.state;
+        let mut earlier = Vec::new();
+        for run in runs(&self.journal)? {
+            if (reached.incarnation..self.identity.incarnation).contains(&run.incarnation) {
+                earlier.extend(EarlierRun::read(&run)?);
             }
         }
-        for mut run in runs.into_values() {
-            derive_loss(&run.left, |draft| run.drafts.push(draft));
+        for run in earlier {
             self.tell(&run, reached);
         }
         Ok(())
     }
 
     /// Appends what the file does not have yet of an earlier run.
-    fn tell(&mut self, run: &Run, reached: Reached) {
+    fn tell(&mut self, run: &EarlierRun, reached: Reached) {
         let mut there = reached.records;
         for draft in &run.drafts {
             match (run.identity.incarnation, draft.entry).cmp(&(reached.incarnation, reached.entry)) {
@@ -204,12 +197,12 @@ impl Auditor {
 
     /// Derives what was not handed over from the journal.
     fn catch_up(&mut self) {
-        let Ok(found) = segments(&self.journal) else { return };
+        let Ok(runs) = runs(&self.journal) else { return };
+        let Some(own) = runs.iter().find(|run| run.incarnation == self.identity.incarnation) else { return };
         let mut entries = Vec::new();
-        for segment in found.iter().filter(|segment| segment.incarnation == self.identity.incarnation) {
-            if let Ok(bytes) = fs::read(&segment.path) {
-                let _ = replay(&bytes, |_, entry| entries.push(*entry));
-            }
+        for segment in &own.segments {
+            // What cannot be read now is there at the next time, or for the next run.
+            let _ = segment.replay(|_, entry| entries.push(*entry));
         }
         for entry in entries {
             if entry.seq > self.follower.word().seq() && self.follower.fits(&entry).is_ok() {
@@ -245,7 +238,7 @@ impl Auditor {
             }
         }
         self.offered = self.lines.len();
-        match self.file.as_mut().map_or(Ok(()), |file| file.append(&self.lines)) {
+        match self.file.as_mut().map_or(Ok(()), |file| file.append(&self.lines, self.clock.now())) {
             Ok(()) => {
                 self.lines.clear();
                 self.offered = 0;
@@ -293,14 +286,24 @@ impl Listener {
 }
 
 /// What the journal tells of an earlier run.
-struct Run {
+struct EarlierRun {
     identity: Identity,
-    left: Worker,
     drafts: Vec<Draft>,
 }
 
-impl Run {
-    const fn new(identity: Identity, left: Worker) -> Self {
-        Self { identity, left, drafts: Vec::new() }
+impl EarlierRun {
+    /// Reads a run to its end; nothing if none of its segments tells anything.
+    fn read(run: &Run) -> io::Result<Option<Self>> {
+        let (mut drafts, mut last) = (Vec::new(), None);
+        for segment in &run.segments {
+            match segment.replay(|before, entry| derive(before, entry, |draft| drafts.push(draft))) {
+                Ok(replayed) => last = Some(replayed),
+                Err(ReadError::Torn { .. }) => {}
+                Err(ReadError::Io { error, .. }) => return Err(error),
+            }
+        }
+        let Some(Replay { opening, state, .. }) = last else { return Ok(None) };
+        derive_loss(&state, |draft| drafts.push(draft));
+        Ok(Some(Self { identity: opening.identity, drafts }))
     }
 }

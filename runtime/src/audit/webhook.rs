@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use hyper::Uri;
 use openrtc_core::audit::verify;
+use openrtc_records::trail::{LINE_MAX, TrailError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::file::LINE_MAX;
-use super::{AuditError, Extent};
-use crate::http::{HttpError, parse_url, post_lines};
+use super::{Delivery, Extent};
+use crate::http::post_lines;
 
 /// The most that is sent at once, in bytes of whole lines; also all the memory it takes.
 const BATCH: u64 = 256 << 10;
@@ -25,17 +25,6 @@ const BATCH: u64 = 256 << 10;
 /// How long to wait before asking again: at first, and at most.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-
-/// How far the collector is.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Delivery {
-    /// The last record it took.
-    pub(crate) records: u64,
-    /// Whether it did not take the last batch when asked.
-    pub(crate) failing: bool,
-    /// Whether it has the whole of a closed trail.
-    pub(crate) done: bool,
-}
 
 /// A webhook and what it has left to do.
 #[derive(Debug)]
@@ -48,16 +37,6 @@ pub(crate) struct Webhook {
     delivery: watch::Sender<Delivery>,
 }
 
-/// Where records can be sent.
-pub(crate) fn parse(url: &str) -> Result<Uri, AuditError> {
-    parse_url(url).map_err(|error| match error {
-        HttpError::Https(url) => AuditError::WebhookTls(url),
-        HttpError::BadUrl(_) | HttpError::Credentials | HttpError::Failed(_) | HttpError::Silent(_) => {
-            AuditError::Webhook(error)
-        }
-    })
-}
-
 /// What the collector took. The last line's hash tells whether it is this trail that the mark is of.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Taken {
@@ -67,8 +46,8 @@ struct Taken {
 
 impl Webhook {
     /// A webhook that goes on where the run before left off.
-    pub(crate) fn open(url: Uri, path: &Path) -> Result<Self, AuditError> {
-        let mut trail = File::open(path).map_err(|source| AuditError::Io { path: path.to_owned(), source })?;
+    pub(crate) fn open(url: Uri, path: &Path) -> Result<Self, TrailError> {
+        let mut trail = File::open(path).map_err(|source| TrailError::Io { path: path.to_owned(), source })?;
         let mut mark = path.as_os_str().to_owned();
         mark.push(".sent");
         let mark = PathBuf::from(mark);

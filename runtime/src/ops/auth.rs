@@ -1,6 +1,7 @@
 //! Who may give orders: this machine, or whoever holds the token. Never a web page.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -8,18 +9,17 @@ use axum::middleware::Next;
 use axum::response::Response;
 use subtle::ConstantTimeEq;
 
-use super::answer;
-use crate::config::Secret;
-use crate::pool::AgentPool;
+use super::{Ops, answer};
+use crate::secret::Secret;
 
 pub(super) async fn require(
-    State(pool): State<AgentPool>,
+    State(ops): State<Arc<Ops>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
     next: Next,
 ) -> Response {
     let headers = request.headers();
-    let token = pool.shared.config.ops_token.as_ref();
+    let token = ops.token.as_ref();
     // A browser on this machine would be loopback too; it always names the page that sent the request.
     if headers.contains_key(header::ORIGIN) {
         return answer(StatusCode::FORBIDDEN, "orders do not come from web pages".into());

@@ -6,34 +6,38 @@ use axum::body::{Body, to_bytes};
 use axum::extract::connect_info::MockConnectInfo;
 use axum::http::Request;
 use openrtc_core::id::CallId;
+use openrtc_core::worker::{Class, Command, Limits, Worker};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
 
 use super::*;
+use crate::engine::clock::Clock;
 
+const CALL: CallId = CallId::from_static("call");
 const LOCAL: &str = "127.0.0.1:50000";
 const REMOTE: &str = "192.0.2.7:50000";
 const TOKEN: &str = "0123456789abcdef";
 
 struct Client {
-    pool: AgentPool,
+    worker: WorkerHandle,
     router: Router,
 }
 
 impl Client {
     fn new(peer: &str) -> Self {
-        let pool = AgentPool::builder()
-            .deployment_version("v1")
-            .worker("w1")
-            .control(crate::Control::Shared)
-            .ops_token(crate::Secret::new(TOKEN))
-            .build()
-            .expect("a valid configuration");
+        let start = Worker::new(Limits::default()).expect("limits are valid");
+        let (worker, _) = WorkerHandle::for_test(&start, Clock::start());
+        worker.submit(Command::Serve).expect("it has just started");
+        let ops = Ops { worker: worker.clone(), trail: None, token: Some(Secret::new(TOKEN)) };
         let peer: SocketAddr = peer.parse().expect("an address");
-        let router = router(pool.clone()).layer(MockConnectInfo(peer));
-        Self { pool, router }
+        Self { worker, router: router(ops).layer(MockConnectInfo(peer)) }
+    }
+
+    /// A call that stays in flight.
+    fn admit(&self) {
+        self.worker.gate().admit(CALL, Class::default()).expect("serving");
     }
 
     async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (StatusCode, String) {
@@ -56,18 +60,17 @@ impl Client {
 #[tokio::test(start_paused = true)]
 async fn liveness_does_not_depend_on_the_drain_and_readiness_does() {
     let client = Client::new(LOCAL);
-    let call = client.pool.admit(CallId::from_static("call")).expect("serving");
+    client.admit();
     assert_eq!(client.get("/readyz").await, (StatusCode::OK, "ready\n".into()));
     assert_eq!(client.send("POST", "/drain", &[], "").await.0, StatusCode::OK);
     assert_eq!(client.get("/readyz").await, (StatusCode::SERVICE_UNAVAILABLE, "draining\n".into()));
     assert_eq!(client.get("/livez").await.0, StatusCode::OK);
-    drop(call);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_request_says_who_until_when_and_what_then() {
     let client = Client::new(LOCAL);
-    let _call = client.pool.admit(CallId::from_static("call")).expect("serving");
+    client.admit();
     let body = r#"{"actor": "alice", "deadline_s": 60, "on_deadline": "alert"}"#;
     assert_eq!(client.send("POST", "/drain", &[], body).await.0, StatusCode::OK);
     let (_, snapshot) = client.get("/snapshot").await;
@@ -99,7 +102,7 @@ async fn orders_come_from_loopback_or_with_the_token_and_never_from_a_page() {
         let (status, body) = client.send("POST", "/drain", &headers, "").await;
         assert_eq!(status, expected, "{peer} {headers:?}: {body}");
         assert!(!body.contains(TOKEN));
-        assert_eq!(client.pool.runtime_snapshot().draining, expected == StatusCode::OK);
+        assert_eq!(client.worker.snapshot().draining, expected == StatusCode::OK);
     }
 }
 
@@ -119,13 +122,13 @@ async fn a_bad_body_is_named_and_does_nothing() {
         assert_eq!(found, status, "{text}");
         assert!(text.contains(says), "{text:?} should say {says:?}");
     }
-    assert!(!client.pool.runtime_snapshot().draining);
+    assert!(!client.worker.snapshot().draining);
 }
 
 #[tokio::test(start_paused = true)]
 async fn metrics_are_open_metrics() {
     let client = Client::new(LOCAL);
-    let _call = client.pool.reserve(CallId::from_static("call")).expect("serving");
+    client.worker.submit(Command::Reserve { id: CALL, class: Class::default() }).expect("serving");
     let (_, text) = client.get("/metrics").await;
     let labels = r#"deployment="default",version="v1",worker="w1""#;
     for line in [
@@ -140,11 +143,11 @@ async fn metrics_are_open_metrics() {
 }
 
 /// A real listener in front of the endpoints.
-fn listening() -> (AgentPool, SocketAddr) {
-    let Client { pool, router } = Client::new(LOCAL);
+fn listening() -> (WorkerHandle, SocketAddr) {
+    let Client { worker, router } = Client::new(LOCAL);
     let (listener, addr) = listen("127.0.0.1:0".parse().expect("an address")).expect("a free port");
-    tokio::spawn(connections::answer_all(listener, router));
-    (pool, addr)
+    tokio::spawn(server::answer_all(listener, router));
+    (worker, addr)
 }
 
 async fn exchange(addr: SocketAddr, request: &[u8]) -> String {
@@ -158,7 +161,7 @@ async fn exchange(addr: SocketAddr, request: &[u8]) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn slow_and_silent_clients_are_hung_up_on() {
-    let (_pool, addr) = listening();
+    let (_worker, addr) = listening();
     for beginning in [
         &b""[..],
         b"GET /livez HTTP/1.1\r\nHost: w",
@@ -166,30 +169,30 @@ async fn slow_and_silent_clients_are_hung_up_on() {
     ] {
         let begun = Instant::now();
         assert_eq!(exchange(addr, beginning).await, "", "no answer to half a request");
-        assert!(begun.elapsed() >= connections::CONNECTION_TIME, "cut at once, not for its silence");
+        assert!(begun.elapsed() >= server::CONNECTION_TIME, "cut at once, not for its silence");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_behind_a_crowd_of_silent_clients_gets_its_turn() {
-    let (_pool, addr) = listening();
+    let (_worker, addr) = listening();
     let mut crowd = Vec::new();
-    for _ in 0..connections::CONNECTIONS_MAX {
+    for _ in 0..server::CONNECTIONS_MAX {
         crowd.push(TcpStream::connect(addr).await.expect("it listens"));
     }
     let begun = Instant::now();
     assert!(exchange(addr, b"GET /livez HTTP/1.1\r\nHost: w1\r\n\r\n").await.ends_with("live\n"));
-    assert!(begun.elapsed() >= connections::CONNECTION_TIME, "the crowd was full");
+    assert!(begun.elapsed() >= server::CONNECTION_TIME, "the crowd was full");
     drop(crowd);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_head_that_is_too_long_is_refused_and_a_connection_carries_one_request() {
-    let (pool, addr) = listening();
+    let (worker, addr) = listening();
     let long = format!("POST /drain HTTP/1.1\r\nHost: w1\r\nX: {}\r\n\r\n", "x".repeat(64 << 10));
     let answer = exchange(addr, long.as_bytes()).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
-    assert!(!pool.runtime_snapshot().draining);
+    assert!(!worker.snapshot().draining);
     let twice = b"GET /livez HTTP/1.1\r\nHost: w1\r\n\r\n".repeat(2);
     assert_eq!(exchange(addr, &twice).await.matches("200 OK").count(), 1);
 }
@@ -197,7 +200,7 @@ async fn a_head_that_is_too_long_is_refused_and_a_connection_carries_one_request
 #[tokio::test(start_paused = true)]
 async fn the_length_of_a_quiet_drain_grows() {
     let client = Client::new(LOCAL);
-    let _call = client.pool.admit(CallId::from_static("call")).expect("serving");
+    client.admit();
     client.send("POST", "/drain", &[], "").await;
     sleep(Duration::from_secs(90)).await;
     let (_, text) = client.get("/metrics").await;

@@ -33,11 +33,9 @@ impl State {
         let loses = self.has(Bug::EffectsFirst);
         let node = self.node(worker);
         let machine = &mut node.machine;
-        let mut decided = None;
         let due = machine.deadline().filter(|_| command == Command::Wake);
         let at = due.map_or_else(|| machine.now(), |(due, _)| due.max(machine.now()));
-        machine.decide(at, command, &mut |entry| decided = Some(entry))?;
-        let entry = decided.expect("a command that is not rejected leads to one entry");
+        let entry = machine.decide(at, command)?;
         let fits = machine.fits(&entry);
         if node.is_doomed && loses {
             node.record = Some(Box::new(machine.clone()));

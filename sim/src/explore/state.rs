@@ -238,11 +238,7 @@ impl State {
 impl Node {
     fn serving(limits: Limits) -> Self {
         let mut machine = Worker::new(limits).expect("the scope's capacity was checked");
-        let mut entries = Vec::new();
-        machine.decide(START, Command::Serve, &mut |entry| entries.push(entry)).expect("a fresh worker may serve");
-        for entry in &entries {
-            machine.apply(entry);
-        }
+        machine.step(START, Command::Serve).expect("a fresh worker may serve");
         Self {
             machine,
             record: None,

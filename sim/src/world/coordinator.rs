@@ -99,9 +99,7 @@ impl World<'_> {
             return Err(Refused::Unknown.into());
         }
         let fleet = &self.coordinators[coordinator].fleet;
-        let mut decided = None;
-        fleet.decide(at, command, &mut |entry| decided = Some(entry))?;
-        let entry = decided.expect("a command that is not rejected leads to one entry");
+        let entry = fleet.decide(at, command)?;
         let report = matches!(entry.event, Became::WorkerReported(_));
         let in_full = !report || fleet.members().len() <= SMALL;
         let office = Office::from(fleet);

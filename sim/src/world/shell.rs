@@ -45,10 +45,7 @@ impl World<'_> {
     /// The machine's part of a command.
     fn claim(&mut self, worker: u32, at: Instant, command: Command) -> Result<Entry, Rejection> {
         let node = &mut self.nodes[worker as usize];
-        let mut decided = None;
-        node.machine.decide(at, command, &mut |entry| decided = Some(entry))?;
-        let entry = decided.expect("a command that is not rejected leads to one entry");
-        node.machine.apply(&entry);
+        let entry = node.machine.step(at, command)?;
         node.claimed.push_back(entry);
         if node.crash_armed {
             (node.crash_armed, node.doomed) = (false, true);

@@ -1,0 +1,149 @@
+//! The other side of [`register`](openrtc_runtime::register): lets workers in for whoever hands out calls.
+//!
+//! It holds public keys only. What it admitted is kept in memory; one that starts again must take a larger epoch, for
+//! which no earlier token is good.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
+use openrtc_core::id::{Epoch, WorkerId};
+use openrtc_core::membership::{Claims, Manifest, MembershipVerifier, Refusal, Token};
+use openrtc_core::time::Instant;
+use openrtc_runtime::Clock;
+use openrtc_runtime::http::server;
+use openrtc_runtime::register::{Answer, Request};
+use tokio::net::TcpListener;
+
+/// No request needs more, in bytes.
+const BODY_MAX: usize = 4096;
+
+/// One worker let in or refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// When.
+    pub at: Instant,
+    /// Who asked, in its own words.
+    pub worker: WorkerId,
+    /// What its token proves, or why it is refused.
+    pub verdict: Result<Claims, Refusal>,
+}
+
+impl Decision {
+    /// The name of the audit event.
+    #[must_use]
+    pub const fn event(&self) -> &'static str {
+        match self.verdict {
+            Ok(_) => "worker.registered",
+            Err(_) => "worker.rejected",
+        }
+    }
+}
+
+/// Judges registrations. Cheap to clone; all clones are the same registrar.
+#[derive(Clone)]
+pub struct Registrar {
+    shared: Arc<Shared>,
+}
+
+type Record = Box<dyn Fn(&Decision) + Send + Sync>;
+
+struct Shared {
+    verifier: Mutex<MembershipVerifier>,
+    record: Record,
+}
+
+impl fmt::Debug for Registrar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registrar").field("verifier", &*self.verifier()).finish_non_exhaustive()
+    }
+}
+
+impl Registrar {
+    /// A registrar that judges with `verifier` and hands every decision to `record`, before the worker hears of it.
+    pub fn new(verifier: MembershipVerifier, record: impl Fn(&Decision) + Send + Sync + 'static) -> Self {
+        Self { shared: Arc::new(Shared { verifier: Mutex::new(verifier), record: Box::new(record) }) }
+    }
+
+    /// Replaces the versions and the epoch that are allowed. Workers let in before are not asked again.
+    pub fn set_manifest(&self, manifest: Manifest) {
+        self.verifier().set_manifest(manifest);
+    }
+
+    /// Answers registrations at `/register` for as long as the process lives.
+    pub async fn serve(self, listener: TcpListener) {
+        server::answer_all(listener, self.router()).await;
+    }
+
+    /// The endpoint, to be served beside others.
+    pub fn router(self) -> Router {
+        Router::new().route("/register", post(register)).layer(DefaultBodyLimit::max(BODY_MAX)).with_state(self)
+    }
+
+    fn decide(&self, request: &Request) -> (StatusCode, Answer) {
+        let at = Clock::wall();
+        let (judged, epoch) = self.judge(at, request);
+        if let Err(refusal @ (Refusal::StaleEpoch(_) | Refusal::FutureEpoch(_))) = judged {
+            return (StatusCode::CONFLICT, Answer { epoch: Some(epoch), ..refused(&refusal) });
+        }
+        self.record(&Decision { at, worker: request.worker, verdict: judged });
+        match judged {
+            Ok(_) => (StatusCode::OK, registered(epoch)),
+            Err(refusal) => (StatusCode::FORBIDDEN, refused(&refusal)),
+        }
+    }
+
+    /// Judges and remembers in one step, so that of two requests with one token only one is let in.
+    fn judge(&self, at: Instant, request: &Request) -> (Result<Claims, Refusal>, Epoch) {
+        let mut verifier = self.verifier();
+        let epoch = verifier.manifest().epoch;
+        let judged = Token::from_text(&request.token)
+            .map_err(Refusal::Malformed)
+            .and_then(|token| verifier.judge(at, &token.to_bytes(), Some(request.worker)));
+        if let Ok(admitted) = &judged {
+            verifier.apply(admitted);
+        }
+        (judged.map(|admitted| admitted.claims), epoch)
+    }
+
+    fn record(&self, decision: &Decision) {
+        let (event, worker) = (decision.event(), decision.worker);
+        match &decision.verdict {
+            Ok(Claims { identity, epoch, .. }) => {
+                let (version, incarnation) = (identity.version, identity.incarnation);
+                tracing::info!(target: "openrtc::audit", event, %worker, %version, %incarnation, %epoch);
+            }
+            Err(refusal) => {
+                tracing::warn!(target: "openrtc::audit", event, %worker, reason = refusal.word(), "{refusal}");
+            }
+        }
+        (self.shared.record)(decision);
+    }
+
+    fn verifier(&self) -> MutexGuard<'_, MembershipVerifier> {
+        self.shared.verifier.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn registered(epoch: Epoch) -> Answer {
+    Answer { reason: "registered".into(), message: "the worker may take calls".into(), epoch: Some(epoch) }
+}
+
+fn refused(refusal: &Refusal) -> Answer {
+    Answer { reason: refusal.word().into(), message: refusal.to_string(), epoch: None }
+}
+
+async fn register(State(registrar): State<Registrar>, body: Bytes) -> (StatusCode, Json<Answer>) {
+    let (status, answer) = match serde_json::from_slice(&body) {
+        Ok(request) => registrar.decide(&request),
+        Err(error) => {
+            let message = format!("the request is not valid: {error}");
+            (StatusCode::BAD_REQUEST, Answer { reason: "bad_request".into(), message, epoch: None })
+        }
+    };
+    (status, Json(answer))
+}

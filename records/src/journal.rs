@@ -1,0 +1,268 @@
+//! The journal on disk: one directory per worker, append-only segments, bounded space.
+//!
+//! ```text
+//! DIR/lock                                        held while a worker runs on this directory
+//! DIR/00…01763900000000000-00…0000000001.ortcj    segments: incarnation, number of the first entry
+//! ```
+//!
+//! Each segment opens with the worker's whole state, so old ones can be deleted and the newest suffices for a replay.
+//! Existing segments are evidence: they are never written to again.
+
+mod keeper;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use openrtc_core::id::{CallId, Identity, Incarnation, Seq};
+use openrtc_core::journal::{self, Opening, Predecessor, Torn};
+use openrtc_core::time::Instant;
+use openrtc_core::worker::{Entry, Worker};
+
+use crate::directory::{self, Lock, segments};
+use crate::read::recover;
+use keeper::{Job, Keeper};
+
+/// When what was written is forced to the disk. Written bytes survive the process; synced ones survive the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// After every batch: an answer that waits for the journal then waits for the disk.
+    Always,
+    /// At most this often, and at the end.
+    Every(Duration),
+}
+
+/// How a journal is kept.
+#[derive(Clone, Debug)]
+pub struct JournalConfig {
+    /// The directory; created if missing.
+    pub dir: PathBuf,
+    /// A segment is closed once it is larger than this or than a quarter of all, in bytes.
+    pub segment_bytes: u64,
+    /// Oldest segments are deleted so that all together stay below this, in bytes.
+    pub total_bytes: u64,
+    /// When to force it to the disk.
+    pub sync: Sync,
+}
+
+impl JournalConfig {
+    /// A journal in `dir` with segments of 8 MiB, 256 MiB in all, synced once a second.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            segment_bytes: 8 << 20,
+            total_bytes: 256 << 20,
+            sync: Sync::Every(Duration::from_secs(1)),
+        }
+    }
+}
+
+/// Why a journal cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Another process keeps a journal there.
+    #[error("journal directory {dir:?} is in use by another worker: give each worker a directory of its own")]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The path is not a directory.
+    #[error("journal directory {dir:?} is a file: name a directory, or a path where one can be created")]
+    NotADirectory {
+        /// The path.
+        dir: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("journal directory {dir:?}: cannot {what}: {source}{}", hint(.source))]
+    Io {
+        /// The directory.
+        dir: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            " (let this user write there, or name another directory)"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => " (free space, or name another directory)",
+        _ => "",
+    }
+}
+
+/// What the journal of the run before tells.
+#[derive(Clone, Debug)]
+pub struct Recovered {
+    /// In the words the next run's journal uses.
+    pub predecessor: Predecessor,
+    /// The calls that were open when it ended, oldest first: what a crash took. Empty if it left by itself.
+    pub lost_calls: Vec<CallId>,
+    /// Where its newest segment stops making sense, if it does.
+    pub torn: Option<(PathBuf, Torn)>,
+}
+
+/// An open journal.
+#[derive(Debug)]
+pub struct Journal {
+    config: JournalConfig,
+    identity: Identity,
+    predecessor: Option<Predecessor>,
+    segment: Option<Open>,
+    buffer: Vec<u8>,
+    keeper: Keeper,
+    _lock: Lock,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    /// Bytes in the segment, and how many make it full.
+    bytes: u64,
+    full_at: u64,
+    /// Whether the directory's entry for it has been forced to the disk.
+    listed: bool,
+}
+
+impl Journal {
+    /// Locks the directory, reads what the run before left, and opens the first segment of a new run of a worker in
+    /// `state`. The new incarnation is later than every one found.
+    pub fn open(
+        config: JournalConfig,
+        mut identity: Identity,
+        now: Instant,
+        state: &Worker,
+    ) -> Result<(Self, Identity, Option<Recovered>), JournalError> {
+        let lock = directory::prepare(&config.dir)?;
+        let io = |what| {
+            let dir = config.dir.clone();
+            move |source| JournalError::Io { dir, what, source }
+        };
+        let found = segments(&config.dir).map_err(io("list segments"))?;
+        let recovered = recover(&found).map_err(io("read the last segment"))?;
+        let last = found.last().map_or(0, |segment| segment.incarnation.get());
+        identity.incarnation = Incarnation::new(now.as_micros().max(last + 1));
+        let predecessor = recovered.as_ref().map(|recovered| recovered.predecessor);
+        let open_segment = io("write a segment");
+        let keeper = Keeper::start().map_err(io("start the thread that keeps it"))?;
+        let mut journal =
+            Self { config, identity, predecessor, segment: None, buffer: Vec::new(), keeper, _lock: lock };
+        journal.roll(state.clone()).map_err(open_segment)?;
+        Ok((journal, identity, recovered))
+    }
+
+    /// When it is to be forced to the disk.
+    #[must_use]
+    pub const fn sync_policy(&self) -> Sync {
+        self.config.sync
+    }
+
+    /// Whether the next append opens a segment and so needs the state before it.
+    #[must_use]
+    pub fn wants_state(&self) -> bool {
+        self.keeper.has_failed() || self.segment.as_ref().is_none_or(|open| open.bytes >= open.full_at)
+    }
+
+    /// Writes entries in one system call. `before` is the state they follow, needed when [`Journal::wants_state`].
+    /// After an error the next append opens a new segment, whose opening state covers what was missed.
+    pub fn append(&mut self, before: Option<Worker>, entries: &[Entry]) -> io::Result<()> {
+        if let Some(before) = before {
+            self.roll(before)?;
+        }
+        self.buffer.clear();
+        for entry in entries {
+            journal::write_entry(entry, &mut self.buffer);
+        }
+        let Some(open) = &mut self.segment else {
+            return Err(io::Error::other("no segment is open"));
+        };
+        match open.file.write_all(&self.buffer) {
+            Ok(()) => {
+                open.bytes += self.buffer.len() as u64;
+                Ok(())
+            }
+            Err(error) => {
+                self.segment = None;
+                Err(error)
+            }
+        }
+    }
+
+    /// Forces what was written to the disk. After an error nobody knows what is there, so the next append opens a new
+    /// segment.
+    pub fn sync(&mut self) -> io::Result<()> {
+        let Some(open) = &mut self.segment else { return Ok(()) };
+        let synced = open
+            .file
+            .sync_data()
+            .and_then(|()| if open.listed { Ok(()) } else { File::open(&self.config.dir)?.sync_all() });
+        match &synced {
+            Ok(()) => open.listed = true,
+            Err(_) => self.segment = None,
+        }
+        synced
+    }
+
+    /// Has what was written forced to the disk, without waiting for it.
+    pub fn sync_soon(&self) -> io::Result<()> {
+        let Some(open) = &self.segment else { return Ok(()) };
+        let dir = self.config.dir.clone();
+        open.file.try_clone().map(|file| self.keeper.give(Job::Sync { file, dir }))
+    }
+
+    fn roll(&mut self, state: Worker) -> io::Result<()> {
+        if self.config.sync == Sync::Always {
+            self.sync()?;
+        }
+        self.keeper.forgive();
+        let before = self.segment.take();
+        let first = Seq::new(state.word().seq().get() + 1);
+        let path = self.config.dir.join(directory::file_name(self.identity.incarnation, first));
+        // Not in the buffer, which would keep the size of the largest state there ever was.
+        let mut opening = Vec::new();
+        journal::write_opening(Opening { identity: self.identity, predecessor: self.predecessor, state }, &mut opening);
+        let file = create(&path, &opening)?;
+        let bytes = opening.len() as u64;
+        // A large state must not be written more often than the entries it stands for.
+        let full_at = self.config.segment_bytes.min(self.config.total_bytes / 4).max(4 * bytes);
+        self.segment = Some(Open { file, bytes, full_at, listed: false });
+        if let Some(before) = before {
+            self.keeper.give(Job::Sync { file: before.file, dir: self.config.dir.clone() });
+        }
+        let total = self.config.total_bytes.saturating_sub(full_at);
+        self.keeper.give(Job::Trim { current: path, total });
+        Ok(())
+    }
+}
+
+/// Creates a segment that starts with `opening`. One that cannot be written leaves no file: a disk stays full for long,
+/// and each append tries again.
+fn create(path: &Path, opening: &[u8]) -> io::Result<File> {
+    // A segment that a failed write left at this place holds no entry: it may be replaced.
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    if let Err(error) = file.write_all(opening) {
+        let _ = fs::remove_file(path);
+        return Err(error);
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_with_its_fix() {
+        let source = io::Error::from(io::ErrorKind::StorageFull);
+        let error = JournalError::Io { dir: "/var/journal".into(), what: "write a segment", source };
+        assert_eq!(
+            error.to_string(),
+            "journal directory \"/var/journal\": cannot write a segment: no storage space \
+             (free space, or name another directory)"
+        );
+    }
+}

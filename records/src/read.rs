@@ -1,0 +1,85 @@
+//! Reading a journal back: the one place that turns segments on disk into what a worker did.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use openrtc_core::id::Incarnation;
+use openrtc_core::journal::{Replay, Torn, replay};
+use openrtc_core::word::Phase;
+use openrtc_core::worker::{Entry, Worker};
+
+use crate::directory::{Segment, segments};
+use crate::journal::Recovered;
+
+/// Why a segment tells nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file cannot be read.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why not. Part of the message, and so not a source that a chain would tell once more.
+        error: io::Error,
+    },
+    /// Not even its opening is whole.
+    #[error("{}: {torn}", path.display())]
+    Torn {
+        /// The file.
+        path: PathBuf,
+        /// Where it stops making sense. Part of the message likewise.
+        torn: Torn,
+    },
+}
+
+impl Segment {
+    /// Folds the segment as far as it is whole, and hands each entry to `each` before it is applied, with the state it
+    /// follows.
+    pub fn replay(&self, each: impl FnMut(&Worker, &Entry)) -> Result<Replay, ReadError> {
+        let bytes = fs::read(&self.path).map_err(|error| ReadError::Io { path: self.path.clone(), error })?;
+        replay(&bytes, each).map_err(|torn| ReadError::Torn { path: self.path.clone(), torn })
+    }
+}
+
+/// What is left of one run's journal.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Which run.
+    pub incarnation: Incarnation,
+    /// Its segments, oldest first; at least one.
+    pub segments: Vec<Segment>,
+}
+
+/// The runs whose segments are in a directory, oldest first.
+pub fn runs(dir: &Path) -> io::Result<Vec<Run>> {
+    let mut runs: Vec<Run> = Vec::new();
+    for segment in segments(dir)? {
+        match runs.last_mut().filter(|run| run.incarnation == segment.incarnation) {
+            Some(run) => run.segments.push(segment),
+            None => runs.push(Run { incarnation: segment.incarnation, segments: vec![segment] }),
+        }
+    }
+    Ok(runs)
+}
+
+/// Folds the newest segment that tells of a run. One whose very opening a crash cut short tells nothing, nor does one
+/// of a run that could not start; the one before it is newest then.
+pub(crate) fn recover(found: &[Segment]) -> io::Result<Option<Recovered>> {
+    for segment in found.iter().rev() {
+        match segment.replay(|_, _| {}) {
+            Ok(replay) if replay.state.phase() == Phase::Starting => {}
+            Ok(replay) => {
+                let predecessor = replay.as_predecessor();
+                let lost_calls = if predecessor.exited { Vec::new() } else { replay.open_calls().collect() };
+                let torn = replay.torn.map(|torn| (segment.path.clone(), torn));
+                return Ok(Some(Recovered { predecessor, lost_calls, torn }));
+            }
+            Err(ReadError::Torn { path, torn }) => {
+                tracing::warn!(segment = %path.display(), %torn, "a journal segment tells nothing");
+            }
+            Err(ReadError::Io { error, .. }) => return Err(error),
+        }
+    }
+    Ok(None)
+}

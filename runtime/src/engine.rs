@@ -1,0 +1,10 @@
+//! The engine: everything that the simulator runs as well. It judges commands, journals what became of them and acts on
+//! it; the world outside is behind [`ports`].
+
+pub(crate) mod clock;
+pub(crate) mod force;
+pub mod gate;
+pub(crate) mod handle;
+pub mod ports;
+pub mod shell;
+pub(crate) mod sync;

@@ -1,0 +1,38 @@
+//! The one place that reads a clock.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use openrtc_core::time::Instant;
+use tokio::time::Instant as Monotonic;
+
+/// Microseconds since the Unix epoch as sampled once at start, advanced by the monotonic clock: readable across
+/// processes, and never stepping within one. Under tokio's paused time it is virtual.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    unix_at_start: Instant,
+    start: Monotonic,
+}
+
+impl Clock {
+    /// A clock that reads the wall clock now, and never again.
+    pub(crate) fn start() -> Self {
+        Self { unix_at_start: Self::wall(), start: Monotonic::now() }
+    }
+
+    /// The time as other machines have it: what a token is stamped with and its age is judged by. It may step.
+    #[expect(clippy::disallowed_methods, reason = "the wall clock is read here and nowhere else")]
+    #[must_use]
+    pub fn wall() -> Instant {
+        Instant::EPOCH + SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().into()
+    }
+
+    /// The time now. It never steps back.
+    pub(crate) fn now(&self) -> Instant {
+        self.unix_at_start + self.start.elapsed().into()
+    }
+
+    /// The timer instant at which `now` will have reached `at`.
+    pub(crate) fn timer(&self, at: Instant) -> Monotonic {
+        self.start + at.since(self.unix_at_start).into()
+    }
+}

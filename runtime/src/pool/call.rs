@@ -1,0 +1,213 @@
+//! The guards that keep a call in flight.
+
+use std::future::Future;
+use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use openrtc_core::id::{CallId, CallNo, Seq};
+use openrtc_core::time::Instant;
+use openrtc_core::worker::{Class, Command, EndReason};
+use tokio::sync::oneshot;
+
+use crate::engine::handle::WorkerHandle;
+
+/// A call in flight. Dropping it ends the call: at the end of a handler, in a panic, in whichever task it was moved to.
+#[derive(Debug)]
+pub(crate) struct OpenCall {
+    worker: WorkerHandle,
+    number: CallNo,
+    id: CallId,
+    class: Class,
+    assigned: bool,
+    ended: bool,
+}
+
+impl OpenCall {
+    pub(crate) fn new(worker: WorkerHandle, number: CallNo, id: CallId, class: Class, assigned: bool) -> Self {
+        Self { worker, number, id, class, assigned, ended: false }
+    }
+
+    /// Ends the call, resolving when that is in the journal.
+    pub(crate) fn end(mut self, reason: EndReason) -> impl Future<Output = ()> + Send + 'static {
+        let reason = match reason {
+            EndReason::DrainForced => self.implied(),
+            EndReason::AgentHangup
+            | EndReason::CallerHangup
+            | EndReason::Disconnected
+            | EndReason::Failed
+            | EndReason::Panicked
+            | EndReason::Withdrawn => reason,
+        };
+        let ended = self.close(reason);
+        let worker = self.worker.clone();
+        async move { worker.settled(ended).await }
+    }
+
+    /// Ends the call, once, and returns the number of the entry that says so. There is none when the reservation lapsed
+    /// or the worker has left: then another entry has ended the call.
+    fn close(&mut self, reason: EndReason) -> Seq {
+        if mem::replace(&mut self.ended, true) {
+            return Seq::default();
+        }
+        let ended = if self.assigned {
+            self.worker.gate().end(self.number, reason)
+        } else {
+            self.worker.submit(Command::End { call: self.number, reason }).ok()
+        };
+        ended.unwrap_or_default()
+    }
+
+    /// Why a call ends whose guard is just dropped.
+    fn implied(&self) -> EndReason {
+        if thread::panicking() {
+            EndReason::Panicked
+        } else if !self.assigned {
+            EndReason::Withdrawn
+        } else if self.worker.is_forced() {
+            EndReason::DrainForced
+        } else {
+            EndReason::AgentHangup
+        }
+    }
+}
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.close(self.implied());
+        }
+    }
+}
+
+/// Keeps a call in flight for as long as it is held. However it goes (return, error, panic, a task aborted), the call
+/// ends with it; a drain waits for exactly the guards that are left.
+#[derive(Debug)]
+pub struct CallGuard {
+    /// There until the guard is gone.
+    open: Option<OpenCall>,
+    begun: Seq,
+    /// When progress was last noted, in microseconds.
+    noted: AtomicU64,
+    /// Where `serve` waits for the call, to end it with what the handler returned.
+    home: Option<oneshot::Sender<OpenCall>>,
+}
+
+impl CallGuard {
+    pub(crate) const fn new(open: OpenCall, begun: Seq) -> Self {
+        Self { open: Some(open), begun, noted: AtomicU64::new(0), home: None }
+    }
+
+    /// Lets the call come home when the guard is dropped, instead of ending it there.
+    pub(crate) fn homing(mut self) -> (Self, oneshot::Receiver<OpenCall>) {
+        let (home, back) = oneshot::channel();
+        self.home = Some(home);
+        (self, back)
+    }
+
+    /// What the dispatcher calls this call.
+    #[must_use]
+    pub fn id(&self) -> CallId {
+        self.open().id
+    }
+
+    /// This call's number within the worker's incarnation.
+    #[must_use]
+    pub fn number(&self) -> CallNo {
+        self.open().number
+    }
+
+    /// Reports that the call moved (media flowed, a turn was taken), so that it is not flagged as stalled. As cheap as
+    /// a clock read; only one report in a quarter of the stall limit goes further.
+    pub fn progress(&self) {
+        let OpenCall { worker, number, class, .. } = self.open();
+        let Some(every) = worker.gate().limits().progress_every(*class) else { return };
+        let (now, noted) = (worker.now(), self.noted.load(Ordering::Relaxed));
+        if now.since(Instant::from_micros(noted)) < every {
+            return;
+        }
+        // Of two threads that report at once, one goes on.
+        if self.noted.compare_exchange(noted, now.as_micros(), Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            // Refused once the worker has left: then nobody watches any more.
+            let _ = worker.gate().submit(now, Command::Progress { call: *number });
+        }
+    }
+
+    /// Resolves when a forced drain tells the call to end, with the instant at which what is left is dropped. Say
+    /// goodbye and return; a call that returns later than that was cut.
+    pub fn cancelled(&self) -> impl Future<Output = Instant> + Send + 'static {
+        let worker = self.open().worker.clone();
+        async move { worker.forced().await }
+    }
+
+    /// Resolves when the beginning of this call is in the journal. Wait for it before telling a peer that the call is
+    /// taken, and a crash after that can never leave a call that the journal does not name.
+    pub fn recorded(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (worker, begun) = (self.open().worker.clone(), self.begun);
+        async move { worker.settled(begun).await }
+    }
+
+    /// Ends the call for `reason` and resolves when that is in the journal. ([`EndReason::DrainForced`] is the gate's
+    /// to give: it counts only if a forced drain is what ends the call.)
+    pub fn end(mut self, reason: EndReason) -> impl Future<Output = ()> + Send + 'static {
+        self.open.take().expect(HELD).end(reason)
+    }
+
+    fn open(&self) -> &OpenCall {
+        self.open.as_ref().expect(HELD)
+    }
+}
+
+const HELD: &str = "a guard holds its call until it is gone";
+
+impl Drop for CallGuard {
+    fn drop(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        match self.home.take() {
+            // If nobody waits there any more, the call comes back in the error and ends here.
+            Some(home) if !thread::panicking() => drop(home.send(open)),
+            Some(_) | None => drop(open),
+        }
+    }
+}
+
+/// A promise: the worker said yes to an offer. It counts as a call from here; dropped, it is withdrawn; kept too long
+/// without an assignment, it lapses.
+#[derive(Debug)]
+pub struct Reservation {
+    open: OpenCall,
+    begun: Seq,
+}
+
+/// The reservation lapsed, or the worker has left: the call is not ours. Tell the dispatcher, so that it can offer
+/// the call again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the reservation of call {id} is gone: it lapsed before the assignment came, or the worker has left")]
+pub struct Lapsed {
+    /// Which call.
+    pub id: CallId,
+}
+
+impl Reservation {
+    pub(crate) const fn new(open: OpenCall, begun: Seq) -> Self {
+        Self { open, begun }
+    }
+
+    /// The call became ours. Accepted while draining: the promise came first.
+    pub fn assign(mut self) -> Result<CallGuard, Lapsed> {
+        let assign = Command::Assign { call: self.open.number };
+        match self.open.worker.submit(assign) {
+            Ok(assigned) => {
+                self.open.assigned = true;
+                Ok(CallGuard::new(self.open, assigned))
+            }
+            Err(_) => Err(Lapsed { id: self.open.id }),
+        }
+    }
+
+    /// Resolves when the reservation is in the journal.
+    pub fn recorded(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (worker, begun) = (self.open.worker.clone(), self.begun);
+        async move { worker.settled(begun).await }
+    }
+}

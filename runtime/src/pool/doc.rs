@@ -1,0 +1,41 @@
+//! What documentation examples stand on.
+
+use std::convert::Infallible;
+use std::io;
+
+use openrtc_core::id::CallId;
+use openrtc_core::word::Refusal;
+
+use super::source::{CallSource, Offer};
+
+/// A source that never offers a call.
+#[derive(Debug)]
+pub struct Nothing;
+
+impl CallSource for Nothing {
+    type Offer = Never;
+
+    async fn next(&mut self) -> io::Result<Option<Never>> {
+        Ok(None)
+    }
+}
+
+/// An offer that cannot be.
+#[derive(Debug)]
+pub struct Never(Infallible);
+
+impl Offer for Never {
+    type Session = Infallible;
+
+    fn id(&self) -> CallId {
+        match self.0 {}
+    }
+
+    async fn accept(self) -> Option<Infallible> {
+        match self.0 {}
+    }
+
+    async fn decline(self, _: Refusal) {
+        match self.0 {}
+    }
+}

@@ -1,0 +1,3 @@
+//! The worker's side of whoever hands out calls.
+
+pub mod register;

@@ -1,0 +1,191 @@
+//! Registering: a worker proves to whoever hands out calls that it belongs, and takes calls only once it is let in.
+//!
+//! The worker `POST`s a [`Request`] and is answered with an [`Answer`]:
+//!
+//! | status | meaning | the worker |
+//! |---|---|---|
+//! | 200 | let in | takes calls |
+//! | 403 | refused; `reason` says why | leaves with [`Exit::REJECTED`](crate::Exit::REJECTED) |
+//! | 409 | signed for another epoch than `epoch` | signs again for that one |
+//! | anything else, or nothing | not now | stays in standby and asks again later |
+//!
+//! One request is enough: the epoch need not be asked for first, and one that grows in between is no special case. The
+//! epoch is told only to somebody whose signature held.
+
+use std::time::Duration;
+
+use hyper::{Method, Uri};
+use openrtc_core::id::{Epoch, WorkerId};
+use openrtc_core::membership::{Claims, SigningKey, sign_membership};
+use openrtc_core::time::{Instant, Span};
+use openrtc_core::worker::Command;
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+
+use crate::config::Registering;
+use crate::engine::clock::Clock;
+use crate::engine::handle::WorkerHandle;
+use crate::http::{Response, ask};
+
+/// How long to wait before asking again: at first, and at most.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// So much of what the other side says is logged, in characters.
+const SHOWN_MAX: usize = 200;
+
+/// What a worker sends.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// Who presents the token.
+    pub worker: WorkerId,
+    /// The token's text form.
+    pub token: String,
+}
+
+/// What it is answered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Answer {
+    /// `registered`, or why not in one word ([`Refusal::word`](openrtc_core::membership::Refusal::word)).
+    pub reason: String,
+    /// The same for people.
+    pub message: String,
+    /// The epoch tokens must be for; missing unless the signature held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
+}
+
+/// A worker's way in.
+pub(crate) struct Registration {
+    url: Uri,
+    key: SigningKey,
+    /// The epoch last told; before that, a guess.
+    epoch: Epoch,
+    /// When the last token was issued: each must be later than the one before.
+    issued_at: Instant,
+}
+
+/// What came of asking.
+enum Verdict {
+    Admitted,
+    Refused(Answer),
+    /// Sign again, for this one.
+    OtherEpoch(Epoch),
+    NotNow(String),
+}
+
+impl Registration {
+    pub(crate) fn new(settings: Registering) -> Self {
+        let Registering { url, key } = settings;
+        Self { url, key, epoch: Epoch::new(1), issued_at: Instant::EPOCH }
+    }
+
+    /// Asks until there is an answer, or the worker leaves without one.
+    pub(crate) async fn run(mut self, worker: &WorkerHandle) {
+        tokio::select! {
+            biased;
+            _ = worker.drained() => {}
+            () = self.persist(worker) => {}
+        }
+    }
+
+    async fn persist(&mut self, worker: &WorkerHandle) {
+        let mut pause = PAUSE_MIN;
+        loop {
+            let problem = match self.present(worker).await {
+                Verdict::Admitted => return self.enter(worker),
+                Verdict::Refused(answer) => return self.leave(worker, &answer),
+                Verdict::OtherEpoch(epoch) => format!("the epoch changed to {epoch} while signing for another"),
+                Verdict::NotNow(problem) => shown(&problem),
+            };
+            tracing::warn!(url = %self.url, ?pause, "not registered yet, in standby: {problem}");
+            sleep(pause).await;
+            pause = PAUSE_MAX.min(pause * 2);
+        }
+    }
+
+    /// Presents a token for the epoch last told and, if that is over, one for the current epoch.
+    async fn present(&mut self, worker: &WorkerHandle) -> Verdict {
+        match self.present_once(worker).await {
+            Verdict::OtherEpoch(epoch) => {
+                self.epoch = epoch;
+                self.present_once(worker).await
+            }
+            verdict @ (Verdict::Admitted | Verdict::Refused(_) | Verdict::NotNow(_)) => verdict,
+        }
+    }
+
+    async fn present_once(&mut self, worker: &WorkerHandle) -> Verdict {
+        let body = self.request(worker);
+        match ask(Method::POST, &self.url, None, body).await {
+            Ok(response) => judge(&response),
+            Err(error) => Verdict::NotNow(error.to_string()),
+        }
+    }
+
+    fn request(&mut self, worker: &WorkerHandle) -> String {
+        self.issued_at = Clock::wall().max(self.issued_at + Span::from_micros(1));
+        let identity = *worker.identity();
+        let claims = Claims { identity, epoch: self.epoch, issued_at: self.issued_at };
+        let token = sign_membership(&self.key, &claims).to_text();
+        let request = Request { worker: identity.worker, token };
+        serde_json::to_string(&request).expect("names and text are JSON")
+    }
+
+    fn enter(&self, worker: &WorkerHandle) {
+        match worker.submit(Command::Serve) {
+            Ok(_) => tracing::info!(url = %self.url, epoch = %self.epoch, "registered"),
+            Err(rejection) => tracing::info!(url = %self.url, %rejection, "registered, but no longer in standby"),
+        }
+    }
+
+    fn leave(&self, worker: &WorkerHandle, answer: &Answer) {
+        let (message, reason) = (shown(&answer.message), shown(&answer.reason));
+        match worker.submit(Command::Reject) {
+            Ok(_) => tracing::error!("{} refused this worker: {message} ({reason})", self.url),
+            Err(rejection) => tracing::warn!(%rejection, "{} refused this worker: {message} ({reason})", self.url),
+        }
+    }
+}
+
+/// What an answer amounts to. A status without an answer of ours is of something in between, which must not end a
+/// worker.
+fn judge(response: &Response) -> Verdict {
+    let answer = serde_json::from_str::<Answer>(&response.body).ok();
+    match (response.status, answer) {
+        (200, Some(_)) => Verdict::Admitted,
+        (403, Some(answer)) => Verdict::Refused(answer),
+        (409, Some(Answer { epoch: Some(epoch), .. })) => Verdict::OtherEpoch(epoch),
+        (status, _) => Verdict::NotNow(format!("status {status}: {}", response.body)),
+    }
+}
+
+/// Foreign text on one line, not too long.
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(status: u16, body: &str) -> Verdict {
+        judge(&Response { status, body: body.into() })
+    }
+
+    #[test]
+    fn only_a_refusal_in_the_registrars_own_words_ends_a_worker() {
+        let refusal = r#"{"reason":"replayed","message":"the token was used before"}"#;
+        assert!(matches!(verdict(403, refusal), Verdict::Refused(answer) if answer.reason == "replayed"));
+        for (status, body) in [(403, "<html>Forbidden</html>"), (404, refusal), (500, ""), (409, refusal), (200, "")] {
+            assert!(matches!(verdict(status, body), Verdict::NotNow(_)), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn foreign_text_is_shown_on_one_bounded_line() {
+        assert_eq!(shown("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
+        assert_eq!(shown(&"x".repeat(10_000)).len(), SHOWN_MAX);
+    }
+}
