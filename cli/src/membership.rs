@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -12,7 +12,7 @@ use openrtc_core::membership::{
     Admitted, Claims, Limits, Manifest, MembershipVerifier, Refusal, Token, sign_membership,
 };
 use openrtc_core::time::Instant;
-use openrtc_runtime::{Config, Exit, parse_duration, read_public_key};
+use openrtc_runtime::{Clock, Config, Exit, parse_duration, read_public_key};
 use serde_json::json;
 
 use crate::Usage;
@@ -96,7 +96,7 @@ pub(crate) fn sign(args: &SignArgs) -> anyhow::Result<ExitCode> {
         worker: args.worker,
         incarnation: Incarnation::new(args.incarnation),
     };
-    let issued_at = args.issued_at.map_or_else(now, Instant::from_micros);
+    let issued_at = args.issued_at.map_or_else(Clock::wall, Instant::from_micros);
     let claims = Claims { identity, epoch: Epoch::new(args.epoch), issued_at };
     println!("{}", sign_membership(&key, &claims).to_text());
     Ok(ExitCode::SUCCESS)
@@ -111,7 +111,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     };
     let judged = Token::from_text(text.trim())
         .map_err(Refusal::Malformed)
-        .and_then(|token| verifier.judge(now(), &token.to_bytes(), args.worker));
+        .and_then(|token| verifier.judge(Clock::wall(), &token.to_bytes(), args.worker));
     match &judged {
         _ if args.json => println!("{}", summary(&judged)),
         Ok(Admitted { claims: Claims { identity, epoch, .. }, .. }) => {
@@ -146,9 +146,4 @@ fn summary(judged: &Result<Admitted, Refusal>) -> serde_json::Value {
         Ok(Admitted { claims, .. }) => json!({ "good": true, "claims": claims }),
         Err(refusal) => json!({ "good": false, "reason": refusal.word(), "message": refusal.to_string() }),
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a token is stamped and judged by the time of day")]
-fn now() -> Instant {
-    Instant::EPOCH + SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().into()
 }

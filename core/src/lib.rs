@@ -18,6 +18,7 @@ pub mod audit;
 mod checksum;
 pub mod codec;
 pub mod fleet;
+pub mod hex;
 pub mod id;
 pub mod journal;
 pub mod machine;

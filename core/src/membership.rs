@@ -14,6 +14,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 pub use ed25519_dalek::{SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
+use crate::hex::Hex;
 use crate::id::{Epoch, Identity};
 use crate::time::Instant;
 
@@ -55,7 +56,7 @@ impl KeyId {
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        fmt::Display::fmt(&Hex(&self.0), f)
     }
 }
 

@@ -336,5 +336,5 @@ fn add_order(signature: &mut [u8; 64]) {
 }
 
 fn hex(text: &str) -> [u8; 32] {
-    core::array::from_fn(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap())
+    openrtc_core::hex::read(text.as_bytes()).unwrap()
 }

@@ -46,7 +46,6 @@ mod secret;
 mod uplink;
 
 pub use config::{Config, ConfigError, Control, FLUSH, Start, UrlError, VARIABLES, Variable, parse_duration};
-#[doc(hidden)]
 pub use engine::clock::Clock;
 #[cfg(openrtc_loom)]
 pub use engine::sync::Site;

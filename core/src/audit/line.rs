@@ -8,6 +8,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use sha2::{Digest, Sha256};
 
 use super::derive::{Draft, EventName, Target, Verdict};
+use crate::hex::{self, Hex};
 use crate::id::{Actor, Identity, Seq};
 use crate::membership::KeyId;
 use crate::time::Instant;
@@ -40,7 +41,7 @@ impl Head {
 
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        fmt::Display::fmt(&Hex(&self.0), f)
     }
 }
 
@@ -119,7 +120,7 @@ impl Chain {
         number(out, self.records);
         body(identity, draft, out);
         out.extend_from_slice(PREV);
-        hex(out, &self.head.0);
+        hex::append(&self.head.0, out);
         start
     }
 
@@ -190,13 +191,6 @@ fn padded<const WIDTH: usize>(out: &mut Vec<u8>, number: u64, end: u8) {
 
 fn digit(value: u64) -> u8 {
     b"0123456789"[usize::try_from(value % 10).unwrap_or_default()]
-}
-
-fn hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    for byte in bytes {
-        out.push(b"0123456789abcdef"[usize::from(byte >> 4)]);
-        out.push(b"0123456789abcdef"[usize::from(byte & 15)]);
-    }
 }
 
 /// UTC with microseconds. The date is H. Hinnant's `civil_from_days` for days since 1970.

@@ -9,6 +9,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use ed25519_dalek::{Signature, VerifyingKey};
 
 use super::line::{Chain, DOMAIN, EVENT, Head, KEY, PREV, SIGNATURE, TIME, TIME_LEN};
+use crate::hex;
 use crate::membership::KeyId;
 
 /// What is wrong, and with which record.
@@ -223,7 +224,7 @@ fn parse(raw: &[u8]) -> Option<Parsed<'_>> {
     let end = find_link(rest)?;
     let body = rest.get(digits..end)?;
     let after = &rest[end + PREV.len()..];
-    let prev = read_hex(after.get(..64)?).map(Head);
+    let prev = hex::read(after.get(..64)?).map(Head);
     let signed = match after.get(64..)? {
         b"\"}" => None,
         tail => Some(parse_signed(line, tail)?),
@@ -244,7 +245,7 @@ fn parse_signed<'a>(line: &'a [u8], tail: &'a [u8]) -> Option<Signed<'a>> {
     let mut bytes = [0; 64];
     let read = Base64UrlUnpadded::decode(text, &mut bytes).ok()?.len();
     let message = line.get(..line.len() - SIGNATURE.len() - text.len() - 2)?;
-    let key = KeyId::from_bytes(read_hex(key)?);
+    let key = KeyId::from_bytes(hex::read(key)?);
     (read == 64).then(|| Signed { key, message, signature: Signature::from_bytes(&bytes) })
 }
 
@@ -255,20 +256,4 @@ fn find_link(rest: &[u8]) -> Option<usize> {
         return Some(usual);
     }
     rest[..usual].windows(PREV.len()).rposition(|window| window == PREV)
-}
-
-fn read_hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
-    }
-    (digits.len() == 2 * N).then_some(bytes)
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
 }

@@ -14,16 +14,14 @@ use openrtc_core::audit::verify;
 use openrtc_records::trail::{LINE_MAX, TrailError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use tokio::time::sleep;
 
 use super::{Delivery, Extent};
-use crate::http::post_lines;
+use crate::http::{Backoff, post_lines};
 
 /// The most that is sent at once, in bytes of whole lines; also all the memory it takes.
 const BATCH: u64 = 256 << 10;
 
-/// How long to wait before asking again: at first, and at most.
-const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// How long to wait at most before asking again.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// A webhook and what it has left to do.
@@ -98,14 +96,13 @@ impl Webhook {
 
     /// Sends the next batch until it is taken. `waiting`: bytes there are to send.
     async fn deliver(&mut self, waiting: u64, extent: &watch::Receiver<Extent>) {
-        let mut pause = PAUSE_MIN;
+        let mut backoff = Backoff::up_to(PAUSE_MAX);
         loop {
             match self.send(waiting).await {
                 Ok((taken, records)) => return self.note(taken, records),
                 Err(problem) => self.complain(&problem, extent.borrow().records),
             }
-            sleep(pause).await;
-            pause = PAUSE_MAX.min(pause * 2);
+            backoff.wait().await;
         }
     }
 

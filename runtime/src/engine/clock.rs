@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use openrtc_core::time::Instant;
 use tokio::time::Instant as Monotonic;
 
-/// Microseconds since the Unix epoch as sampled once at start, advanced by the monotonic clock: readable across
+/// A worker's time: microseconds since the Unix epoch as sampled once at start, advanced by the monotonic clock: readable across
 /// processes, and never stepping within one. Under tokio's paused time it is virtual.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {

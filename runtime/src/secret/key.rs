@@ -6,6 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
+use openrtc_core::hex;
 use zeroize::Zeroizing;
 
 use super::Secret;
@@ -59,7 +60,8 @@ pub fn read_signing_key(path: &Path) -> Result<SigningKey, KeyError> {
 
 /// Reads a secret key given as text.
 pub(crate) fn parse_signing_key(digits: &Secret) -> Result<SigningKey, KeyError> {
-    let seed = Zeroizing::new(parse(digits.expose().as_bytes()).ok_or(KeyError::NotAVariable)?);
+    let mut digits = Zeroizing::new(digits.expose().as_bytes().to_vec());
+    let seed = Zeroizing::new(parse(&mut digits).ok_or(KeyError::NotAVariable)?);
     Ok(SigningKey::from_bytes(&seed))
 }
 
@@ -82,31 +84,22 @@ pub fn write_key_pair(path: &Path, key: &SigningKey) -> Result<PathBuf, KeyError
 
 fn write(path: &Path, mode: u32, bytes: &[u8; 32]) -> Result<(), KeyError> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(io(path))?;
-    let mut line = Zeroizing::new(String::with_capacity(DIGITS + 1));
-    for byte in bytes {
-        line.extend([byte >> 4, byte & 15].map(|nibble| char::from_digit(nibble.into(), 16).unwrap_or_default()));
-    }
-    line.push('\n');
-    file.write_all(line.as_bytes()).map_err(io(path))
+    let mut line = Zeroizing::new(Vec::with_capacity(DIGITS + 1));
+    hex::append(bytes, &mut line);
+    line.push(b'\n');
+    file.write_all(&line).map_err(io(path))
 }
 
 fn read_bytes(file: &mut File, path: &Path) -> Result<[u8; 32], KeyError> {
     let mut text = Zeroizing::new(Vec::with_capacity(DIGITS + 3));
     file.take(DIGITS as u64 + 2).read_to_end(&mut text).map_err(io(path))?;
-    parse(&text).ok_or_else(|| KeyError::NotAKey { path: path.to_owned() })
+    parse(&mut text).ok_or_else(|| KeyError::NotAKey { path: path.to_owned() })
 }
 
-/// Reads hex digits; white space may follow them.
-fn parse(text: &[u8]) -> Option<[u8; 32]> {
-    let digits: &[u8; DIGITS] = text.trim_ascii_end().try_into().ok()?;
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        for digit in pair {
-            let value = char::from(*digit).to_digit(16)?;
-            *byte = *byte << 4 | u8::try_from(value).ok()?;
-        }
-    }
-    Some(bytes)
+/// Reads hex digits, whatever their case; white space may follow them.
+fn parse(text: &mut [u8]) -> Option<[u8; 32]> {
+    text.make_ascii_lowercase();
+    hex::read(text.trim_ascii_end())
 }
 
 fn io(path: &Path) -> impl Fn(io::Error) -> KeyError {

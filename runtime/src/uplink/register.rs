@@ -20,15 +20,13 @@ use openrtc_core::membership::{Claims, SigningKey, sign_membership};
 use openrtc_core::time::{Instant, Span};
 use openrtc_core::worker::Command;
 use serde::{Deserialize, Serialize};
-use tokio::time::sleep;
 
 use crate::config::Registering;
 use crate::engine::clock::Clock;
 use crate::engine::handle::WorkerHandle;
-use crate::http::{Response, ask};
+use crate::http::{Backoff, Response, ask};
 
-/// How long to wait before asking again: at first, and at most.
-const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// How long to wait at most before asking again.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// So much of what the other side says is logged, in characters.
@@ -91,7 +89,7 @@ impl Registration {
     }
 
     async fn persist(&mut self, worker: &WorkerHandle) {
-        let mut pause = PAUSE_MIN;
+        let mut backoff = Backoff::up_to(PAUSE_MAX);
         loop {
             let problem = match self.present(worker).await {
                 Verdict::Admitted => return self.enter(worker),
@@ -99,9 +97,8 @@ impl Registration {
                 Verdict::OtherEpoch(epoch) => format!("the epoch changed to {epoch} while signing for another"),
                 Verdict::NotNow(problem) => shown(&problem),
             };
-            tracing::warn!(url = %self.url, ?pause, "not registered yet, in standby: {problem}");
-            sleep(pause).await;
-            pause = PAUSE_MAX.min(pause * 2);
+            tracing::warn!(url = %self.url, pause = ?backoff.pause(), "not registered yet, in standby: {problem}");
+            backoff.wait().await;
         }
     }
 
