@@ -9,7 +9,6 @@
 mod account;
 mod certificate;
 mod end;
-mod hex;
 pub mod journal;
 mod page;
 #[cfg(test)]

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::string::FromUtf8Error;
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use openrtc_core::hex::{self, Hex};
 use openrtc_core::membership::KeyId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::certificate::Certificate;
-use crate::hex::{hex, unhex};
 use crate::page;
 
 /// What a certificate's signature starts with, so that it means nothing elsewhere.
@@ -118,9 +118,9 @@ impl Seal {
     fn over(body: &str, key: Option<&SigningKey>) -> Self {
         let digest = Sha256::digest(body.as_bytes());
         Self {
-            digest: hex(&digest),
+            digest: Hex(&digest).to_string(),
             key: key.map(|key| KeyId::of(&key.verifying_key()).to_string()),
-            signature: key.map(|key| hex(&key.sign(&[DOMAIN, &digest[..]].concat()).to_bytes())),
+            signature: key.map(|key| Hex(&key.sign(&[DOMAIN, &digest[..]].concat()).to_bytes()).to_string()),
         }
     }
 }
@@ -142,16 +142,16 @@ pub fn read(path: &Path) -> Result<String, ReadError> {
 /// one is given, and that its verdict is what its calls lead to. Needs no journal.
 pub fn check(text: &str, key: Option<&VerifyingKey>) -> Result<Certificate, CheckError> {
     let (body, seal) = text.split_once('\n').ok_or(CheckError::Cut)?;
-    let certificate: Certificate = serde_json::from_str(body).map_err(CheckError::Certificate)?;
     let seal: Seal = serde_json::from_str(seal).map_err(CheckError::Seal)?;
     let digest = Sha256::digest(body.as_bytes());
-    if hex(&digest) != seal.digest {
+    if Hex(&digest).to_string() != seal.digest {
         return Err(CheckError::Digest);
     }
+    let certificate: Certificate = serde_json::from_str(body).map_err(CheckError::Certificate)?;
     if let Some(key) = key {
         let signature = seal.signature.ok_or(CheckError::Unsigned)?;
-        let signature = unhex(&signature).and_then(|bytes| Signature::from_slice(&bytes).ok());
-        let signature = signature.ok_or(CheckError::SignatureText)?;
+        let bytes = hex::read(signature.as_bytes()).ok_or(CheckError::SignatureText)?;
+        let signature = Signature::from_bytes(&bytes);
         key.verify_strict(&[DOMAIN, &digest[..]].concat(), &signature).map_err(|_| CheckError::WrongKey)?;
     }
     if certificate.verdict != certificate.judge() {
