@@ -75,9 +75,6 @@ pub enum WorkerFault {
     /// It ended too early.
     #[error("ended before it was ready")]
     Ended,
-    /// Its process cannot be watched.
-    #[error("cannot be watched: {0}")]
-    Io(#[from] io::Error),
     /// It did not print where it listens.
     #[error("said {line:?} instead of where it listens: {error}")]
     Gibberish {
@@ -86,15 +83,12 @@ pub enum WorkerFault {
         /// What is wrong with that.
         error: serde_json::Error,
     },
+    /// Its process cannot be watched.
+    #[error("cannot be watched: {0}")]
+    Io(#[from] io::Error),
     /// It has no readiness to ask for.
     #[error("has no ops endpoint")]
     NoOps,
-    /// It was to be refused, and left for another reason.
-    #[error("left with {0}, but nobody refused it")]
-    NotRefused(ExitStatus),
-    /// It was to be refused, and did not leave.
-    #[error("had not left after {0:?}: was it let in?")]
-    Stays(Duration),
     /// It did not become ready in time.
     #[error("is not ready after {after:?}: {said}")]
     NotReady {
@@ -103,12 +97,18 @@ pub enum WorkerFault {
         /// What it said last, if anything.
         said: String,
     },
+    /// It was to be refused, and left for another reason.
+    #[error("left with {0}, but nobody refused it")]
+    NotRefused(ExitStatus),
     /// Its process cannot be sent a signal.
     #[error("cannot be signalled: {0}")]
     Signal(Errno),
     /// Its process cannot be started.
     #[error("cannot be started: {0}")]
     Start(io::Error),
+    /// It was to be refused, and did not leave.
+    #[error("had not left after {0:?}: was it let in?")]
+    Stays(Duration),
     /// It takes calls without having proved what it is.
     #[error("takes calls, but never proved that it is of version {0}")]
     Unproven(&'static str),

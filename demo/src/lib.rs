@@ -63,7 +63,7 @@ pub struct Options {
     pub dir: Option<PathBuf>,
 }
 
-/// Performs a rollout. The workers sign with `key`, and so is the certificate signed.
+/// Performs a rollout, and shows on standard error how it goes. Workers and certificate are signed with `key`.
 ///
 /// Dropped before it is done, it kills the workers and removes its temporary directory.
 pub async fn run(options: &Options, worker: &WorkerCommand, key: SigningKey) -> Result<Report, DemoError> {
