@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use e2e::{openrtc, run, said};
+use e2e::{keygen, openrtc, run, said};
 use serde_json::Value;
 use tempfile::tempdir;
 
@@ -99,7 +99,7 @@ fn a_certificate_is_checked_offline_with_the_public_key_and_no_alteration_passes
     let (rollout, key, out) = (path("rollout"), path("key"), path("certificate.jsonl"));
     let (code, _) = demo(&["--kill-one", "--dir", &rollout]);
     assert_eq!(code, 3);
-    assert!(run(&["keygen", &key]).status.success());
+    keygen(key.as_ref());
     let journals = ["blue-1", "blue-2", "green-1", "green-2"].map(|worker| format!("{rollout}/{worker}"));
     let journals: Vec<_> = journals.iter().map(String::as_str).collect();
     let issue = [&["certify", "--out", &out, "--signing-key", &key][..], &journals].concat();
@@ -121,7 +121,7 @@ fn a_certificate_is_checked_offline_with_the_public_key_and_no_alteration_passes
         assert!(said(&checked).contains("altered"), "{from}: {}", said(&checked));
     }
     fs::write(&out, text).unwrap();
-    assert!(run(&["keygen", &path("other")]).status.success());
+    keygen(path("other").as_ref());
     let checked = run(&["certify", "check", &out, "--key", &path("other.pub")]);
     assert!(said(&checked).contains("is not signed by the key"), "{}", said(&checked));
 }

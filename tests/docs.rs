@@ -4,21 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders that a path in the documentation starts with.
-const FOLDERS: [&str; 11] =
-    ["benches", "cli", "core", "deploy", "docs", "fleet", "fuzz", "records", "runtime", "sim", "tests"];
+use e2e::workspace::{folder_of, members, root};
 
-/// Where each crate is.
-const CRATES: [(&str, &str); 8] = [
-    ("benches", "benches"),
-    ("e2e", "tests"),
-    ("openrtc", "cli"),
-    ("openrtc-core", "core"),
-    ("openrtc-fleet", "fleet"),
-    ("openrtc-records", "records"),
-    ("openrtc-runtime", "runtime"),
-    ("sim", "sim"),
-];
+/// Folders beside the crates that a path in the documentation starts with.
+const FOLDERS: [&str; 3] = ["deploy", "docs", "fuzz"];
 
 #[test]
 fn everything_the_documentation_names_exists() {
@@ -42,10 +31,6 @@ enum Name<'a> {
     Code(&'a str),
     /// Where a link leads.
     Link(&'a str),
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the workspace's folder").to_owned()
 }
 
 /// README and the guides, as paths from the root.
@@ -82,26 +67,29 @@ fn lack(page: &Path, name: Name<'_>) -> Option<String> {
         Name::Code(code) if code.contains("cargo ") => lack_of_command(code),
         Name::Code(code) => {
             let folder = code.split_once('/').map(|(folder, _)| folder);
-            let is_path =
-                folder.is_some_and(|folder| FOLDERS.contains(&folder)) && !code.contains([' ', '*', '<', ':']);
+            let is_path = folder.is_some_and(is_folder) && !code.contains([' ', '*', '<', ':']);
             (is_path && !root().join(code).exists()).then(|| format!("there is no {code}"))
         }
     }
+}
+
+fn is_folder(name: &str) -> bool {
+    FOLDERS.contains(&name) || members().iter().any(|member| member == name)
 }
 
 fn lack_of_command(command: &str) -> Option<String> {
     let words: Vec<_> = command.split(' ').collect();
     let after = |flag: &str| words.iter().position(|word| *word == flag).and_then(|at| words.get(at + 1)).copied();
     let folder = match after("-p") {
-        Some(package) => match CRATES.iter().find(|(name, _)| *name == package) {
-            Some((_, folder)) => folder,
+        Some(package) => match folder_of(package) {
+            Some(folder) => folder,
             None => return Some(format!("`{command}`: there is no crate {package}")),
         },
-        None => "",
+        None => String::new(),
     };
     let lacking = if let Some(target) = after("--test") {
         let last = words.last().filter(|last| **last != target && last.contains('_'));
-        let code = code_of_test(folder, target);
+        let code = code_of_test(&folder, target);
         match last {
             _ if code.is_empty() => Some(target.to_owned()),
             Some(test) => (!code.contains(&format!("fn {test}("))).then(|| (*test).to_owned()),

@@ -2,28 +2,20 @@
 #![expect(clippy::unwrap_used, reason = "a test's set-up that fails is a failed test")]
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use e2e::{Caller, Worker, http, kind, openrtc, run, said};
-use openrtc_core::id::{Deployment, Epoch, Version};
-use openrtc_core::membership::{Limits, Manifest, MembershipVerifier};
-use openrtc_core::time::Span;
-use openrtc_fleet::registrar::Registrar;
-use openrtc_runtime::read_public_key;
+use e2e::registrar::{Registrar, url};
+use e2e::{Caller, Worker, http, keygen, kind, openrtc, run, said};
 use rustix::process::Signal;
 use tempfile::{TempDir, tempdir};
-use tokio::runtime::Runtime;
-
-const LIMITS: Limits = Limits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max: 8 };
 
 /// Keys made by `openrtc keygen`, and a registrar that accepts the one named `good` for version `v1` at epoch 3.
 struct Fleet {
     dir: TempDir,
-    runtime: Runtime,
     registrar: Registrar,
 }
 
@@ -31,16 +23,15 @@ impl Fleet {
     fn new() -> Self {
         let dir = tempdir().unwrap();
         for key in ["good", "other"] {
-            let made = run(&["keygen", dir.path().join(key).to_str().unwrap()]);
-            assert!(made.status.success(), "{}", said(&made));
+            keygen(&dir.path().join(key));
         }
-        let versions = vec![Version::from_static("v1")];
-        let manifest = Manifest { deployment: Deployment::from_static("default"), versions, epoch: Epoch::new(3) };
-        let mut verifier = MembershipVerifier::new(manifest, LIMITS);
-        let public = read_public_key(&dir.path().join("good.pub")).unwrap();
-        verifier.add_key(public.as_bytes()).unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        Self { dir, runtime, registrar: Registrar::new(verifier, |_| {}) }
+        let registrar = Registrar::new(&dir.path().join("good.pub"), "default", "v1", 3);
+        Self { dir, registrar }
+    }
+
+    /// Begins to answer at a free port.
+    fn serve(&self) -> SocketAddr {
+        self.registrar.serve(anywhere())
     }
 
     fn path(&self, name: &str) -> String {
@@ -49,17 +40,6 @@ impl Fleet {
 
     fn secret(&self, key: &str) -> String {
         fs::read_to_string(self.path(key)).unwrap().trim().to_owned()
-    }
-
-    /// Begins to answer at this address; port 0 picks a free one.
-    fn serve(&self, addr: SocketAddr) -> SocketAddr {
-        let listener = TcpListener::bind(addr).unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let addr = listener.local_addr().unwrap();
-        let _inside = self.runtime.enter();
-        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-        self.runtime.spawn(self.registrar.clone().serve(listener));
-        addr
     }
 
     /// Runs a worker to its end.
@@ -83,10 +63,6 @@ impl Fleet {
     }
 }
 
-fn url(registrar: SocketAddr) -> String {
-    format!("http://{registrar}/register")
-}
-
 fn anywhere() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
 }
@@ -94,7 +70,7 @@ fn anywhere() -> SocketAddr {
 #[test]
 fn a_member_takes_calls_and_learns_the_epoch_by_itself() {
     let fleet = Fleet::new();
-    let (registrar, key) = (url(fleet.serve(anywhere())), fleet.path("good"));
+    let (registrar, key) = (url(fleet.serve()), fleet.path("good"));
     let worker = Worker::start(&[("OPENRTC_REGISTER_URL", &registrar), ("OPENRTC_SIGNING_KEY_FILE", &key)]);
     worker.wait_until(|snapshot| snapshot["phase"] == "serving");
     Caller::call(worker.calls, "call").hang_up();
@@ -107,7 +83,7 @@ fn a_member_takes_calls_and_learns_the_epoch_by_itself() {
 #[test]
 fn a_worker_that_is_refused_exits_4_with_one_line_that_says_who_and_why() {
     let fleet = Fleet::new();
-    let registrar = fleet.serve(anywhere());
+    let registrar = fleet.serve();
     for (version, key, says) in [
         ("v0", "good", "version v0 is not in the manifest (version_not_allowed)"),
         ("v1", "other", "is not accepted: sign with a current key (unknown_key)"),
@@ -127,38 +103,25 @@ fn a_worker_waits_in_standby_for_a_registrar_that_is_down() {
     let closed = TcpListener::bind(anywhere()).unwrap().local_addr().unwrap();
     let (registrar, key) = (url(closed), fleet.path("good"));
     let settings = [("OPENRTC_REGISTER_URL", registrar.as_str()), ("OPENRTC_SIGNING_KEY_FILE", key.as_str())];
-    let mut child = Command::new(openrtc())
-        .args(["worker", "--json", "--deployment-version", "v1"])
-        .env("OPENRTC_OPS_ADDR", "127.0.0.1:0")
-        .envs(settings)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut ready = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
-    let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
-    let addr = |of: &str| ready[of].as_str().unwrap().parse::<SocketAddr>().unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    log.read_line(&mut line).unwrap();
-    assert!(line.contains("not registered yet, in standby") && line.contains("refused"), "{line}");
-    assert_eq!(http(addr("ops"), "GET", "/readyz", "").trim(), "standby");
-    assert_eq!(Caller::offer(addr("calls"), "early").1, kind::DECLINE, "nobody calls a worker that is not let in");
+    let mut worker = Worker::start(&settings);
+    let line = worker.wait_for_log("not registered yet, in standby");
+    assert!(line.contains("refused"), "{line}");
+    assert_eq!(http(worker.ops, "GET", "/readyz", "").trim(), "standby");
+    assert_eq!(Caller::offer(worker.calls, "early").1, kind::DECLINE, "nobody calls a worker that is not let in");
 
-    fleet.serve(closed);
-    while http(addr("ops"), "GET", "/readyz", "").trim() != "ready" {
+    fleet.registrar.serve(closed);
+    while http(worker.ops, "GET", "/readyz", "").trim() != "ready" {
         std::thread::yield_now();
     }
-    let drain = run(&["drain", &addr("ops").to_string()]);
+    let drain = run(&["drain", &worker.ops.to_string()]);
     assert!(drain.status.success(), "{}", said(&drain));
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(worker.end().0.code(), Some(0));
 }
 
 #[test]
 fn a_token_that_was_used_before_is_refused_over_bare_http() {
     let fleet = Fleet::new();
-    let registrar = fleet.serve(anywhere());
+    let registrar = fleet.serve();
     let present = |token: &str, worker: &str| {
         let body = format!(r#"{{"worker":"{worker}","token":"{token}"}}"#);
         let answer: serde_json::Value = serde_json::from_str(&http(registrar, "POST", "/register", &body)).unwrap();
@@ -234,7 +197,7 @@ fn a_key_that_others_may_read_is_refused_with_the_chmod() {
 #[test]
 fn no_secret_is_ever_shown() {
     let fleet = Fleet::new();
-    let registrar = fleet.serve(anywhere());
+    let registrar = fleet.serve();
     let secret = fleet.secret("good");
     let with_variable = |args: &[&str], secret: &str| {
         let mut command = Command::new(openrtc());

@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 use std::process::Command;
 
-use e2e::{Caller, Worker, kind, openrtc, run, said};
+use e2e::{Caller, Worker, kind, openrtc, run, said, signal};
 use rustix::process::Signal;
 use tempfile::tempdir;
 
@@ -21,8 +21,7 @@ fn a_sigterm_in_the_middle_of_the_start_drains_as_any_other() {
         .spawn()
         .unwrap();
     let writer = std::fs::OpenOptions::new().write(true).open(&pipe).unwrap();
-    let pid = rustix::process::Pid::from_raw(i32::try_from(starting.id()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    signal(&starting, Signal::TERM);
     drop(writer);
     assert_eq!(starting.wait().unwrap().code(), Some(0), "drained, not killed by the signal");
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::Path;
 use std::process::Command;
 
+use e2e::workspace::{members, root};
+
 /// The longest line of Rust, in characters. rustfmt keeps code to it but leaves comments and strings alone.
 const COLUMNS_MAX: usize = 120;
 
@@ -42,7 +44,7 @@ fn every_tracked_file_is_tidy() {
 #[test]
 fn every_crate_forbids_unsafe_code_and_inherits_the_lints() {
     let files = tracked();
-    let offences: Vec<_> = members(&files).iter().flat_map(|member| crate_offences(member, &files)).collect();
+    let offences: Vec<_> = members().iter().flat_map(|member| crate_offences(member, &files)).collect();
     assert!(offences.is_empty(), "{} offences:\n{}", offences.len(), listed(&offences));
 }
 
@@ -115,23 +117,12 @@ fn listed(offences: &[Offence]) -> String {
 
 /// The text files git knows, as they are in the work tree.
 fn tracked() -> Vec<File> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the workspace's folder");
-    let listing = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output().expect("git runs");
+    let root = root();
+    let listing = Command::new("git").args(["ls-files", "-z"]).current_dir(&root).output().expect("git runs");
     assert!(listing.status.success(), "git ls-files: {}", String::from_utf8_lossy(&listing.stderr));
     let listing = String::from_utf8(listing.stdout).expect("paths are UTF-8");
     let text = |path: &str| Some(File { path: path.to_owned(), text: std::fs::read_to_string(root.join(path)).ok()? });
     listing.split_terminator('\0').filter_map(text).collect()
-}
-
-/// The folders of the workspace's crates.
-fn members(files: &[File]) -> Vec<&str> {
-    let root = files.iter().find(|file| file.path == "Cargo.toml").expect("the workspace has a manifest");
-    let (_, list) = root.text.split_once("\nmembers = [").expect("the workspace has members");
-    let (list, _) = list.split_once(']').expect("the list of members is closed");
-    let members: Vec<_> =
-        list.split(',').map(|name| name.trim().trim_matches('"')).filter(|name| !name.is_empty()).collect();
-    assert!(members.contains(&"core"), "core is a member: {members:?}");
-    members
 }
 
 fn crate_offences(member: &str, files: &[File]) -> Vec<Offence> {

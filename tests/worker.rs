@@ -5,7 +5,7 @@ use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
-use e2e::{Caller, Worker, kind, openrtc, run, said};
+use e2e::{Caller, Worker, keygen, kind, openrtc, run, said};
 use rustix::process::Signal;
 use tempfile::tempdir;
 
@@ -266,7 +266,7 @@ fn the_audit_trail_of_a_sigterm_says_who_and_why_and_agrees_with_the_journal() {
     let (journal, file) = (journal.to_str().unwrap(), file.to_str().unwrap());
     let key = dir.path().join("key");
     let key = key.to_str().unwrap();
-    assert!(run(&["keygen", key]).status.success());
+    keygen(key.as_ref());
     let settings = [("OPENRTC_JOURNAL_DIR", journal), ("OPENRTC_AUDIT_FILE", file), ("OPENRTC_SIGNING_KEY_FILE", key)];
     let worker = Worker::start(&settings);
     let _taken = Caller::call(worker.calls, "taken-by-the-kill");

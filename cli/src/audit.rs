@@ -1,14 +1,13 @@
 //! `openrtc audit`: check an audit trail, and that it says what the journal says.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
-use openrtc_core::audit::{Fault, Report, bodies, body, derive, derive_loss, verify};
-use openrtc_core::id::Identity;
-use openrtc_core::worker::Worker;
+use openrtc_core::audit::{Fault, Report, verify};
+use openrtc_evidence::trail::{Difference, compare};
 use openrtc_runtime::{Exit, read_public_key};
 use serde_json::json;
 
@@ -56,7 +55,8 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let report = verify(&trail.text, None, &keys);
     let mut faults: Vec<String> = report.faults.iter().map(|fault| trail.tell(*fault)).collect();
     if let Some(journal) = &args.journal {
-        faults.extend(compare(&trail, journal)?);
+        let difference = compare(&trail.text, &journal::find(journal)?)?;
+        faults.extend(difference.map(|difference| trail.tell_difference(&difference)));
     }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&summary(&report, &faults))?);
@@ -104,56 +104,13 @@ impl Trail {
         let Fault { line, record, kind } = fault;
         format!("{}, record {record}: {kind}", self.place(line))
     }
-}
 
-/// Where trail and journal tell different stories. The journal may have forgotten the oldest part, and the trail may
-/// lack the newest; what both have must be the same.
-fn compare(trail: &Trail, journal: &Path) -> anyhow::Result<Vec<String>> {
-    let told: Vec<(usize, &[u8])> = bodies(&trail.text).collect();
-    let derived = derive_all(journal)?;
-    let Some(first) = derived.first() else { return Ok(vec![]) };
-    let Some(start) = told.iter().position(|(_, record)| record == first) else {
-        return Ok(vec!["the trail has no record that the journal starts with".into()]);
-    };
-    let told = &told[start..];
-    if let Some(((line, record), expected)) =
-        told.iter().zip(&derived).find(|((_, record), expected)| record != expected)
-    {
-        let (record, expected) = (String::from_utf8_lossy(record), String::from_utf8_lossy(expected));
-        let place = trail.place(*line);
-        return Ok(vec![format!("{place}: the trail says {record}, the journal {expected}")]);
-    }
-    Ok(match told.get(derived.len()) {
-        Some((line, _)) => vec![format!("{}: the journal does not lead to this record", trail.place(*line))],
-        None if told.len() < derived.len() => {
-            let missing = derived.len() - told.len();
-            vec![format!("the trail ends {missing} records before the journal (the next run completes it)")]
+    fn tell_difference(&self, difference: &Difference) -> String {
+        match difference.line() {
+            Some(line) => format!("{}: {difference}", self.place(line)),
+            None => difference.to_string(),
         }
-        None => vec![],
-    })
-}
-
-fn derive_all(journal: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
-    let mut derived = Vec::new();
-    let mut left: Option<(Identity, Worker)> = None;
-    for segment in journal::find(journal)?.into_iter().flat_map(|run| run.segments) {
-        let mut drafts = Vec::new();
-        let replayed = segment.replay(|before, entry| derive(before, entry, |draft| drafts.push(draft)))?;
-        let identity = replayed.opening.identity;
-        // The run before is lost if another one follows and it never said goodbye.
-        if let Some((lost, state)) = left.take_if(|(before, _)| before.incarnation != identity.incarnation) {
-            derive_loss(&state, |draft| derived.push(line(&lost, &draft)));
-        }
-        derived.extend(drafts.iter().map(|draft| line(&identity, draft)));
-        left = Some((identity, replayed.state));
     }
-    Ok(derived)
-}
-
-fn line(identity: &Identity, draft: &openrtc_core::audit::Draft) -> Vec<u8> {
-    let mut out = Vec::new();
-    body(identity, draft, &mut out);
-    out
 }
 
 fn summary(report: &Report, faults: &[String]) -> serde_json::Value {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use openrtc_core::id::Actor;
+use openrtc_core::worker::OnDeadline;
 use openrtc_runtime::{Exit, parse_duration};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -26,8 +28,8 @@ pub(crate) struct DrainArgs {
     #[arg(long, conflicts_with = "order", value_name = "TIME", value_parser = parse_duration)]
     deadline: Option<Duration>,
     /// What happens then.
-    #[arg(long, conflicts_with = "order", value_name = "POLICY", value_parser = ["wait", "alert", "force"])]
-    on_deadline: Option<String>,
+    #[arg(long, conflicts_with = "order", value_name = "POLICY", value_parser = policy())]
+    on_deadline: Option<OnDeadline>,
     /// Who asks; it is written into the journal. Default: this user's name.
     #[arg(long, value_name = "NAME")]
     actor: Option<Actor>,
@@ -55,6 +57,11 @@ pub(crate) struct DrainArgs {
 struct Answer {
     ok: bool,
     message: String,
+}
+
+/// Reads what happens at a deadline.
+pub(crate) fn policy() -> impl TypedValueParser<Value = OnDeadline> {
+    PossibleValuesParser::new(OnDeadline::ALL.map(OnDeadline::as_str)).try_map(|text| text.parse::<OnDeadline>())
 }
 
 /// Sends the order to every worker.
@@ -96,7 +103,7 @@ fn order(args: &DrainArgs) -> (&'static str, Value) {
         let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
         body.insert("deadline_s".into(), seconds.into());
     }
-    if let Some(policy) = &args.on_deadline {
+    if let Some(policy) = args.on_deadline {
         body.insert("on_deadline".into(), policy.as_str().into());
     }
     let path = match args {

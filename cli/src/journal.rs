@@ -1,17 +1,18 @@
 //! `openrtc journal`: read a worker's journal, and judge whether it is whole.
 
+use std::fmt::{self, Display};
 use std::io::ErrorKind::BrokenPipe;
 use std::io::{self, BufWriter, Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use openrtc_core::id::Incarnation;
-use openrtc_core::journal::{Replay, TornFault};
 use openrtc_core::worker::{Entry, Outcome};
-use openrtc_records::{self as records, ReadError};
+use openrtc_evidence::journal::{Fault, History, histories, runs};
+use openrtc_records::Run;
 use openrtc_runtime::Exit;
 use serde::Serialize;
 use serde_json::json;
@@ -53,14 +54,12 @@ pub(crate) fn run(args: &JournalArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The runs of a journal, at least one.
-pub(crate) fn find(dir: &Path) -> Result<Vec<records::Run>, Usage> {
-    find_runs(dir).map_err(Usage)
-}
-
-fn find_runs(dir: &Path) -> anyhow::Result<Vec<records::Run>> {
-    let fix = "name what the worker's OPENRTC_JOURNAL_DIR says";
-    let found = records::runs(dir).with_context(|| format!("the journal directory {} ({fix})", dir.display()))?;
-    ensure!(!found.is_empty(), "{} holds no journal segment (*.ortcj): is this the right directory?", dir.display());
+pub(crate) fn find(dir: &Path) -> Result<Vec<Run>, Usage> {
+    let found = runs(dir).map_err(Usage::new)?;
+    if found.is_empty() {
+        let dir = dir.display();
+        return Err(Usage(anyhow!("{dir} holds no journal segment (*.ortcj): is this the right directory?")));
+    }
     Ok(found)
 }
 
@@ -74,7 +73,7 @@ fn show(args: &DirArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn print_entries(args: &DirArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    for segment in find(&args.dir)?.into_iter().flat_map(|run| run.segments) {
+    for segment in find(&args.dir)?.iter().flat_map(|run| &run.segments) {
         let incarnation = segment.incarnation;
         let mut written = Ok(());
         let replayed = segment.replay(|_, entry| {
@@ -99,9 +98,23 @@ fn time(entry: &Entry) -> humantime::Rfc3339Timestamp {
     humantime::format_rfc3339_micros(SystemTime::UNIX_EPOCH + Duration::from_micros(entry.at.as_micros()))
 }
 
-/// What one run of a worker left.
+fn verify(args: &DirArgs) -> anyhow::Result<ExitCode> {
+    let runs: Vec<_> = histories(&find(&args.dir)?, |(), _, _| {})?.iter().map(|(run, ())| Line::of(run)).collect();
+    let whole = runs.iter().all(|run| run.faults.is_empty());
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&json!({ "whole": whole, "runs": runs }))?);
+    } else {
+        for run in &runs {
+            print!("{run}");
+        }
+        println!("{}", if whole { "the journal is whole" } else { "the journal is NOT whole" });
+    }
+    Ok(if whole { ExitCode::SUCCESS } else { Exit::FAILURE.into() })
+}
+
+/// What is printed of one run.
 #[derive(Debug, Serialize)]
-struct Run {
+struct Line {
     incarnation: Incarnation,
     worker: String,
     version: String,
@@ -117,234 +130,41 @@ struct Run {
     faults: Vec<String>,
 }
 
-impl Run {
-    /// Enters where a segment stops making sense. The cut-short end of a run's last one is what a crash leaves; all
-    /// else is a fault.
-    fn enter(&mut self, fault: Option<TornFault>, is_last: bool, text: String) {
-        match fault {
-            Some(TornFault::Short) if is_last => self.torn = Some(text),
-            Some(_) | None => self.faults.push(text),
+impl Line {
+    fn of(run: &History) -> Self {
+        let last = run.last.as_ref();
+        Self {
+            incarnation: run.incarnation,
+            worker: last.map_or_else(|| "?".into(), |last| last.opening.identity.worker.to_string()),
+            version: last.map_or_else(|| "?".into(), |last| last.opening.identity.version.to_string()),
+            segments: run.segments,
+            entries: run.entries,
+            calls: last.map_or(0, |last| last.state.tally().promised()),
+            outcome: last.and_then(|last| last.state.outcome()),
+            open_calls: last.map_or_else(Vec::new, |last| last.open_calls().map(|call| call.to_string()).collect()),
+            torn: run.cut_short.as_ref().map(tell),
+            faults: run.faults.iter().map(tell).collect(),
         }
     }
 }
 
-fn verify(args: &DirArgs) -> anyhow::Result<ExitCode> {
-    let runs = verify_all(&find(&args.dir)?);
-    let whole = runs.iter().all(|run| run.faults.is_empty());
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&json!({ "whole": whole, "runs": runs }))?);
-    } else {
-        runs.iter().for_each(print_run);
-        println!("{}", if whole { "the journal is whole" } else { "the journal is NOT whole" });
-    }
-    Ok(if whole { ExitCode::SUCCESS } else { Exit::FAILURE.into() })
+fn tell(fault: &Fault) -> String {
+    let name = fault.path.file_name().unwrap_or_default().to_string_lossy();
+    format!("{name}: {}", fault.problem)
 }
 
-fn verify_all(found: &[records::Run]) -> Vec<Run> {
-    let mut runs = Vec::new();
-    let mut before: Option<Replay> = None;
-    for run in found {
-        let (run, last) = verify_run(run, before.as_ref());
-        runs.push(run);
-        // A run that a crash ended before its first word is not there for the next one.
-        before = last.or(before);
-    }
-    runs
-}
-
-fn verify_run(found: &records::Run, before: Option<&Replay>) -> (Run, Option<Replay>) {
-    let segments = &found.segments;
-    let mut run = Run {
-        incarnation: found.incarnation,
-        worker: "?".into(),
-        version: "?".into(),
-        segments: segments.len(),
-        entries: 0,
-        calls: 0,
-        outcome: None,
-        open_calls: Vec::new(),
-        torn: None,
-        faults: Vec::new(),
-    };
-    let mut last: Option<Replay> = None;
-    for (index, segment) in segments.iter().enumerate() {
-        let is_last = index + 1 == segments.len();
-        let name = segment.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let replayed = match segment.replay(|_, _| {}) {
-            Ok(replayed) => replayed,
-            Err(error) => {
-                let fault = match &error {
-                    ReadError::Torn { torn, .. } => Some(torn.fault),
-                    ReadError::Io { .. } => None,
-                };
-                run.enter(fault, is_last, error.to_string());
-                continue;
-            }
-        };
-        if let Err(error) = follows(&replayed, last.as_ref(), before) {
-            run.faults.push(format!("{name}: {error}"));
-        }
-        if let Some(torn) = replayed.torn {
-            run.enter(Some(torn.fault), is_last, format!("{name}: {torn}"));
-        }
-        run.entries += replayed.entries;
-        run.worker = replayed.opening.identity.worker.to_string();
-        run.version = replayed.opening.identity.version.to_string();
-        last = Some(replayed);
-    }
-    if let Some(replayed) = &last {
-        run.calls = replayed.state.tally().promised();
-        run.outcome = replayed.state.outcome();
-        run.open_calls = replayed.open_calls().map(|call| call.to_string()).collect();
-    }
-    (run, last)
-}
-
-/// Whether a segment opens with what the one before it left, and a run with what the run before it did.
-fn follows(replayed: &Replay, last: Option<&Replay>, before: Option<&Replay>) -> anyhow::Result<()> {
-    match (last, before) {
-        (Some(last), _) if last.state.word().seq() > replayed.opening.state.word().seq() => {
-            bail!("it opens before the segment before it ends")
-        }
-        (Some(last), _) if last.state.word().seq() < replayed.opening.state.word().seq() => {
-            let missing = replayed.opening.state.word().seq().get() - last.state.word().seq().get();
-            bail!("{missing} entries before it are missing (never written, or deleted)")
-        }
-        (Some(last), _) => ensure!(last.state == replayed.opening.state, "it opens with another state than was left"),
-        (None, Some(before)) => {
-            let told = replayed.opening.predecessor;
-            ensure!(
-                told == Some(before.as_predecessor()),
-                "it tells another story of the run before than that run's journal"
-            );
-        }
-        (None, None) => {}
-    }
-    Ok(())
-}
-
-fn print_run(run: &Run) {
-    let Run { incarnation, worker, version, segments, entries, calls, .. } = run;
-    println!(
-        "run {incarnation} of {worker} {version}: {segments} segments, {entries} entries, {calls} calls, {}",
-        ending(run)
-    );
-    for call in &run.open_calls {
-        println!("  open at the end: {call}");
-    }
-    if let Some(torn) = &run.torn {
-        println!("  cut short: {torn}");
-    }
-    for fault in &run.faults {
-        println!("  FAULT: {fault}");
-    }
-}
-
-fn ending(run: &Run) -> String {
-    match run.outcome {
-        Some(Outcome::Clean) => "drained, 0 dropped".into(),
-        Some(Outcome::Forced { dropped }) => format!("forced, {dropped} dropped"),
-        Some(Outcome::Rejected) => "rejected".into(),
-        None => format!("still running, or ended without a word with {} calls open", run.open_calls.len()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use openrtc_core::worker::EndReason;
-    use openrtc_records::segments;
-    use tempfile::tempdir;
-
-    use super::*;
-    use crate::scribe::Scribe;
-
-    fn runs(dir: &Path) -> Vec<Run> {
-        verify_all(&find(dir).expect("a journal"))
-    }
-
-    fn last_replay(dir: &Path) -> Replay {
-        segments(dir).expect("a journal").last().expect("one").replay(|_, _| {}).expect("whole")
-    }
-
-    /// A run of two segments with one call that ended and one that was left open.
-    fn crashed(dir: &Path) -> Scribe {
-        let mut scribe = Scribe::start(dir, 1, None);
-        let ended = scribe.admit("ended");
-        scribe.roll();
-        scribe.end(ended, EndReason::CallerHangup);
-        scribe.admit("taken");
-        scribe.save();
-        scribe
-    }
-
-    #[test]
-    fn a_crashed_run_and_the_next_one_are_whole_and_its_open_call_is_named() {
-        let dir = tempdir().expect("a directory");
-        crashed(dir.path());
-        let predecessor = last_replay(dir.path()).as_predecessor();
-        let mut next = Scribe::start(dir.path(), 2, Some(predecessor));
-        next.drain_and_exit();
-        next.save();
-        let runs = runs(dir.path());
-        assert!(runs.iter().all(|run| run.faults.is_empty()), "{runs:?}");
-        assert_eq!(runs[0].open_calls, ["taken"]);
-        assert_eq!((runs[0].outcome, runs[1].outcome), (None, Some(Outcome::Clean)));
-    }
-
-    #[test]
-    fn a_cut_short_end_is_told_and_is_no_fault() {
-        let dir = tempdir().expect("a directory");
-        let path = crashed(dir.path()).save();
-        let bytes = fs::read(&path).expect("read");
-        for len in [bytes.len() - 1, 30, 0] {
-            fs::write(&path, &bytes[..len]).expect("written");
-            let runs = runs(dir.path());
-            assert!(runs[0].faults.is_empty() && runs[0].torn.is_some(), "{len} bytes: {runs:?}");
-        }
-    }
-
-    #[test]
-    fn a_run_cut_short_at_its_first_word_does_not_break_the_chain() {
-        let dir = tempdir().expect("a directory");
-        crashed(dir.path());
-        let predecessor = last_replay(dir.path()).as_predecessor();
-        let stillborn = Scribe::start(dir.path(), 2, Some(predecessor)).save();
-        fs::write(stillborn, b"OpenR").expect("written");
-        Scribe::start(dir.path(), 3, Some(predecessor)).save();
-        let runs = runs(dir.path());
-        assert_eq!(runs.len(), 3);
-        assert!(runs.iter().all(|run| run.faults.is_empty()), "{runs:?}");
-    }
-
-    #[test]
-    fn what_was_altered_removed_or_does_not_follow_is_a_fault() {
-        let dir = tempdir().expect("a directory");
-        let last = crashed(dir.path()).save();
-        let first = segments(dir.path()).expect("a journal").remove(0).path;
-        let (whole_first, whole_last) = (fs::read(&first).expect("read"), fs::read(&last).expect("read"));
-        let flipped = |bytes: &[u8]| {
-            let mut bytes = bytes.to_vec();
-            *bytes.last_mut().expect("not empty") ^= 1;
-            bytes
-        };
-        for (first_bytes, last_bytes, says) in [
-            (flipped(&whole_first), whole_last.clone(), "the checksum does not match"),
-            (whole_first.clone(), flipped(&whole_last), "the checksum does not match"),
-            (whole_first[..whole_first.len() - 1].to_vec(), whole_last.clone(), "entries before it are missing"),
-            (whole_first.clone(), whole_first.clone(), "it opens before the segment before it ends"),
-            (whole_first.clone(), b"not a segment".to_vec(), "not a journal segment"),
-        ] {
-            fs::write(&first, first_bytes).expect("written");
-            fs::write(&last, last_bytes).expect("written");
-            let told = runs(dir.path())[0].faults.join("\n");
-            assert!(told.contains(says), "{told:?} should say {says:?}");
-        }
-        fs::write(&first, whole_first).expect("written");
-        fs::write(&last, whole_last).expect("written");
-        Scribe::start(dir.path(), 2, None).save();
-        let told = runs(dir.path())[1].faults.join("\n");
-        assert!(told.contains("another story of the run before"), "{told:?}");
+impl Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { incarnation, worker, version, segments, entries, calls, open_calls, .. } = self;
+        write!(f, "run {incarnation} of {worker} {version}: {segments} segments, {entries} entries, {calls} calls, ")?;
+        match self.outcome {
+            Some(Outcome::Clean) => writeln!(f, "drained, 0 dropped"),
+            Some(Outcome::Forced { dropped }) => writeln!(f, "forced, {dropped} dropped"),
+            Some(Outcome::Rejected) => writeln!(f, "rejected"),
+            None => writeln!(f, "still running, or ended without a word with {} calls open", open_calls.len()),
+        }?;
+        open_calls.iter().try_for_each(|call| writeln!(f, "  open at the end: {call}"))?;
+        self.torn.iter().try_for_each(|torn| writeln!(f, "  cut short: {torn}"))?;
+        self.faults.iter().try_for_each(|fault| writeln!(f, "  FAULT: {fault}"))
     }
 }

@@ -1,10 +1,10 @@
 //! `openrtc keygen`: a key pair for membership, audit and certificates.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use openrtc_core::membership::{KeyId, SigningKey, VerifyingKey};
+use openrtc_core::membership::{KeyId, SigningKey};
 use openrtc_runtime::write_key_pair;
 
 /// Make a key pair: FILE, which only its owner may read, and FILE.pub to give away.
@@ -19,16 +19,16 @@ pub(crate) struct KeygenArgs {
 
 /// Makes the pair.
 pub(crate) fn run(args: &KeygenArgs) -> anyhow::Result<ExitCode> {
-    let (key, public) = make(&args.out)?;
-    println!("key {}: secret in {}, public in {}", KeyId::of(&key), args.out.display(), public.display());
+    let key = generate()?;
+    let public = write_key_pair(&args.out, &key)?;
+    let id = KeyId::of(&key.verifying_key());
+    println!("key {id}: secret in {}, public in {}", args.out.display(), public.display());
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes a new pair; returns the public key and its file.
-pub(crate) fn make(out: &Path) -> anyhow::Result<(VerifyingKey, PathBuf)> {
+/// A new secret key.
+pub(crate) fn generate() -> anyhow::Result<SigningKey> {
     let mut seed = zeroize::Zeroizing::new([0; 32]);
     getrandom::fill(seed.as_mut_slice())?;
-    let key = SigningKey::from_bytes(&seed);
-    let public = write_key_pair(out, &key)?;
-    Ok((key.verifying_key(), public))
+    Ok(SigningKey::from_bytes(&seed))
 }

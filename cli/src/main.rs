@@ -10,10 +10,7 @@ mod http;
 mod journal;
 mod keygen;
 mod membership;
-#[cfg(test)]
-mod scribe;
 mod status;
-mod wire;
 mod worker;
 
 use std::error::Error;

@@ -43,7 +43,7 @@ use serde::{Deserialize, Serialize};
 pub use call::{Call, Calls};
 pub use command::{Class, Command, DrainOrder};
 pub use effect::{Alert, Availability, Effect};
-pub use event::{Cause, Decline, EndReason, Entry, Event, OnDeadline, Outcome};
+pub use event::{BadPolicy, Cause, Decline, EndReason, Entry, Event, OnDeadline, Outcome};
 pub use life::Life;
 pub use rejection::{Misfit, Misuse, Refused, Rejection, Repeat};
 

@@ -13,7 +13,7 @@ use std::process::{Command, Output};
 use std::sync::mpsc::channel;
 use std::thread;
 
-use e2e::{run, said};
+use e2e::{keygen, run, said};
 use openrtc_core::audit::EventName;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -119,7 +119,7 @@ fn check_the_api_path(dir: &Path) {
 #[test]
 fn every_sink_gets_the_same_trail() {
     let dir = tempdir().unwrap();
-    stories::keygen(dir.path());
+    keygen(&dir.path().join("key"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_audited"));
     let output = command.arg(dir.path()).envs(stories::settings(dir.path(), "failing")).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
@@ -136,7 +136,7 @@ fn every_sink_gets_the_same_trail() {
 #[test]
 fn a_collector_named_by_the_environment_is_sent_the_trail_if_need_be_by_the_next_run() {
     let dir = tempdir().unwrap();
-    stories::keygen(dir.path());
+    keygen(&dir.path().join("key"));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/audit", listener.local_addr().unwrap());
     let (tell, told) = channel();
@@ -182,7 +182,7 @@ fn take_batch(listener: &TcpListener) -> String {
 #[test]
 fn a_fault_is_located_by_file_line_and_record_across_files_runs_and_segments() {
     let dir = tempdir().unwrap();
-    stories::keygen(dir.path());
+    keygen(&dir.path().join("key"));
     stories::busy(dir.path());
     let segments = openrtc_records::segments(&dir.path().join("busy")).unwrap();
     assert!(segments.len() > 1, "the journal was rotated");

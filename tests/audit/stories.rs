@@ -4,17 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use e2e::{Caller, Worker, http, kind, openrtc, run, said};
-use openrtc_core::id::{Deployment, Epoch, Version};
-use openrtc_core::membership::{Limits, Manifest, MembershipVerifier};
-use openrtc_core::time::Span;
-use openrtc_fleet::registrar::Registrar;
-use openrtc_runtime::read_public_key;
+use e2e::registrar::{Registrar, url};
+use e2e::{Caller, Worker, http, keygen, kind, openrtc, run, said};
 use rustix::process::Signal;
 
 /// Tells every story in `dir`: the journal of worker `w` is in `w`, its trail in `w.jsonl`.
 pub(crate) fn tell_all(dir: &Path) {
-    keygen(dir);
+    keygen(&dir.join("key"));
     quiet(dir);
     waiting(dir);
     unwanted(dir);
@@ -23,11 +19,6 @@ pub(crate) fn tell_all(dir: &Path) {
     gone(dir);
     failing(dir);
     busy(dir);
-}
-
-pub(crate) fn keygen(dir: &Path) {
-    let made = run(&["keygen", dir.join("key").to_str().unwrap()]);
-    assert!(made.status.success(), "{}", said(&made));
 }
 
 /// SIGTERM with a call in flight, which ends in its own time.
@@ -49,18 +40,8 @@ fn waiting(dir: &Path) {
 
 /// A worker of a version that the manifest does not list.
 fn unwanted(dir: &Path) {
-    let manifest = Manifest {
-        deployment: Deployment::from_static("voice"),
-        versions: vec![Version::from_static("v2")],
-        epoch: Epoch::new(1),
-    };
-    let limits = Limits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max: 8 };
-    let mut verifier = MembershipVerifier::new(manifest, limits);
-    verifier.add_key(read_public_key(&dir.join("key.pub")).unwrap().as_bytes()).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-    let url = format!("http://{}/register", listener.local_addr().unwrap());
-    runtime.spawn(Registrar::new(verifier, |_| {}).serve(listener));
+    let registrar = Registrar::new(&dir.join("key.pub"), "voice", "v2", 1);
+    let url = url(registrar.serve("127.0.0.1:0".parse().unwrap()));
     let output = Command::new(openrtc())
         .args(["worker", "--deployment-version", "v1"])
         .envs(settings(dir, "unwanted"))

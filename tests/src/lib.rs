@@ -4,6 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a test's set-up that fails is a failed test")]
 #![expect(clippy::must_use_candidate, reason = "a test that ignores what it asked for asserts nothing and shows it")]
 
+mod once;
+pub mod registrar;
+pub mod workspace;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -12,6 +16,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+
+pub use once::Once;
 
 /// The `openrtc` binary of this checkout, built by the same cargo in the same profile.
 pub fn openrtc() -> &'static Path {
@@ -24,7 +30,7 @@ pub fn openrtc() -> &'static Path {
         if profile.ends_with("release") {
             build.arg("--release");
         }
-        let output = build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).output().unwrap();
+        let output = build.current_dir(workspace::root()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         profile.join("openrtc")
     })
@@ -41,10 +47,22 @@ pub fn said(output: &Output) -> String {
     format!("exit {:?}\n{out}{err}", output.status.code())
 }
 
+/// Makes a key pair: the secret key in this file, the public one in the same with `.pub` behind it.
+pub fn keygen(file: &Path) {
+    let made = run(&["keygen", file.to_str().unwrap()]);
+    assert!(made.status.success(), "{}", said(&made));
+}
+
+/// Sends a real signal.
+pub fn signal(process: &Child, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(process.id()).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
 /// A worker process. Killed when dropped.
 pub struct Worker {
     child: Child,
-    stderr: ChildStderr,
+    stderr: BufReader<ChildStderr>,
     /// Where it takes calls.
     pub calls: SocketAddr,
     /// Its ops endpoints.
@@ -71,7 +89,7 @@ impl Worker {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let mut stderr = child.stderr.take().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let Ok(ready) = serde_json::from_str::<serde_json::Value>(&line) else {
             let mut problem = String::new();
             stderr.read_to_string(&mut problem).unwrap();
@@ -88,8 +106,7 @@ impl Worker {
 
     /// Sends a real signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
+        crate::signal(&self.child, signal);
     }
 
     /// The worker's snapshot, as it is now.
@@ -104,7 +121,17 @@ impl Worker {
         }
     }
 
-    /// Waits for the process to end; returns how it did and what it logged.
+    /// Waits for a line of its log that holds `words`; returns the line.
+    pub fn wait_for_log(&mut self, words: &str) -> String {
+        let mut line = String::new();
+        while !line.contains(words) {
+            line.clear();
+            assert!(self.stderr.read_line(&mut line).unwrap() > 0, "it ended without saying {words:?}");
+        }
+        line
+    }
+
+    /// Waits for the process to end; returns how it did and the rest of its log.
     pub fn end(mut self) -> (ExitStatus, String) {
         let mut log = String::new();
         self.stderr.read_to_string(&mut log).unwrap();

@@ -1,6 +1,7 @@
 //! What became true of a worker.
 
 use core::fmt;
+use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -173,6 +174,9 @@ pub enum OnDeadline {
 }
 
 impl OnDeadline {
+    /// Every policy, in stored order.
+    pub const ALL: [Self; 3] = [Self::Wait, Self::Alert, Self::Force];
+
     /// The policy as configuration writes it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -183,6 +187,27 @@ impl OnDeadline {
         }
     }
 }
+
+impl FromStr for OnDeadline {
+    type Err = BadPolicy;
+
+    fn from_str(text: &str) -> Result<Self, BadPolicy> {
+        Self::ALL.into_iter().find(|policy| policy.as_str() == text).ok_or(BadPolicy)
+    }
+}
+
+/// A text that is no [`OnDeadline`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadPolicy;
+
+impl fmt::Display for BadPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [wait, alert, force] = OnDeadline::ALL.map(OnDeadline::as_str);
+        write!(f, "use `{wait}`, `{alert}` or `{force}`")
+    }
+}
+
+impl core::error::Error for BadPolicy {}
 
 /// Why a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::env;
 
-use openrtc_core::worker::OnDeadline;
+use openrtc_core::worker::BadPolicy;
 use openrtc_records::journal::{JournalConfig, Sync};
 
 use super::{Config, ConfigError, Start, parse_count, parse_duration};
@@ -62,7 +62,7 @@ pub const VARIABLES: &[Variable] = &[
         Ok(())
     }),
     variable("OPENRTC_ON_DEADLINE", "what happens then: wait, alert or force", "wait", |config, text| {
-        config.on_deadline = parse_policy(text)?;
+        config.on_deadline = text.parse().map_err(|error: BadPolicy| error.to_string())?;
         Ok(())
     }),
     variable("OPENRTC_FORCE_GRACE", "how long calls may say goodbye after a force", "2s", |config, text| {
@@ -173,16 +173,6 @@ fn optional_duration(text: &str) -> Result<Option<std::time::Duration>, String> 
     match text {
         "none" => Ok(None),
         text => parse_duration(text).map(Some),
-    }
-}
-
-/// Parses a deadline policy.
-pub(crate) fn parse_policy(text: &str) -> Result<OnDeadline, String> {
-    match text {
-        "wait" => Ok(OnDeadline::Wait),
-        "alert" => Ok(OnDeadline::Alert),
-        "force" => Ok(OnDeadline::Force),
-        _ => Err("use `wait`, `alert` or `force`".into()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use openrtc_core::worker::OnDeadline;
+use openrtc_core::worker::{BadPolicy, OnDeadline};
 
 use super::{
     CALLS_MAX, Call, Deed, Expect, Happening, Kind, Message, MessageFate, Plan, REDIALS_MAX, TIME_MAX, Tamper,
@@ -77,12 +77,8 @@ impl Plan {
             ["latency", range] => self.latency = between(range)?,
             ["drain", "wait"] => (self.on_deadline, self.drain_timeout) = (OnDeadline::Wait, None),
             ["drain", policy, after] => {
-                self.on_deadline = match policy {
-                    "wait" => OnDeadline::Wait,
-                    "alert" => OnDeadline::Alert,
-                    "force" => OnDeadline::Force,
-                    other => return Err(format!("`{other}` is no drain policy: use wait, alert or force")),
-                };
+                self.on_deadline =
+                    policy.parse().map_err(|fix: BadPolicy| format!("`{policy}` is no drain policy: {fix}"))?;
                 self.drain_timeout = Some(time(after)?);
             }
             ["wave", wave] => self.wave = small(wave, WORKERS_MAX)?,

@@ -8,37 +8,9 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use openrtc_core::id::CallId;
-use openrtc_core::word::Refusal;
+use e2e::Once;
 use openrtc_runtime::audit::{stdout_sink, tracing_sink};
-use openrtc_runtime::{Actor, AgentPool, CallSource, Offer};
-
-/// Offers one call, at once.
-struct Once(bool);
-
-struct Doomed;
-
-impl CallSource for Once {
-    type Offer = Doomed;
-
-    async fn next(&mut self) -> io::Result<Option<Doomed>> {
-        if std::mem::replace(&mut self.0, true) { std::future::pending().await } else { Ok(Some(Doomed)) }
-    }
-}
-
-impl Offer for Doomed {
-    type Session = ();
-
-    fn id(&self) -> CallId {
-        CallId::from_static("doomed")
-    }
-
-    async fn accept(self) -> Option<()> {
-        Some(())
-    }
-
-    async fn decline(self, _: Refusal) {}
-}
+use openrtc_runtime::{Actor, AgentPool};
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
@@ -53,7 +25,7 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         .from_env()?
         .build()?;
     let leaving = pool.clone();
-    let exit = pool.serve(Once(false), move |_call| {
+    let exit = pool.serve(Once::new("doomed"), move |_call| {
         let leaving = leaving.clone();
         async move {
             // Refused only by a drain that has begun already.

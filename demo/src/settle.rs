@@ -4,16 +4,18 @@ use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use anyhow::{Context, ensure};
 use openrtc_core::worker::Outcome;
+use openrtc_evidence::{Certificate, accounts, issue};
 use openrtc_runtime::Exit;
 use tokio::time::Instant;
 
-use super::caller::Fate;
-use super::ledger::Ledger;
-use super::report::{Drop, Report, WorkerReport, millis};
-use super::{BLUE, CERTIFICATE, Rollout, reconcile};
-use crate::certify::{self, Certificate};
+use crate::caller::Fate;
+use crate::error::DemoError;
+use crate::ledger::Ledger;
+use crate::reconcile::Story;
+use crate::report::{DroppedCall, Report, WorkerReport, millis};
+use crate::rollout::Rollout;
+use crate::{BLUE, CERTIFICATE};
 
 /// What the rollout's own clock saw.
 pub(super) struct Moments {
@@ -23,36 +25,36 @@ pub(super) struct Moments {
 
 impl Rollout<'_> {
     /// What the rollout amounted to.
-    pub(super) fn report(&self, moments: &Moments) -> anyhow::Result<Report> {
+    pub(super) fn report(&self, moments: &Moments) -> Result<Report, DemoError> {
         let ledger = self.dispatcher.take_ledger();
-        let names: Vec<_> = self.workers.iter().map(|(name, ..)| name.as_str()).collect();
+        let names: Vec<_> = self.workers.iter().map(|worker| worker.name.as_str()).collect();
         ledger.write(&self.dir.join("callers.jsonl"), &names)?;
         let mut disagreements = Vec::new();
         let mut workers = Vec::new();
         let mut dropped = Vec::new();
-        for (index, ((name, version, worker), (status, exited))) in self.workers.iter().zip(&moments.exits).enumerate()
-        {
-            let account = reconcile::read(&worker.journal).with_context(|| format!("the journal of {name}"))?;
-            let found = account.disagreements(ledger.of(index), self.dispatcher.declines(index));
+        for (index, (worker, (status, exited))) in self.workers.iter().zip(&moments.exits).enumerate() {
+            let name = &worker.name;
+            let story = Story::from(accounts(&worker.journal)?);
+            let found = story.disagreements(ledger.of(index), self.dispatcher.declines(index));
             disagreements.extend(found.into_iter().map(|problem| format!("{name}: {problem}")));
-            let told = account.outcome.map(|outcome| i32::from(Exit(outcome).code()));
+            let told = story.outcome.map(|outcome| i32::from(Exit(outcome).code()));
             if told != status.code() {
-                let told = account.outcome.map_or_else(|| "nothing of its end".to_owned(), |told| told.to_string());
+                let told = story.outcome.map_or_else(|| "nothing of its end".to_owned(), |told| told.to_string());
                 disagreements.push(format!("{name}: it ended with {status}, its journal tells: {told}"));
             }
             let drops: Vec<_> = ledger.of(index).filter(|(_, taken)| taken.fate.is_drop()).collect();
-            if let Some(Outcome::Forced { dropped: told }) = account.outcome
+            if let Some(Outcome::Forced { dropped: told }) = story.outcome
                 && told != drops.len() as u64
             {
                 disagreements.push(format!("{name}: its journal counts {told} drops, its callers {}", drops.len()));
             }
             for (call, taken) in &drops {
-                let reason = attribute(taken.fate, *status, account.outcome);
-                dropped.push(Drop { call: call.id.clone(), worker: name.clone(), reason });
+                let reason = attribute(taken.fate, *status, story.outcome);
+                dropped.push(DroppedCall { call: call.id.clone(), worker: name.clone(), reason });
             }
             workers.push(WorkerReport {
                 worker: name.clone(),
-                version,
+                version: worker.version,
                 pid: worker.pid,
                 exit_code: status.code(),
                 signal: status.signal(),
@@ -62,17 +64,15 @@ impl Rollout<'_> {
                 last_hangup_to_exit_ms: ledger.last_hang_up_to(index, *exited).map(millis),
             });
         }
-        ensure!(!workers.is_empty(), "a rollout has workers");
         let certificate = self.certify(&dropped, &mut disagreements)?;
         Ok(self.sum_up(&ledger, moments, workers, dropped, disagreements, certificate))
     }
 
     /// Certifies the rollout from the journals alone, and holds the certificate against the callers' ledger.
-    fn certify(&self, dropped: &[Drop], disagreements: &mut Vec<String>) -> anyhow::Result<&'static str> {
+    fn certify(&self, dropped: &[DroppedCall], disagreements: &mut Vec<String>) -> Result<&'static str, DemoError> {
         let certificate = Certificate::over(&self.journals)?;
-        certify::write(&certificate, &self.dir.join(CERTIFICATE), Some(&self.membership.key))?;
-        let certified: BTreeSet<_> =
-            certificate.calls.iter().filter(|call| call.is_drop()).map(|call| &call.id).collect();
+        issue(&certificate, &self.dir.join(CERTIFICATE), Some(&self.membership.key))?;
+        let certified: BTreeSet<_> = certificate.drops().map(|call| &call.id).collect();
         let seen: BTreeSet<_> = dropped.iter().map(|drop| &drop.call).collect();
         // A caller that had hung up when its worker was killed lost nothing, though the journal cannot know.
         let unseen: Vec<_> = seen.difference(&certified).map(|call| call.as_str()).collect();
@@ -87,12 +87,12 @@ impl Rollout<'_> {
         ledger: &Ledger,
         moments: &Moments,
         workers: Vec<WorkerReport>,
-        dropped: Vec<Drop>,
+        dropped: Vec<DroppedCall>,
         disagreements: Vec<String>,
         certificate: &'static str,
     ) -> Report {
         let heard = ledger.heard();
-        let blue = 0..usize::from(self.args.blue);
+        let blue = 0..usize::from(self.options.blue);
         let answered = ledger.taken().count();
         let refusals: Option<Vec<_>> = blue.clone().map(|worker| self.dispatcher.first_refusal(worker)).collect();
         let slowest =

@@ -4,15 +4,15 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::caller::{Fate, Heard};
+use crate::caller::{Fate, Heard};
+use crate::error::DemoError;
 
 /// One call offered.
 #[derive(Clone, Debug)]
-pub(crate) struct CallRecord {
+pub(crate) struct OfferedCall {
     pub(crate) id: String,
     /// The workers that declined it before one took it, by their places in the demo's list, each as often as it did.
     pub(crate) declined_by: Vec<usize>,
@@ -46,15 +46,15 @@ struct Line<'a> {
 /// All of them.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    pub(crate) calls: Vec<CallRecord>,
+    pub(crate) calls: Vec<OfferedCall>,
 }
 
 impl Ledger {
     /// Writes one line of JSON per call: the callers' side of what the workers' journals tell.
-    pub(crate) fn write(&self, out: &Path, workers: &[&str]) -> anyhow::Result<()> {
+    pub(crate) fn write(&self, out: &Path, workers: &[&str]) -> Result<(), DemoError> {
         let names = |places: &[usize]| places.iter().map(|place| workers[*place]).collect();
         let mut text = String::new();
-        for CallRecord { id, declined_by, unanswered_by, taken } in &self.calls {
+        for OfferedCall { id, declined_by, unanswered_by, taken } in &self.calls {
             let line = Line {
                 call: id,
                 declined_by: names(declined_by),
@@ -62,24 +62,24 @@ impl Ledger {
                 taken_by: taken.map(|taken| workers[taken.worker]),
                 fate: taken.map(|taken| taken.fate),
             };
-            text.push_str(&serde_json::to_string(&line)?);
+            text.push_str(&serde_json::to_string(&line).expect("names can be written as JSON"));
             text.push('\n');
         }
-        fs::write(out, text).with_context(|| format!("the callers' ledger {}", out.display()))
+        fs::write(out, text).map_err(|source| DemoError::Ledger { path: out.to_owned(), source })
     }
 
     /// The calls that workers took.
-    pub(crate) fn taken(&self) -> impl Iterator<Item = (&CallRecord, &Taken)> {
+    pub(crate) fn taken(&self) -> impl Iterator<Item = (&OfferedCall, &Taken)> {
         self.calls.iter().filter_map(|call| call.taken.as_ref().map(|taken| (call, taken)))
     }
 
     /// The calls that one worker took.
-    pub(crate) fn of(&self, worker: usize) -> impl Iterator<Item = (&CallRecord, &Taken)> {
+    pub(crate) fn of(&self, worker: usize) -> impl Iterator<Item = (&OfferedCall, &Taken)> {
         self.taken().filter(move |(_, taken)| taken.worker == worker)
     }
 
     /// The calls whose callers would have talked on.
-    pub(crate) fn dropped(&self) -> impl Iterator<Item = (&CallRecord, &Taken)> {
+    pub(crate) fn dropped(&self) -> impl Iterator<Item = (&OfferedCall, &Taken)> {
         self.taken().filter(|(_, taken)| taken.fate.is_drop())
     }
 

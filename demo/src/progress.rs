@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval};
 
-use super::dispatch::{Dispatcher, Standing, VersionStanding};
+use crate::dispatch::{Dispatcher, Standing, VersionStanding};
 
 const REFRESH: Duration = Duration::from_millis(100);
 

@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use super::ledger::{Call, Certificate, Verdict, Worker};
+use openrtc_core::time::{Instant, Span};
+
+use crate::certificate::{Call, Certificate, Verdict, WorkerRun};
+use crate::end::RunEnd;
 
 /// Lanes are so many units wide.
 const WIDTH: u64 = 1_000;
@@ -12,16 +15,19 @@ const BAR: u64 = 3;
 const STEP: u64 = 4;
 /// More calls per worker are not drawn one by one.
 const DRAWN_MAX: usize = 400;
-/// The year's beginning, in microseconds since the Unix epoch.
-const YEAR_9999: u64 = 253_370_764_800_000_000;
+/// The year's beginning.
+const YEAR_9999: Instant = Instant::from_micros(253_370_764_800_000_000);
+/// The shortest time that a page shows: a lane has a width.
+const SHORTEST: Span = Span::from_micros(1);
 
 /// Renders the page.
-pub(super) fn render(certificate: &Certificate, digest: &str, key: Option<&str>) -> String {
-    let (class, sentence) = match certificate.verdict {
-        Verdict::Proven => ("proven", certificate.verdict.sentence()),
-        Verdict::Dropped => ("dropped", certificate.verdict.sentence()),
-        Verdict::Unknown => ("unknown", certificate.verdict.sentence()),
+pub(crate) fn render(certificate: &Certificate, digest: &str, key: Option<&str>) -> String {
+    let class = match certificate.verdict {
+        Verdict::Proven => "proven",
+        Verdict::Dropped => "dropped",
+        Verdict::Unknown => "unknown",
     };
+    let sentence = certificate.verdict.sentence();
     // Writing to a string cannot fail.
     let mut page = format!(
         "<!doctype html><html lang=en><meta charset=utf-8><title>Rollout certificate</title><style>{STYLE}</style>\
@@ -30,7 +36,7 @@ pub(super) fn render(certificate: &Certificate, digest: &str, key: Option<&str>)
         certificate.promised, certificate.ended, certificate.dropped, certificate.declined
     );
     let from = certificate.workers.iter().map(|worker| worker.began).min().unwrap_or_default();
-    let to = certificate.workers.iter().map(|worker| worker.ended).max().unwrap_or(from + 1).max(from + 1);
+    let to = certificate.workers.iter().map(|worker| worker.ended).max().unwrap_or(from).max(from + SHORTEST);
     let _ = write!(
         page,
         "<p class=about>From {} to {}: {}. <i class=call></i> a call <i class=cut></i> a dropped call \
@@ -45,11 +51,7 @@ pub(super) fn render(certificate: &Certificate, digest: &str, key: Option<&str>)
     list(
         &mut page,
         "Dropped calls",
-        certificate
-            .calls
-            .iter()
-            .filter(|call| call.is_drop())
-            .map(|call| format!("{} on {} {}: {}", call.id, call.worker, call.version, call.end)),
+        certificate.drops().map(|call| format!("{} on {} {}: {}", call.id, call.worker, call.version, call.end)),
     );
     list(&mut page, "What the evidence does not tell", certificate.unknown.iter().cloned());
     let signer = key.map_or_else(|| "not signed".into(), |key| format!("signed by key {}", escape(key)));
@@ -61,23 +63,22 @@ pub(super) fn render(certificate: &Certificate, digest: &str, key: Option<&str>)
     page
 }
 
-fn lane(page: &mut String, worker: &Worker, certificate: &Certificate, from: u64, to: u64) {
+fn lane(page: &mut String, worker: &WorkerRun, certificate: &Certificate, from: Instant, to: Instant) {
     let calls: Vec<_> = certificate
         .calls
         .iter()
         .filter(|call| (&call.worker, &call.version) == (&worker.name, &worker.version))
         .filter(|call| call.began >= worker.began && call.began <= worker.ended)
         .collect();
-    let x = |at: u64| (at.clamp(from, to) - from) * WIDTH / (to - from);
+    let x = |at: Instant| at.clamp(from, to).since(from).as_micros() * WIDTH / to.since(from).as_micros();
     let drained = worker.drain.as_ref().map_or_else(String::new, |drain| {
-        format!("; drained by {} ({}) for {}", drain.actor, drain.cause, span(drain.began, worker.ended))
+        format!("; drained by {} ({}) for {}", drain.actor, drain.cause.as_str(), span(drain.began, worker.ended))
     });
-    let outcome = match worker.outcome.as_str() {
-        "clean" => "left with nothing dropped",
-        "forced" => "left by force",
-        "rejected" => "was not let in",
-        "unclosed" => "ended without a word: killed, crashed, or its node was lost",
-        other => other,
+    let outcome = match worker.outcome {
+        RunEnd::Clean => "left with nothing dropped",
+        RunEnd::Forced => "left by force",
+        RunEnd::Rejected => "was not let in",
+        RunEnd::Unclosed => "ended without a word: killed, crashed, or its node was lost",
     };
     let _ = write!(
         page,
@@ -85,7 +86,7 @@ fn lane(page: &mut String, worker: &Worker, certificate: &Certificate, from: u64
         escape(&worker.name),
         escape(&worker.version),
         worker.calls,
-        escape(outcome),
+        outcome,
         escape(&drained)
     );
     let shown = &calls[..calls.len().min(DRAWN_MAX)];
@@ -105,13 +106,13 @@ fn lane(page: &mut String, worker: &Worker, certificate: &Certificate, from: u64
 }
 
 fn bar(page: &mut String, call: &Call, from: u64, to: u64, y: u64) {
-    let class = if call.is_drop() { "cut" } else { "call" };
+    let class = if call.end.is_drop() { "cut" } else { "call" };
     let _ = write!(
         page,
         "<rect class={class} x={from} y={y} width={} height={BAR}><title>{}: {}</title></rect>",
         (to - from).max(1),
         escape(&call.id),
-        escape(&call.end)
+        call.end
     );
 }
 
@@ -127,13 +128,13 @@ fn list(page: &mut String, title: &str, items: impl Iterator<Item = String>) {
     page.push_str("</ul>");
 }
 
-fn moment(at: u64) -> impl std::fmt::Display {
+fn moment(at: Instant) -> impl std::fmt::Display {
     // A journal may hold any number; the last moment that can be written is in the year 9999.
-    humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + Duration::from_micros(at.min(YEAR_9999)))
+    humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + Duration::from_micros(at.min(YEAR_9999).as_micros()))
 }
 
-fn span(from: u64, to: u64) -> impl std::fmt::Display {
-    humantime::format_duration(Duration::from_millis(to.saturating_sub(from) / 1_000))
+fn span(from: Instant, to: Instant) -> impl std::fmt::Display {
+    humantime::format_duration(Duration::from_millis(to.since(from).as_micros() / 1_000))
 }
 
 /// Names come from outside.

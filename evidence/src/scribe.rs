@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use openrtc_core::id::{Actor, CallId, CallNo, Deployment, Identity, Incarnation, Version, WorkerId};
 use openrtc_core::journal::{Opening, Predecessor, write_entry, write_opening};
 use openrtc_core::machine::Machine;
-use openrtc_core::time::Instant;
+use openrtc_core::time::{Instant, Span};
 use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits, OnDeadline, Worker};
 
 /// One run of a worker, as far as its journal knows.
@@ -15,6 +15,7 @@ pub(crate) struct Scribe {
     incarnation: u64,
     predecessor: Option<Predecessor>,
     worker: Worker,
+    now: Instant,
     /// The segment being written: its first entry's number and its bytes so far.
     segment: (u64, Vec<u8>),
 }
@@ -22,16 +23,37 @@ pub(crate) struct Scribe {
 impl Scribe {
     /// A serving worker's journal in `dir`.
     pub(crate) fn start(dir: &Path, incarnation: u64, predecessor: Option<Predecessor>) -> Self {
-        let worker = Worker::new(Limits::default()).expect("valid limits");
-        let mut scribe = Self { dir: dir.to_owned(), incarnation, predecessor, worker, segment: (0, Vec::new()) };
-        scribe.roll();
+        let mut scribe = Self::begin(dir, incarnation, predecessor);
         scribe.enact(Command::Serve);
         scribe
     }
 
+    /// A starting worker's journal in `dir`.
+    pub(crate) fn begin(dir: &Path, incarnation: u64, predecessor: Option<Predecessor>) -> Self {
+        let worker = Worker::new(Limits::default()).expect("valid limits");
+        let (dir, now, segment) = (dir.to_owned(), Instant::EPOCH, (0, Vec::new()));
+        let mut scribe = Self { dir, incarnation, predecessor, worker, now, segment };
+        scribe.roll();
+        scribe
+    }
+
+    /// Lets time pass.
+    pub(crate) fn wait(&mut self, time: Span) {
+        self.now = self.now + time;
+    }
+
+    /// What the next run's journal says of this one.
+    pub(crate) fn as_predecessor(&self) -> Predecessor {
+        Predecessor {
+            incarnation: Incarnation::new(self.incarnation),
+            exited: self.worker.outcome().is_some(),
+            open_calls: self.worker.word().in_flight(),
+        }
+    }
+
     /// Lets the worker do as told and writes it down; returns the entry's number.
     pub(crate) fn enact(&mut self, command: Command) -> CallNo {
-        let entry = self.worker.step(Instant::EPOCH, command).expect("a legal command");
+        let entry = self.worker.step(self.now, command).expect("a legal command");
         write_entry(&entry, &mut self.segment.1);
         CallNo::new(entry.seq.get())
     }
@@ -41,16 +63,31 @@ impl Scribe {
         self.enact(Command::Admit { id: CallId::new(id).expect("a valid id"), class: Class::default() })
     }
 
+    /// An offer that is answered with yes now.
+    pub(crate) fn reserve(&mut self, id: &str) -> CallNo {
+        self.enact(Command::Reserve { id: CallId::new(id).expect("a valid id"), class: Class::default() })
+    }
+
     /// A call that ends now.
     pub(crate) fn end(&mut self, call: CallNo, reason: EndReason) {
         self.enact(Command::End { call, reason });
     }
 
+    /// A drain without a deadline.
+    pub(crate) fn drain(&mut self, cause: Cause, actor: &'static str) {
+        let actor = Actor::from_static(actor);
+        let order = DrainOrder { cause, actor, deadline: None, on_deadline: OnDeadline::Wait };
+        self.enact(Command::BeginDrain(order));
+    }
+
     /// SIGTERM, and the exit once nothing is in flight.
     pub(crate) fn drain_and_exit(&mut self) {
-        let actor = const { Actor::from_static("SIGTERM") };
-        let order = DrainOrder { cause: Cause::Signal, actor, deadline: None, on_deadline: OnDeadline::Wait };
-        self.enact(Command::BeginDrain(order));
+        self.drain(Cause::Signal, "SIGTERM");
+        self.leave();
+    }
+
+    /// The exit of a worker that drains and has no call left.
+    pub(crate) fn leave(&mut self) {
         if self.worker.deadline().is_some() {
             self.enact(Command::Wake);
         }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use openrtc_core::worker::Decline;
 use tokio::time::{Instant, sleep};
 
-use super::caller::{Answer, Talk, offer};
-use super::ledger::{CallRecord, Ledger, Taken};
+use crate::caller::{Answer, Talk, offer};
+use crate::ledger::{Ledger, OfferedCall, Taken};
 
 /// How long a call is offered around before its caller gives up.
 const GIVE_UP: Duration = Duration::from_secs(5);
@@ -81,7 +81,7 @@ impl Dispatcher {
     /// dispatcher with an old view of the fleet would.
     pub(crate) async fn call(&self, id: String, talk: Duration, first: Option<usize>) {
         let (declined_by, unanswered_by) = (Vec::new(), Vec::new());
-        let mut record = CallRecord { id, declined_by, unanswered_by, taken: None };
+        let mut record = OfferedCall { id, declined_by, unanswered_by, taken: None };
         if let Some((worker, accepted)) = self.place(&mut record, first).await {
             let target = self.target(worker);
             let answered = Instant::now();
@@ -94,7 +94,7 @@ impl Dispatcher {
         lock(&self.ledger).calls.push(record);
     }
 
-    async fn place(&self, record: &mut CallRecord, first: Option<usize>) -> Option<(usize, Box<Talk>)> {
+    async fn place(&self, record: &mut OfferedCall, first: Option<usize>) -> Option<(usize, Box<Talk>)> {
         let give_up = Instant::now() + GIVE_UP;
         let mut order: Vec<_> = first.into_iter().chain(self.by_load()).collect();
         loop {
@@ -189,7 +189,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::demo::caller::Fate;
+    use crate::caller::Fate;
     use crate::wire::{Frame, Receiver, send};
 
     /// A worker that declines its first offer because it drains and, wrongly, takes every later one.

@@ -9,74 +9,107 @@ use serde::Serialize;
 
 /// The whole outcome. Times are in milliseconds.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
-    pub(crate) calls_offered: usize,
-    pub(crate) calls_answered: usize,
-    pub(crate) calls_declined_and_retried: usize,
-    pub(crate) calls_unanswered: usize,
-    pub(crate) calls_ended: usize,
-    pub(crate) calls_dropped: usize,
-    pub(crate) calls_alive_across_sigterm: usize,
-    pub(crate) new_calls_on_old_version_after_drain: u32,
-    pub(crate) frames_sent: u64,
-    pub(crate) frames_lost: u64,
+pub struct Report {
+    /// Calls that callers made, the probes of the drain among them.
+    pub calls_offered: usize,
+    /// Of those, taken by a worker.
+    pub calls_answered: usize,
+    /// Of those, declined by another worker before.
+    pub calls_declined_and_retried: usize,
+    /// Calls that no worker took.
+    pub calls_unanswered: usize,
+    /// Calls that ended as their callers wanted.
+    pub calls_ended: usize,
+    /// Calls whose callers would have talked on.
+    pub calls_dropped: usize,
+    /// Calls on the old version that began before the SIGTERM and ended after it.
+    pub calls_alive_across_sigterm: usize,
+    /// Calls that a worker of the old version took after it had refused one.
+    pub new_calls_on_old_version_after_drain: u32,
+    /// Frames of sound that callers sent.
+    pub frames_sent: u64,
+    /// Of those, without an echo.
+    pub frames_lost: u64,
     /// Of those, in calls that were not dropped.
-    pub(crate) frames_lost_in_ended_calls: u64,
-    pub(crate) frames_late: u64,
-    pub(crate) longest_gap_ms: f64,
-    pub(crate) sigterm_to_refusal_ms: Option<f64>,
-    pub(crate) last_hangup_to_exit_ms: Option<f64>,
-    pub(crate) elapsed_s: f64,
-    pub(crate) workers: Vec<WorkerReport>,
-    pub(crate) dropped: Vec<Drop>,
+    pub frames_lost_in_ended_calls: u64,
+    /// Echoes that a usual jitter buffer would have missed.
+    pub frames_late: u64,
+    /// The longest time without an echo while its caller talked.
+    pub longest_gap_ms: f64,
+    /// From the SIGTERM until the last worker of the old version refused its first call.
+    pub sigterm_to_refusal_ms: Option<f64>,
+    /// The longest time from a last hang-up to the exit of its worker, of those of the old version that left in order.
+    pub last_hangup_to_exit_ms: Option<f64>,
+    /// How long the rollout took, in seconds.
+    pub elapsed_s: f64,
+    /// Every worker that took calls.
+    pub workers: Vec<WorkerReport>,
+    /// Every dropped call.
+    pub dropped: Vec<DroppedCall>,
     /// Workers that were not let in.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) rejected: Vec<Rejected>,
+    pub rejected: Vec<RejectedWorker>,
     /// What the certificate over the workers' journals says.
-    pub(crate) certificate: &'static str,
+    pub certificate: &'static str,
     /// Where it is.
-    pub(crate) certificate_file: PathBuf,
+    pub certificate_file: PathBuf,
     /// The public key that it is checked with.
-    pub(crate) certificate_key: PathBuf,
-    pub(crate) journals_agree: bool,
-    pub(crate) disagreements: Vec<String>,
+    pub certificate_key: PathBuf,
+    /// Whether every worker's journal tells what its callers saw.
+    pub journals_agree: bool,
+    /// Where one does not.
+    pub disagreements: Vec<String>,
 }
 
 /// One worker.
 #[derive(Debug, Serialize)]
-pub(crate) struct WorkerReport {
-    pub(crate) worker: String,
-    pub(crate) version: &'static str,
-    pub(crate) pid: u32,
-    pub(crate) exit_code: Option<i32>,
-    pub(crate) signal: Option<i32>,
+pub struct WorkerReport {
+    /// Its name.
+    pub worker: String,
+    /// The version that it ran.
+    pub version: &'static str,
+    /// Its process.
+    pub pid: u32,
+    /// Its exit code, if it had one.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it, if one did.
+    pub signal: Option<i32>,
     /// Calls it took.
-    pub(crate) calls: usize,
+    pub calls: usize,
     /// Of those, dropped.
-    pub(crate) dropped: usize,
-    pub(crate) start_to_ready_ms: f64,
-    pub(crate) last_hangup_to_exit_ms: Option<f64>,
+    pub dropped: usize,
+    /// From its start until it took calls.
+    pub start_to_ready_ms: f64,
+    /// From the last hang-up to its exit.
+    pub last_hangup_to_exit_ms: Option<f64>,
 }
 
 /// One dropped call.
 #[derive(Debug, Serialize)]
-pub(crate) struct Drop {
-    pub(crate) call: String,
-    pub(crate) worker: String,
-    pub(crate) reason: &'static str,
+pub struct DroppedCall {
+    /// What the dispatcher calls it.
+    pub call: String,
+    /// The worker that it was on.
+    pub worker: String,
+    /// What dropped it.
+    pub reason: &'static str,
 }
 
 /// One worker that was not let in.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Rejected {
+pub struct RejectedWorker {
     /// The audit event: `worker.rejected`.
-    pub(crate) event: &'static str,
-    pub(crate) worker: String,
-    pub(crate) version: &'static str,
-    pub(crate) exit_code: Option<i32>,
+    pub event: &'static str,
+    /// Its name.
+    pub worker: String,
+    /// The version that it ran.
+    pub version: &'static str,
+    /// Its exit code, if it had one.
+    pub exit_code: Option<i32>,
     /// In one word.
-    pub(crate) reason: &'static str,
-    pub(crate) message: String,
+    pub reason: &'static str,
+    /// The same for a person.
+    pub message: String,
 }
 
 /// At most so many dropped calls are printed by name; JSON has them all.
@@ -84,12 +117,14 @@ const NAMES_MAX: usize = 12;
 
 impl Report {
     /// Whether everything was as a rollout without faults must be.
-    pub(crate) fn is_spotless(&self) -> bool {
+    #[must_use]
+    pub fn is_spotless(&self) -> bool {
         self.calls_dropped == 0 && self.holds() && self.workers.iter().all(|worker| worker.exit_code == Some(0))
     }
 
     /// Whether what must hold under every fault does.
-    pub(crate) fn holds(&self) -> bool {
+    #[must_use]
+    pub fn holds(&self) -> bool {
         self.journals_agree
             && self.new_calls_on_old_version_after_drain == 0
             && self.calls_unanswered == 0
@@ -148,7 +183,7 @@ impl Report {
             return Ok(());
         }
         writeln!(f, "\n  not let in:")?;
-        self.rejected.iter().try_for_each(|Rejected { worker, version, exit_code, message, .. }| {
+        self.rejected.iter().try_for_each(|RejectedWorker { worker, version, exit_code, message, .. }| {
             let code = exit_code.map_or_else(|| "unknown".into(), |code| code.to_string());
             writeln!(f, "  {worker:<8} {version:<8} {message}; exit {code}")
         })
@@ -159,7 +194,7 @@ impl Report {
             return Ok(());
         }
         writeln!(f, "\n  dropped:")?;
-        for Drop { call, worker, reason } in self.dropped.iter().take(NAMES_MAX) {
+        for DroppedCall { call, worker, reason } in self.dropped.iter().take(NAMES_MAX) {
             writeln!(f, "  {call:<12} on {worker:<8} {reason}")?;
         }
         match self.dropped.len().saturating_sub(NAMES_MAX) {

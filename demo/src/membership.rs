@@ -3,16 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, ensure};
 use openrtc_core::id::{Deployment, Epoch, Version};
-use openrtc_core::membership::{Limits, Manifest, MembershipVerifier};
+use openrtc_core::membership::{Limits, Manifest, MembershipVerifier, SigningKey};
 use openrtc_core::time::Span;
 use openrtc_fleet::registrar::{Decision, Registrar};
+use openrtc_runtime::write_key_pair;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
-use super::report::Rejected;
-use crate::keygen;
+use crate::error::{DemoError, WorkerFault};
+use crate::report::RejectedWorker;
 
 /// What every worker of the demo belongs to.
 pub(super) const DEPLOYMENT: Deployment = Deployment::from_static("demo");
@@ -26,27 +26,29 @@ pub(super) struct Membership {
     epoch: u64,
     url: String,
     /// The secret key that every worker signs with.
-    pub(super) key: PathBuf,
+    pub(super) key: SigningKey,
+    /// Its file.
+    key_file: PathBuf,
     /// The public key beside it, for whoever checks what they signed.
     pub(super) public: PathBuf,
     serving: AbortHandle,
 }
 
 impl Membership {
-    /// Makes a key pair in `dir` and lets nobody in yet.
-    pub(super) async fn start(dir: &Path) -> anyhow::Result<Self> {
-        let key = dir.join("demo.key");
-        let (verifying, public) = keygen::make(&key)?;
+    /// Writes the key pair to `dir` and lets nobody in yet.
+    pub(super) async fn start(dir: &Path, key: SigningKey) -> Result<Self, DemoError> {
+        let key_file = dir.join("demo.key");
+        let public = write_key_pair(&key_file, &key)?;
         let mut verifier = MembershipVerifier::new(manifest(0, &[]), LIMITS);
-        verifier.add_key(verifying.as_bytes())?;
+        verifier.add_key(key.verifying_key().as_bytes()).expect("the public key of a secret one is good");
         let decisions = Arc::new(Mutex::new(Vec::new()));
         let recorded = Arc::clone(&decisions);
         let record = move |decision: &Decision| lock(&recorded).push(*decision);
         let registrar = Registrar::new(verifier, record);
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("a port for the registrar")?;
-        let url = format!("http://{}/register", listener.local_addr()?);
+        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(DemoError::Registrar)?;
+        let url = format!("http://{}/register", listener.local_addr().map_err(DemoError::Registrar)?);
         let serving = tokio::spawn(registrar.clone().serve(listener)).abort_handle();
-        Ok(Self { registrar, decisions, epoch: 0, url, key, public, serving })
+        Ok(Self { registrar, decisions, epoch: 0, url, key, key_file, public, serving })
     }
 
     /// From now on, workers of these versions are let in and no others. What was signed before is worth nothing.
@@ -57,23 +59,27 @@ impl Membership {
 
     /// What a worker must be told to register.
     pub(super) fn settings(&self) -> [(&'static str, String); 2] {
-        let key = self.key.display().to_string();
+        let key = self.key_file.display().to_string();
         [("OPENRTC_REGISTER_URL", self.url.clone()), ("OPENRTC_SIGNING_KEY_FILE", key)]
     }
 
     /// Makes sure that a worker was let in as what it is said to be: calls are given to no other.
-    pub(super) fn check(&self, worker: &str, version: &str) -> anyhow::Result<()> {
+    pub(super) fn check(&self, worker: &str, version: &'static str) -> Result<(), DemoError> {
         let claims = self.last(worker).and_then(|decision| decision.verdict.ok());
         let proven = claims.is_some_and(|claims| claims.identity.version.as_str() == version);
-        ensure!(proven, "worker {worker} takes calls, but never proved that it is of version {version}");
-        Ok(())
+        if proven { Ok(()) } else { Err(WorkerFault::Unproven(version).of(worker)) }
     }
 
     /// The refusal of a worker that left with `exit_code`.
-    pub(super) fn rejection(&self, worker: &str, version: &'static str, exit_code: Option<i32>) -> Option<Rejected> {
+    pub(super) fn rejection(
+        &self,
+        worker: &str,
+        version: &'static str,
+        exit_code: Option<i32>,
+    ) -> Option<RejectedWorker> {
         let decision = self.last(worker)?;
         let refusal = decision.verdict.err()?;
-        Some(Rejected {
+        Some(RejectedWorker {
             event: decision.event(),
             worker: worker.into(),
             version,

@@ -1,0 +1,195 @@
+//! A voice agent that echoes: it takes calls over TCP and says back what it hears.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openrtc_core::id::CallId;
+use openrtc_core::word::Refusal;
+use openrtc_runtime::gate::decline;
+use openrtc_runtime::{Call, CallGuard, CallSource, EndReason, Offer};
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
+
+use crate::wire::{Frame, Receiver, send};
+
+/// How long a connection may take to make its offer.
+const HANDSHAKE: Duration = Duration::from_secs(2);
+/// The most connections that have not made theirs yet.
+const HANDSHAKES_MAX: usize = 1_024;
+/// How long a caller may take to close after the last frame.
+const PARTING: Duration = Duration::from_millis(300);
+
+/// What a worker prints once it takes calls.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Ready {
+    /// Where it takes calls.
+    pub calls: SocketAddr,
+    /// Its ops endpoints, if it has any.
+    pub ops: Option<SocketAddr>,
+    /// The version it runs.
+    pub version: String,
+    /// Its name.
+    pub worker: String,
+    /// Its process.
+    pub pid: u32,
+}
+
+/// Offers as they come in over TCP.
+pub struct Line {
+    offers: mpsc::Receiver<TcpOffer>,
+}
+
+impl Line {
+    /// Accepts connections and lets each make its offer in a task of its own, so that one that says nothing, or
+    /// nonsense, costs nobody else anything.
+    pub fn listen(listener: TcpListener) -> Self {
+        let (yielded, offers) = mpsc::channel(64);
+        let room = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+        tokio::spawn(async move {
+            while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
+                let (stream, peer) = match listener.accept().await {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        // Out of descriptors, most likely: those of ended calls come back.
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        continue;
+                    }
+                };
+                let yielded = yielded.clone();
+                tokio::spawn(async move {
+                    match timeout(HANDSHAKE, handshake(stream)).await {
+                        Ok(Ok(offer)) => drop(yielded.send(offer).await),
+                        Ok(Err(error)) => tracing::warn!(%peer, %error, "the connection made no offer"),
+                        Err(_) => tracing::warn!(%peer, "the connection said nothing for {HANDSHAKE:?}"),
+                    }
+                    drop(permit);
+                });
+            }
+        });
+        Self { offers }
+    }
+}
+
+impl CallSource for Line {
+    type Offer = TcpOffer;
+
+    async fn next(&mut self) -> io::Result<Option<TcpOffer>> {
+        Ok(self.offers.recv().await)
+    }
+}
+
+async fn handshake(stream: TcpStream) -> io::Result<TcpOffer> {
+    stream.set_nodelay(true)?;
+    let (read, write) = stream.into_split();
+    let mut from = Receiver::new(read);
+    match from.next().await? {
+        Some(Frame::Offer { id }) => {
+            let id = CallId::new(&id).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+            Ok(TcpOffer { id, media: Media { from, to: write } })
+        }
+        Some(other) => Err(unexpected(&other)),
+        None => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed without a word")),
+    }
+}
+
+fn unexpected(frame: &Frame) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("a frame that does not belong here: {frame:?}"))
+}
+
+/// A call's two directions.
+pub struct Media {
+    from: Receiver<OwnedReadHalf>,
+    to: OwnedWriteHalf,
+}
+
+/// A connection that has offered a call.
+pub struct TcpOffer {
+    id: CallId,
+    media: Media,
+}
+
+impl Offer for TcpOffer {
+    type Session = Media;
+
+    fn id(&self) -> CallId {
+        self.id
+    }
+
+    async fn accept(mut self) -> Option<Media> {
+        send(&mut self.media.to, &Frame::Accept).await.ok()?;
+        match self.media.from.next().await {
+            Ok(Some(Frame::Assign)) => Some(self.media),
+            Ok(Some(_) | None) | Err(_) => None,
+        }
+    }
+
+    async fn decline(mut self, refusal: Refusal) {
+        let answer = Frame::Decline { why: decline(refusal), reason: refusal.to_string() };
+        // A caller that is gone needs no answer.
+        let _ = send(&mut self.media.to, &answer).await;
+    }
+}
+
+/// How a call left the echo loop.
+enum Parted {
+    CallerHungUp,
+    Cancelled,
+}
+
+/// The agent: says back what it hears.
+pub async fn echo(mut call: Call<Media>) -> io::Result<()> {
+    match converse(&mut call.session, &call.guard).await {
+        Ok(Parted::CallerHungUp) => {
+            call.guard.end(EndReason::CallerHangup).await;
+            part(call.session, &Frame::Bye).await
+        }
+        Ok(Parted::Cancelled) => {
+            call.guard.end(EndReason::DrainForced).await;
+            part(call.session, &Frame::Cut).await
+        }
+        Err(error) => {
+            call.guard.end(EndReason::Disconnected).await;
+            Err(error)
+        }
+    }
+}
+
+async fn converse(media: &mut Media, guard: &CallGuard) -> io::Result<Parted> {
+    let cancelled = guard.cancelled();
+    tokio::pin!(cancelled);
+    loop {
+        let frame = tokio::select! {
+            biased;
+            // First what the caller has said already: a hang-up that is here is no drop.
+            frame = media.from.next() => frame?,
+            _ = &mut cancelled => return Ok(Parted::Cancelled),
+        };
+        match frame {
+            Some(audio @ Frame::Audio { .. }) => {
+                guard.progress();
+                send(&mut media.to, &audio).await?;
+            }
+            Some(Frame::Hangup) => return Ok(Parted::CallerHungUp),
+            Some(other) => return Err(unexpected(&other)),
+            None => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the caller was gone without a word")),
+        }
+    }
+}
+
+/// Sends the last frame and reads on until the caller has closed: closing with its audio unread would reset the
+/// connection and could take the last frame with it.
+async fn part(mut media: Media, last: &Frame) -> io::Result<()> {
+    send(&mut media.to, last).await?;
+    media.to.shutdown().await?;
+    let rest = async { while let Ok(Some(_)) = media.from.next().await {} };
+    // The caller's own affair if it takes longer.
+    let _ = timeout(PARTING, rest).await;
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! A whole blue-green rollout with real worker processes, real signals and real audio streams.
+#![forbid(unsafe_code)]
+
+mod caller;
+mod directory;
+mod dispatch;
+pub mod echo;
+mod error;
+mod ledger;
+mod load;
+mod membership;
+mod process;
+mod progress;
+mod reconcile;
+mod report;
+mod rollout;
+mod settle;
+mod wire;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use openrtc_core::membership::SigningKey;
+use openrtc_core::worker::OnDeadline;
+
+use directory::Directory;
+pub use error::{DemoError, WorkerFault};
+pub use load::CallsError;
+use membership::Membership;
+pub use process::WorkerCommand;
+pub use report::{DroppedCall, RejectedWorker, Report, WorkerReport};
+use rollout::Rollout;
+
+const BLUE: &str = "v1";
+const GREEN: &str = "v2";
+
+/// The certificate's name in the demo's directory.
+const CERTIFICATE: &str = "certificate.jsonl";
+
+/// What a demo does.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Workers of the old version.
+    pub blue: u8,
+    /// Workers of the new version.
+    pub green: u8,
+    /// Call records to replay; without them calls are drawn at random.
+    pub calls: Option<PathBuf>,
+    /// Times real time at which calls arrive and end; audio always runs in real time.
+    pub speed: f64,
+    /// Seed of the drawn calls.
+    pub seed: u64,
+    /// When the drain is overdue.
+    pub drain_timeout: Option<Duration>,
+    /// What happens then.
+    pub on_deadline: Option<OnDeadline>,
+    /// Whether a draining worker is killed (SIGKILL).
+    pub kill_one: bool,
+    /// Whether a worker of the old version is started again after the switch.
+    pub leftover: bool,
+    /// Where journals, audit trails and the callers' ledger are kept: a directory that does not exist yet. Without it
+    /// only the certificate and the key to check it with are kept, in a temporary directory.
+    pub dir: Option<PathBuf>,
+}
+
+/// Performs a rollout. The workers sign with `key`, and so is the certificate signed.
+///
+/// Dropped before it is done, it kills the workers and removes its temporary directory.
+pub async fn run(options: &Options, worker: &WorkerCommand, key: SigningKey) -> Result<Report, DemoError> {
+    let mut calls = match &options.calls {
+        Some(path) => load::read(path).map_err(|source| DemoError::Calls { path: path.clone(), source })?,
+        None => load::draw(options.seed),
+    };
+    load::hurry(&mut calls, options.speed);
+    let mut dir = Directory::create(options.dir.as_deref())?;
+    let membership = Membership::start(dir.path(), key).await?;
+    let report = Rollout::new(options, worker, dir.path(), membership).perform(calls).await?;
+    dir.certified = true;
+    Ok(report)
+}

@@ -1,0 +1,46 @@
+//! A call source for workers of which one call is enough.
+
+use std::future::pending;
+use std::io;
+
+use openrtc_core::id::CallId;
+use openrtc_core::word::Refusal;
+use openrtc_runtime::{CallSource, Offer};
+
+/// Offers one call, at once.
+pub struct Once(Option<Only>);
+
+/// The one offer.
+pub struct Only(CallId);
+
+impl Once {
+    /// Offers the call `id`.
+    pub const fn new(id: &'static str) -> Self {
+        Self(Some(Only(CallId::from_static(id))))
+    }
+}
+
+impl CallSource for Once {
+    type Offer = Only;
+
+    async fn next(&mut self) -> io::Result<Option<Only>> {
+        match self.0.take() {
+            Some(only) => Ok(Some(only)),
+            None => pending().await,
+        }
+    }
+}
+
+impl Offer for Only {
+    type Session = ();
+
+    fn id(&self) -> CallId {
+        self.0
+    }
+
+    async fn accept(self) -> Option<()> {
+        Some(())
+    }
+
+    async fn decline(self, _: Refusal) {}
+}
