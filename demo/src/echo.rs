@@ -2,18 +2,18 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use openrtc_core::id::CallId;
 use openrtc_core::word::Refusal;
 use openrtc_runtime::gate::decline;
+use openrtc_runtime::http::accept_each;
 use openrtc_runtime::{Call, CallGuard, CallSource, EndReason, Offer};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::wire::{Frame, Receiver, send};
@@ -50,29 +50,17 @@ impl Line {
     /// nonsense, costs nobody else anything.
     pub fn listen(listener: TcpListener) -> Self {
         let (yielded, offers) = mpsc::channel(64);
-        let room = Arc::new(Semaphore::new(HANDSHAKES_MAX));
-        tokio::spawn(async move {
-            while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
-                let (stream, peer) = match listener.accept().await {
-                    Ok(accepted) => accepted,
-                    Err(error) => {
-                        // Out of descriptors, most likely: those of ended calls come back.
-                        tracing::warn!(%error, "a connection could not be accepted");
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                        continue;
-                    }
-                };
-                let yielded = yielded.clone();
-                tokio::spawn(async move {
-                    match timeout(HANDSHAKE, handshake(stream)).await {
-                        Ok(Ok(offer)) => drop(yielded.send(offer).await),
-                        Ok(Err(error)) => tracing::warn!(%peer, %error, "the connection made no offer"),
-                        Err(_) => tracing::warn!(%peer, "the connection said nothing for {HANDSHAKE:?}"),
-                    }
-                    drop(permit);
-                });
-            }
-        });
+        tokio::spawn(accept_each(listener, HANDSHAKES_MAX, move |stream, peer, permit| {
+            let yielded = yielded.clone();
+            tokio::spawn(async move {
+                match timeout(HANDSHAKE, handshake(stream)).await {
+                    Ok(Ok(offer)) => drop(yielded.send(offer).await),
+                    Ok(Err(error)) => tracing::warn!(%peer, %error, "the connection made no offer"),
+                    Err(_) => tracing::warn!(%peer, "the connection said nothing for {HANDSHAKE:?}"),
+                }
+                drop(permit);
+            });
+        }));
         Self { offers }
     }
 }

@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use openrtc_core::time::Instant;
 use tokio::time::Instant as Monotonic;
 
-/// A worker's time: microseconds since the Unix epoch as sampled once at start, advanced by the monotonic clock: readable across
-/// processes, and never stepping within one. Under tokio's paused time it is virtual.
+/// A worker's time: microseconds since the Unix epoch as sampled once at start, advanced by the monotonic clock. So it
+/// is readable across processes, and never steps within one. Under tokio's paused time it is virtual.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     unix_at_start: Instant,
