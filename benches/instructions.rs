@@ -35,7 +35,7 @@ main!(library_benchmark_groups = gate);
 #[bench::gate()]
 fn admit(gate: Gate) -> Gate {
     for _ in 0..TIMES {
-        let _ = black_box(gate.admit(black_box(CALL), Class(0)));
+        let _ = black_box(gate.admit(black_box(&CALL), Class::default()));
     }
     gate
 }
@@ -53,14 +53,14 @@ fn hang_up((gate, calls): (Gate, Vec<CallNo>)) -> (Gate, Vec<CallNo>) {
 #[bench::gate()]
 fn refuse(gate: Gate) -> Gate {
     for _ in 0..TIMES {
-        let _ = black_box(gate.admit(black_box(CALL), Class(0)));
+        let _ = black_box(gate.admit(black_box(&CALL), Class::default()));
     }
     gate
 }
 
 fn with_calls() -> (Gate, Vec<CallNo>) {
     let gate = gates::serving();
-    let calls = (0..TIMES).map(|_| gate.admit(CALL, Class(0)).expect("serving and not full")).collect();
+    let calls = (0..TIMES).map(|_| gate.admit(&CALL, Class::default()).expect("serving and not full")).collect();
     (gate, calls)
 }
 

@@ -12,7 +12,7 @@ fn look(criterion: &mut Criterion) {
     for calls in [0, 1_000, 100_000] {
         let dir = tempfile::tempdir().expect("a directory");
         let pool = pool::journaled(&runtime, dir.path(), calls + 1);
-        let held: Vec<_> = (0..calls).map(|_| pool.admit(CALL).expect("it serves")).collect();
+        let held: Vec<_> = (0..calls).map(|_| pool.admit(CALL.clone()).expect("it serves")).collect();
         group.bench_function(BenchmarkId::new("calls in flight", calls), |bencher| {
             bencher.iter(|| pool.runtime_snapshot());
         });

@@ -48,7 +48,7 @@ fn a_disk_that_fills_up_costs_no_call_and_gets_no_litter() {
     }
     let disk = format!("/proc/{}/root/{}/journal", worker.id(), dir.path().display());
     let files = fs::read_dir(disk).unwrap().map(|file| file.unwrap().path());
-    let segments = files.filter(|file| file.extension().is_some_and(|extension| extension == "ortcj"));
+    let segments = files.filter(|file| file.extension().is_some_and(|extension| extension == "orj"));
     assert_eq!(segments.count(), 1, "the one that was there when the disk was full");
     worker.signal(Signal::TERM);
     open.hang_up();

@@ -11,7 +11,7 @@ use tempfile::tempdir;
 #[test]
 fn a_sigterm_in_the_middle_of_the_start_drains_as_any_other() {
     let journal = tempdir().unwrap();
-    let pipe = journal.path().join("00000000000000000001-00000000000000000001.ortcj");
+    let pipe = journal.path().join("00000000000000000001-00000000000000000001.orj");
     let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
     // The start waits for the pipe, which stands for a slow disk, until somebody writes to it.

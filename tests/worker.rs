@@ -260,6 +260,68 @@ fn status_and_drain_speak_to_real_workers_and_silence_is_unknown() {
 }
 
 #[test]
+fn a_worker_alone_leaves_as_soon_as_an_api_drain_is_done() {
+    let worker = Worker::start(&[]);
+    let call = Caller::call(worker.calls, "last");
+    let drain = run(&["drain", &worker.ops.to_string(), "--actor", "alice"]);
+    assert_eq!(drain.status.code(), Some(0), "{}", said(&drain));
+    assert_eq!(worker.snapshot()["phase"], "draining", "it waits for the call");
+    call.hang_up();
+    let (status, log) = worker.end();
+    assert_eq!(status.code(), Some(0), "nobody had to tell it: {log}");
+}
+
+#[test]
+fn a_parked_worker_stays_when_it_has_drained_until_it_is_cancelled_or_signalled() {
+    let worker = Worker::start(&[("OPENRTC_LEAVE", "parked")]);
+    let order = |flags: &[&str]| {
+        let done = run(&[&["drain", &worker.ops.to_string(), "--actor", "alice"], flags].concat());
+        assert_eq!(done.status.code(), Some(0), "{flags:?}: {}", said(&done));
+    };
+    let drained = |snapshot: &serde_json::Value| snapshot["phase"] == "drained";
+    order(&[]);
+    worker.wait_until(drained);
+    assert_eq!(Caller::offer(worker.calls, "late").1, kind::DECLINE, "it is up, and closed");
+    assert!(drained(&worker.snapshot()));
+
+    order(&["--cancel"]);
+    let mut call = Caller::call(worker.calls, "welcome-back");
+    call.talk(1);
+    order(&[]);
+    call.hang_up();
+    worker.wait_until(drained);
+    worker.signal(Signal::TERM);
+    let (status, log) = worker.end();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("drained, 0 calls dropped"), "{log}");
+}
+
+#[test]
+fn a_lame_duck_of_a_second_declines_for_a_second_before_an_idle_worker_is_gone() {
+    let journal = tempdir().unwrap();
+    let dir = journal.path().to_str().unwrap();
+    let worker = Worker::start(&[("OPENRTC_JOURNAL_DIR", dir), ("OPENRTC_LAME_DUCK", "1s")]);
+    worker.signal(Signal::TERM);
+    worker.wait_until(|snapshot| snapshot["phase"] == "drained");
+    for number in 0..20 {
+        assert_eq!(Caller::offer(worker.calls, &format!("late-{number}")).1, kind::DECLINE, "a clear no");
+    }
+    let (status, log) = worker.end();
+    assert_eq!(status.code(), Some(0), "{log}");
+
+    let shown = run(&["journal", "show", "--json", dir]);
+    let entries: Vec<serde_json::Value> =
+        shown.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    let at = |event: &str| {
+        let told = entries.iter().find(|line| !line["entry"]["event"][event].is_null());
+        told.unwrap()["entry"]["at"].as_u64().unwrap()
+    };
+    assert!(at("Exited") - at("DrainBegun") >= 1_000_000, "{}", said(&shown));
+    let declined = entries.iter().filter_map(|line| line["entry"]["event"]["CallsDeclined"]["count"].as_u64());
+    assert_eq!(declined.sum::<u64>(), 20, "each is counted: {}", said(&shown));
+}
+
+#[test]
 fn the_audit_trail_of_a_sigterm_says_who_and_why_and_agrees_with_the_journal() {
     let dir = tempdir().unwrap();
     let (journal, file) = (dir.path().join("journal"), dir.path().join("audit.jsonl"));

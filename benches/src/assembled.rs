@@ -53,7 +53,7 @@ impl Assembled {
             return None;
         }
         let token = self.calls.token();
-        self.log.send(Line::Began(id)).ok()?;
+        self.log.send(Line::Began(id.clone())).ok()?;
         Some(Guard { id, log: self.log.clone(), _token: token })
     }
 
@@ -66,7 +66,7 @@ impl Assembled {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let _ = self.log.send(Line::Ended(self.id));
+        let _ = self.log.send(Line::Ended(self.id.clone()));
     }
 }
 

@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_shutdown::ShutdownManager;
 use hyper_util::server::graceful::GracefulShutdown;
+use openrtc_core::id::DigestKey;
+use openrtc_core::journal::Batch;
 use openrtc_core::time::Instant;
 use openrtc_core::word::{Phase, Word};
-use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits, OnDeadline, Worker};
+use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits, Terms, Worker};
 use openrtc_runtime::Actor;
 use openrtc_runtime::gate::Gate;
+use openrtc_runtime::intake::Intake;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -52,8 +55,8 @@ pub fn refuse() -> Vec<Contender> {
         Contender::new("limit: one fetch_add", move || {
             black_box(bits.fetch_add(1, Ordering::AcqRel));
         }),
-        Contender::new("**gate**", move || assert!(gate.admit(black_box(CALL), Class(0)).is_err())),
-        Contender::new(PLAIN, move || assert!(plain.admit(black_box(CALL)).is_none())),
+        Contender::new("**gate**", move || assert!(gate.admit(black_box(&CALL), Class::default()).is_err())),
+        Contender::new(PLAIN, move || assert!(plain.admit(black_box(&CALL)).is_none())),
     ]
 }
 
@@ -83,12 +86,14 @@ fn word() -> Contender {
 
 /// With the share that falls to each call of taking the entries, in the same thread.
 fn gate() -> Contender {
-    let (gate, batch) = (serving(), Mutex::new(Vec::new()));
+    let (gate, batch) = (serving(), Mutex::new(Batch::default()));
     Contender::new(GATE, move || {
-        let call = gate.admit(black_box(CALL), Class(0)).expect("serving and not full");
+        let call = gate.admit(black_box(&CALL), Class::default()).expect("serving and not full");
         black_box(gate.end(black_box(call), EndReason::CallerHangup));
         if call.get().is_multiple_of(BATCH) {
-            gate.take(Instant::EPOCH, &mut batch.lock());
+            let mut batch = batch.lock();
+            batch.clear();
+            gate.take(Instant::EPOCH, &mut batch);
         }
     })
 }
@@ -102,18 +107,14 @@ pub fn limits() -> Limits {
 /// A gate that takes calls.
 #[must_use]
 pub fn serving() -> Gate {
-    let gate = Gate::new(&Worker::new(limits()).expect("limits are valid"));
+    let gate = Gate::new(&Worker::new(limits()).expect("limits are valid"), DigestKey::default());
     gate.submit(Instant::EPOCH, Command::Serve).expect("it has just started");
     gate
 }
 
 /// The order of every drain here.
-pub const DRAIN: Command = Command::BeginDrain(DrainOrder {
-    cause: Cause::Api,
-    actor: Actor::from_static("bench"),
-    deadline: None,
-    on_deadline: OnDeadline::Wait,
-});
+pub const DRAIN: Command =
+    Command::BeginDrain(DrainOrder { cause: Cause::Api, actor: Actor::from_static("bench"), terms: Terms::PATIENT });
 
 /// A gate that drains.
 #[must_use]
@@ -185,7 +186,7 @@ fn counter() -> Contender {
 fn plain() -> Contender {
     let plain = Plain::serving();
     Contender::new(PLAIN, move || {
-        let call = plain.admit(black_box(CALL)).expect("serving and not full");
+        let call = plain.admit(black_box(&CALL)).expect("serving and not full");
         plain.end(black_box(call), EndReason::CallerHangup);
         if call.get().is_multiple_of(BATCH) {
             plain.take();

@@ -14,7 +14,7 @@ pub mod whole;
 use openrtc_core::id::CallId;
 
 /// A call's id of the usual length: a UUID.
-pub const CALL: CallId = CallId::from_static("9f3a7c02-5d0e-4a7e-9f64-0c7b6a1f2e11");
+pub static CALL: CallId = CallId::from_static("9f3a7c02-5d0e-4a7e-9f64-0c7b6a1f2e11");
 
 /// The most calls in flight, in every gate that has a limit.
 pub const CAPACITY: u32 = 1_000;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use openrtc_runtime::journal::JournalConfig;
-use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder};
+use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder, Leave};
 use tokio::runtime::{Builder, Runtime};
 
 /// Who drains here.
@@ -27,8 +27,10 @@ pub fn unjournaled(runtime: &Runtime, capacity: u32) -> AgentPool {
     build(runtime, builder(capacity))
 }
 
+/// Parked: a drain that is done is taken back, and measured again.
 fn builder(capacity: u32) -> AgentPoolBuilder {
-    AgentPool::builder().deployment_version("bench").worker("w1").signals(false).capacity(capacity)
+    let builder = AgentPool::builder().deployment_version("bench").worker("w1").signals(false);
+    builder.capacity(capacity).leave(Leave::Parked)
 }
 
 fn build(runtime: &Runtime, pool: AgentPoolBuilder) -> AgentPool {

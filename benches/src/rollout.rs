@@ -45,11 +45,10 @@ pub fn plan() -> Plan {
 /// The same rollout under turmoil; returns how many calls ran to their hang-up, which must be all.
 #[must_use]
 pub fn in_turmoil(plan: &Plan) -> usize {
-    let micros = Duration::from_micros;
     let mut world = turmoil::Builder::new()
         .simulation_duration(Duration::from_mins(10))
-        .min_message_latency(micros(plan.latency.0))
-        .max_message_latency(micros(plan.latency.1))
+        .min_message_latency(plan.latency.0.into())
+        .max_message_latency(plan.latency.1.into())
         .rng_seed(plan.seed)
         .build();
     for name in BLUE.into_iter().chain(GREEN) {
@@ -122,10 +121,10 @@ async fn dispatch(calls: Vec<Call>) -> io::Result<usize> {
     for (number, call) in calls.into_iter().enumerate() {
         let shifted = Rc::clone(&shifted);
         made.spawn_local(async move {
-            sleep_until(begun + Duration::from_micros(call.at)).await;
+            sleep_until(begun + Duration::from_micros(call.at.as_micros())).await;
             loop {
                 let workers = if shifted.get() { GREEN } else { BLUE };
-                if make(workers[number % 2], Duration::from_micros(call.lasts)).await? {
+                if make(workers[number % 2], call.lasts.into()).await? {
                     return io::Result::Ok(());
                 }
             }

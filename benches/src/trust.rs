@@ -1,13 +1,15 @@
 //! Tokens to verify and trails to write.
 
 use openrtc_core::audit::{Chain, Draft, derive};
-use openrtc_core::id::{Actor, Deployment, Epoch, Identity, Incarnation, Version, WorkerId};
+use openrtc_core::id::{
+    Actor, CallNo, Deployment, DigestKey, Epoch, Identity, Incarnation, OpenIds, Version, WorkerId,
+};
 use openrtc_core::machine::Machine;
 use openrtc_core::membership::{
     Claims, Limits, Manifest, MembershipVerifier, SigningKey, Token, VerifyingKey, sign_membership,
 };
 use openrtc_core::time::{Instant, Span};
-use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits as WorkerLimits, OnDeadline, Worker};
+use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits as WorkerLimits, Terms, Worker};
 
 use crate::CALL;
 
@@ -67,19 +69,21 @@ pub fn drafts(records: usize) -> Vec<Draft> {
     let mut drafts = Vec::with_capacity(records + 4);
     let mut worker = Worker::new(WorkerLimits::default()).expect("limits are valid");
     let mut at = NOW;
+    let (mut ids, id) = (OpenIds::default(), CALL.digest(DigestKey::default()));
     let mut tell = |worker: &mut Worker, drafts: &mut Vec<Draft>, command| {
         at = Instant::from_micros(at.as_micros() + 1_234);
         let entry = worker.decide(at, command).expect("the command is in order");
-        derive(worker, &entry, |draft| drafts.push(draft));
+        ids.extend(matches!(command, Command::Admit { .. }).then(|| (CallNo::new(entry.seq.get()), CALL.clone())));
+        derive(worker, &ids, &entry, |draft| drafts.push(draft));
         worker.apply(&entry);
-        entry.seq
+        ids.retain(|call| worker.calls().get(call).is_some());
+        CallNo::new(entry.seq.get())
     };
     tell(&mut worker, &mut drafts, Command::Serve);
     while drafts.len() < records {
-        let call = tell(&mut worker, &mut drafts, Command::Admit { id: CALL, class: Class(0) });
-        let order = DrainOrder { cause: Cause::Api, actor: ALICE, deadline: None, on_deadline: OnDeadline::Wait };
+        let call = tell(&mut worker, &mut drafts, Command::Admit { id, class: Class::default() });
+        let order = DrainOrder { cause: Cause::Api, actor: ALICE, terms: Terms::PATIENT };
         tell(&mut worker, &mut drafts, Command::BeginDrain(order));
-        let call = openrtc_core::id::CallNo::new(call.get());
         tell(&mut worker, &mut drafts, Command::End { call, reason: EndReason::Failed });
         tell(&mut worker, &mut drafts, Command::CancelDrain { actor: ALICE });
     }

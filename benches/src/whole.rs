@@ -6,7 +6,8 @@ use std::hint::black_box;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use openrtc_core::journal::replay;
+use openrtc_core::journal::{replay, write_batch};
+use openrtc_core::worker::Worker;
 use openrtc_runtime::AgentPool;
 use tempfile::tempdir;
 use tokio::runtime::Runtime;
@@ -29,9 +30,9 @@ pub fn admit_and_hang_up() -> io::Result<[Cost; 2]> {
     let assembled = Assembled::start(File::create(dir.path().join("log"))?);
     let (mut ours, mut theirs, mut lines) = (Vec::new(), Vec::new(), 0);
     for _ in 0..ROUNDS {
-        ours.push(burst(|| drop(black_box(pool.admit(CALL).expect("it serves")))));
+        ours.push(burst(|| drop(black_box(pool.admit(CALL.clone()).expect("it serves")))));
         settle(&runtime, &pool);
-        theirs.push(burst(|| drop(black_box(assembled.admit(CALL).expect("it serves")))));
+        theirs.push(burst(|| drop(black_box(assembled.admit(CALL.clone()).expect("it serves")))));
         lines += 2 * BURST;
         while assembled.logged() < lines {
             std::thread::yield_now();
@@ -50,7 +51,7 @@ pub fn come_and_go(runtime: &Runtime, pool: &AgentPool, times: u64) -> Duration 
     while left > 0 {
         let burst = left.min(BURST);
         let begun = now();
-        (0..burst).for_each(|_| drop(black_box(pool.admit(CALL).expect("it serves"))));
+        (0..burst).for_each(|_| drop(black_box(pool.admit(CALL.clone()).expect("it serves"))));
         took += begun.elapsed();
         settle(runtime, pool);
         left -= burst;
@@ -65,7 +66,7 @@ fn burst(once: impl Fn()) -> f64 {
 }
 
 fn settle(runtime: &Runtime, pool: &AgentPool) {
-    let last = pool.admit(CALL).expect("it serves");
+    let last = pool.admit(CALL.clone()).expect("it serves");
     runtime.block_on(last.end(openrtc_runtime::EndReason::CallerHangup));
 }
 
@@ -77,8 +78,8 @@ pub fn last_hang_ups(samples: usize, calls: u32) -> io::Result<Vec<Duration>> {
     let pool = journaled(&runtime, dir.path(), calls + 1);
     let mut took = Vec::new();
     for _ in 0..samples {
-        let last = pool.admit(CALL).expect("it serves");
-        let others: Vec<_> = (0..calls).map(|_| pool.admit(CALL).expect("it serves")).collect();
+        let last = pool.admit(CALL.clone()).expect("it serves");
+        let others: Vec<_> = (0..calls).map(|_| pool.admit(CALL.clone()).expect("it serves")).collect();
         pool.begin_drain(BENCH).expect("it serves");
         if let Some(other) = others.into_iter().reduce(|_, other| other) {
             runtime.block_on(other.end(openrtc_runtime::EndReason::CallerHangup));
@@ -95,7 +96,7 @@ pub fn last_hang_ups(samples: usize, calls: u32) -> io::Result<Vec<Duration>> {
 
 /// Begins a drain of `calls` calls, lets them all hang up at once, and waits until it is drained.
 pub fn drain_all(runtime: &Runtime, pool: &AgentPool, calls: u32) -> Duration {
-    let calls: Vec<_> = (0..calls).map(|_| pool.admit(CALL).expect("it serves")).collect();
+    let calls: Vec<_> = (0..calls).map(|_| pool.admit(CALL.clone()).expect("it serves")).collect();
     settle(runtime, pool);
     let begun = now();
     pool.begin_drain(BENCH).expect("it serves");
@@ -112,7 +113,7 @@ pub fn bytes_per_call() -> io::Result<usize> {
     const CALLS: u32 = 1_000_000;
     let runtime = runtime();
     let pool = unjournaled(&runtime, CALLS + 1);
-    let filler = || pool.admit(CALL).expect("it serves");
+    let filler = || pool.admit(CALL.clone()).expect("it serves");
     // The guards' own memory is touched before, so that it does not count.
     let mut guards: Vec<_> = (0..CALLS).map(|_| None).collect();
     settle(&runtime, &pool);
@@ -137,21 +138,21 @@ fn resident() -> io::Result<usize> {
 pub fn journal_speed() -> io::Result<[Cost; 2]> {
     const EVENTS: usize = 500_000;
     const ROUNDS: usize = 9;
-    let (state, entries) = journal::life(EVENTS);
-    let segment = journal::segment(&state, &entries);
+    let (state, batches) = journal::life(EVENTS, 1_000);
+    let segment = journal::segment(&state, &batches);
     let dir = tempdir()?;
     let (mut appended, mut replayed, mut buffer) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let mut file = File::create(dir.path().join("segment"))?;
         let begun = now();
-        for batch in entries.chunks(1_000) {
+        for batch in &batches {
             buffer.clear();
-            journal::append(batch, &mut buffer);
+            write_batch(batch, &mut buffer);
             file.write_all(&buffer)?;
         }
         appended.push(per_time(begun.elapsed(), EVENTS as u64));
         let begun = now();
-        let read = replay(black_box(&segment), |_, _| {}).expect("it was written here");
+        let read = replay::<Worker>(black_box(&segment), |_, _, _| {}).expect("it was written here");
         replayed.push(per_time(begun.elapsed(), read.entries));
     }
     Ok([cost("append, per event", appended), cost("replay, per event", replayed)])

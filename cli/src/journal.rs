@@ -9,13 +9,14 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
-use openrtc_core::id::Incarnation;
-use openrtc_core::worker::{Entry, Outcome};
-use openrtc_evidence::journal::{Fault, History, histories, runs};
-use openrtc_records::Run;
+use openrtc_core::id::{CallId, CallNo, Ids, Incarnation};
+use openrtc_core::journal::Replay;
+use openrtc_core::worker::{Entry, Event, Outcome, Worker};
+use openrtc_evidence::journal::{Fault, History, Problem, histories, runs};
+use openrtc_records::{ReadError, Run};
 use openrtc_runtime::Exit;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Usage;
 
@@ -32,7 +33,8 @@ enum Action {
     Show(DirArgs),
     /// Check that every run is whole and follows the one before; name the calls that were open when one ended.
     ///
-    /// Exits 1 if bytes were altered, lost or do not fit. The cut-short end that a crash leaves is told, and no fault.
+    /// Exits 1 if bytes were altered, lost or do not fit, or if a newer build wrote some of them, which this one cannot
+    /// judge. The cut-short end that a crash leaves is told, and no fault.
     Verify(DirArgs),
 }
 
@@ -58,7 +60,7 @@ pub(crate) fn find(dir: &Path) -> Result<Vec<Run>, Usage> {
     let found = runs(dir).map_err(Usage::new)?;
     if found.is_empty() {
         let dir = dir.display();
-        return Err(Usage(anyhow!("{dir} holds no journal segment (*.ortcj): is this the right directory?")));
+        return Err(Usage(anyhow!("{dir} holds no journal segment (*.orj): is this the right directory?")));
     }
     Ok(found)
 }
@@ -74,19 +76,33 @@ fn show(args: &DirArgs) -> anyhow::Result<ExitCode> {
 
 fn print_entries(args: &DirArgs, out: &mut impl Write) -> anyhow::Result<()> {
     for segment in find(&args.dir)?.iter().flat_map(|run| &run.segments) {
-        let incarnation = segment.incarnation;
         let mut written = Ok(());
-        let replayed = segment.replay(|_, entry| {
+        let replayed = segment.replay::<Worker>(|_, ids, entry| {
             if written.is_ok() {
+                let id = begun_call(ids, entry);
                 written = if args.json {
-                    writeln!(out, "{}", json!({ "incarnation": incarnation, "entry": entry }))
+                    let entry = with_id(entry, id.as_ref());
+                    writeln!(out, "{}", json!({ "incarnation": segment.incarnation, "entry": entry }))
                 } else {
-                    writeln!(out, "{:>8}  {}  {entry}", entry.seq, time(entry))
+                    let id = id.map_or_else(String::new, |id| format!(" ({id})"));
+                    writeln!(out, "{:>8}  {}  {entry}{id}", entry.seq, time(entry))
                 };
             }
-        })?;
+        });
         written?;
-        if let Some(torn) = replayed.torn {
+        let torn = match replayed {
+            Ok(Replay { newer, torn, .. }) => {
+                if newer > 0 {
+                    out.flush()?;
+                    eprintln!("{}: {newer} records were written by a newer build", segment.path.display());
+                }
+                torn
+            }
+            // The runs after it tell on.
+            Err(ReadError::Torn { torn, .. }) if torn.fault.is_newer() => Some(torn),
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(torn) = torn {
             out.flush()?;
             eprintln!("{}: {torn}", segment.path.display());
         }
@@ -94,20 +110,45 @@ fn print_entries(args: &DirArgs, out: &mut impl Write) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
+/// What the call is called that an entry begins. The entry itself has only its digest.
+fn begun_call(ids: &impl Ids, entry: &Entry) -> Option<CallId> {
+    let (Event::CallReserved { id: digest, .. }
+    | Event::CallAdmitted { id: digest, .. }
+    | Event::CallTakenOver { id: digest, .. }) = entry.event
+    else {
+        return None;
+    };
+    Some(ids.id(CallNo::new(entry.seq.get())).unwrap_or_else(|| CallId::unnamed(digest)))
+}
+
+/// The entry as JSON, with the id of the call that it begins in place of the digest.
+fn with_id(entry: &Entry, id: Option<&CallId>) -> Value {
+    let mut entry = json!(entry);
+    if let (Some(id), Some(event)) = (id, entry["event"].as_object_mut()) {
+        event.values_mut().for_each(|fields| fields["id"] = json!(id));
+    }
+    entry
+}
+
 fn time(entry: &Entry) -> humantime::Rfc3339Timestamp {
     humantime::format_rfc3339_micros(SystemTime::UNIX_EPOCH + Duration::from_micros(entry.at.as_micros()))
 }
 
 fn verify(args: &DirArgs) -> anyhow::Result<ExitCode> {
-    let runs: Vec<_> = histories(&find(&args.dir)?, |(), _, _| {})?.iter().map(|(run, ())| Line::of(run)).collect();
-    let whole = runs.iter().all(|run| run.faults.is_empty());
+    let runs: Vec<_> = histories(&find(&args.dir)?, |(), _, _, _| {})?.iter().map(|(run, ())| Line::of(run)).collect();
+    let verdict = match (runs.iter().all(|run| run.faults.is_empty()), runs.iter().any(|run| run.newer.is_some())) {
+        (true, false) => "the journal is whole",
+        (true, true) => "the journal cannot be judged: a newer build wrote some of it",
+        (false, _) => "the journal is NOT whole",
+    };
+    let whole = runs.iter().all(|run| run.faults.is_empty() && run.newer.is_none());
     if args.json {
         println!("{}", serde_json::to_string_pretty(&json!({ "whole": whole, "runs": runs }))?);
     } else {
         for run in &runs {
             print!("{run}");
         }
-        println!("{}", if whole { "the journal is whole" } else { "the journal is NOT whole" });
+        println!("{verdict}");
     }
     Ok(if whole { ExitCode::SUCCESS } else { Exit::FAILURE.into() })
 }
@@ -126,6 +167,8 @@ struct Line {
     open_calls: Vec<String>,
     /// A cut-short end.
     torn: Option<String>,
+    /// The first segment that a newer build wrote, in whole or in part.
+    newer: Option<String>,
     /// What is wrong; empty when nothing is.
     faults: Vec<String>,
 }
@@ -133,17 +176,22 @@ struct Line {
 impl Line {
     fn of(run: &History) -> Self {
         let last = run.last.as_ref();
+        let identity = last.map(|last| last.opening.about.identity);
+        // Which calls were open is in what a newer build wrote.
+        let told = last.filter(|_| !run.has_newer());
+        let (newer, faults): (Vec<_>, _) = run.faults.iter().partition(|fault| fault.problem == Problem::Newer);
         Self {
             incarnation: run.incarnation,
-            worker: last.map_or_else(|| "?".into(), |last| last.opening.identity.worker.to_string()),
-            version: last.map_or_else(|| "?".into(), |last| last.opening.identity.version.to_string()),
+            worker: identity.map_or_else(|| "?".into(), |identity| identity.worker.to_string()),
+            version: identity.map_or_else(|| "?".into(), |identity| identity.version.to_string()),
             segments: run.segments,
             entries: run.entries,
             calls: last.map_or(0, |last| last.state.tally().promised()),
             outcome: last.and_then(|last| last.state.outcome()),
-            open_calls: last.map_or_else(Vec::new, |last| last.open_calls().map(|call| call.to_string()).collect()),
+            open_calls: told.map_or_else(Vec::new, |last| last.open_calls().map(|(_, id)| id.to_string()).collect()),
             torn: run.cut_short.as_ref().map(tell),
-            faults: run.faults.iter().map(tell).collect(),
+            newer: newer.first().copied().map(tell),
+            faults: faults.into_iter().map(tell).collect(),
         }
     }
 }
@@ -161,10 +209,12 @@ impl Display for Line {
             Some(Outcome::Clean) => writeln!(f, "drained, 0 dropped"),
             Some(Outcome::Forced { dropped }) => writeln!(f, "forced, {dropped} dropped"),
             Some(Outcome::Rejected) => writeln!(f, "rejected"),
+            None if self.newer.is_some() => writeln!(f, "as far as this build can read it"),
             None => writeln!(f, "still running, or ended without a word with {} calls open", open_calls.len()),
         }?;
         open_calls.iter().try_for_each(|call| writeln!(f, "  open at the end: {call}"))?;
         self.torn.iter().try_for_each(|torn| writeln!(f, "  cut short: {torn}"))?;
+        self.newer.iter().try_for_each(|newer| writeln!(f, "  newer: {newer}"))?;
         self.faults.iter().try_for_each(|fault| writeln!(f, "  FAULT: {fault}"))
     }
 }

@@ -19,7 +19,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use openrtc_runtime::{ConfigError, Exit};
+use openrtc_runtime::{ConfigError, Exit, StartError};
 use tracing_subscriber::EnvFilter;
 
 /// Deploys a new version of a realtime-call worker without dropping a call.
@@ -96,8 +96,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    // A configuration error names its cause itself; the chain would say it twice.
-    if let Some(error) = error.downcast_ref::<ConfigError>() {
+    // These name their cause themselves; the chain would say it twice.
+    if error.is::<ConfigError>() || error.is::<StartError>() {
         eprintln!("openrtc: {error}");
         return Exit::USAGE.into();
     }

@@ -9,6 +9,7 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use openrtc_core::snapshot::RuntimeSnapshot;
 use openrtc_core::word::Phase;
+use openrtc_core::worker::OnDeadline;
 use openrtc_runtime::Exit;
 use serde::Serialize;
 use tokio::time::sleep;
@@ -111,12 +112,22 @@ fn drain(seen: &RuntimeSnapshot) -> String {
         text += ", final";
     }
     match drain.forced {
+        // Writing to a string cannot fail.
         Some(forced) => {
-            // Writing to a string cannot fail.
             let _ = write!(text, ", forced by {} on {} calls", forced.actor, forced.live);
         }
-        None if drain.overdue => text += ", OVERDUE",
-        None => {}
+        None => match drain.terms.on_deadline() {
+            OnDeadline::Wait => {}
+            policy @ (OnDeadline::Alert | OnDeadline::Force) => {
+                let _ = write!(text, ", then {}", policy.as_str());
+            }
+        },
+    }
+    if drain.overdue && drain.forced.is_none() {
+        text += ", OVERDUE";
+    }
+    if seen.obeyed.epoch.get() > 0 {
+        let _ = write!(text, ", order {}.{}", seen.obeyed.epoch, seen.obeyed.order);
     }
     if seen.journal.failing {
         text += "; the journal cannot be written";
@@ -126,23 +137,24 @@ fn drain(seen: &RuntimeSnapshot) -> String {
 
 #[cfg(test)]
 mod tests {
-    use openrtc_core::id::{Actor, Deployment, Identity, Incarnation, Version, WorkerId};
+    use openrtc_core::id::{Actor, Deployment, Epoch, Identity, Incarnation, Seq, Version, WorkerId};
     use openrtc_core::machine::Machine;
+    use openrtc_core::order::{Order, Stamp, Wish};
     use openrtc_core::snapshot::JournalHealth;
-    use openrtc_core::time::Instant;
-    use openrtc_core::worker::{Cause, Command, DrainOrder, Limits, OnDeadline, Worker};
+    use openrtc_core::time::{Instant, Span};
+    use openrtc_core::worker::{Cause, Command, DrainOrder, Limits, Terms, Worker};
 
     use super::*;
 
-    fn snapshot() -> RuntimeSnapshot {
+    const SIGTERM: Command = Command::BeginDrain(DrainOrder {
+        cause: Cause::Signal,
+        actor: Actor::from_static("SIGTERM"),
+        terms: Terms::PATIENT,
+    });
+
+    fn snapshot(drain: Command) -> RuntimeSnapshot {
         let mut worker = Worker::new(Limits::default()).expect("valid");
-        let order = DrainOrder {
-            cause: Cause::Signal,
-            actor: Actor::from_static("SIGTERM"),
-            deadline: None,
-            on_deadline: OnDeadline::Wait,
-        };
-        for command in [Command::Serve, Command::BeginDrain(order)] {
+        for command in [Command::Serve, drain] {
             worker.step(Instant::EPOCH, command).expect("legal");
         }
         let identity = Identity {
@@ -157,7 +169,7 @@ mod tests {
     #[test]
     fn the_table_is_aligned_and_silence_is_unknown() {
         let rows = [
-            Row { url: "127.0.0.1:9464", snapshot: Some(snapshot()), error: None },
+            Row { url: "127.0.0.1:9464", snapshot: Some(snapshot(SIGTERM)), error: None },
             Row { url: "w2:1", snapshot: None, error: Some("connection refused".into()) },
         ];
         let expected = "\
@@ -166,5 +178,13 @@ URL             worker           version      phase      calls reserved  stalled
 w2:1            ?                ?            unknown   connection refused
 ";
         assert_eq!(table(&rows), expected);
+    }
+
+    #[test]
+    fn what_a_drain_comes_to_and_whose_order_it_obeys_is_told() {
+        let wish = Wish::Drain { within: Some(Span::from_secs(60)), on_deadline: OnDeadline::Force };
+        let stamp = Stamp { epoch: Epoch::new(2), order: Seq::new(8) };
+        let order = Order { stamp, actor: Actor::from_static("alice"), wish };
+        assert_eq!(drain(&snapshot(Command::Obey(order))), "coordinator by alice, then force, order 2.8");
     }
 }

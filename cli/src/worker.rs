@@ -49,7 +49,7 @@ pub(crate) async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn configure(args: &WorkerArgs) -> anyhow::Result<AgentPoolBuilder> {
-    let builder = AgentPool::builder().from_env()?;
+    let builder = AgentPool::builder().exit_when_blocked(true).from_env()?;
     Ok(match &args.deployment_version {
         Some(version) => builder.deployment_version(version),
         None => builder,

@@ -14,6 +14,7 @@ impl Checksum {
     }
 
     /// Goes on with `bytes`.
+    #[inline]
     #[must_use]
     pub(crate) fn then(self, bytes: &[u8]) -> Self {
         let (blocks, rest) = bytes.as_chunks::<16>();
@@ -30,6 +31,7 @@ impl Checksum {
 }
 
 /// Goes on with `N` bytes at once, four or more: each contributes what the bytes after it in the block make of it.
+#[inline]
 fn step<const N: usize>(crc: u32, block: &[u8; N]) -> u32 {
     let before = crc.to_le_bytes();
     block.iter().enumerate().fold(0, |after, (at, byte)| {

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use bincode::config;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// Why bytes are not a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,11 @@ pub fn encode(value: &impl Serialize, out: &mut Vec<u8>) {
 /// Reads a value that fills `bytes` to the last one. No length inside can claim more memory than `LIMIT` bytes; text is
 /// looked at where it lies, so that its length claims none.
 pub fn decode<T: DeserializeOwned, const LIMIT: usize>(bytes: &[u8]) -> Result<T, BadBytes> {
+    decode_borrowed::<T, LIMIT>(bytes)
+}
+
+/// [`decode`] for a value that may borrow its text from `bytes`.
+pub(crate) fn decode_borrowed<'a, T: Deserialize<'a>, const LIMIT: usize>(bytes: &'a [u8]) -> Result<T, BadBytes> {
     let config = config::standard().with_limit::<LIMIT>();
     let (value, read) = bincode::serde::borrow_decode_from_slice(bytes, config).map_err(|_| BadBytes::Malformed)?;
     match bytes.len() - read {
@@ -62,8 +67,8 @@ pub fn decode<T: DeserializeOwned, const LIMIT: usize>(bytes: &[u8]) -> Result<T
     }
 }
 
-/// Takes values off the front of bytes one by one, for who knows what comes; `None` at the end of them, and for forms
-/// that [`encode`] does not write.
+/// Reads values one at a time, for a caller that knows the layout; `None` at the end, and for forms that [`encode`]
+/// does not write.
 #[derive(Debug)]
 pub(crate) struct Reader<'a>(&'a [u8]);
 
@@ -92,13 +97,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The bytes of a text.
+    /// Everything that is left.
     #[inline]
-    pub(crate) fn text(&mut self) -> Option<&'a [u8]> {
-        let len = usize::try_from(self.number()?).ok()?;
-        let (text, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(text)
+    pub(crate) const fn rest(&self) -> &'a [u8] {
+        self.0
     }
 
     pub(crate) const fn is_at_end(&self) -> bool {

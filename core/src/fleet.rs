@@ -21,103 +21,61 @@
 //! else: an unknown or lost worker is never drained, an order to drain is a wish until a report shows that it was
 //! obeyed, and capacity that drains or cannot be reached is no capacity. Capacity counts calls, not workers.
 //!
+//! Reports, and the silence that follows one, are observations: they are not stored. A coordinator that starts, takes
+//! over or was away itself begins to listen ([`Event::WatchBegan`]): every worker is unknown until it reports, every
+//! lease and time-out begins anew, and no calls are moved before all workers were heard or are lost.
+//!
 //! Every command leads to one entry at most. What follows from an entry (the next weight, the next worker of a wave)
 //! is a step of its own, due at once: see [`Why::Step`].
 
+mod allow;
 mod apply;
 mod cause;
 mod command;
 mod decide;
+mod due;
 mod effect;
 mod event;
+mod grounds;
 pub mod invariant;
+mod limits;
 mod member;
 mod members;
+mod order;
 mod react;
 mod rejection;
 mod rollout;
+mod room;
+mod seen;
 mod step;
 mod words;
 
 use alloc::collections::BTreeMap;
-use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
 pub use command::{BadPlan, Command, Facts, Order, Plan, Policy, Report, Run, Stamp};
+pub use due::Watch;
 pub use effect::{Alert, Effect};
 pub use event::{Departure, Entry, Event, Gate, PauseReason, RejectReason};
-pub use member::{DrainTerms, Member, Standing, Task, Told, View};
+pub use grounds::Grounds;
+pub use limits::{BadLimits, Limits};
+pub use member::{DrainTerms, Lease, Member, Standing, Task, Told};
 pub use members::{Members, Pool};
 pub use rejection::{Misfit, Misuse, Refused, Rejection, Repeat};
 pub use rollout::{Rollout, Stage, VersionInfo, VersionState, Wave};
+pub use room::Room;
+pub use seen::{Heard, Seen, View};
 
 use crate::id::{Actor, Epoch, Seq, Version, WorkerId};
 use crate::machine::{Head, Machine, Sink};
-use crate::time::{Instant, Span};
+use crate::time::Instant;
 
 /// The most versions a fleet can tell apart.
 pub const VERSIONS_MAX: usize = 16;
 
 /// The most workers a fleet can follow.
 pub const WORKERS_MAX: usize = 4_096;
-
-/// How a coordinator follows its workers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// How long after its last report, or after it registered, a worker counts as lost.
-    pub lease_ttl: Span,
-    /// How long a report is good for.
-    pub report_ttl: Span,
-    /// How long an order goes without a sign that it was obeyed before it is sent again.
-    pub resend_after: Span,
-}
-
-impl Default for Limits {
-    /// Reports are good for 10 s, leases for 60 s, and orders are sent every 5 s.
-    fn default() -> Self {
-        Self { lease_ttl: Span::from_secs(60), report_ttl: Span::from_secs(10), resend_after: Span::from_secs(5) }
-    }
-}
-
-/// Why limits cannot work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadLimits {
-    /// A lease would expire before the report that renews it is stale.
-    LeaseShort,
-    /// Every report would be stale at once.
-    ReportTtlZero,
-    /// Orders would be sent without end.
-    ResendZero,
-}
-
-impl fmt::Display for BadLimits {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::LeaseShort => "lease_ttl is not above report_ttl: set it to several times that",
-            Self::ReportTtlZero => "report_ttl is 0, so every report would be stale at once: set it to 10s or so",
-            Self::ResendZero => "resend_after is 0, so orders would be sent without end: set it to 5s or so",
-        })
-    }
-}
-
-impl core::error::Error for BadLimits {}
-
-impl Limits {
-    /// Refuses limits under which no rollout could be done.
-    pub fn check(&self) -> Result<(), BadLimits> {
-        if self.report_ttl == Span::ZERO {
-            return Err(BadLimits::ReportTtlZero);
-        }
-        if self.lease_ttl <= self.report_ttl {
-            return Err(BadLimits::LeaseShort);
-        }
-        if self.resend_after == Span::ZERO {
-            return Err(BadLimits::ResendZero);
-        }
-        Ok(())
-    }
-}
 
 /// Why no steps are taken, and who wants that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,7 +91,7 @@ pub struct Pause {
 /// Totals over a fleet's life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// Commands whose clock stood behind the entry before them.
+    /// Decisions whose clock stood behind the one before them.
     pub clock_steps: u64,
     /// Calls that workers said they cut when they left.
     pub dropped: u64,
@@ -152,6 +110,8 @@ pub struct Tally {
 /// Why a coordinator must be woken, most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Why {
+    /// It has yet to begin to listen to its workers.
+    Watch,
     /// Something is due of this worker.
     Worker(WorkerId),
     /// The next step can be taken.
@@ -168,8 +128,10 @@ pub struct Fleet {
     now: Instant,
     /// The term of the coordinator that this state belongs to.
     epoch: Epoch,
+    /// When that term began.
+    in_office: Instant,
     /// The latest term heard of; above `epoch` once a later coordinator is in office.
-    seen: Epoch,
+    latest_epoch: Epoch,
     demand: u32,
     versions: BTreeMap<Version, VersionInfo>,
     members: Members,
@@ -192,7 +154,8 @@ impl Fleet {
             seq: Seq::default(),
             now: Instant::EPOCH,
             epoch: Epoch::default(),
-            seen: Epoch::default(),
+            in_office: Instant::EPOCH,
+            latest_epoch: Epoch::default(),
             demand: 0,
             versions: BTreeMap::new(),
             members: Members::default(),
@@ -211,13 +174,13 @@ impl Fleet {
         &self.limits
     }
 
-    /// The last entry's number.
+    /// The last decision's number.
     #[must_use]
     pub const fn seq(&self) -> Seq {
         self.seq
     }
 
-    /// When the last entry became true.
+    /// When the last decision was made.
     #[must_use]
     pub const fn now(&self) -> Instant {
         self.now
@@ -232,13 +195,13 @@ impl Fleet {
     /// The later coordinator's term, if this one must stand back.
     #[must_use]
     pub fn fenced_by(&self) -> Option<Epoch> {
-        (self.seen > self.epoch).then_some(self.seen)
+        (self.latest_epoch > self.epoch).then_some(self.latest_epoch)
     }
 
     /// The latest term heard of: a new coordinator takes over with a later one.
     #[must_use]
     pub const fn latest_epoch(&self) -> Epoch {
-        self.seen
+        self.latest_epoch
     }
 
     /// The versions by name.
@@ -301,20 +264,6 @@ impl Fleet {
         &self.tally
     }
 
-    /// Calls at a time that must be provided for: the stated demand or the calls known to be in flight, whichever is
-    /// more.
-    #[must_use]
-    pub fn demand(&self) -> u64 {
-        self.members.total().calls.max(self.demand.into())
-    }
-
-    /// The calls there must be room for: the demand with headroom, rounded up.
-    #[must_use]
-    pub fn need(&self) -> u64 {
-        let headroom = self.policy().headroom;
-        self.demand().saturating_mul(100 + u64::from(headroom)).div_ceil(100)
-    }
-
     fn policy(&self) -> Policy {
         self.rollout.map_or_else(Policy::default, |rollout| rollout.plan.policy)
     }
@@ -327,10 +276,11 @@ impl Fleet {
         self.versions.get(&version).map(|info| info.state)
     }
 
-    /// When the new workers must be there or ready.
-    fn verify_by(&self) -> Option<Instant> {
-        let rollout = self.rollout.filter(|rollout| matches!(rollout.stage, Stage::Provisioning | Stage::Verifying))?;
-        self.paused.is_none().then(|| rollout.since + rollout.plan.policy.verify_timeout)
+    /// When the new workers must be there or ready, if the coordinator has listened since then.
+    fn verify_by(&self, since: Instant) -> Option<Instant> {
+        let waits = |rollout: &Rollout| matches!(rollout.stage, Stage::Provisioning | Stage::Verifying);
+        let rollout = self.rollout.filter(|rollout| waits(rollout) && self.paused.is_none())?;
+        Some(rollout.since.max(since) + rollout.plan.policy.verify_timeout)
     }
 }
 
@@ -347,12 +297,24 @@ impl Machine for Fleet {
         Head { seq: self.seq, now: self.now }
     }
 
+    fn is_observation(event: &Event) -> bool {
+        event.is_observation()
+    }
+
+    fn forget(&mut self) {
+        self.members.forget();
+    }
+
     fn judge(&self, at: Instant, command: Command) -> Result<Event, Rejection> {
         self.answer(at, command)
     }
 
     fn command_behind(&self, event: &Event) -> Command {
         self.cause_of(event)
+    }
+
+    fn fits(&self, entry: &Entry) -> Result<(), Misfit> {
+        self.check(entry)
     }
 
     fn apply(&mut self, entry: &Entry) {
@@ -367,9 +329,10 @@ impl Machine for Fleet {
         if self.fenced_by().is_some() {
             return None;
         }
+        let Some(watch) = self.members.watch() else { return Some((self.now, Why::Watch)) };
         let worker = self.members.first_due().map(|(at, worker)| (at, Why::Worker(worker)));
         let step = self.step().map(|_| (self.now, Why::Step));
-        let verify = self.verify_by().map(|at| (at, Why::Verify));
+        let verify = self.verify_by(watch.since).map(|at| (at, Why::Verify));
         let first = [worker, step, verify].into_iter().flatten().min();
         first.map(|(at, why)| (at.max(self.now), why))
     }
@@ -385,7 +348,7 @@ impl Machine for Fleet {
             && self.members.len() <= WORKERS_MAX
             && self.members.is_sound()
             && self.members.iter().all(|(_, member)| known(&member.version))
-            && self.seen >= self.epoch
+            && self.latest_epoch >= self.epoch
             && self.rollout.is_none_or(|rollout| {
                 rollout.plan.check().is_ok() && known(&rollout.green()) && rollout.blue.as_ref().is_none_or(known)
             })

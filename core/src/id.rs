@@ -3,10 +3,18 @@
 //! Names are short printable ASCII held inline, so that entries are `Copy` and a log line, a metric label and a URL
 //! can carry them unescaped.
 
+mod call;
+mod log;
+mod open;
+
 use core::fmt;
 use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+pub use call::{BadCallId, CallId, DigestKey};
+pub use log::IdLog;
+pub use open::{Ids, OpenIds};
 
 /// Why a text is not a valid name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,13 +207,6 @@ name!(
     "actor"
 );
 name!(
-    /// What the dispatcher calls a call (a LiveKit job id, a SIP Call-ID, a UUID). A label for people and for matching
-    /// across systems; within a worker a call is told apart by its [`CallNo`].
-    CallId,
-    47,
-    "call id"
-);
-name!(
     /// The service that is deployed; every version of it shares this name.
     Deployment,
     63,
@@ -223,41 +224,6 @@ name!(
     63,
     "worker id"
 );
-
-impl CallId {
-    /// [`CallId::new`] of bytes that are text if they are valid.
-    #[inline]
-    pub(crate) fn from_ascii(bytes: &[u8]) -> Option<Self> {
-        Inline::parse("call id", bytes).ok().map(Self)
-    }
-
-    /// The id as machine words, for memory that is shared word by word.
-    #[must_use]
-    pub fn to_words(self) -> [u64; 6] {
-        let mut bytes = [0; 48];
-        bytes[..47].copy_from_slice(&self.0.bytes);
-        bytes[47] = self.0.len;
-        let mut words = [0; 6];
-        for (word, chunk) in words.iter_mut().zip(bytes.as_chunks().0) {
-            *word = u64::from_le_bytes(*chunk);
-        }
-        words
-    }
-
-    /// The id that became these words; `None` if none did.
-    #[must_use]
-    pub fn from_words(words: [u64; 6]) -> Option<Self> {
-        let mut all = [0; 48];
-        for (chunk, word) in all.as_chunks_mut().0.iter_mut().zip(words) {
-            *chunk = word.to_le_bytes();
-        }
-        let (len, bytes) = all.split_last()?;
-        let bytes: &[u8; 47] = bytes.try_into().ok()?;
-        let (text, padding) = bytes.split_at_checked(usize::from(*len))?;
-        let valid = !text.is_empty() && text.iter().all(u8::is_ascii_graphic) && padding.iter().all(|byte| *byte == 0);
-        valid.then_some(Self(Inline { bytes: *bytes, len: *len }))
-    }
-}
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
@@ -288,6 +254,10 @@ macro_rules! number {
     };
 }
 
+number!(
+    /// A call's id, digested under the key of its run. Machines tell duplicates apart by it; people read the id.
+    Digest
+);
 number!(
     /// A call's number within its worker's incarnation: the sequence number of the entry that began it.
     CallNo
@@ -324,26 +294,4 @@ pub struct Identity {
     pub worker: WorkerId,
     /// The run of that worker.
     pub incarnation: Incarnation,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_survive_as_words_and_nothing_else_becomes_one() {
-        for text in ["c", "9f3a7c02-5d0e-4a7e-9f64-0c7b6a1f2e11", "12345678901234567890123456789012345678901234567"] {
-            let id = CallId::new(text).expect("valid");
-            assert_eq!(CallId::from_words(id.to_words()), Some(id));
-        }
-        let altered = |word: usize, change: fn(u64) -> u64| {
-            let mut words = CallId::new("call").expect("valid").to_words();
-            words[word] = change(words[word]);
-            CallId::from_words(words)
-        };
-        assert_eq!(CallId::from_words([0; 6]), None, "empty");
-        assert_eq!(altered(5, |word| word | 0xff << 56), None, "longer than it can be");
-        assert_eq!(altered(0, |word| word & !0xff), None, "not printable");
-        assert_eq!(altered(3, |_| 1), None, "dirty padding");
-    }
 }

@@ -23,7 +23,14 @@ pub mod id;
 pub mod journal;
 pub mod machine;
 pub mod membership;
+pub mod order;
+mod pages;
 pub mod snapshot;
 pub mod time;
+pub mod uplink;
 pub mod word;
 pub mod worker;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

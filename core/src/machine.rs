@@ -9,6 +9,10 @@
 //!
 //! The shell writes the entry that `decide` returns to the journal, applies it, and then performs what `react` asks
 //! for. A crash between the journal and an effect loses only effects that [`Machine::obligations`] names again.
+//!
+//! Entries are of two kinds. A *decision* is stored, and carries the facts that it was judged on. An *observation*,
+//! such as a worker's report, is applied like a decision but never stored: a restart begins without it. So folding the
+//! stored decisions gives the live state, bit for bit, except for what [`Machine::forget`] blanks.
 
 use core::error::Error;
 use core::fmt;
@@ -43,12 +47,12 @@ pub struct Entry<E> {
     pub event: E,
 }
 
-/// The number and the time of a machine's last entry.
+/// The number and the time of a machine's last decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// The number of the last entry; zero before the first.
+    /// The number of the last decision; zero before the first.
     pub seq: Seq,
-    /// When the last entry became true.
+    /// When the last decision was made.
     pub now: Instant,
 }
 
@@ -56,7 +60,13 @@ impl Head {
     /// The entry that records `event` next. A clock behind the last entry is clamped to it, and the step is noted.
     #[must_use]
     pub fn entry<E>(self, at: Instant, event: E) -> Entry<E> {
-        Entry { seq: self.seq.next(), at: at.max(self.now), behind: self.now.since(at), event }
+        Entry { seq: self.seq.next(), ..self.observation(at, event) }
+    }
+
+    /// The entry of an observation. It takes no number of its own: it bears that of the last decision.
+    #[must_use]
+    pub fn observation<E>(self, at: Instant, event: E) -> Entry<E> {
+        Entry { seq: self.seq, at: at.max(self.now), behind: self.now.since(at), event }
     }
 
     /// Whether an entry has the number and the time that the next one may have.
@@ -117,6 +127,8 @@ pub enum Misfit<R> {
         /// When the entry before it became true.
         last: Instant,
     },
+    /// It is an observation, which no journal holds.
+    Observed,
     /// The command that could have led to it leads to another event here.
     Other,
     /// The command that could have led to it is turned away here.
@@ -132,6 +144,7 @@ impl<R: fmt::Display> fmt::Display for Misfit<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Backwards { last } => write!(f, "it lies before the entry before it ({} µs)", last.as_micros()),
+            Self::Observed => f.write_str("it is an observation, which no journal holds"),
             Self::Other => f.write_str("something else would have happened here"),
             Self::Rejected(rejection) => write!(f, "it could not have happened here: {rejection}"),
             Self::Sequence { expected } => write!(f, "entry #{expected} should have come here"),
@@ -157,8 +170,17 @@ pub trait Machine {
     /// The command that reports a reached deadline.
     const WAKE: Self::Command;
 
-    /// The number and the time of the last entry.
+    /// The number and the time of the last decision.
     fn head(&self) -> Head;
+
+    /// Whether an event is an observation: never stored, and unknown after a restart. Numbers and the clock clamp
+    /// advance with decisions only.
+    fn is_observation(_event: &Self::Event) -> bool {
+        false
+    }
+
+    /// Blanks what was observed. What remains is the state that folding the stored decisions gives.
+    fn forget(&mut self) {}
 
     /// The event that a command leads to at `at`, which is not before the last entry. Changes nothing and allocates
     /// nothing.
@@ -167,20 +189,35 @@ pub trait Machine {
     /// The command that alone can have led to an event in this state.
     fn command_behind(&self, event: &Self::Event) -> Self::Command;
 
+    /// Judges again what led to an event: its equal comes out if the machine itself would have decided it here.
+    fn retrace(&self, at: Instant, event: &Self::Event) -> Result<Self::Event, Self::Rejection> {
+        self.judge(at, self.command_behind(event))
+    }
+
     /// Judges a command and numbers its event. Changes nothing and allocates nothing.
     fn decide(&self, at: Instant, command: Self::Command) -> Result<Entry<Self::Event>, Self::Rejection> {
         let head = self.head();
         let event = self.judge(at.max(head.now), command)?;
-        Ok(head.entry(at, event))
+        Ok(if Self::is_observation(&event) { head.observation(at, event) } else { head.entry(at, event) })
     }
 
-    /// Whether `entry` can follow this state: whether the machine itself would have decided it. A journal from outside
-    /// must pass this check before it is folded.
+    /// Whether the decision `entry` can follow this state: whether the machine itself would have made it, given the
+    /// facts that it carries. A journal from outside must pass this check before it is folded.
     fn fits(&self, entry: &Entry<Self::Event>) -> Result<(), Misfit<Self::Rejection>> {
+        if Self::is_observation(&entry.event) {
+            return Err(Misfit::Observed);
+        }
         self.head().precedes(entry)?;
-        let command = self.command_behind(&entry.event);
-        let event = self.judge(entry.at, command).map_err(Misfit::Rejected)?;
+        let event = self.retrace(entry.at, &entry.event).map_err(Misfit::Rejected)?;
         if event == entry.event { Ok(()) } else { Err(Misfit::Other) }
+    }
+
+    /// Applies a decision if it can follow this state, which `seen` is shown before; on a misfit nothing changes.
+    fn follow(&mut self, entry: &Entry<Self::Event>, seen: impl FnOnce(&Self)) -> Result<(), Misfit<Self::Rejection>> {
+        self.fits(entry)?;
+        seen(self);
+        self.apply(entry);
+        Ok(())
     }
 
     /// Folds one entry in. Total and infallible; reads no clock.
@@ -201,6 +238,11 @@ pub trait Machine {
 
     /// Every effect still owed in this state: what a shell performs again after a restart.
     fn obligations(&self, effects: &mut impl Sink<Self::Effect>);
+
+    /// Whether the machine is over: nothing can follow.
+    fn is_over(&self) -> bool {
+        false
+    }
 
     /// Whether the state hangs together: the machine's invariant, checked around every step in tests and on every
     /// state that is read from outside.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Deployment, Identity, Incarnation, Seq, Version, WorkerId};
+use crate::order::Stamp;
 use crate::time::Instant;
 use crate::word::Phase;
 use crate::worker::{Availability, Drain, Life, Outcome, Tally, Worker};
@@ -36,6 +37,8 @@ pub struct RuntimeSnapshot {
     pub drain: Option<Drain>,
     /// How it ended, once it has.
     pub outcome: Option<Outcome>,
+    /// The last order that was obeyed; zeros if none was.
+    pub obeyed: Stamp,
     /// Totals of this run.
     pub totals: Tally,
     /// The last entry's number.
@@ -85,6 +88,7 @@ impl RuntimeSnapshot {
             capacity: life.limits().capacity,
             drain: life.drain().copied(),
             outcome: life.outcome(),
+            obeyed: life.obeyed(),
             totals: *life.tally(),
             seq: life.word().seq(),
             at: life.now(),

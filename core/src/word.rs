@@ -167,6 +167,12 @@ impl Word {
         Ok(Self(self.0 + ONE_CALL + ONE_ENTRY))
     }
 
+    /// Takes one more call that lives already, whatever the phase. The caller has judged that there is room.
+    #[must_use]
+    pub const fn take_over(self) -> Self {
+        Self(self.0.wrapping_add(ONE_CALL + ONE_ENTRY))
+    }
+
     /// Ends one call. The caller holds a call in flight, so there is one to end.
     #[must_use]
     pub const fn release(self) -> Self {

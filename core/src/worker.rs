@@ -29,117 +29,39 @@ mod decide;
 mod effect;
 mod event;
 mod life;
-mod misfit;
-mod pages;
+mod limits;
+mod obey;
 mod react;
+mod reason;
 mod rejection;
 mod stored;
+mod tally;
+mod terms;
 mod words;
-
-use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
 pub use call::{Call, Calls};
-pub use command::{Class, Command, DrainOrder};
+pub use command::{Class, Command, DrainOrder, NoSuchClass};
+pub use decide::Standing;
 pub use effect::{Alert, Availability, Effect};
-pub use event::{BadPolicy, Cause, Decline, EndReason, Entry, Event, OnDeadline, Outcome};
+pub use event::{Entry, Event, Origin};
 pub use life::Life;
+pub use limits::{BadLimits, Leave, Limits};
+pub use reason::{BadPolicy, Cause, Decline, EndReason, OnDeadline, Outcome};
 pub use rejection::{Misfit, Misuse, Refused, Rejection, Repeat};
+pub(crate) use stored::Stored;
+pub use tally::Tally;
+pub use terms::{DeadlineMissing, Terms};
 
-use crate::id::{Actor, CallNo, Seq};
+use crate::id::{Actor, CallNo};
 use crate::machine::{Head, Machine, Sink};
-use crate::time::{Instant, Span};
+use crate::order::Stamp;
+use crate::time::Instant;
 use crate::word::{Phase, Word};
 
 /// How many call classes a worker can tell apart.
 pub const CLASSES: usize = 4;
-
-/// What a worker is allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// The most calls in flight; 1 to [`Word::IN_FLIGHT_MAX`].
-    pub capacity: u32,
-    /// How long calls may say goodbye once a drain was forced.
-    pub force_grace: Span,
-    /// How long a reservation waits for its assignment.
-    pub reservation_ttl: Span,
-    /// How long a call of each class may go without progress before it is flagged; `None` never flags.
-    pub stall_after: [Option<Span>; CLASSES],
-}
-
-impl Default for Limits {
-    /// 1 000 calls, 2 s to say goodbye, 10 s to assign, 30 s of silence for class 0.
-    fn default() -> Self {
-        Self {
-            capacity: 1_000,
-            force_grace: Span::from_secs(2),
-            reservation_ttl: Span::from_secs(10),
-            stall_after: [Some(Span::from_secs(30)), None, None, None],
-        }
-    }
-}
-
-/// Why limits cannot work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadLimits {
-    /// The capacity is zero.
-    CapacityZero,
-    /// The capacity exceeds [`Word::IN_FLIGHT_MAX`].
-    CapacityHuge,
-    /// Reservations would lapse at once.
-    ReservationTtlZero,
-    /// Calls would be flagged at once.
-    StallAfterZero,
-}
-
-impl fmt::Display for BadLimits {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CapacityZero => f.write_str("capacity is 0, so no call could ever be taken: set it to 1 or more"),
-            Self::CapacityHuge => write!(f, "capacity is above {}, the most one worker can hold", Word::IN_FLIGHT_MAX),
-            Self::ReservationTtlZero => f.write_str(
-                "the reservation time is 0, so every accepted offer would lapse at once: set it to 10s or so",
-            ),
-            Self::StallAfterZero => {
-                f.write_str("the stall limit is 0, so every call would be flagged at once: set a limit or leave it out")
-            }
-        }
-    }
-}
-
-impl core::error::Error for BadLimits {}
-
-impl Limits {
-    /// Refuses limits under which no worker could do its work.
-    pub fn check(&self) -> Result<(), BadLimits> {
-        if self.capacity == 0 {
-            return Err(BadLimits::CapacityZero);
-        }
-        if self.capacity > Word::IN_FLIGHT_MAX {
-            return Err(BadLimits::CapacityHuge);
-        }
-        if self.reservation_ttl == Span::ZERO {
-            return Err(BadLimits::ReservationTtlZero);
-        }
-        if self.stall_after.contains(&Some(Span::ZERO)) {
-            return Err(BadLimits::StallAfterZero);
-        }
-        Ok(())
-    }
-
-    /// How long progress of a call of this class goes unnoted after the last that was noted, so that a chatty call does
-    /// not fill the journal: a quarter of its stall limit. `None` if calls of this class are never flagged.
-    #[must_use]
-    pub fn progress_every(&self, class: Class) -> Option<Span> {
-        const PER_LIMIT: u64 = 4;
-        self.stall_limit(class).map(|limit| Span::from_micros(limit.as_micros() / PER_LIMIT))
-    }
-
-    pub(crate) fn stall_limit(&self, class: Class) -> Option<Span> {
-        self.stall_after.get(usize::from(class.0)).copied().flatten()
-    }
-}
 
 /// A drain in progress or done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,14 +72,12 @@ pub struct Drain {
     pub begun: Instant,
     /// What asked for it.
     pub cause: Cause,
-    /// When it is overdue.
-    pub deadline: Option<Instant>,
+    /// When it is overdue and what happens then.
+    pub terms: Terms,
     /// Set once it was forced.
     pub forced: Option<Forced>,
     /// The phase a cancelled drain goes back to.
     pub from: Phase,
-    /// What happens at the deadline.
-    pub on_deadline: OnDeadline,
     /// Whether an alert was raised at the deadline.
     pub overdue: bool,
     /// Whether it can no longer be cancelled.
@@ -175,54 +95,6 @@ pub struct Forced {
     pub until: Instant,
 }
 
-/// Totals over one incarnation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
-    /// Calls taken without an offer.
-    pub admitted: u64,
-    /// Commands whose clock stood behind the entry before them.
-    pub clock_steps: u64,
-    /// Calls declined, by [`Decline`].
-    pub declined: [u64; Decline::ALL.len()],
-    /// Calls ended, by [`EndReason`].
-    pub ended: [u64; EndReason::ALL.len()],
-    /// Reservations that lapsed.
-    pub lapsed: u64,
-    /// Offers answered with yes.
-    pub reserved: u64,
-    /// Times a call was flagged as stalled.
-    pub stalled: u64,
-}
-
-impl Tally {
-    /// Calls promised so far: reserved or admitted.
-    #[must_use]
-    pub const fn promised(&self) -> u64 {
-        self.reserved.saturating_add(self.admitted)
-    }
-
-    /// Calls ended for `reason`.
-    #[must_use]
-    pub const fn ended_by(&self, reason: EndReason) -> u64 {
-        self.ended[reason as usize]
-    }
-
-    /// Calls over, for whatever reason, lapsed reservations included.
-    #[must_use]
-    pub fn over(&self) -> u64 {
-        self.ended.iter().fold(self.lapsed, |sum, ended| sum.saturating_add(*ended))
-    }
-
-    /// Whether `seq` entries can have added up to this with so many calls left. Each entry promises, ends or flags one
-    /// call at most, so no total can overflow as long as sequence numbers do not.
-    fn is_sound(&self, in_flight: u32, seq: Seq) -> bool {
-        let told = self.promised().saturating_add(self.over()).saturating_add(self.stalled);
-        told <= seq.get()
-            && self.clock_steps <= seq.get()
-            && self.promised().checked_sub(self.over()) == Some(u64::from(in_flight))
-    }
-}
-
 /// Why a worker must be woken, most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Why {
@@ -230,8 +102,12 @@ pub enum Why {
     Empty,
     /// The grace of a forced drain is over.
     GraceOver,
-    /// The drain's deadline.
+    /// The calls that are left must be ended now.
+    Force,
+    /// The drain's deadline has passed and somebody is to hear of it.
     Overdue,
+    /// The worker has drained and leaves.
+    Leave,
     /// A reservation lapses.
     Lapse(CallNo),
     /// A call has been silent for too long.
@@ -313,6 +189,25 @@ impl Worker {
         self.life.availability()
     }
 
+    /// The stamp of the last order that was obeyed.
+    #[must_use]
+    pub const fn obeyed(&self) -> Stamp {
+        self.life.obeyed()
+    }
+
+    /// Whether progress of a call at `at` is worth an entry; a chatty call would fill the journal.
+    #[must_use]
+    pub fn notes_progress(&self, at: Instant, call: CallNo) -> bool {
+        self.calls.get(call).filter(|call| call.active).is_some_and(|call| {
+            let every = self.limits().progress_every(call.class);
+            every.is_some_and(|every| call.stalled || at.since(call.moved) >= every)
+        })
+    }
+
+    fn lapses_at(&self, call: &Call) -> Instant {
+        call.since + self.limits().reservation_ttl
+    }
+
     /// The deadlines of calls that lie at or before `at`: lapses, then stalls, each in order.
     pub fn due_calls(&self, at: Instant) -> impl Iterator<Item = (Instant, Why)> {
         let ttl = self.limits().reservation_ttl;
@@ -334,8 +229,9 @@ impl Worker {
             (Phase::Draining | Phase::Drained | Phase::Exited, Some(drain)) => {
                 drain.begun <= self.now()
                     && drain.from < Phase::Draining
-                    && (drain.from == Phase::Serving || self.calls.is_empty())
-                    && (drain.sealed || drain.cause != Cause::Signal)
+                    && drain.terms.is_sound()
+                    && (drain.from == Phase::Serving || u64::from(self.word().in_flight()) <= self.tally().taken_over)
+                    && (drain.sealed || !drain.cause.is_final())
             }
         }
     }
@@ -359,11 +255,35 @@ impl Machine for Worker {
     }
 
     fn command_behind(&self, event: &Event) -> Command {
-        cause::command(event)
+        self.cause_of(event)
     }
 
-    fn fits(&self, entry: &Entry) -> Result<(), Misfit> {
-        self.check(entry, self.locate(&entry.event))
+    fn retrace(&self, at: Instant, event: &Event) -> Result<Event, Rejection> {
+        match event.stamp() {
+            Some(stamp) => self.life.judge_order(at, event.order_behind(at, stamp)),
+            None => self.judge(at, self.command_behind(event)),
+        }
+    }
+
+    /// The call that an entry ends is searched for once: half of a busy journal consists of such entries.
+    fn follow(&mut self, entry: &Entry, seen: impl FnOnce(&Self)) -> Result<(), Misfit> {
+        let place = self.locate(&entry.event);
+        match (entry.event, place) {
+            (Event::CallEnded { call, reason }, Some(place)) => {
+                self.head().precedes(entry)?;
+                let active = self.calls.at(place).active;
+                let (command, standing) = if active {
+                    (Command::End { call, reason }, Standing::Assigned)
+                } else {
+                    (Command::Withdraw { call, reason }, Standing::Reserved)
+                };
+                self.life.judge(entry.at, command, |_| standing).map_err(Misfit::Rejected)?;
+            }
+            _ => self.fits(entry)?,
+        }
+        seen(self);
+        self.fold(entry, place);
+        Ok(())
     }
 
     fn apply(&mut self, entry: &Entry) {
@@ -387,14 +307,23 @@ impl Machine for Worker {
         self.owe(effects);
     }
 
+    fn is_over(&self) -> bool {
+        self.outcome().is_some()
+    }
+
     fn is_sound(&self) -> bool {
         let (in_flight, seq) = (self.word().in_flight(), self.word().seq());
-        let empty = matches!(self.phase(), Phase::Starting | Phase::Standby | Phase::Drained);
+        // Calls that were taken over are held beyond the capacity, and before the worker serves.
+        let taken_over = self.tally().taken_over;
+        let most = match self.phase() {
+            Phase::Drained => 0,
+            Phase::Starting | Phase::Standby => taken_over,
+            Phase::Serving | Phase::Draining | Phase::Exited => taken_over.max(self.limits().capacity.into()),
+        };
         self.limits().check().is_ok()
             && self.calls.is_sound(self.now(), seq)
             && self.calls.len() == in_flight as usize
-            && in_flight <= self.limits().capacity
-            && (!empty || self.calls.is_empty())
+            && u64::from(in_flight) <= most
             && (self.phase() == Phase::Exited) == self.outcome().is_some()
             && self.has_sound_drain()
             && self.tally().is_sound(in_flight, seq)

@@ -6,10 +6,13 @@ use std::process::{Command as Process, Stdio};
 
 use ed25519_dalek::SigningKey;
 use openrtc_core::audit::{Chain, Draft, EventName, Fault, FaultKind, Head, Report, derive, derive_loss, verify};
-use openrtc_core::id::{Actor, CallId, CallNo, Deployment, Identity, Incarnation, Seq, Version, WorkerId};
+use openrtc_core::id::{
+    Actor, CallId, CallNo, Deployment, DigestKey, Epoch, Identity, Incarnation, OpenIds, Seq, Version, WorkerId,
+};
 use openrtc_core::machine::Machine;
+use openrtc_core::order::{Order, Stamp, Wish};
 use openrtc_core::time::Instant;
-use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits, OnDeadline, Worker};
+use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits, Origin, Terms, Worker};
 
 const ALICE: Actor = Actor::from_static("alice");
 
@@ -29,33 +32,42 @@ fn key() -> SigningKey {
 /// A worker whose records are collected.
 struct Trail {
     worker: Worker,
+    ids: OpenIds,
     drafts: Vec<Draft>,
     second: u64,
 }
 
 impl Trail {
     fn new() -> Self {
-        let mut trail = Self { worker: Worker::new(Limits::default()).unwrap(), drafts: vec![], second: 1_763_884_800 };
+        let mut trail = Self::starting();
         trail.tell(Command::Serve);
         trail
+    }
+
+    fn starting() -> Self {
+        let (worker, ids) = (Worker::new(Limits::default()).unwrap(), OpenIds::default());
+        Self { worker, ids, drafts: vec![], second: 1_763_884_800 }
     }
 
     fn tell(&mut self, command: Command) -> Seq {
         self.second += 1;
         let at = Instant::from_micros(self.second * 1_000_000);
         let entry = self.worker.decide(at, command).unwrap();
-        derive(&self.worker, &entry, |draft| self.drafts.push(draft));
+        derive(&self.worker, &self.ids, &entry, |draft| self.drafts.push(draft));
         self.worker.apply(&entry);
         entry.seq
     }
 
     fn call(&mut self, id: &'static str) -> CallNo {
-        CallNo::new(self.tell(Command::Admit { id: CallId::from_static(id), class: Class(0) }).get())
+        let id = CallId::from_static(id);
+        let admit = Command::Admit { id: id.digest(DigestKey::default()), class: Class::default() };
+        let call = CallNo::new(self.tell(admit).get());
+        self.ids.insert(call, id);
+        call
     }
 
     fn drain(&mut self, cause: Cause, actor: Actor) {
-        let order = DrainOrder { cause, actor, deadline: None, on_deadline: OnDeadline::Wait };
-        self.tell(Command::BeginDrain(order));
+        self.tell(Command::BeginDrain(DrainOrder { cause, actor, terms: Terms::PATIENT }));
     }
 
     /// Each record as "event actor target result reason count".
@@ -77,7 +89,7 @@ fn the_seeds_events_are_recorded_on_the_api_path_with_actor_and_reason() {
     trail.drain(Cause::Api, ALICE);
     trail.tell(Command::End { call, reason: EndReason::CallerHangup });
     trail.tell(Command::Wake);
-    trail.tell(Command::Close);
+    trail.tell(Command::Leave);
     assert_eq!(
         trail.told(),
         [
@@ -118,17 +130,93 @@ fn a_rejected_worker_and_a_lost_one_are_recorded() {
     let mut worker = Worker::new(Limits::default()).unwrap();
     let mut told = vec![];
     let entry = worker.decide(Instant::EPOCH, Command::Reject).unwrap();
-    derive(&worker, &entry, |draft| told.push(draft.event));
+    let none = OpenIds::default();
+    derive(&worker, &none, &entry, |draft| told.push(draft.event));
     worker.apply(&entry);
-    derive_loss(&worker, |_| panic!("it left by itself"));
+    derive_loss(&worker, &none, |_| panic!("it left by itself"));
     assert_eq!(told, [EventName::WorkerRejected]);
 
     let mut trail = Trail::new();
     trail.call("taken");
     let mut lost = vec![];
-    derive_loss(&trail.worker, |draft| lost.push((draft.event, draft.target.to_string(), draft.count)));
+    derive_loss(&trail.worker, &trail.ids, |draft| lost.push((draft.event, draft.target.to_string(), draft.count)));
     assert_eq!(lost[0], (EventName::WorkerLost, "worker".into(), 1));
     assert_eq!(lost[1], (EventName::CallPlatformForced, "call:taken".into(), 1));
+}
+
+#[test]
+fn a_call_whose_id_was_lost_is_recorded_by_its_digest() {
+    let mut trail = Trail::new();
+    let call = trail.call("named");
+    let digest = trail.worker.calls().get(call).unwrap().id;
+    trail.ids.remove(call);
+    let mut lost = vec![];
+    derive_loss(&trail.worker, &trail.ids, |draft| lost.push(draft.target.to_string()));
+    assert_eq!(lost, ["worker".into(), format!("call:digest {:016x}", digest.get())]);
+}
+
+#[test]
+fn a_call_that_goes_on_elsewhere_is_neither_dropped_nor_failed() {
+    let mut trail = Trail::starting();
+    let origin = Origin { run: Incarnation::new(6), call: CallNo::new(3), given: true };
+    let id = CallId::from_static("c1").digest(DigestKey::default());
+    let call = CallNo::new(trail.tell(Command::TakeOver { id, class: Class::default(), origin }).get());
+    trail.tell(Command::Serve);
+    trail.drain(Cause::Signal, Actor::from_static("SIGTERM"));
+    trail.tell(Command::HandOver { call, to: Incarnation::new(8) });
+    trail.tell(Command::Wake);
+    trail.tell(Command::Wake);
+    assert_eq!(
+        trail.told(),
+        [
+            "deployment.started runtime worker success serving 0",
+            "deployment.drain_started SIGTERM worker success signal 1",
+            "worker.drained runtime worker success empty 1",
+            "deployment.completed runtime worker success clean 0",
+        ]
+    );
+}
+
+#[test]
+fn what_a_coordinator_orders_is_recorded_with_its_actor_and_an_order_that_changes_nothing_is_not() {
+    let mut trail = Trail::new();
+    let bob = Actor::from_static("bob");
+    let order = |order, wish| {
+        Command::Obey(Order { stamp: Stamp { epoch: Epoch::new(1), order: Seq::new(order) }, actor: bob, wish })
+    };
+    trail.call("c1");
+    trail.drain(Cause::Api, ALICE);
+    trail.tell(order(1, Wish::Join));
+    trail.tell(order(2, Wish::CancelDrain));
+    trail.tell(order(3, Wish::Reject));
+    trail.tell(order(4, Wish::ForceDrain));
+    assert_eq!(
+        trail.told()[1..],
+        [
+            "deployment.drain_started alice worker success api 1",
+            "deployment.rolled_back bob worker success drain_cancelled 1",
+            "deployment.drain_started bob worker success fence 1",
+            "worker.drain_forced bob worker success forced 1",
+        ]
+    );
+
+    let mut trail = Trail::new();
+    trail.call("c1");
+    trail.drain(Cause::Api, ALICE);
+    trail.tell(order(1, Wish::Reject));
+    assert_eq!(trail.told()[2..], ["worker.drain_sealed bob worker success fence 1"]);
+}
+
+#[test]
+fn a_call_fails_with_its_handler_or_the_program_that_held_it_and_with_nobody_else() {
+    for reason in EndReason::ALL.into_iter().filter(|reason| *reason != EndReason::DrainForced) {
+        let mut trail = Trail::new();
+        let call = trail.call("c1");
+        trail.tell(Command::End { call, reason });
+        let failed = matches!(reason, EndReason::Failed | EndReason::Panicked | EndReason::ProgramFailed);
+        let record = format!("call.failed runtime call:c1 failure {reason} 1");
+        assert_eq!(trail.told()[1..], if failed { vec![record] } else { vec![] });
+    }
 }
 
 /// `records` records of a worker that drains again and again, closed with a signature.

@@ -3,29 +3,30 @@
 mod common;
 
 use common::Forged;
-use openrtc_core::id::{Actor, CallId, CallNo, Seq};
+use openrtc_core::id::{Actor, CallNo, Digest, Epoch, Incarnation, Seq};
 use openrtc_core::machine::Machine;
+use openrtc_core::order::Stamp;
 use openrtc_core::time::{Instant, Span};
 use openrtc_core::word::{Phase, Refusal, Word};
 use openrtc_core::worker::{
-    Cause, Class, Command, Decline, DrainOrder, EndReason, Entry, Event, Forced, Limits, Misfit, OnDeadline, Outcome,
-    Refused, Rejection, Worker,
+    Cause, Class, Command, Decline, DrainOrder, EndReason, Entry, Event, Forced, Limits, Misfit, OnDeadline, Origin,
+    Outcome, Refused, Rejection, Terms, Worker,
 };
 
 const ALICE: Actor = Actor::from_static("alice");
-const CALL: CallId = CallId::from_static("call");
-const CLASS: Class = Class(0);
+const CALL: Digest = Digest::new(7);
 
 type Forgery = fn(&mut Forged);
 
 /// A worker that drains with one call active and one reserved.
 fn draining() -> Worker {
-    let order = DrainOrder { cause: Cause::Api, actor: ALICE, deadline: Some(at(90)), on_deadline: OnDeadline::Force };
+    let terms = terms(90, OnDeadline::Force);
+    let order = DrainOrder { cause: Cause::Api, actor: ALICE, terms };
     let mut worker = Worker::new(Limits::default()).expect("defaults work");
     for command in [
         Command::Serve,
-        Command::Admit { id: CALL, class: CLASS },
-        Command::Reserve { id: CALL, class: CLASS },
+        Command::Admit { id: CALL, class: Class::default() },
+        Command::Reserve { id: CALL, class: Class::default() },
         Command::BeginDrain(order),
     ] {
         worker.step(at(5), command).expect("the worker can do this");
@@ -35,6 +36,10 @@ fn draining() -> Worker {
 
 const fn at(seconds: u64) -> Instant {
     Instant::from_micros(seconds * 1_000_000)
+}
+
+fn terms(deadline: u64, on_deadline: OnDeadline) -> Terms {
+    Terms::new(Some(at(deadline)), on_deadline).expect("there is a deadline")
 }
 
 /// The entry that would come next if `event` became true now.
@@ -48,9 +53,8 @@ fn a_forged_state_is_unsound() {
     assert!(honest.worker().is_sound());
     assert_eq!(honest.worker(), draining(), "the forge writes what the journal reads");
 
-    let forgeries: [(&str, Forgery); 20] = [
+    let forgeries: [(&str, Forgery); 26] = [
         ("no capacity", |state| state.limits.capacity = 0),
-        ("less capacity than calls", |state| state.limits.capacity = 1),
         ("fewer calls than counted", |state| state.calls.truncate(1)),
         ("a call younger than the last entry", |state| state.calls[1].0 = CallNo::new(99)),
         ("a call that was never numbered", |state| state.calls[0].0 = CallNo::new(0)),
@@ -67,10 +71,22 @@ fn a_forged_state_is_unsound() {
         ("a drain to be cancelled into an exit", |state| change_drain(state, |drain| drain.from = Phase::Exited)),
         ("calls on a worker that never served", |state| change_drain(state, |drain| drain.from = Phase::Starting)),
         ("a signal that can be taken back", |state| change_drain(state, |drain| drain.cause = Cause::Signal)),
+        ("a fence that can be taken back", |state| change_drain(state, |drain| drain.cause = Cause::Fence)),
+        ("a force before the deadline", |state| change_drain(state, |drain| drain.terms.force_at = Some(at(89)))),
+        ("an alert without a deadline", |state| {
+            change_drain(state, |drain| drain.terms = Terms { alert_at: Some(at(9)), ..Terms::PATIENT });
+        }),
+        ("calls on a worker that stands by", |state| {
+            state.word = enter(state.word, Phase::Standby);
+            state.drain = None;
+        }),
+        ("more calls than the capacity, and none taken over", |state| state.limits.capacity = 1),
         ("a drain while serving", |state| state.word = enter(state.word, Phase::Serving)),
         ("drained with calls", |state| state.word = enter(state.word, Phase::Drained)),
         ("an outcome before the exit", |state| state.outcome = Some(Outcome::Clean)),
         ("more promised than ended and in flight", |state| state.tally.admitted = 2),
+        ("a call taken over that is not there", |state| state.tally.taken_over = 1),
+        ("a call handed over that is still there", |state| state.tally.handed_over = 1),
         ("counts beyond the entries", |state| {
             state.tally.reserved = u64::MAX;
             state.tally.admitted = u64::MAX;
@@ -121,6 +137,20 @@ fn sequence_numbers_run_out_without_damage() {
 }
 
 #[test]
+fn no_call_is_begun_that_the_numbers_may_not_last_for() {
+    let origin = Origin { run: Incarnation::new(1), call: CallNo::new(1), given: true };
+    let take_over = Command::TakeOver { id: CALL, class: Class::default(), origin };
+    let starting = Worker::new(Limits::default()).expect("defaults work");
+    let mut late = Forged::of(&starting).aged(Word::SEQ_ADMIT_MAX - 2).worker();
+    late.step(at(0), take_over).expect("there are numbers left");
+    late.step(at(0), Command::CountDeclines { reason: Decline::NotServing, count: 1 }).expect("for this too");
+    assert_eq!(late.step(at(0), take_over), Err(Refusal::Exhausted.into()));
+    late.step(at(0), Command::Serve).expect("what is no call has numbers kept for it");
+    let admit = Command::Admit { id: CALL, class: Class::default() };
+    assert_eq!(late.step(at(0), admit), Err(Refusal::Exhausted.into()));
+}
+
+#[test]
 fn an_entry_that_does_not_fit_changes_something_or_nothing_but_never_panics() {
     let full = Word::from_bits(u64::MAX);
     for phase in Phase::ALL {
@@ -138,37 +168,46 @@ fn an_entry_that_does_not_fit_changes_something_or_nothing_but_never_panics() {
             }
         }
     }
-    let mut crammed = Forged::of(&draining());
-    crammed.word = enter(full, Phase::Serving);
-    let mut worker = crammed.aged(9).worker();
-    worker.apply(&next(&worker, Event::CallAdmitted { id: CALL, class: Class(200) }));
-    assert_eq!(worker.phase(), Phase::Serving, "the count of calls does not spill into the phase");
+    let origin = Origin { run: Incarnation::new(1), call: CallNo::new(1), given: true };
+    let (id, class) = (CALL, Class::default());
+    for promised in [Event::CallAdmitted { id, class }, Event::CallTakenOver { id, class, origin }] {
+        let mut crammed = Forged::of(&draining());
+        crammed.word = enter(full, Phase::Serving);
+        let mut worker = crammed.aged(9).worker();
+        worker.apply(&next(&worker, promised));
+        assert_eq!(worker.phase(), Phase::Serving, "the count of calls does not spill into the phase");
+    }
 }
 
 /// One event of each kind, most of them about calls that are not there.
 fn events() -> Vec<Event> {
-    let call = CallNo::new(77);
-    let order = (Cause::Fence, ALICE, None, OnDeadline::Force);
-    let (cause, actor, deadline, on_deadline) = order;
+    let (call, actor, cause) = (CallNo::new(77), ALICE, Cause::Fence);
+    let (id, class) = (CALL, Class::default());
+    let (last, never) = (Instant::from_micros(u64::MAX), Stamp { epoch: Epoch::new(u64::MAX), order: Seq::new(0) });
+    let (stamp, terms) = (Some(never), Terms { deadline: Some(last), alert_at: Some(at(0)), force_at: None });
+    let origin = Origin { run: Incarnation::new(u64::MAX), call, given: false };
     vec![
         Event::StoodBy,
-        Event::ServingBegan,
-        Event::CallReserved { id: CALL, class: Class(200) },
-        Event::CallAdmitted { id: CALL, class: Class(200) },
+        Event::ServingBegan { stamp },
+        Event::CallReserved { id, class },
+        Event::CallAdmitted { id, class },
         Event::CallAssigned { call },
         Event::CallProgressed { call },
         Event::CallStalled { call },
         Event::ReservationLapsed { call },
         Event::CallEnded { call, reason: EndReason::Failed },
         Event::CallsDeclined { reason: Decline::Draining, count: u64::MAX },
-        Event::DrainBegun { cause, actor, deadline, on_deadline },
-        Event::DrainSealed { actor, deadline, on_deadline },
-        Event::DrainExtended { actor, deadline: Instant::from_micros(u64::MAX) },
-        Event::DrainCancelled { actor },
+        Event::DrainBegun { cause, actor, terms, stamp },
+        Event::DrainSealed { cause, actor, terms, stamp },
+        Event::DrainExtended { actor, deadline: last },
+        Event::DrainCancelled { actor, stamp },
         Event::DrainOverdue { live: u32::MAX },
-        Event::DrainForced { actor, live: u32::MAX, until: Instant::from_micros(u64::MAX) },
+        Event::DrainForced { actor, live: u32::MAX, stamp },
         Event::Drained,
-        Event::Exited { outcome: Outcome::Rejected },
+        Event::Exited { outcome: Outcome::Rejected, stamp },
+        Event::OrderTaken { stamp: never, actor },
+        Event::CallTakenOver { id, class, origin },
+        Event::CallHandedOver { call, to: Incarnation::new(u64::MAX) },
     ]
 }
 
@@ -178,8 +217,8 @@ fn an_empty_drain_is_done_whatever_else_is_due() {
     for on_deadline in [OnDeadline::Alert, OnDeadline::Force] {
         let mut worker = Worker::new(Limits::default()).expect("defaults work");
         worker.step(at(0), Command::Serve).expect("starting");
-        let call = worker.step(at(1), Command::Admit { id: CALL, class: CLASS }).expect("serving").seq;
-        let order = DrainOrder { cause: Cause::Api, actor: ALICE, deadline: Some(at(9)), on_deadline };
+        let call = worker.step(at(1), Command::Admit { id: CALL, class: Class::default() }).expect("serving").seq;
+        let order = DrainOrder { cause: Cause::Api, actor: ALICE, terms: terms(9, on_deadline) };
         worker.step(at(2), Command::BeginDrain(order)).expect("serving");
         let end = Command::End { call: CallNo::new(call.get()), reason: EndReason::CallerHangup };
         worker.step(at(10), end).expect("active");
@@ -192,10 +231,9 @@ fn a_forced_drain_whose_calls_all_left_is_drained_before_it_exits() {
     let mut state = Forged::of(&draining());
     change_drain(&mut state, |drain| drain.forced = Some(Forced { actor: ALICE, live: 2, until: at(7) }));
     let mut worker = state.worker();
-    for call in [2, 3] {
-        let end = Command::End { call: CallNo::new(call), reason: EndReason::CallerHangup };
-        worker.step(at(8), end).expect("in flight");
-    }
+    let reason = EndReason::CallerHangup;
+    worker.step(at(8), Command::End { call: CallNo::new(2), reason }).expect("active");
+    worker.step(at(8), Command::Withdraw { call: CallNo::new(3), reason }).expect("reserved");
     assert_eq!(worker.step(at(8), Command::Wake).map(|entry| entry.event), Ok(Event::Drained));
 }
 

@@ -1,5 +1,6 @@
 //! A voice agent that echoes: it takes calls over TCP and says back what it hears.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use openrtc_core::id::CallId;
 use openrtc_core::word::Refusal;
 use openrtc_runtime::gate::decline;
 use openrtc_runtime::http::accept_each;
-use openrtc_runtime::{Call, CallGuard, CallSource, EndReason, Offer};
+use openrtc_runtime::{Call, CallGuard, CallSource, EndReason, Offer, WorkerView};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -67,8 +68,12 @@ impl Line {
 
 impl CallSource for Line {
     type Offer = TcpOffer;
+    type Error = Infallible;
+    type Reporter = ();
 
-    async fn next(&mut self) -> io::Result<Option<TcpOffer>> {
+    fn attach(&mut self, _: WorkerView) {}
+
+    async fn next(&mut self) -> Result<Option<TcpOffer>, Infallible> {
         Ok(self.offers.recv().await)
     }
 }
@@ -107,7 +112,7 @@ impl Offer for TcpOffer {
     type Session = Media;
 
     fn id(&self) -> CallId {
-        self.id
+        self.id.clone()
     }
 
     async fn accept(mut self) -> Option<Media> {

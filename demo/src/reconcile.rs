@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use openrtc_core::worker::{EndReason, Outcome};
-use openrtc_evidence::{Account, CallEnd};
+use openrtc_evidence::{Account, CallEnd, Left};
 
 use crate::caller::Fate;
 use crate::ledger::{OfferedCall, Taken};
@@ -26,10 +26,12 @@ impl From<Vec<Account>> for Story {
         let mut story = Self::default();
         for Account { run, calls, .. } in accounts {
             for call in calls {
-                let end = match call.end {
-                    None => None,
-                    Some((_, CallEnd::Recorded(reason))) => Some(reason),
-                    Some((_, CallEnd::Lapsed | CallEnd::PlatformForced)) => continue,
+                let end = match call.left {
+                    Left::Open => None,
+                    Left::Ended { end: CallEnd::Recorded(reason), .. } => Some(reason),
+                    Left::Ended { end: CallEnd::Lapsed | CallEnd::PlatformForced, .. } | Left::HandedOver { .. } => {
+                        continue;
+                    }
                 };
                 story.calls.insert(call.id.to_string(), end);
             }

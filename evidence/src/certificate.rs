@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::{Account, accounts};
 use crate::end::{CallEnd, RunEnd};
+use crate::follow::Follower;
 use crate::journal::{Fault, JournalError, Problem};
 
 /// What a rollout did to every call. Times are microseconds since the Unix epoch.
@@ -122,9 +123,13 @@ impl Certificate {
             calls: Vec::new(),
             unknown: Vec::new(),
         };
+        let mut told = Vec::new();
         for journal in journals {
-            certificate.add(journal)?;
+            let accounts = accounts(journal)?;
+            certificate.add_gaps(journal, &accounts);
+            told.extend(accounts);
         }
+        certificate.add_runs(&told);
         certificate.promised = certificate.workers.iter().map(|worker| worker.calls).sum();
         certificate.declined = certificate.workers.iter().map(|worker| worker.declined).sum();
         certificate.dropped = certificate.drops().count() as u64;
@@ -150,65 +155,70 @@ impl Certificate {
         self.calls.iter().filter(|call| call.end.is_drop())
     }
 
-    fn add(&mut self, journal: &Path) -> Result<(), JournalError> {
-        let accounts = accounts(journal)?;
+    /// Enters what a journal does not tell.
+    fn add_gaps(&mut self, journal: &Path, accounts: &[Account]) {
         let name = journal.display();
         if accounts.is_empty() {
             self.unknown.push(format!("{name} holds no journal"));
         }
         let runs: BTreeSet<_> = accounts.iter().map(|account| account.run.incarnation).collect();
-        for account in &accounts {
-            let before = self.add_run(journal, account);
+        for Account { run, .. } in accounts {
+            if run.first.get() > 1 {
+                self.unknown.push(format!("{name}: entries before #{} are missing", run.first));
+            }
+            for Fault { path, problem } in run.faults.iter().chain(&run.cut_short) {
+                match problem {
+                    Problem::Missing { first, .. } | Problem::Overlap { first } => {
+                        self.unknown.push(format!("{name}: entries before #{first} are missing"));
+                    }
+                    Problem::Torn(_) | Problem::Newer => self.unknown.push(format!("{}: {problem}", path.display())),
+                    // Nothing is missing; whether a journal contradicts itself is for `journal verify` to say.
+                    Problem::OtherPredecessor | Problem::OtherState => {}
+                }
+            }
+            let before = run.last.as_ref().and_then(|last| last.opening.about.predecessor);
             if let Some(lost) = before.filter(|before| !before.exited && !runs.contains(&before.incarnation)) {
                 let Predecessor { incarnation, open_calls, .. } = lost;
                 let left = format!("run {incarnation} ended without a word with {open_calls} calls open");
                 self.unknown.push(format!("{name}: {left}, and its journal is missing"));
             }
         }
-        Ok(())
     }
 
-    /// Enters a run; returns what it knows of the one before.
-    fn add_run(&mut self, journal: &Path, account: &Account) -> Option<Predecessor> {
-        let Account { run, began, calls } = account;
-        let name = journal.display();
-        if run.first.get() > 1 {
-            self.unknown.push(format!("{name}: entries before #{} are missing", run.first));
-        }
-        for Fault { path, problem } in run.faults.iter().chain(&run.cut_short) {
-            match problem {
-                Problem::Missing { first, .. } | Problem::Overlap { first } => {
-                    self.unknown.push(format!("{name}: entries before #{first} are missing"));
+    /// Enters every run and what became of each of its promises.
+    fn add_runs(&mut self, accounts: &[Account]) {
+        let mut follower = Follower::new(accounts.iter());
+        for account in accounts {
+            let Some(last) = &account.run.last else { continue };
+            let (identity, state) = (last.opening.about.identity, &last.state);
+            let (worker, version) = (identity.worker.to_string(), identity.version.to_string());
+            let mut promised = state.tally().promised();
+            for call in &account.calls {
+                if !follower.is_promise(account, call) {
+                    promised = promised.saturating_sub(1);
+                    continue;
                 }
-                Problem::Torn(torn) => self.unknown.push(format!("{}: {torn}", path.display())),
-                // Nothing is missing; whether a journal contradicts itself is for `journal verify` to say.
-                Problem::OtherPredecessor | Problem::OtherState => {}
+                let Some((ended, end)) = follower.end(account, call) else { continue };
+                let (id, worker, version) = (call.id.to_string(), worker.clone(), version.clone());
+                self.calls.push(Call { id, worker, version, began: call.began, ended, end });
             }
+            self.workers.push(WorkerRun {
+                name: worker,
+                version,
+                incarnation: identity.incarnation,
+                outcome: state.outcome().into(),
+                calls: promised,
+                declined: state.tally().declined.iter().sum(),
+                began: account.began.unwrap_or_default(),
+                ended: state.now(),
+                drain: state.drain().map(|drain| Drain {
+                    cause: drain.cause,
+                    actor: drain.actor.to_string(),
+                    began: drain.begun,
+                }),
+            });
         }
-        let last = run.last.as_ref()?;
-        let (state, outcome) = (&last.state, RunEnd::from(last.state.outcome()));
-        let (worker, version) = (last.opening.identity.worker.to_string(), last.opening.identity.version.to_string());
-        for call in calls {
-            let (ended, end) = call.end.unwrap_or_else(|| (state.now(), outcome.end_of_open_calls()));
-            let (worker, version) = (worker.clone(), version.clone());
-            self.calls.push(Call { id: call.id.to_string(), worker, version, began: call.began, ended, end });
-        }
-        self.workers.push(WorkerRun {
-            name: worker,
-            version,
-            incarnation: last.opening.identity.incarnation,
-            outcome,
-            calls: state.tally().promised(),
-            declined: state.tally().declined.iter().sum(),
-            began: began.unwrap_or_default(),
-            ended: state.now(),
-            drain: state.drain().map(|drain| Drain {
-                cause: drain.cause,
-                actor: drain.actor.to_string(),
-                began: drain.begun,
-            }),
-        });
-        last.opening.predecessor
+        self.unknown.extend(follower.into_gaps());
     }
 }
 
@@ -237,141 +247,4 @@ impl Verdict {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use openrtc_core::id::CallNo;
-    use openrtc_core::time::Span;
-    use openrtc_core::worker::{Command, Decline, EndReason};
-    use tempfile::tempdir;
-
-    use super::*;
-    use crate::scribe::Scribe;
-
-    fn over(dir: &Path) -> Certificate {
-        Certificate::over(&[dir.to_owned()]).expect("a journal")
-    }
-
-    /// A run that took calls `a` and `b`, of which `a` hung up.
-    fn begin(dir: &Path, incarnation: u64, predecessor: Option<Predecessor>) -> (Scribe, CallNo) {
-        let mut scribe = Scribe::start(dir, incarnation, predecessor);
-        let a = scribe.admit("a");
-        scribe.end(a, EndReason::CallerHangup);
-        let b = scribe.admit("b");
-        (scribe, b)
-    }
-
-    #[test]
-    fn a_closed_journal_in_several_segments_is_proof() {
-        let dir = tempdir().expect("a directory");
-        let (mut scribe, b) = begin(dir.path(), 1, None);
-        scribe.roll();
-        scribe.end(b, EndReason::CallerHangup);
-        scribe.drain_and_exit();
-        scribe.save();
-        let certificate = over(dir.path());
-        assert_eq!((certificate.verdict, certificate.promised, certificate.ended), (Verdict::Proven, 2, 2));
-    }
-
-    #[test]
-    fn an_unclosed_journal_is_evidence_of_what_was_dropped() {
-        let dir = tempdir().expect("a directory");
-        begin(dir.path(), 1, None).0.save();
-        let certificate = over(dir.path());
-        assert_eq!((certificate.verdict, certificate.dropped), (Verdict::Dropped, 1));
-        let told: Vec<_> = certificate.calls.iter().map(|call| (call.id.as_str(), call.end.as_str())).collect();
-        assert_eq!(told, [("a", "caller_hangup"), ("b", "platform_forced")]);
-    }
-
-    #[test]
-    fn missing_evidence_is_unknown_and_never_proof() {
-        let empty = tempdir().expect("a directory");
-        assert_eq!(over(empty.path()).verdict, Verdict::Unknown);
-
-        let segment = tempdir().expect("a directory");
-        let (mut scribe, b) = begin(segment.path(), 1, None);
-        let first = scribe.save();
-        scribe.roll();
-        scribe.end(b, EndReason::CallerHangup);
-        scribe.drain_and_exit();
-        scribe.save();
-        fs::remove_file(first).expect("it is there");
-        let certificate = over(segment.path());
-        assert_eq!(certificate.verdict, Verdict::Unknown);
-        assert!(certificate.unknown[0].ends_with("entries before #5 are missing"), "{:?}", certificate.unknown);
-
-        let run = tempdir().expect("a directory");
-        let lost = Predecessor { incarnation: Incarnation::new(1), exited: false, open_calls: 1 };
-        let (mut scribe, b) = begin(run.path(), 2, Some(lost));
-        scribe.end(b, EndReason::CallerHangup);
-        scribe.drain_and_exit();
-        scribe.save();
-        let certificate = over(run.path());
-        assert_eq!(certificate.verdict, Verdict::Unknown);
-        assert!(certificate.unknown[0].contains("run 1 ended without a word with 1 calls open"));
-
-        let torn = tempdir().expect("a directory");
-        let path = begin(torn.path(), 1, None).0.save();
-        let bytes = fs::read(&path).expect("readable");
-        fs::write(&path, &bytes[..bytes.len() - 3]).expect("writable");
-        let certificate = over(torn.path());
-        assert_eq!(certificate.verdict, Verdict::Unknown);
-        assert!(certificate.unknown[0].starts_with(path.to_str().expect("a plain name")), "{:?}", certificate.unknown);
-    }
-
-    /// Runs that end in every way there is, with calls that do.
-    fn every_end(dir: &Path) {
-        let (second, hour) = (Span::from_secs(1), Span::from_secs(3600));
-        let mut forced = Scribe::start(dir, 1, None);
-        for reason in EndReason::ALL {
-            forced.wait(second);
-            if !matches!(reason, EndReason::Withdrawn | EndReason::DrainForced) {
-                let call = forced.admit(reason.as_str());
-                forced.wait(second);
-                forced.end(call, reason);
-            }
-        }
-        let withdrawn = forced.reserve("withdrawn");
-        forced.end(withdrawn, EndReason::Withdrawn);
-        forced.reserve("lapsed");
-        forced.wait(hour);
-        forced.enact(Command::Wake);
-        let cut = forced.admit("drain_forced");
-        forced.admit("drain_forced-silently");
-        forced.drain(Cause::Api, "alice");
-        forced.enact(Command::CountDeclines { reason: Decline::Draining, count: 7 });
-        forced.enact(Command::ForceDrain { actor: const { openrtc_core::id::Actor::from_static("carol") } });
-        forced.end(cut, EndReason::DrainForced);
-        forced.wait(hour);
-        forced.enact(Command::Wake);
-        forced.save();
-
-        let mut killed = Scribe::start(dir, 2, Some(forced.as_predecessor()));
-        killed.admit("platform_forced");
-        killed.save();
-        let mut last = Scribe::begin(dir, 3, Some(killed.as_predecessor()));
-        last.enact(Command::Reject);
-        last.save();
-        for (incarnation, cause) in (4..).zip([Cause::Signal, Cause::Coordinator, Cause::Fence]) {
-            last = Scribe::start(dir, incarnation, Some(last.as_predecessor()));
-            last.wait(second);
-            last.drain(cause, "alice");
-            last.leave();
-            last.save();
-        }
-    }
-
-    #[test]
-    fn the_first_line_of_a_certificate_is_as_it_ever_was() {
-        let dir = tempdir().expect("a directory");
-        every_end(dir.path());
-        let line = serde_json::to_string(&over(dir.path())).expect("written");
-        assert_eq!(Some(line.as_str()), include_str!("../tests/certificate.jsonl").lines().next());
-    }
-
-    #[test]
-    fn an_end_that_is_none_is_named() {
-        let error = serde_json::from_str::<CallEnd>("\"eaten\"").expect_err("no end").to_string();
-        assert!(error.contains("`eaten` is no end of a call"), "{error}");
-    }
-}
+mod tests;

@@ -65,7 +65,10 @@ impl CallEnd {
                 | EndReason::Withdrawn
                 | EndReason::Failed
                 | EndReason::Panicked
-                | EndReason::Disconnected,
+                | EndReason::Disconnected
+                | EndReason::GuardDropped
+                | EndReason::OperatorHangup
+                | EndReason::ProgramFailed,
             )
             | Self::Lapsed => false,
         }

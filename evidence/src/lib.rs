@@ -9,6 +9,7 @@
 mod account;
 mod certificate;
 mod end;
+mod follow;
 pub mod journal;
 mod page;
 #[cfg(test)]
@@ -16,7 +17,7 @@ mod scribe;
 mod seal;
 pub mod trail;
 
-pub use account::{Account, CallAccount, accounts};
+pub use account::{Account, CallAccount, Left, accounts};
 pub use certificate::{Call, Certificate, Drain, Format, Verdict, WorkerRun};
 pub use end::{CallEnd, RunEnd};
 pub use seal::{CheckError, IssueError, ReadError, check, issue, read};

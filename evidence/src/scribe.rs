@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use openrtc_core::id::{Actor, CallId, CallNo, Deployment, Identity, Incarnation, Version, WorkerId};
-use openrtc_core::journal::{Opening, Predecessor, write_entry, write_opening};
+use openrtc_core::id::{
+    Actor, CallId, CallNo, Deployment, Digest, DigestKey, IdLog, Identity, Incarnation, OpenIds, Version, WorkerId,
+};
+use openrtc_core::journal::{Batch, Opening, Predecessor, Run, write_batch, write_opening};
 use openrtc_core::machine::Machine;
 use openrtc_core::time::{Instant, Span};
-use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits, OnDeadline, Worker};
+use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits, Origin, Terms, Worker};
 
 /// One run of a worker, as far as its journal knows.
 pub(crate) struct Scribe {
@@ -15,6 +17,7 @@ pub(crate) struct Scribe {
     incarnation: u64,
     predecessor: Option<Predecessor>,
     worker: Worker,
+    ids: OpenIds,
     now: Instant,
     /// The segment being written: its first entry's number and its bytes so far.
     segment: (u64, Vec<u8>),
@@ -32,7 +35,7 @@ impl Scribe {
     pub(crate) fn begin(dir: &Path, incarnation: u64, predecessor: Option<Predecessor>) -> Self {
         let worker = Worker::new(Limits::default()).expect("valid limits");
         let (dir, now, segment) = (dir.to_owned(), Instant::EPOCH, (0, Vec::new()));
-        let mut scribe = Self { dir, incarnation, predecessor, worker, now, segment };
+        let mut scribe = Self { dir, incarnation, predecessor, worker, ids: OpenIds::default(), now, segment };
         scribe.roll();
         scribe
     }
@@ -53,19 +56,28 @@ impl Scribe {
 
     /// Lets the worker do as told and writes it down; returns the entry's number.
     pub(crate) fn enact(&mut self, command: Command) -> CallNo {
-        let entry = self.worker.step(self.now, command).expect("a legal command");
-        write_entry(&entry, &mut self.segment.1);
-        CallNo::new(entry.seq.get())
+        self.write(command, IdLog::default())
     }
 
     /// A call that is taken now.
     pub(crate) fn admit(&mut self, id: &str) -> CallNo {
-        self.enact(Command::Admit { id: CallId::new(id).expect("a valid id"), class: Class::default() })
+        self.promise(id, |id, class| Command::Admit { id, class })
     }
 
     /// An offer that is answered with yes now.
     pub(crate) fn reserve(&mut self, id: &str) -> CallNo {
-        self.enact(Command::Reserve { id: CallId::new(id).expect("a valid id"), class: Class::default() })
+        self.promise(id, |id, class| Command::Reserve { id, class })
+    }
+
+    /// A call of an earlier run that goes on here.
+    pub(crate) fn take_over(&mut self, id: &str, run: u64, call: CallNo, given: bool) -> CallNo {
+        let origin = Origin { run: Incarnation::new(run), call, given };
+        self.promise(id, |id, class| Command::TakeOver { id, class, origin })
+    }
+
+    /// A call that goes on in another run.
+    pub(crate) fn hand_over(&mut self, call: CallNo, to: u64) {
+        self.enact(Command::HandOver { call, to: Incarnation::new(to) });
     }
 
     /// A call that ends now.
@@ -73,10 +85,14 @@ impl Scribe {
         self.enact(Command::End { call, reason });
     }
 
+    /// A reservation that is taken back now.
+    pub(crate) fn withdraw(&mut self, call: CallNo) {
+        self.enact(Command::Withdraw { call, reason: EndReason::Withdrawn });
+    }
+
     /// A drain without a deadline.
     pub(crate) fn drain(&mut self, cause: Cause, actor: &'static str) {
-        let actor = Actor::from_static(actor);
-        let order = DrainOrder { cause, actor, deadline: None, on_deadline: OnDeadline::Wait };
+        let order = DrainOrder { cause, actor: Actor::from_static(actor), terms: Terms::PATIENT };
         self.enact(Command::BeginDrain(order));
     }
 
@@ -88,10 +104,9 @@ impl Scribe {
 
     /// The exit of a worker that drains and has no call left.
     pub(crate) fn leave(&mut self) {
-        if self.worker.deadline().is_some() {
-            self.enact(Command::Wake);
-        }
-        self.enact(Command::Close);
+        self.enact(Command::Wake);
+        self.enact(Command::Wake);
+        assert!(self.worker.is_over(), "it left");
     }
 
     /// Writes the segment to its file and opens the next one.
@@ -104,16 +119,33 @@ impl Scribe {
             worker: const { WorkerId::from_static("blue-1") },
             incarnation: Incarnation::new(self.incarnation),
         };
-        let opening = Opening { identity, predecessor: self.predecessor, state: self.worker.clone() };
-        write_opening(opening, &mut self.segment.1);
+        let about = Run { identity, predecessor: self.predecessor };
+        let mut ids = IdLog::default();
+        ids.extend(self.ids.iter());
+        write_opening(&Opening { about, state: self.worker.clone() }, &ids, &mut self.segment.1);
     }
 
     /// Writes the segment to its file; returns where that is.
     pub(crate) fn save(&self) -> PathBuf {
-        let path = self.dir.join(format!("{:020}-{:020}.ortcj", self.incarnation, self.segment.0));
+        let path = self.dir.join(format!("{:020}-{:020}.orj", self.incarnation, self.segment.0));
         if !self.segment.1.is_empty() {
             fs::write(&path, &self.segment.1).expect("written");
         }
         path
+    }
+
+    fn promise(&mut self, id: &str, command: impl Fn(Digest, Class) -> Command) -> CallNo {
+        let number = CallNo::new(self.worker.word().seq().next().get());
+        let mut ids = IdLog::default();
+        ids.push(number, id);
+        self.ids.insert(number, CallId::new(id).expect("a valid id"));
+        self.write(command(DigestKey::default().digest(id), Class::default()), ids)
+    }
+
+    fn write(&mut self, command: Command, ids: IdLog) -> CallNo {
+        let entry = self.worker.step(self.now, command).expect("a legal command");
+        write_batch::<Worker>(&Batch { entries: vec![entry], ids }, &mut self.segment.1);
+        self.ids.retain(|call| self.worker.calls().get(call).is_some());
+        CallNo::new(entry.seq.get())
     }
 }

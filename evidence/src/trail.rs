@@ -1,9 +1,11 @@
 //! An audit trail beside the journal that it was derived from.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use openrtc_core::audit::{Draft, bodies, body, derive, derive_loss};
 use openrtc_core::id::Identity;
+use openrtc_core::journal::Replay;
 use openrtc_core::worker::Worker;
 use openrtc_records::{ReadError, Run};
 
@@ -57,9 +59,23 @@ impl fmt::Display for Difference {
     }
 }
 
+/// Why a trail and a journal cannot be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    /// A segment tells nothing.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A newer build wrote a segment, or part of one.
+    #[error("{}: it was written by a newer build, at least in part: compare with that build", path.display())]
+    Newer {
+        /// The segment's file.
+        path: PathBuf,
+    },
+}
+
 /// The first difference between a trail and the journal of `runs`. The journal may have forgotten the oldest part,
 /// and the trail may lack the newest; what both have must be the same.
-pub fn compare(trail: &[u8], runs: &[Run]) -> Result<Option<Difference>, ReadError> {
+pub fn compare(trail: &[u8], runs: &[Run]) -> Result<Option<Difference>, CompareError> {
     let derived = derive_all(runs)?;
     let Some(first) = derived.first() else { return Ok(None) };
     let mut told = bodies(trail).skip_while(|(_, record)| record != first).peekable();
@@ -82,19 +98,25 @@ pub fn compare(trail: &[u8], runs: &[Run]) -> Result<Option<Difference>, ReadErr
 }
 
 /// The records that a journal leads to.
-fn derive_all(runs: &[Run]) -> Result<Vec<Vec<u8>>, ReadError> {
+fn derive_all(runs: &[Run]) -> Result<Vec<Vec<u8>>, CompareError> {
     let mut derived = Vec::new();
-    let mut left: Option<(Identity, Worker)> = None;
+    let mut left: Option<Replay<Worker>> = None;
     for segment in runs.iter().flat_map(|run| &run.segments) {
         let mut drafts = Vec::new();
-        let replayed = segment.replay(|before, entry| derive(before, entry, |draft| drafts.push(draft)))?;
-        let identity = replayed.opening.identity;
+        let replayed = segment.replay(|before, ids, entry| derive(before, ids, entry, |draft| drafts.push(draft)));
+        let replayed = match replayed {
+            Ok(replayed) if replayed.has_newer() => Err(CompareError::Newer { path: segment.path.clone() }),
+            Err(ReadError::Torn { path, torn }) if torn.fault.is_newer() => Err(CompareError::Newer { path }),
+            read => read.map_err(CompareError::Read),
+        }?;
+        let identity = replayed.opening.about.identity;
         // The run before is lost if another one follows and it never said goodbye.
-        if let Some((lost, state)) = left.take_if(|(before, _)| before.incarnation != identity.incarnation) {
-            derive_loss(&state, |draft| derived.push(record(&lost, &draft)));
+        if let Some(lost) = left.take_if(|before| before.opening.about.identity.incarnation != identity.incarnation) {
+            let lost_identity = lost.opening.about.identity;
+            derive_loss(&lost.state, &lost.ids, |draft| derived.push(record(&lost_identity, &draft)));
         }
         derived.extend(drafts.iter().map(|draft| record(&identity, draft)));
-        left = Some((identity, replayed.state));
+        left = Some(replayed);
     }
     Ok(derived)
 }
@@ -107,6 +129,8 @@ fn record(identity: &Identity, draft: &Draft) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use openrtc_core::audit::Chain;
     use openrtc_core::worker::{Cause, EndReason};
     use openrtc_records::Segment;
@@ -121,8 +145,8 @@ mod tests {
         let (mut chain, mut out) = (Chain::default(), Vec::new());
         for segment in runs.iter().flat_map(|run| &run.segments) {
             let mut drafts = Vec::new();
-            let replayed = segment.replay(|before, entry| derive(before, entry, |draft| drafts.push(draft)));
-            let identity = replayed.expect("whole").opening.identity;
+            let replayed = segment.replay(|before, ids, entry| derive(before, ids, entry, |draft| drafts.push(draft)));
+            let identity = replayed.expect("whole").opening.about.identity;
             for draft in &drafts {
                 chain.append(&identity, draft, &mut out);
             }
@@ -154,6 +178,12 @@ mod tests {
         let altered = String::from_utf8(whole.clone()).expect("text").replace("alice", "alicf");
         let told = difference(altered.as_bytes());
         assert!(told.line() == Some(2) && told.to_string().contains("alicf"), "{told:?}");
+        let newer = segments[1].path.clone();
+        let mut bytes = fs::read(&newer).expect("read");
+        bytes[7] += 1;
+        fs::write(&newer, bytes).expect("written");
+        let error = compare(&whole, &journal).expect_err("nobody can tell");
+        assert!(matches!(error, CompareError::Newer { path } if path == newer));
         let extra = compare(&whole, &part(&segments[..1])).expect("read").expect("they differ");
         assert_eq!(extra, Difference::Extra { line: 3 });
     }

@@ -77,8 +77,7 @@ async fn a_drain_ends_a_worker_that_was_never_let_in() {
     let (_silent, addr) = listen().await;
     let pool = worker(addr, "v1");
     pool.begin_drain(Actor::from_static("test")).unwrap();
-    pool.drained().await;
-    assert_eq!(pool.close().await, Ok(Exit(Outcome::Clean)));
+    assert_eq!(pool.exited().await, Exit(Outcome::Clean));
 }
 
 #[tokio::test]

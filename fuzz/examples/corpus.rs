@@ -4,12 +4,17 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use openrtc_core::id::{Actor, CallId, CallNo, Deployment, Epoch, Identity, Incarnation, Version, WorkerId};
-use openrtc_core::journal::{FORMAT, MAGIC, Opening, write_entry, write_opening};
+use openrtc_core::id::{
+    Actor, CallId, CallNo, Deployment, DigestKey, Epoch, IdLog, Identity, Incarnation, Seq, Version, WorkerId,
+};
+use openrtc_core::journal::{Batch, FORMAT, MAGIC, Opening, Run, write_batch, write_opening};
 use openrtc_core::machine::Machine;
 use openrtc_core::membership::{Claims, SigningKey, sign_membership};
+use openrtc_core::order::{Order, Stamp, Wish};
 use openrtc_core::time::Instant;
-use openrtc_core::worker::{Cause, Class, Command, Decline, DrainOrder, EndReason, Entry, Limits, OnDeadline, Worker};
+use openrtc_core::worker::{
+    Cause, Class, Command, Decline, DrainOrder, EndReason, Entry, Limits, OnDeadline, Origin, Terms, Worker,
+};
 use sim::choice::mix;
 
 fn main() -> io::Result<()> {
@@ -24,32 +29,59 @@ fn main() -> io::Result<()> {
 
 type Seed = (&'static str, &'static str, Vec<u8>);
 
+/// Segments of the current format. Those named `format-1` were written by the builds that wrote it, and stay.
 fn journals() -> Vec<Seed> {
     let (start, entries) = rollout();
-    let segment = |state: &Worker, entries: &[Entry]| {
-        let mut bytes = Vec::new();
-        write_opening(opening(state.clone()), &mut bytes);
-        entries.iter().for_each(|entry| write_entry(entry, &mut bytes));
-        bytes
-    };
     let (first, second) = entries.split_at(entries.len() / 2);
     let mut half = start.clone();
     first.iter().for_each(|entry| half.apply(entry));
-    let whole = segment(&start, &entries);
-    let huge = [&MAGIC[..], &u32::MAX.to_le_bytes(), &[FORMAT, 0, 0, 0, 0, 7]].concat();
+    let (opening, whole, rotated) = (segment(&start, &[]), segment(&start, &entries), segment(&half, second));
+    let header = MAGIC.len() + 1;
+    let headed = |format: u8, frames: &[u8]| [&MAGIC[..], &[format], frames].concat();
+    let frame = |kind: u8, payload: &[u8]| {
+        let len = u8::try_from(payload.len()).expect("small");
+        [&[len, 0, 0, 0, kind][..], &[0; 8], payload].concat()
+    };
+    let with = |frames: &[u8]| fuzz::journal::repaired(&[&opening[..], frames].concat());
     vec![
-        ("journal", "opening", segment(&start, &[])),
+        ("journal", "opening", opening.clone()),
         ("journal", "rollout", whole.clone()),
-        ("journal", "rotated", segment(&half, second)),
+        ("journal", "rotated", rotated),
         ("journal", "torn", whole[..whole.len() - 5].to_vec()),
-        ("journal", "twice", [&whole[..], &whole[MAGIC.len()..]].concat()),
-        ("journal", "huge-claim", huge),
+        ("journal", "twice", [&whole[..], &whole[header..]].concat()),
+        ("journal", "huge-claim", headed(FORMAT, &[0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0, 0, 0, 0, 0, 0, 7])),
+        ("journal", "format-3", headed(FORMAT + 1, &whole[header..])),
+        ("journal", "unknown-kinds", with(&[frame(99, b"anything"), frame(0, b""), frame(255, b"x")].concat())),
+        ("journal", "unknown-event", with(&frame(3, &[1, 0, 0, 99]))),
+        ("journal", "other-machine", with(&frame(5, &[1, 0, 0, 0]))),
+        ("journal", "ids", with(&[frame(2, b"\x01one"), frame(2, b"\x01two"), frame(2, b"\x02far")].concat())),
+        ("journal", "id-not-text", with(&frame(2, b"\x01\xff\xfe"))),
     ]
 }
 
-fn opening(state: Worker) -> Opening {
-    Opening { identity: identity(), predecessor: None, state }
+fn segment(state: &Worker, entries: &[Entry]) -> Vec<u8> {
+    let (mut bytes, about) = (Vec::new(), Run { identity: identity(), predecessor: None });
+    let (mut open, mut begun) = (IdLog::default(), IdLog::default());
+    for (call, id) in CALLS {
+        let call = CallNo::new(call);
+        match state.calls().get(call) {
+            Some(_) => open.push(call, id.as_str()),
+            None if call > CallNo::new(state.word().seq().get()) => begun.push(call, id.as_str()),
+            None => {}
+        }
+    }
+    write_opening(&Opening { about, state: state.clone() }, &open, &mut bytes);
+    write_batch::<Worker>(&Batch { entries: entries.to_vec(), ids: begun }, &mut bytes);
+    bytes
 }
+
+/// The calls of [`rollout`].
+const CALLS: [(u64, CallId); 4] = [
+    (1, CallId::from_static("taken over")),
+    (4, CallId::from_static("first")),
+    (5, CallId::from_static("second")),
+    (7, CallId::from_static("second")),
+];
 
 const fn identity() -> Identity {
     Identity {
@@ -64,33 +96,41 @@ const fn identity() -> Identity {
 fn rollout() -> (Worker, Vec<Entry>) {
     let actor = Actor::from_static("alice");
     let call = |number| CallNo::new(number);
-    let offer = |id| (CallId::from_static(id), Class(0));
+    let class = Class::default();
+    let id = |nth: usize| CALLS[nth].1.digest(DigestKey::default());
     let drain = |cause, secs, on_deadline| {
-        Command::BeginDrain(DrainOrder { cause, actor, deadline: Some(at(secs)), on_deadline })
+        let terms = Terms::new(Some(at(secs)), on_deadline).expect("there is a deadline");
+        Command::BeginDrain(DrainOrder { cause, actor, terms })
     };
-    let ((first, class), (second, _)) = (offer("first"), offer("second"));
+    let obey = |order, wish| {
+        Command::Obey(Order { stamp: Stamp { epoch: Epoch::new(1), order: Seq::new(order) }, actor, wish })
+    };
+    let origin = Origin { run: Incarnation::new(1), call: call(9), given: true };
     let script = [
+        (0, Command::TakeOver { id: id(0), class, origin }),
         (0, Command::StandBy),
-        (1, Command::Serve),
-        (2, Command::Admit { id: first, class }),
-        (3, Command::Reserve { id: second, class }),
-        (4, Command::Assign { call: call(4) }),
-        (5, Command::Reserve { id: second, class }),
+        (1, obey(1, Wish::Serve)),
+        (2, Command::Admit { id: id(1), class }),
+        (3, Command::Reserve { id: id(2), class }),
+        (4, Command::Assign { call: call(5) }),
+        (5, Command::Reserve { id: id(3), class }),
+        (6, Command::HandOver { call: call(1), to: Incarnation::new(3) }),
         (15, Command::Wake),
-        (20, Command::Progress { call: call(3) }),
+        (20, Command::Progress { call: call(4) }),
         (34, Command::Wake),
         (35, Command::CountDeclines { reason: Decline::Full, count: 3 }),
         (40, drain(Cause::Api, 60, OnDeadline::Alert)),
-        (41, Command::CancelDrain { actor }),
+        (41, obey(2, Wish::CancelDrain)),
         (42, drain(Cause::Api, 45, OnDeadline::Alert)),
         (45, Command::Wake),
         (46, Command::ExtendDrain { actor, deadline: at(60) }),
         (47, drain(Cause::Signal, 49, OnDeadline::Force)),
+        (48, obey(3, Wish::Join)),
         (49, Command::Wake),
-        (50, Command::End { call: call(3), reason: EndReason::DrainForced }),
-        (50, Command::End { call: call(4), reason: EndReason::CallerHangup }),
+        (50, Command::End { call: call(4), reason: EndReason::DrainForced }),
+        (50, Command::End { call: call(5), reason: EndReason::CallerHangup }),
         (50, Command::Wake),
-        (50, Command::Close),
+        (50, Command::Wake),
     ];
     let start = Worker::new(Limits::default()).expect("defaults work");
     let (mut worker, mut entries) = (start.clone(), Vec::new());
@@ -115,17 +155,32 @@ fn lives() -> Vec<Seed> {
     const SIGTERM: [u8; 4] = [1, 8, 5, 21];
     const CANCEL: [u8; 4] = [1, 9, 0, 0];
     const FORCE: [u8; 4] = [1, 11, 0, 0];
-    const CLOSE: [u8; 4] = [1, 12, 0, 0];
+    const LEAVE: [u8; 4] = [1, 12, 0, 0];
     const WAKE: [u8; 4] = [150, 14, 0, 0];
-    let life = |name, steps: &[[u8; 4]]| ("worker", name, [&[1, 2, 3, 4][..], steps.as_flattened()].concat());
+    const WITHDRAW: [u8; 4] = [1, 16, 0, 2];
+    const HAND_OVER: [u8; 4] = [1, 17, 0, 2];
+    const TAKE_OVER: [u8; 4] = [1, 18, 3, 4];
+    const ORDER: fn(u8) -> [u8; 4] = |wish| [1, 19, 0, wish];
+    let under = |name, limits: [u8; 4], steps: &[[u8; 4]]| ("worker", name, [&limits, steps.as_flattened()].concat());
+    let life = |name, steps: &[[u8; 4]]| under(name, [1, 2, 3, 4], steps);
+    let parked = |name, steps: &[[u8; 4]]| under(name, [9, 26, 3, 4], steps);
     vec![
-        life("drained", &[SERVE, ADMIT, DRAIN, HANG_UP, WAKE, CLOSE]),
-        life("reserved-before", &[SERVE, RESERVE, DRAIN, ASSIGN, HANG_UP, WAKE, CLOSE]),
+        life("drained", &[SERVE, ADMIT, DRAIN, HANG_UP, WAKE, LEAVE]),
+        life("reserved-before", &[SERVE, RESERVE, DRAIN, ASSIGN, HANG_UP, WAKE, LEAVE]),
         life("lapsed-and-stalled", &[SERVE, RESERVE, WAKE, ADMIT, WAKE, [9, 6, 0, 0], HANG_UP]),
         life("sealed", &[SERVE, ADMIT, DRAIN, SIGTERM, SIGTERM, WAKE, WAKE, WAKE]),
         life("cancelled", &[SERVE, ADMIT, DRAIN, CANCEL, RESERVE, DRAIN, FORCE, WAKE]),
         life("declined", &[SERVE, ADMIT, ADMIT, ADMIT, [1, 7, 3, 1], [230, 7, 255, 62], [1, 7, 255, 62]]),
         life("rejected", &[[1, 1, 0, 0], [1, 13, 0, 0]]),
+        life("withdrawn", &[SERVE, RESERVE, WITHDRAW, RESERVE, HANG_UP, ASSIGN, WITHDRAW, HAND_OVER, HAND_OVER]),
+        life("taken-over", &[TAKE_OVER, TAKE_OVER, SERVE, TAKE_OVER, ADMIT, DRAIN, HAND_OVER, HANG_UP, WAKE, WAKE]),
+        parked("parked", &[SERVE, DRAIN, WAKE, WAKE, CANCEL, ADMIT, DRAIN, HANG_UP, WAKE, SIGTERM, WAKE, WAKE]),
+        parked(
+            "ordered",
+            &[ORDER(0), ORDER(1), ADMIT, ORDER(19), ORDER(4), ORDER(2), [1, 19, 230, 4], ORDER(5), ORDER(7), ORDER(6)],
+        ),
+        parked("overtaken", &[[1, 19, 250, 1], [1, 19, 200, 2], [1, 19, 220, 2], ORDER(2), WAKE, ORDER(6), ORDER(0)]),
+        life("expired", &[SERVE, RESERVE, [150, 20, 0, 5], ADMIT, [150, 20, 0, 6], DRAIN, FORCE, [240, 20, 0, 1]]),
     ]
 }
 

@@ -1,18 +1,23 @@
 //! A journal's directory: its lock and its segments.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use openrtc_core::id::{Incarnation, Seq};
+use openrtc_core::journal;
 
 use crate::journal::JournalError;
 
-const EXTENSION: &str = "ortcj";
+/// What segments are called from format 2 on. Their first bytes tell the format.
+const EXTENSION: &str = "orj";
+
+/// What segments of format 1 were called. A build of then trims what bears this name, and nothing else.
+const EXTENSION_1: &str = "ortcj";
 
 /// Held for as long as a worker keeps its journal; the operating system releases it when the process ends.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub struct Lock {
     _file: File,
 }
 
@@ -45,14 +50,17 @@ pub(crate) fn file_name(incarnation: Incarnation, first: Seq) -> String {
 }
 
 fn parse_name(path: &Path) -> Option<(Incarnation, Seq)> {
-    let stem = path.file_name()?.to_str()?.strip_suffix(EXTENSION)?.strip_suffix('.')?;
+    let (stem, extension) = path.file_name()?.to_str()?.rsplit_once('.')?;
+    if ![EXTENSION, EXTENSION_1].contains(&extension) {
+        return None;
+    }
     let (incarnation, first) = stem.split_once('-')?;
     let number = |digits: &str| digits.parse().ok().filter(|_| digits.len() == 20);
     Some((Incarnation::new(number(incarnation)?), Seq::new(number(first)?)))
 }
 
 /// Creates the directory if it is missing and locks it.
-pub(crate) fn prepare(dir: &Path) -> Result<Lock, JournalError> {
+pub fn prepare(dir: &Path) -> Result<Lock, JournalError> {
     if fs::metadata(dir).is_ok_and(|found| !found.is_dir()) {
         return Err(JournalError::NotADirectory { dir: dir.to_owned() });
     }
@@ -66,18 +74,31 @@ pub(crate) fn prepare(dir: &Path) -> Result<Lock, JournalError> {
     }
 }
 
-/// Deletes the oldest segments beside `current`, never itself, until all together take at most `total` bytes.
+/// Deletes the oldest segments beside `current`, never itself and none that a newer build wrote, until all together
+/// take at most `total` bytes.
 pub(crate) fn trim(current: &Path, total: u64) -> io::Result<()> {
     let Some(dir) = current.parent() else { return Ok(()) };
     let found = segments(dir)?;
-    let sizes = found.iter().map(|segment| fs::metadata(&segment.path).map_or(0, |file| file.len()));
-    let mut sum: u64 = sizes.clone().sum();
+    let sizes: Vec<u64> =
+        found.iter().map(|segment| fs::metadata(&segment.path).map_or(0, |file| file.len())).collect();
+    let mut sum: u64 = sizes.iter().sum();
     for (segment, size) in found.iter().zip(sizes) {
         if sum <= total || segment.path == current {
             break;
         }
-        fs::remove_file(&segment.path)?;
-        sum -= size;
+        if !segment.is_newer() {
+            fs::remove_file(&segment.path)?;
+            sum -= size;
+        }
     }
     Ok(())
+}
+
+impl Segment {
+    /// Whether a newer build than this one wrote it.
+    fn is_newer(&self) -> bool {
+        let mut head = [0; journal::MAGIC.len() + 1];
+        let read = File::open(&self.path).and_then(|mut file| file.read_exact(&mut head));
+        read.is_ok() && journal::format(&head).is_ok_and(|format| format > journal::FORMAT)
+    }
 }

@@ -1,12 +1,13 @@
 //! The journal on disk: one directory per worker, append-only segments, bounded space.
 //!
 //! ```text
-//! DIR/lock                                        held while a worker runs on this directory
-//! DIR/00…01763900000000000-00…0000000001.ortcj    segments: incarnation, number of the first entry
+//! DIR/lock                                      held while a worker runs on this directory
+//! DIR/00…01763900000000000-00…0000000001.orj    segments: incarnation, number of the first entry
 //! ```
 //!
-//! Each segment opens with the worker's whole state, so old ones can be deleted and the newest suffices for a replay.
-//! Existing segments are evidence: they are never written to again.
+//! Each segment opens with the machine's whole state, so old ones can be deleted and the newest suffices for a replay.
+//! Existing segments are evidence: they are never written to again. Segments of format 1 end in `.ortcj`; they are read
+//! like the others, and a build that only knows format 1 does not see the new ones.
 
 mod keeper;
 
@@ -15,10 +16,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use openrtc_core::id::{CallId, Identity, Incarnation, Seq};
-use openrtc_core::journal::{self, Opening, Predecessor, Torn};
+use openrtc_core::id::{CallId, IdLog, Identity, Incarnation, OpenIds};
+use openrtc_core::journal::{self, Batch, Journaled, Opening, Predecessor, Run, Torn};
 use openrtc_core::time::Instant;
-use openrtc_core::worker::{Entry, Worker};
+use openrtc_core::worker::Worker;
 
 use crate::directory::{self, Lock, segments};
 use crate::read::recover;
@@ -85,6 +86,12 @@ pub enum JournalError {
     },
 }
 
+impl JournalConfig {
+    fn error(&self, what: &'static str, source: io::Error) -> JournalError {
+        JournalError::Io { dir: self.dir.clone(), what, source }
+    }
+}
+
 fn hint(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
@@ -98,20 +105,23 @@ fn hint(source: &io::Error) -> &'static str {
 /// What the journal of the run before tells.
 #[derive(Clone, Debug)]
 pub struct Recovered {
-    /// In the words the next run's journal uses.
-    pub predecessor: Predecessor,
+    /// In the words that the next run's journal uses; `None` if only a newer build can read what the run before left.
+    pub predecessor: Option<Predecessor>,
     /// The calls that were open when it ended, oldest first: what a crash took. Empty if it left by itself.
     pub lost_calls: Vec<CallId>,
     /// Where its newest segment stops making sense, if it does.
     pub torn: Option<(PathBuf, Torn)>,
+    /// Segments that a newer build wrote, after whatever this build can read. They stay as they are.
+    pub newer: Vec<PathBuf>,
 }
 
 /// An open journal.
 #[derive(Debug)]
-pub struct Journal {
+pub struct Journal<M: Journaled> {
     config: JournalConfig,
-    identity: Identity,
-    predecessor: Option<Predecessor>,
+    about: M::About,
+    /// The ids of the calls in flight, for the next segment to open with.
+    ids: OpenIds,
     segment: Option<Open>,
     buffer: Vec<u8>,
     keeper: Keeper,
@@ -128,7 +138,10 @@ struct Open {
     listed: bool,
 }
 
-impl Journal {
+/// A worker's journal, its identity with the number of its run, and what the run before left.
+pub type Opened = (Journal<Worker>, Identity, Option<Recovered>);
+
+impl Journal<Worker> {
     /// Locks the directory, reads what the run before left, and opens the first segment of a new run of a worker in
     /// `state`. The new incarnation is later than every one found.
     pub fn open(
@@ -136,23 +149,28 @@ impl Journal {
         mut identity: Identity,
         now: Instant,
         state: &Worker,
-    ) -> Result<(Self, Identity, Option<Recovered>), JournalError> {
+    ) -> Result<Opened, JournalError> {
         let lock = directory::prepare(&config.dir)?;
-        let io = |what| {
-            let dir = config.dir.clone();
-            move |source| JournalError::Io { dir, what, source }
-        };
-        let found = segments(&config.dir).map_err(io("list segments"))?;
-        let recovered = recover(&found).map_err(io("read the last segment"))?;
+        let found = segments(&config.dir).map_err(|source| config.error("list segments", source))?;
+        let recovered = recover(&found).map_err(|source| config.error("read the last segment", source))?;
         let last = found.last().map_or(0, |segment| segment.incarnation.get());
         identity.incarnation = Incarnation::new(now.as_micros().max(last + 1));
-        let predecessor = recovered.as_ref().map(|recovered| recovered.predecessor);
-        let open_segment = io("write a segment");
-        let keeper = Keeper::start().map_err(io("start the thread that keeps it"))?;
-        let mut journal =
-            Self { config, identity, predecessor, segment: None, buffer: Vec::new(), keeper, _lock: lock };
-        journal.roll(state.clone()).map_err(open_segment)?;
+        let predecessor = recovered.as_ref().and_then(|recovered| recovered.predecessor);
+        let journal = Self::begin(config, lock, Run { identity, predecessor }, state)?;
         Ok((journal, identity, recovered))
+    }
+}
+
+impl<M: Journaled> Journal<M> {
+    /// Opens the first segment of a run of a machine in `state`, in a directory that is locked.
+    pub fn begin(config: JournalConfig, lock: Lock, about: M::About, state: &M) -> Result<Self, JournalError> {
+        let keeper = Keeper::start().map_err(|source| config.error("start the thread that keeps it", source))?;
+        let (ids, buffer) = (OpenIds::default(), Vec::new());
+        let mut journal = Self { config, about, ids, segment: None, buffer, keeper, _lock: lock };
+        match journal.roll(state.clone()) {
+            Ok(()) => Ok(journal),
+            Err(source) => Err(journal.config.error("write a segment", source)),
+        }
     }
 
     /// When it is to be forced to the disk.
@@ -167,16 +185,19 @@ impl Journal {
         self.keeper.has_failed() || self.segment.as_ref().is_none_or(|open| open.bytes >= open.full_at)
     }
 
-    /// Writes entries in one system call. `before` is the state they follow, needed when [`Journal::wants_state`].
-    /// After an error the next append opens a new segment, whose opening state covers what was missed.
-    pub fn append(&mut self, before: Option<Worker>, entries: &[Entry]) -> io::Result<()> {
-        if let Some(before) = before {
-            self.roll(before)?;
+    /// Writes entries, and the ids of the calls that they begin, in one system call. `before` is the state that they
+    /// follow, needed when [`Journal::wants_state`]; `missed` are ids of calls that earlier entries began, which could
+    /// not be written. After an error the next append opens a new segment, whose opening state covers what was missed.
+    pub fn append(&mut self, before: Option<M>, missed: &IdLog, batch: &Batch<M>) -> io::Result<()> {
+        self.ids.learn(missed);
+        let rolled = before.map_or(Ok(()), |before| self.roll(before));
+        self.ids.learn(&batch.ids);
+        for call in batch.entries.iter().filter_map(M::ends_call) {
+            self.ids.remove(call);
         }
+        rolled?;
         self.buffer.clear();
-        for entry in entries {
-            journal::write_entry(entry, &mut self.buffer);
-        }
+        journal::write_batch(batch, &mut self.buffer);
         let Some(open) = &mut self.segment else {
             return Err(io::Error::other("no segment is open"));
         };
@@ -214,17 +235,20 @@ impl Journal {
         open.file.try_clone().map(|file| self.keeper.give(Job::Sync { file, dir }))
     }
 
-    fn roll(&mut self, state: Worker) -> io::Result<()> {
+    fn roll(&mut self, state: M) -> io::Result<()> {
         if self.config.sync == Sync::Always {
             self.sync()?;
         }
         self.keeper.forgive();
         let before = self.segment.take();
-        let first = Seq::new(state.word().seq().get() + 1);
-        let path = self.config.dir.join(directory::file_name(self.identity.incarnation, first));
+        let first = state.head().seq.next();
+        let path = self.config.dir.join(directory::file_name(M::incarnation(&self.about), first));
+        self.ids.retain(|call| state.has_call(call));
+        let mut ids = IdLog::default();
+        ids.extend(self.ids.iter());
         // Not in the buffer, which would keep the size of the largest state there ever was.
         let mut opening = Vec::new();
-        journal::write_opening(Opening { identity: self.identity, predecessor: self.predecessor, state }, &mut opening);
+        journal::write_opening(&Opening { about: self.about, state }, &ids, &mut opening);
         let file = create(&path, &opening)?;
         let bytes = opening.len() as u64;
         // A large state must not be written more often than the entries it stands for.

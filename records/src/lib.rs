@@ -14,5 +14,5 @@ pub mod journal;
 mod read;
 pub mod trail;
 
-pub use directory::{Segment, segments};
+pub use directory::{Lock, Segment, prepare, segments};
 pub use read::{ReadError, Run, runs};

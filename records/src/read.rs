@@ -5,9 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use openrtc_core::id::Incarnation;
-use openrtc_core::journal::{Replay, Torn, replay};
+use openrtc_core::journal::{IdsSoFar, Journaled, Replay, Torn, replay};
+use openrtc_core::machine::Entry;
 use openrtc_core::word::Phase;
-use openrtc_core::worker::{Entry, Worker};
+use openrtc_core::worker::Worker;
 
 use crate::directory::{Segment, segments};
 use crate::journal::Recovered;
@@ -34,9 +35,12 @@ pub enum ReadError {
 }
 
 impl Segment {
-    /// Folds the segment as far as it is whole, and hands each entry to `each` before it is applied, with the state it
-    /// follows.
-    pub fn replay(&self, each: impl FnMut(&Worker, &Entry)) -> Result<Replay, ReadError> {
+    /// Folds the segment as far as it is whole, and hands each entry to `each` before it is applied, with the state
+    /// that it follows and the ids of the calls.
+    pub fn replay<M: Journaled>(
+        &self,
+        each: impl FnMut(&M, &IdsSoFar<'_>, &Entry<M::Event>),
+    ) -> Result<Replay<M>, ReadError> {
         let bytes = fs::read(&self.path).map_err(|error| ReadError::Io { path: self.path.clone(), error })?;
         replay(&bytes, each).map_err(|torn| ReadError::Torn { path: self.path.clone(), torn })
     }
@@ -64,22 +68,26 @@ pub fn runs(dir: &Path) -> io::Result<Vec<Run>> {
 }
 
 /// Folds the newest segment that tells of a run. One whose very opening a crash cut short tells nothing, nor does one
-/// of a run that could not start; the one before it is newest then.
+/// of a run that could not start; the one before it is newest then. What a newer build wrote is named and left alone.
 pub(crate) fn recover(found: &[Segment]) -> io::Result<Option<Recovered>> {
+    let mut newer = Vec::new();
     for segment in found.iter().rev() {
-        match segment.replay(|_, _| {}) {
+        match segment.replay::<Worker>(|_, _, _| {}) {
             Ok(replay) if replay.state.phase() == Phase::Starting => {}
             Ok(replay) => {
                 let predecessor = replay.as_predecessor();
-                let lost_calls = if predecessor.exited { Vec::new() } else { replay.open_calls().collect() };
+                let open = replay.open_calls().map(|(_, id)| id);
+                let lost_calls = if predecessor.exited { Vec::new() } else { open.collect() };
                 let torn = replay.torn.map(|torn| (segment.path.clone(), torn));
-                return Ok(Some(Recovered { predecessor, lost_calls, torn }));
+                return Ok(Some(Recovered { predecessor: Some(predecessor), lost_calls, torn, newer }));
             }
+            Err(ReadError::Torn { path, torn }) if torn.fault.is_newer() => newer.push(path),
             Err(ReadError::Torn { path, torn }) => {
                 tracing::warn!(segment = %path.display(), %torn, "a journal segment tells nothing");
             }
             Err(ReadError::Io { error, .. }) => return Err(error),
         }
     }
-    Ok(None)
+    let only_newer = Recovered { predecessor: None, lost_calls: Vec::new(), torn: None, newer };
+    Ok((!only_newer.newer.is_empty()).then_some(only_newer))
 }

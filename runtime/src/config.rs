@@ -1,4 +1,4 @@
-//! What an [`AgentPool`](crate::AgentPool) is told, checked before it starts.
+//! The settings of an [`AgentPool`](crate::AgentPool), checked before it starts.
 
 mod env;
 mod error;
@@ -10,81 +10,93 @@ use std::num::ParseIntError;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use openrtc_core::membership::SigningKey;
-use openrtc_core::worker::{CLASSES, Limits, OnDeadline};
+use openrtc_core::worker::{CLASSES, Leave, Limits, OnDeadline};
 use openrtc_records::journal::JournalConfig;
 
-use crate::secret::{KeyError, Secret, parse_signing_key, read_signing_key};
+use crate::secret::Secret;
 pub use env::{VARIABLES, Variable};
 pub use error::ConfigError;
-pub(crate) use settings::{DrainTerms, TrailSettings};
+pub use settings::DrainTerms;
 #[cfg(feature = "http")]
-pub(crate) use settings::{HttpSettings, OpsSettings, Registering};
+pub(crate) use settings::{HttpSettings, OpsSettings};
+pub(crate) use settings::{KeySource, TrailSettings};
 pub use url::UrlError;
 #[cfg(feature = "http")]
 pub use url::parse_url;
 
-/// What remains to be done after the last call has ended: finish handlers, journal and audit trail, leave.
+/// What a worker may still need after its last call has ended, to finish handlers, reports, journal and audit trail.
+/// The platform's grace must cover it.
 pub const FLUSH: Duration = Duration::from_secs(2);
 
 /// Whether a worker takes calls as soon as it is up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Start {
-    /// Take calls.
+    /// It takes calls at once.
     #[default]
     Serving,
-    /// Wait to be promoted.
+    /// It waits until [`AgentPool::promote`](crate::AgentPool::promote) is called.
     Standby,
 }
 
-/// Where the shell, the signals and the ops endpoints run.
+/// Where the control loop, the signals and the ops endpoints run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Control {
     /// On a thread of their own: a handler that blocks its thread delays no drain, no probe and no exit.
     #[default]
     OwnThread,
-    /// On the runtime that builds the pool: for tests, which then control its time and its end.
+    /// On the tokio runtime that builds the pool: for tests, which then control its time and its end. The runtime must
+    /// have time and I/O enabled.
     Shared,
 }
 
-/// Everything a pool can be told. Set through the builder's methods or `OPENRTC_*` variables ([`VARIABLES`]).
+/// The settings of a pool. Set them through the methods of [`AgentPoolBuilder`](crate::AgentPoolBuilder) or by
+/// `OPENRTC_*` variables ([`VARIABLES`]); a program that only looks at settings, such as a linter, starts from
+/// [`Config::default`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Config {
     /// The service's name.
     pub deployment: String,
-    /// The version this worker runs; there is no default.
+    /// The version that the worker runs. There is no default.
     pub deployment_version: String,
-    /// The worker's place in the fleet; the host's name if not given.
+    /// The worker's place in the fleet. `None`: the host's name.
     pub worker: Option<String>,
     /// The most calls in flight.
     pub capacity: u32,
     /// How long an accepted offer waits for its assignment.
     pub reservation_ttl: Duration,
-    /// How long a call of each class may stay silent before it is flagged.
+    /// How long a call of each class may stay silent before it is flagged as stalled. `None`: it never is.
     pub stall_after: [Option<Duration>; CLASSES],
-    /// When a drain is overdue; `None`: never.
+    /// How long after its beginning a drain is overdue. `None`: it never is.
     pub drain_timeout: Option<Duration>,
-    /// What happens then.
+    /// What happens when a drain is overdue.
     pub on_deadline: OnDeadline,
-    /// How long calls may say goodbye after a force.
+    /// When the drained worker leaves.
+    pub leave: Leave,
+    /// How long a worker that leaves goes on declining offers, counted from the moment when it stopped taking calls.
+    pub lame_duck: Duration,
+    /// How long calls have to end by themselves after a forced drain has told them to.
     pub force_grace: Duration,
     /// How long the platform waits between SIGTERM and SIGKILL, if it is known.
     pub platform_grace: Option<Duration>,
-    /// Where and how the journal is kept; `None` keeps none.
+    /// Where and how the journal is kept. `None`: no journal is kept.
     pub journal: Option<JournalConfig>,
-    /// The file of the audit trail; needs a journal.
+    /// The file of the audit trail. Needs a journal.
     pub audit_file: Option<PathBuf>,
-    /// Where the trail is sent as well; needs the file.
+    /// The URL that the trail is sent to as well. Needs the file.
     pub audit_webhook: Option<String>,
     /// The file of the key that signs the audit trail and this worker's membership.
     pub signing_key_file: Option<PathBuf>,
     /// The same key as 64 hex digits, instead of the file.
     pub signing_key: Option<Secret>,
-    /// Where the worker registers, and waits in standby until it is let in; `None`: nobody is asked. Needs a key.
+    /// The URL of the registrar. The worker waits in standby until the registrar admits it. Needs a key. `None`: the
+    /// worker does not register.
     pub register: Option<String>,
-    /// Where the ops endpoints listen; `None`: nowhere.
+    /// Where the ops endpoints listen. `None`: there are none.
     pub ops: Option<SocketAddr>,
-    /// What `POST`s from outside loopback must present.
+    /// The token that `POST`s from outside loopback must present.
     pub ops_token: Option<Secret>,
     /// Whether to take calls at once.
     pub start: Start,
@@ -92,6 +104,9 @@ pub struct Config {
     pub signals: bool,
     /// Where the control loop runs.
     pub control: Control,
+    /// Whether [`AgentPool::serve`](crate::AgentPool::serve) exits the process if handlers block their threads in the
+    /// end; see [`AgentPoolBuilder::exit_when_blocked`](crate::AgentPoolBuilder::exit_when_blocked).
+    pub exit_when_blocked: bool,
 }
 
 impl Default for Config {
@@ -106,6 +121,8 @@ impl Default for Config {
             stall_after: limits.stall_after.map(|limit| limit.map(Into::into)),
             drain_timeout: Some(Duration::from_hours(1)),
             on_deadline: OnDeadline::Wait,
+            leave: limits.leave,
+            lame_duck: limits.lame_duck.into(),
             force_grace: limits.force_grace.into(),
             platform_grace: None,
             journal: None,
@@ -119,23 +136,7 @@ impl Default for Config {
             start: Start::Serving,
             signals: true,
             control: Control::OwnThread,
-        }
-    }
-}
-
-impl Config {
-    /// Takes every `OPENRTC_*` variable that is set.
-    pub fn merge_env(&mut self) -> Result<(), ConfigError> {
-        env::merge(self)
-    }
-
-    /// The key to sign with, from its file or as given.
-    pub fn signing_key(&self) -> Result<Option<SigningKey>, KeyError> {
-        match (&self.signing_key_file, &self.signing_key) {
-            (None, None) => Ok(None),
-            (Some(file), None) => read_signing_key(file).map(Some),
-            (None, Some(digits)) => parse_signing_key(digits).map(Some),
-            (Some(_), Some(_)) => Err(KeyError::Two),
+            exit_when_blocked: false,
         }
     }
 }

@@ -2,9 +2,12 @@
 //! it; the world outside is behind [`ports`].
 
 pub(crate) mod clock;
+pub mod control;
+pub(crate) mod done;
+pub(crate) mod ended;
 pub(crate) mod force;
 pub mod gate;
 pub(crate) mod handle;
+pub mod intake;
 pub mod ports;
-pub mod shell;
 pub(crate) mod sync;

@@ -22,13 +22,20 @@
 //! ```
 //!
 //! A worker with an accept loop of its own asks [`AgentPool::admit`] or [`AgentPool::reserve`] for every call, holds
-//! the guard for as long as the call lasts, and leaves once [`AgentPool::drained`] resolves.
+//! the guard for as long as the call lasts, and ends once [`AgentPool::exited`] resolves. A worker whose calls are HTTP
+//! requests adds [`tower::AdmitLayer`], and one without tokio uses [`blocking::AgentPool`]. `examples/` has a program
+//! for each.
 //!
-//! Reading order: [`pool`](AgentPool), [`gate`] (commands become entries), [`shell`] (entries become effects),
-//! [`ports`] (what the shell needs from the world), [`journal`].
+//! Every type in a public signature is reachable from this crate.
 //!
-//! The folders are rooms: `secret`, `config`, `engine`, `process`, `http`, `audit`, `ops`, `uplink`, `pool`. Each
-//! imports only from rooms before it in this list.
+//! For readers of the source: the folders are rooms, `secret`, `config`, `engine`, `process`, `http`, `audit`, `ops`,
+//! `uplink`, `pool`, and each imports only from rooms before it in this list. Read [`pool`](AgentPool), then [`gate`],
+//! where commands become entries, then [`control`], which turns entries into effects, then [`ports`], which says what
+//! the control loop needs from the world, then [`journal`].
+//!
+//! # Features
+//! - `http` (default): the ops endpoints, registration and the audit trail's webhook.
+//! - `tower` (default): [`tower`], the layer for HTTP servers. It depends on little more than `http` does.
 #![forbid(unsafe_code)]
 
 pub mod audit;
@@ -45,23 +52,47 @@ mod secret;
 #[cfg(feature = "http")]
 mod uplink;
 
-pub use config::{Config, ConfigError, Control, FLUSH, Start, UrlError, VARIABLES, Variable, parse_duration};
+pub use config::{
+    Config, ConfigError, Control, DrainTerms, FLUSH, Start, UrlError, VARIABLES, Variable, parse_duration,
+};
 pub use engine::clock::Clock;
+pub use engine::done::{CommandError, Done};
+pub use engine::ended::Ended;
 #[cfg(openrtc_loom)]
 pub use engine::sync::Site;
-pub use engine::{gate, ports, shell};
-pub use openrtc_core::id::{Actor, CallId, Identity};
-pub use openrtc_core::snapshot::RuntimeSnapshot;
+pub use engine::{control, gate, intake, ports};
+pub use openrtc_core::id::{
+    Actor, BadCallId, BadName, CallId, CallNo, Deployment, Epoch, Fault, Identity, Incarnation, Seq, Version, WorkerId,
+};
+pub use openrtc_core::journal::{Predecessor, Torn, TornFault};
+pub use openrtc_core::membership::{SigningKey, VerifyingKey};
+pub use openrtc_core::order::{Order, Stamp, Wish};
+pub use openrtc_core::snapshot::{JournalHealth, RuntimeSnapshot};
+pub use openrtc_core::time;
 pub use openrtc_core::word::{Phase, Refusal};
-pub use openrtc_core::worker::{Availability, Cause, Class, DrainOrder, EndReason, OnDeadline, Rejection};
+pub use openrtc_core::worker::{
+    Availability, BadLimits, BadPolicy, CLASSES, Cause, Class, DeadlineMissing, Decline, Drain, EndReason, Forced,
+    Leave, Misuse, NoSuchClass, OnDeadline, Outcome, Refused, Repeat, Tally, Terms,
+};
 pub use openrtc_records::journal;
+pub use openrtc_records::trail::TrailError;
 pub use pool::AgentPool;
+pub use pool::blocking;
 pub use pool::builder::AgentPoolBuilder;
 pub use pool::call::{CallGuard, Lapsed, Reservation};
 #[doc(hidden)]
 pub use pool::doc;
+pub use pool::error::StartError;
+pub use pool::report::{CallEnd, Reporter};
 pub use pool::source::{Call, CallSource, Ending, Offer};
+#[cfg(feature = "tower")]
+pub use pool::tower;
+pub use pool::view::WorkerView;
 pub use process::Exit;
 pub use secret::{KeyError, Secret, read_public_key, read_signing_key, write_key_pair};
 #[cfg(feature = "http")]
 pub use uplink::register;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -28,12 +28,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use openrtc_core::id::Actor;
 use openrtc_core::snapshot::RuntimeSnapshot;
-use openrtc_core::worker::{Availability, Cause, OnDeadline, Rejection};
+use openrtc_core::worker::{Availability, Cause, OnDeadline};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use crate::audit::Trail;
 use crate::config::DrainTerms;
+use crate::engine::done::{CommandError, Done};
 use crate::engine::handle::WorkerHandle;
 use crate::http::server;
 use crate::secret::Secret;
@@ -153,7 +154,7 @@ async fn force(State(ops): State<Arc<Ops>>, body: Bytes) -> Response {
     with_request(&body, |request| ops.worker.force_drain(request.actor.unwrap_or(NOBODY)))
 }
 
-fn with_request(body: &[u8], act: impl FnOnce(DrainRequest) -> Result<(), Rejection>) -> Response {
+fn with_request(body: &[u8], act: impl FnOnce(DrainRequest) -> Result<Done, CommandError>) -> Response {
     match parse(body) {
         Ok(request) => outcome(act(request)),
         Err(refused) => refused,
@@ -169,14 +170,12 @@ fn parse(body: &[u8]) -> Result<DrainRequest, Response> {
         .map_err(|error| answer(StatusCode::BAD_REQUEST, format!("the body is not valid: {error}")))
 }
 
-fn outcome(done: Result<(), Rejection>) -> Response {
+fn outcome(done: Result<Done, CommandError>) -> Response {
     match done {
-        Ok(()) => answer(StatusCode::OK, "done".into()),
+        Ok(Done::Now) => answer(StatusCode::OK, "done".into()),
         // True already: the one who repeats a request wants to hear that it holds.
-        Err(repeat @ Rejection::Repeat(_)) => answer(StatusCode::OK, repeat.to_string()),
-        Err(refused @ (Rejection::Refused(_) | Rejection::Misuse(_))) => {
-            answer(StatusCode::CONFLICT, refused.to_string())
-        }
+        Ok(Done::Already(repeat)) => answer(StatusCode::OK, repeat.to_string()),
+        Err(error) => answer(StatusCode::CONFLICT, error.to_string()),
     }
 }
 

@@ -1,37 +1,49 @@
 //! The pool: what an embedder holds.
 
+pub mod blocking;
 pub(crate) mod builder;
 pub(crate) mod call;
 pub mod doc;
+pub(crate) mod error;
 mod host;
 #[cfg(feature = "http")]
 mod network;
+pub(crate) mod report;
 mod runner;
 mod serve;
 pub(crate) mod source;
+#[cfg(feature = "tower")]
+pub mod tower;
+pub(crate) mod view;
 mod writer;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openrtc_core::id::{Actor, CallId, CallNo, Identity, Seq};
+use openrtc_core::id::{Actor, CallId, Identity, Seq};
+use openrtc_core::order::Order;
 use openrtc_core::snapshot::RuntimeSnapshot;
 use openrtc_core::word::Refusal;
-use openrtc_core::worker::{CLASSES, Cause, Class, Command, DrainOrder, Refused, Rejection};
+use openrtc_core::worker::{Cause, Class, Command};
 use openrtc_records::journal::Recovered;
 use tokio::time::{Instant as Moment, timeout_at};
 
 use crate::audit::Trail;
+use crate::config::DrainTerms;
+use crate::engine::done::{CommandError, Done};
 use crate::engine::handle::WorkerHandle;
 use crate::process::Exit;
 use builder::AgentPoolBuilder;
 use call::{CallGuard, OpenCall, Reservation};
+use view::WorkerView;
 
 /// How long a worker that leaves waits for its audit trail.
 const AUDIT: Duration = Duration::from_millis(500);
 
-/// The calls of one worker, and the one way in and out of them. Cheap to clone; all clones are the same pool.
+/// The calls of one worker. Every call begins here, and every drain does. Cheap to clone; all clones are the same pool.
+///
+/// The functions that are not async never wait, and may be called from any thread.
 #[derive(Clone, Debug)]
 pub struct AgentPool {
     worker: WorkerHandle,
@@ -45,6 +57,8 @@ struct Built {
     trail: Option<Trail>,
     recovered: Option<Recovered>,
     ops_addr: Option<SocketAddr>,
+    /// Whether `serve` exits the process if handlers block their threads in the end.
+    exit_when_blocked: bool,
 }
 
 impl AgentPool {
@@ -53,93 +67,96 @@ impl AgentPool {
         AgentPoolBuilder::default()
     }
 
-    /// Takes a call that is there now. The refusal is an answer to the dispatcher: every one may be retried at another
-    /// worker.
+    /// Begins a call that needs no assignment, such as an accepted connection. The call is in flight until the guard is
+    /// dropped.
+    ///
+    /// # Errors
+    /// The refusal is an answer for the dispatcher, or the caller: every one may be retried at another worker.
     pub fn admit(&self, id: CallId) -> Result<CallGuard, Refusal> {
         self.admit_class(id, Class::default())
     }
 
-    /// [`AgentPool::admit`] for a call of a kind of its own.
-    ///
-    /// # Panics
-    /// When `class` is not below [`CLASSES`].
+    /// [`AgentPool::admit`] for a call of another class.
     pub fn admit_class(&self, id: CallId, class: Class) -> Result<CallGuard, Refusal> {
-        check_class(class);
-        let number = self.worker.gate().admit(id, class)?;
+        let number = self.worker.gate().admit(&id, class)?;
         let open = OpenCall::new(self.worker.clone(), number, id, class, true);
         Ok(CallGuard::new(open, Seq::new(number.get())))
     }
 
-    /// Says yes to an offer. The call counts from here: a drain that begins before its assignment waits for it.
+    /// Reserves a call: for a dispatcher that offers a call, waits for a yes and then assigns it. The call counts from
+    /// here, so a drain that begins before its assignment waits for it.
+    ///
+    /// # Errors
+    /// As for [`AgentPool::admit`].
     pub fn reserve(&self, id: CallId) -> Result<Reservation, Refusal> {
         self.reserve_class(id, Class::default())
     }
 
-    /// [`AgentPool::reserve`] for a call of a kind of its own.
-    ///
-    /// # Panics
-    /// When `class` is not below [`CLASSES`].
+    /// [`AgentPool::reserve`] for a call of another class.
     pub fn reserve_class(&self, id: CallId, class: Class) -> Result<Reservation, Refusal> {
-        check_class(class);
-        let begun = self.worker.submit(Command::Reserve { id, class }).map_err(|rejection| match rejection {
-            Rejection::Refused(Refused::Admission(refusal)) => refusal,
-            Rejection::Repeat(_) | Rejection::Refused(_) | Rejection::Misuse(_) => unreachable!("{rejection}"),
-        })?;
-        let number = CallNo::new(begun.get());
-        Ok(Reservation::new(OpenCall::new(self.worker.clone(), number, id, class, false), begun))
+        let number = self.worker.gate().reserve(self.worker.now(), &id, class)?;
+        let open = OpenCall::new(self.worker.clone(), number, id, class, false);
+        Ok(Reservation::new(open, Seq::new(number.get())))
     }
 
-    /// Stops taking calls and lets those in flight end, by the configured deadline and policy. Once this has returned,
-    /// no admission can slip in, and every admission before it is waited for.
-    pub fn begin_drain(&self, actor: Actor) -> Result<(), Rejection> {
-        self.worker.drain(Cause::Api, actor, self.worker.drain_terms())
+    /// Stops taking calls and lets those in flight run to their end, with the configured deadline and policy. Once this
+    /// has returned, no call is admitted, and the drain waits for every call that was admitted before.
+    pub fn begin_drain(&self, actor: Actor) -> Result<Done, CommandError> {
+        self.begin_drain_with(Cause::Api, actor, self.worker.drain_terms())
     }
 
-    /// [`AgentPool::begin_drain`] with a cause, deadline and policy of its own.
-    pub fn begin_drain_with(&self, order: DrainOrder) -> Result<(), Rejection> {
-        self.worker.submit(Command::BeginDrain(order)).map(drop)
+    /// [`AgentPool::begin_drain`] with another cause, deadline and policy.
+    pub fn begin_drain_with(&self, cause: Cause, actor: Actor, terms: DrainTerms) -> Result<Done, CommandError> {
+        self.worker.drain(cause, actor, terms)
     }
 
     /// Takes calls again. Refused after a signal or a force.
-    pub fn cancel_drain(&self, actor: Actor) -> Result<(), Rejection> {
+    pub fn cancel_drain(&self, actor: Actor) -> Result<Done, CommandError> {
         self.worker.cancel_drain(actor)
     }
 
-    /// Gives the drain until `deadline` from now.
-    pub fn extend_drain(&self, actor: Actor, deadline: Duration) -> Result<(), Rejection> {
+    /// Moves the drain's deadline to `deadline` from now. It must be later than the deadline in force.
+    pub fn extend_drain(&self, actor: Actor, deadline: Duration) -> Result<Done, CommandError> {
         self.worker.extend_drain(actor, deadline)
     }
 
-    /// Tells every call left to end, counts and names each.
-    pub fn force_drain(&self, actor: Actor) -> Result<(), Rejection> {
+    /// Tells every call in flight to end. Each is counted and named in the journal; those that are left after the force
+    /// grace are dropped.
+    pub fn force_drain(&self, actor: Actor) -> Result<Done, CommandError> {
         self.worker.force_drain(actor)
     }
 
     /// Takes calls from now on, if the pool was started in [`Start::Standby`](crate::Start::Standby).
-    pub fn promote(&self) -> Result<(), Rejection> {
-        self.worker.submit(Command::Serve).map(drop)
+    pub fn promote(&self) -> Result<Done, CommandError> {
+        self.worker.submit(Command::Serve)
     }
 
-    /// Resolves when the last call of a drain has ended and the journal says so, or the worker has left.
+    /// Does what a coordinator orders, unless a later order was obeyed.
+    pub fn obey(&self, order: Order) -> Result<Done, CommandError> {
+        self.worker.submit(Command::Obey(order))
+    }
+
+    /// Leaves, once drained: for a pool that stays up when it has drained ([`Leave::Parked`](crate::Leave::Parked)).
+    /// Any other leaves by itself. Wait for [`AgentPool::exited`] then.
+    pub fn leave(&self) -> Result<Done, CommandError> {
+        self.worker.submit(Command::Leave)
+    }
+
+    /// Resolves when the last call of a drain has ended and the journal says so, or the worker has left. A worker that
+    /// is parked then may still cancel the drain. Cancel-safe.
     pub async fn drained(&self) {
         self.worker.drained().await;
     }
 
-    /// Leaves: the drained worker's last entry. Everything is in the journal when this resolves.
-    pub async fn close(&self) -> Result<Exit, Rejection> {
-        match self.worker.submit(Command::Close) {
-            Ok(_) | Err(Rejection::Repeat(_)) => {
-                let exit = self.exited().await;
-                self.audited().await;
-                Ok(exit)
-            }
-            Err(rejection) => Err(rejection),
-        }
-    }
-
-    /// Resolves when the worker has left, with how it did.
+    /// Resolves when the worker has left and its journal and audit trail are complete, with how it ended. A program
+    /// that has something of its own to flush does it then: no call is left, and the worker does not come back. Waits
+    /// for the trail for half a second at most; the next run completes one that is behind.
+    ///
+    /// Cancel-safe: the next call resolves as well.
     pub async fn exited(&self) -> Exit {
-        Exit(self.worker.exited().await)
+        let exit = Exit(self.worker.exited().await);
+        self.audited().await;
+        exit
     }
 
     /// Resolves when the audit trail is closed and sent, or has had its time: what is missing then, the next run
@@ -164,25 +181,28 @@ impl AgentPool {
         self.worker.snapshot()
     }
 
+    /// A view of the worker, for whoever must react when its availability or load changes.
+    #[must_use]
+    pub fn view(&self) -> WorkerView {
+        WorkerView::new(self.worker.clone())
+    }
+
     /// Who this worker is.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         self.worker.identity()
     }
 
-    /// Where the ops endpoints listen, with the port that the system chose if it was left to it.
+    /// Where the ops endpoints listen, with the port that the system chose if it was set to 0.
     #[must_use]
     pub fn ops_addr(&self) -> Option<SocketAddr> {
         self.built.ops_addr
     }
 
-    /// What the journal of the run before told, if there is one: above all, which calls a crash took.
+    /// What the journal says about the run before this one, if there is a journal: above all, which calls were lost
+    /// when it crashed.
     #[must_use]
     pub fn recovered(&self) -> Option<&Recovered> {
         self.built.recovered.as_ref()
     }
-}
-
-fn check_class(class: Class) {
-    assert!(usize::from(class.0) < CLASSES, "a call class must be below {CLASSES}, not {}", class.0);
 }

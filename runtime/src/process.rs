@@ -5,9 +5,10 @@ pub(crate) mod signal;
 pub(crate) mod systemd;
 
 use openrtc_core::id::Actor;
-use openrtc_core::worker::{Cause, Rejection};
+use openrtc_core::worker::Cause;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::engine::done::Done;
 use crate::engine::handle::WorkerHandle;
 pub use exit::Exit;
 use signal::{Asked, Signals};
@@ -42,10 +43,8 @@ fn obey(worker: &WorkerHandle, asked: Asked) {
     };
     let calls = worker.snapshot().active_sessions;
     match done {
-        Ok(()) => tracing::info!(signal, calls, "draining"),
-        Err(Rejection::Repeat(_)) => {
-            tracing::info!(signal, calls, "draining already; the signal changes nothing");
-        }
-        Err(rejection) => tracing::warn!(signal, %rejection, "the signal has no effect"),
+        Ok(Done::Now) => tracing::info!(signal, calls, "draining"),
+        Ok(Done::Already(_)) => tracing::info!(signal, calls, "draining already; the signal changes nothing"),
+        Err(error) => tracing::warn!(signal, %error, "the signal has no effect"),
     }
 }

@@ -10,7 +10,7 @@ use std::thread;
 use openrtc_core::audit::{Chain, Report, verify};
 use openrtc_records::trail::TrailError;
 use openrtc_runtime::journal::JournalError;
-use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder, CallId, ConfigError, Control, EndReason};
+use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder, CallId, Control, EndReason, StartError};
 use serde_json::Value;
 use tempfile::tempdir;
 use tokio::runtime::{Builder, Runtime};
@@ -34,7 +34,7 @@ fn build(dir: &Path) -> AgentPool {
     loop {
         match builder(dir).build() {
             // The run before is over, but its threads have not given up their locks yet.
-            Err(ConfigError::Journal(JournalError::InUse { .. }) | ConfigError::Trail(TrailError::InUse { .. })) => {
+            Err(StartError::Journal(JournalError::InUse { .. }) | StartError::Trail(TrailError::InUse { .. })) => {
                 thread::yield_now();
             }
             built => return built.unwrap(),
@@ -48,8 +48,7 @@ fn call(pool: &AgentPool, id: &str) -> openrtc_runtime::CallGuard {
 
 async fn leave(pool: &AgentPool) {
     pool.begin_drain(ALICE).unwrap();
-    pool.drained().await;
-    pool.close().await.unwrap();
+    pool.exited().await;
 }
 
 fn trail(dir: &Path) -> (Report, Vec<String>) {

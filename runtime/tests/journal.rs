@@ -5,10 +5,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use openrtc_core::worker::Outcome;
+use openrtc_core::worker::{Outcome, Worker};
 use openrtc_records::segments;
 use openrtc_runtime::journal::{JournalConfig, Sync};
-use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder, CallId, ConfigError, Control, EndReason};
+use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder, CallId, Control, EndReason, StartError};
 use tempfile::tempdir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -25,7 +25,7 @@ fn builder(dir: &Path) -> AgentPoolBuilder {
 fn build_after_crash(dir: &Path) -> AgentPool {
     loop {
         match builder(dir).build() {
-            Err(ConfigError::Journal(openrtc_runtime::journal::JournalError::InUse { .. })) => std::thread::yield_now(),
+            Err(StartError::Journal(openrtc_runtime::journal::JournalError::InUse { .. })) => std::thread::yield_now(),
             built => return built.unwrap(),
         }
     }
@@ -45,9 +45,10 @@ fn a_crash_is_told_by_name_at_the_next_start() {
     runtime().block_on(async {
         let pool = build_after_crash(dir.path());
         let recovered = pool.recovered().expect("a run before this one");
-        assert!(!recovered.predecessor.exited);
+        let predecessor = recovered.predecessor.expect("its journal can be read");
+        assert!(!predecessor.exited);
         assert_eq!(recovered.lost_calls, [CallId::new("taken-by-the-crash").unwrap()]);
-        assert!(pool.identity().incarnation > recovered.predecessor.incarnation);
+        assert!(pool.identity().incarnation > predecessor.incarnation);
     });
 }
 
@@ -77,11 +78,10 @@ fn a_clean_exit_leaves_a_closed_journal() {
         let pool = builder(dir.path()).build().unwrap();
         pool.admit(CallId::new("only").unwrap()).unwrap().end(EndReason::CallerHangup).await;
         pool.begin_drain(const { Actor::from_static("test") }).unwrap();
-        pool.drained().await;
-        pool.close().await.unwrap();
+        pool.exited().await;
     });
     let newest = segments(dir.path()).unwrap().pop().unwrap();
-    let replay = newest.replay(|_, _| {}).unwrap();
+    let replay = newest.replay::<Worker>(|_, _, _| {}).unwrap();
     assert_eq!(replay.state.outcome(), Some(Outcome::Clean));
     assert_eq!(replay.torn, None);
 }
@@ -106,9 +106,10 @@ fn segments_roll_and_the_oldest_go_but_the_newest_tells_all() {
     let bytes: u64 = found.iter().map(|segment| fs::metadata(&segment.path).unwrap().len()).sum();
     assert!(found.len() > 1 && bytes < 16_384 + 8_192, "{} segments, {bytes} bytes", found.len());
     assert!(found[0].first.get() > 1, "the first segment is gone");
-    let replay = found.last().unwrap().replay(|_, _| {}).unwrap();
+    let replay = found.last().unwrap().replay::<Worker>(|_, _, _| {}).unwrap();
     assert_eq!(*replay.state.tally(), total);
-    assert_eq!(replay.open_calls().collect::<Vec<_>>(), [CallId::new("open-throughout").unwrap()]);
+    let open: Vec<_> = replay.open_calls().map(|(_, id)| id).collect();
+    assert_eq!(open, [CallId::new("open-throughout").unwrap()]);
 }
 
 #[test]
@@ -176,11 +177,10 @@ fn a_journal_that_fails_costs_no_call_and_shows() {
         call.end(EndReason::CallerHangup).await;
         assert!(!pool.runtime_snapshot().journal.failing, "it recovers by itself");
         pool.begin_drain(const { Actor::from_static("test") }).unwrap();
-        tokio::time::timeout(Duration::from_secs(10), pool.drained()).await.expect("drains all the same");
-        pool.close().await.unwrap();
+        tokio::time::timeout(Duration::from_secs(10), pool.exited()).await.expect("drains all the same");
     });
     let newest = segments(dir.path()).unwrap().pop().unwrap();
-    let replay = newest.replay(|_, _| {}).unwrap();
+    let replay = newest.replay::<Worker>(|_, _, _| {}).unwrap();
     assert_eq!(replay.state.tally().admitted, 201, "the state that opens a segment covers the gap");
 }
 
@@ -196,11 +196,11 @@ fn a_newest_segment_with_a_torn_opening_is_passed_over_and_incarnations_grow() {
     });
     // A run of tomorrow, by a clock that has since gone back, that a crash cut short in its first word.
     let ahead = first.get() + 86_400_000_000;
-    fs::write(dir.path().join(format!("{ahead:020}-{:020}.ortcj", 1)), b"OpenR").unwrap();
+    fs::write(dir.path().join(format!("{ahead:020}-{:020}.orj", 1)), b"OpenR").unwrap();
     runtime().block_on(async {
         let pool = build_after_crash(dir.path());
         let recovered = pool.recovered().unwrap();
-        assert_eq!(recovered.predecessor.incarnation, first);
+        assert_eq!(recovered.predecessor.unwrap().incarnation, first);
         assert_eq!(recovered.lost_calls, [CallId::new("taken").unwrap()]);
         assert_eq!(pool.identity().incarnation.get(), ahead + 1, "later than every run found");
     });
@@ -221,7 +221,7 @@ fn a_journal_smaller_than_a_segment_keeps_to_its_size_and_can_be_read() {
     let found = segments(dir.path()).unwrap();
     let bytes: u64 = found.iter().map(|segment| fs::metadata(&segment.path).unwrap().len()).sum();
     assert!(bytes <= 64 << 10, "{bytes} bytes in {} segments", found.len());
-    let replay = found.last().unwrap().replay(|_, _| {}).unwrap();
+    let replay = found.last().unwrap().replay::<Worker>(|_, _, _| {}).unwrap();
     assert_eq!((replay.state.tally().admitted, replay.torn), (1_000, None));
 }
 
@@ -232,7 +232,7 @@ fn an_old_segment_that_cannot_be_deleted_costs_no_entry() {
     runtime().block_on(async {
         let pool = builder(dir.path()).journal(small).build().unwrap();
         // A directory: deleting it as a file fails.
-        fs::create_dir(dir.path().join(format!("{:020}-{:020}.ortcj", 1, 1))).unwrap();
+        fs::create_dir(dir.path().join(format!("{:020}-{:020}.orj", 1, 1))).unwrap();
         for n in 0..200 {
             let call = pool.admit(CallId::new(&format!("call-{n}")).unwrap()).unwrap();
             call.end(EndReason::CallerHangup).await;
@@ -240,6 +240,6 @@ fn an_old_segment_that_cannot_be_deleted_costs_no_entry() {
         assert_eq!(pool.runtime_snapshot().journal.missed, 0);
     });
     let newest = segments(dir.path()).unwrap().pop().unwrap();
-    let replay = newest.replay(|_, _| {}).unwrap();
+    let replay = newest.replay::<Worker>(|_, _, _| {}).unwrap();
     assert_eq!((replay.state.tally().admitted, replay.torn), (200, None));
 }

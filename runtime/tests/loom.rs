@@ -15,20 +15,23 @@ use loom::model::Builder;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
-use openrtc_core::id::{Actor, CallId, CallNo};
+use openrtc_core::id::{Actor, CallId, CallNo, DigestKey};
+use openrtc_core::journal::Batch;
 use openrtc_core::machine::Machine;
 use openrtc_core::time::{Instant, Span};
 use openrtc_core::word::{Phase, Word};
-use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits, OnDeadline, Outcome, Repeat, Worker};
+use openrtc_core::worker::{
+    Cause, Class, Command, DrainOrder, EndReason, Leave, Limits, Outcome, Repeat, Terms, Worker,
+};
 use openrtc_runtime::Site;
 use openrtc_runtime::gate::Gate;
+use openrtc_runtime::intake::Intake;
 
 const ALICE: Actor = Actor::from_static("alice");
 const CALL: CallId = CallId::from_static("call");
 const HANGUP: EndReason = EndReason::CallerHangup;
 const NOW: Instant = Instant::EPOCH;
-const BEGIN: Command =
-    Command::BeginDrain(DrainOrder { cause: Cause::Api, actor: ALICE, deadline: None, on_deadline: OnDeadline::Wait });
+const BEGIN: Command = Command::BeginDrain(DrainOrder { cause: Cause::Api, actor: ALICE, terms: Terms::PATIENT });
 const CANCEL: Command = Command::CancelDrain { actor: ALICE };
 const FORCE: Command = Command::ForceDrain { actor: ALICE };
 
@@ -40,8 +43,8 @@ fn model(run: impl Fn() + Sync + Send + 'static) {
 }
 
 fn serving(slots: usize) -> (Arc<Gate>, Recorder) {
-    let record = Worker::new(Limits { stall_after: [None; 4], ..Limits::default() }).unwrap();
-    let gate = Arc::new(Gate::with_slots(&record, slots));
+    let record = Worker::new(Limits { stall_after: [None; 4], leave: Leave::Parked, ..Limits::default() }).unwrap();
+    let gate = Arc::new(Gate::with_slots(&record, DigestKey::default(), slots));
     gate.submit(NOW, Command::Serve).unwrap();
     (Arc::clone(&gate), Recorder { gate, record })
 }
@@ -58,9 +61,9 @@ impl Recorder {
     }
 
     fn visit_at(&mut self, at: Instant) -> bool {
-        let mut batch = Vec::new();
+        let mut batch = Batch::default();
         self.gate.take(at, &mut batch);
-        for entry in &batch {
+        for entry in &batch.entries {
             self.record.fits(entry).expect("every entry fits");
             self.record.apply(entry);
         }
@@ -99,10 +102,10 @@ fn admission_against_drain() {
         let (gate, mut recorder) = serving(4);
         let admitting = thread::spawn({
             let gate = Arc::clone(&gate);
-            move || gate.admit(CALL, Class(0)).ok()
+            move || gate.admit(&CALL, Class::default()).ok()
         });
         let drain = gate.submit(NOW, BEGIN).unwrap();
-        assert!(gate.admit(CALL, Class(0)).is_err(), "nothing slips in");
+        assert!(gate.admit(&CALL, Class::default()).is_err(), "nothing slips in");
         let counted = gate.view(NOW).life.word().in_flight();
         let admitted = admitting.join().unwrap();
         assert_eq!(counted, u32::from(admitted.is_some()), "and nothing before is missed");
@@ -137,7 +140,7 @@ fn admission_checked_before_it_is_counted() {
 fn last_hang_up_against_drained() {
     model(|| {
         let (gate, mut recorder) = serving(4);
-        let call = gate.admit(CALL, Class(0)).unwrap();
+        let call = gate.admit(&CALL, Class::default()).unwrap();
         let hanging_up = thread::spawn({
             let gate = Arc::clone(&gate);
             move || gate.end(call, HANGUP)
@@ -157,7 +160,7 @@ fn an_event_while_the_shell_falls_asleep() {
         while recorder.visit() {}
         let admitting = thread::spawn({
             let gate = Arc::clone(&gate);
-            move || gate.admit(CALL, Class(0)).unwrap()
+            move || gate.admit(&CALL, Class::default()).unwrap()
         });
         while recorder.record.word().in_flight() == 0 {
             if !recorder.visit() && gate.may_sleep() {
@@ -188,7 +191,7 @@ fn a_drain_holds_before_it_is_recorded() {
         let (gate, mut recorder) = serving(4);
         let admitting = thread::spawn({
             let gate = Arc::clone(&gate);
-            move || drop(gate.admit(CALL, Class(0)))
+            move || drop(gate.admit(&CALL, Class::default()))
         });
         gate.submit(NOW, BEGIN).unwrap();
         assert_eq!(gate.submit(NOW, BEGIN), Err(Repeat::AlreadyDraining.into()), "begun once");
@@ -205,7 +208,7 @@ fn a_drain_holds_before_it_is_recorded() {
 fn cancel_against_force() {
     model(|| {
         let (gate, mut recorder) = serving(4);
-        let call = gate.admit(CALL, Class(0)).unwrap();
+        let call = gate.admit(&CALL, Class::default()).unwrap();
         gate.submit(NOW, BEGIN).unwrap();
         let cancelling = thread::spawn({
             let gate = Arc::clone(&gate);
@@ -224,7 +227,9 @@ fn cancel_against_force() {
 fn cancel_and_force_judged_apart_from_their_claim() {
     model(|| {
         let mut worker = Worker::new(Limits::default()).unwrap();
-        for command in [Command::Serve, Command::Admit { id: CALL, class: Class(0) }, BEGIN] {
+        for command in
+            [Command::Serve, Command::Admit { id: CALL.digest(DigestKey::default()), class: Class::default() }, BEGIN]
+        {
             decide_and_apply(&mut worker, command);
         }
         let worker = Arc::new(Mutex::new(worker));
@@ -253,7 +258,7 @@ fn decide_and_apply(worker: &mut Worker, command: Command) -> bool {
 fn forced_exit_against_a_hang_up() {
     model(|| {
         let (gate, mut recorder) = serving(8);
-        let calls = [(); 2].map(|()| gate.admit(CALL, Class(0)).unwrap());
+        let calls = [(); 2].map(|()| gate.admit(&CALL, Class::default()).unwrap());
         gate.submit(NOW, BEGIN).unwrap();
         gate.submit(NOW, FORCE).unwrap();
         let ending = thread::spawn({
@@ -274,7 +279,7 @@ fn forced_exit_against_a_hang_up() {
 fn close_against_the_last_hang_up() {
     model(|| {
         let (gate, mut recorder) = serving(8);
-        let call = gate.admit(CALL, Class(0)).unwrap();
+        let call = gate.admit(&CALL, Class::default()).unwrap();
         gate.submit(NOW, BEGIN).unwrap();
         gate.submit(NOW, FORCE).unwrap();
         let ending = thread::spawn({
@@ -282,10 +287,10 @@ fn close_against_the_last_hang_up() {
             move || gate.end(call, EndReason::DrainForced)
         });
         recorder.visit();
-        let closed = gate.submit(NOW, Command::Close).is_ok();
+        let closed = gate.submit(NOW, Command::Leave).is_ok();
         ending.join().unwrap().unwrap();
         recorder.settle();
-        assert!(closed || gate.submit(NOW, Command::Close).is_ok(), "in the end it is drained");
+        assert!(closed || gate.submit(NOW, Command::Leave).is_ok(), "in the end it is drained");
         recorder.settle();
         assert_eq!(recorder.record.outcome(), Some(Outcome::Forced { dropped: 1 }), "how it ended is known");
     });
@@ -297,9 +302,9 @@ fn more_events_than_slots() {
         let (gate, mut recorder) = serving(2);
         let calling = thread::spawn({
             let gate = Arc::clone(&gate);
-            move || gate.end(gate.admit(CALL, Class(0)).unwrap(), HANGUP)
+            move || gate.end(gate.admit(&CALL, Class::default()).unwrap(), HANGUP)
         });
-        let call = gate.admit(CALL, Class(0)).unwrap();
+        let call = gate.admit(&CALL, Class::default()).unwrap();
         recorder.visit();
         gate.end(call, HANGUP);
         calling.join().unwrap();
@@ -344,15 +349,15 @@ fn shutdown_of_the_recorder() {
         let (gate, _) = serving(2);
         let calling = thread::spawn({
             let gate = Arc::clone(&gate);
-            move || gate.end(gate.admit(CALL, Class(0)).unwrap(), HANGUP).unwrap()
+            move || gate.end(gate.admit(&CALL, Class::default()).unwrap(), HANGUP).unwrap()
         });
         drop(gate.attend());
-        let call = gate.admit(CALL, Class(0)).unwrap();
+        let call = gate.admit(&CALL, Class::default()).unwrap();
         gate.end(call, HANGUP).unwrap();
         calling.join().unwrap();
         let life = gate.view(NOW).life;
         assert_eq!((life.word().in_flight(), life.tally().ended_by(HANGUP)), (0, 2), "totals are kept");
-        let mut batch = Vec::new();
+        let mut batch = Batch::default();
         gate.take(NOW, &mut batch);
         assert!(batch.is_empty(), "entries are not");
     });
@@ -362,12 +367,12 @@ fn shutdown_of_the_recorder() {
 fn an_assignment_against_a_withdrawal_of_the_same_promise() {
     model(|| {
         let (gate, mut recorder) = serving(4);
-        let call = CallNo::new(gate.submit(NOW, Command::Reserve { id: CALL, class: Class(0) }).unwrap().get());
+        let call = CallNo::new(gate.reserve(NOW, &CALL, Class::default()).unwrap().get());
         let assigning = thread::spawn({
             let gate = Arc::clone(&gate);
             move || gate.submit(NOW, Command::Assign { call }).is_ok()
         });
-        let withdrawn = gate.submit(NOW, Command::End { call, reason: EndReason::Withdrawn }).is_ok();
+        let withdrawn = gate.submit(NOW, Command::Withdraw { call, reason: EndReason::Withdrawn }).is_ok();
         assert!(withdrawn != assigning.join().unwrap());
         recorder.settle();
         assert_eq!(recorder.record.word().in_flight(), u32::from(!withdrawn));

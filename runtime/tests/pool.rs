@@ -7,7 +7,8 @@ use openrtc_core::word::{Phase, Refusal};
 use openrtc_core::worker::{Decline, Refused, Repeat};
 use openrtc_runtime::journal::{JournalConfig, Sync};
 use openrtc_runtime::{
-    Actor, AgentPool, AgentPoolBuilder, CallId, Config, Control, EndReason, Exit, OnDeadline, Rejection, Secret, Start,
+    Actor, AgentPool, AgentPoolBuilder, CallId, CommandError, Config, Control, Done, EndReason, Exit, OnDeadline,
+    Secret, Start,
 };
 use tokio::time::{Instant, advance, sleep};
 
@@ -33,8 +34,7 @@ async fn a_call_reserved_before_the_drain_and_assigned_after_it_is_served_to_its
     assert_eq!(pool.runtime_snapshot().phase, Phase::Draining, "the drain waits for it");
 
     call.end(EndReason::CallerHangup).await;
-    pool.drained().await;
-    assert_eq!(pool.close().await.unwrap().code(), Exit::CLEAN);
+    assert_eq!(pool.exited().await.code(), Exit::CLEAN);
     assert_eq!(pool.runtime_snapshot().totals.ended_by(EndReason::CallerHangup), 1);
 }
 
@@ -45,8 +45,7 @@ async fn nothing_is_admitted_once_begin_drain_has_returned_and_the_declines_are_
     for _ in 0..3 {
         assert!(matches!(pool.admit(id("late")), Err(Refusal::Closed(Phase::Draining | Phase::Drained))));
     }
-    pool.drained().await;
-    pool.close().await.unwrap();
+    pool.exited().await;
     assert_eq!(pool.runtime_snapshot().totals.declined[Decline::Draining as usize], 3);
 }
 
@@ -122,8 +121,7 @@ async fn under_wait_a_deadline_drops_nothing() {
     pool.begin_drain(ALICE).unwrap();
     sleep(Duration::from_hours(5)).await;
     long.end(EndReason::CallerHangup).await;
-    pool.drained().await;
-    assert_eq!(pool.close().await.unwrap().dropped(), 0);
+    assert_eq!(pool.exited().await.dropped(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,7 +129,7 @@ async fn a_drain_can_be_extended_cancelled_and_forced_by_whoever_asks() {
     let pool = builder().drain_timeout(Duration::from_mins(1)).on_deadline(OnDeadline::Force).build().unwrap();
     let call = pool.admit(id("call")).unwrap();
     pool.begin_drain(ALICE).unwrap();
-    assert_eq!(pool.begin_drain(ALICE), Err(Rejection::Repeat(Repeat::AlreadyDraining)));
+    assert_eq!(pool.begin_drain(ALICE), Ok(Done::Already(Repeat::AlreadyDraining)));
     pool.extend_drain(ALICE, Duration::from_hours(1)).unwrap();
     sleep(Duration::from_mins(30)).await;
     pool.cancel_drain(ALICE).unwrap();
@@ -139,11 +137,10 @@ async fn a_drain_can_be_extended_cancelled_and_forced_by_whoever_asks() {
 
     pool.begin_drain(ALICE).unwrap();
     pool.force_drain(ALICE).unwrap();
-    assert_eq!(pool.cancel_drain(ALICE), Err(Rejection::Refused(Refused::Forced)));
+    assert_eq!(pool.cancel_drain(ALICE), Err(CommandError::Refused(Refused::Forced)));
     call.cancelled().await;
     drop(call);
-    pool.drained().await;
-    assert_eq!(pool.close().await.unwrap().dropped(), 1);
+    assert_eq!(pool.exited().await.dropped(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,8 +179,7 @@ async fn a_thousand_calls_that_end_in_the_same_instant_drain_the_worker() {
     let calls: Vec<_> = (0..1_000).map(|n| pool.admit(id(&format!("call-{n}"))).unwrap()).collect();
     pool.begin_drain(ALICE).unwrap();
     drop(calls);
-    pool.drained().await;
-    assert_eq!(pool.close().await.unwrap().code(), Exit::CLEAN);
+    assert_eq!(pool.exited().await.code(), Exit::CLEAN);
 }
 
 #[tokio::test]
@@ -191,12 +187,9 @@ async fn settings_that_cannot_work_are_refused_with_the_fix() {
     let refused = |builder: AgentPoolBuilder| builder.build().unwrap_err().to_string();
     let too_long = "v".repeat(300);
     let unsynced = JournalConfig { sync: Sync::Every(Duration::ZERO), ..JournalConfig::new("never-made") };
-    let endless = Config {
-        deployment_version: "v1".into(),
-        drain_timeout: None,
-        platform_grace: Some(Duration::from_hours(1)),
-        ..Config::default()
-    };
+    let mut endless = Config::default();
+    endless.deployment_version = "v1".into();
+    (endless.drain_timeout, endless.platform_grace) = (None, Some(Duration::from_hours(1)));
     for (error, fix) in [
         (refused(AgentPool::builder()), "deployment version is empty"),
         (refused(builder().deployment_version(&too_long)), "300 bytes long: shorten it to at most 63"),
@@ -205,6 +198,7 @@ async fn settings_that_cannot_work_are_refused_with_the_fix() {
         (refused(builder().drain_timeout(Duration::ZERO)), "set it to `none`"),
         (refused(builder().reservation_ttl(Duration::ZERO)), "set it to 10s or so"),
         (refused(builder().platform_grace(Duration::from_secs(30))), "raise the platform's grace"),
+        (refused(builder().platform_grace(Duration::from_hours(2)).lame_duck(Duration::from_hours(2))), "7202s"),
         (refused(builder().ops("0.0.0.0:0".parse().unwrap())), "set OPENRTC_OPS_TOKEN"),
         (refused(builder().ops_token(Secret::new(""))), "at least 16 characters"),
         (refused(builder().ops_token(Secret::new("0123456789abcdef\n"))), "line ends"),

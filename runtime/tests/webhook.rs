@@ -12,7 +12,7 @@ use std::thread;
 
 use openrtc_records::trail::TrailError;
 use openrtc_runtime::journal::JournalError;
-use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder, CallId, ConfigError, Control, EndReason};
+use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder, CallId, Control, EndReason, StartError};
 use tempfile::tempdir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -40,7 +40,7 @@ fn build(dir: &Path, collector: SocketAddr) -> AgentPool {
     loop {
         match builder(dir, collector).build() {
             // The run before is over, but its threads have not given up their locks yet.
-            Err(ConfigError::Journal(JournalError::InUse { .. }) | ConfigError::Trail(TrailError::InUse { .. })) => {
+            Err(StartError::Journal(JournalError::InUse { .. }) | StartError::Trail(TrailError::InUse { .. })) => {
                 thread::yield_now();
             }
             built => return built.unwrap(),
@@ -50,8 +50,7 @@ fn build(dir: &Path, collector: SocketAddr) -> AgentPool {
 
 async fn leave(pool: &AgentPool) {
     pool.begin_drain(ALICE).unwrap();
-    pool.drained().await;
-    pool.close().await.unwrap();
+    pool.exited().await;
 }
 
 /// A whole run with one call. It goes on sending until it is dropped.

@@ -18,7 +18,7 @@ use std::collections::HashSet;
 
 use self::hash::{Fingerprint, fingerprint};
 pub use self::scope::{BadScope, Scope};
-pub use self::state::{State, Step};
+pub use self::state::{Caller, Letter, Slot, State, Step};
 use crate::bug::Bug;
 use crate::oracle::Invariant;
 

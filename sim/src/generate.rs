@@ -1,10 +1,16 @@
 //! A plan drawn from choices: each seed has its own load, its own subset of faults and its own weights (swarm testing,
 //! Groce et al. 2012).
 
+use openrtc_core::time::{Instant, Span};
 use openrtc_core::worker::OnDeadline;
 
 use crate::choice::{Choice, Seeded};
-use crate::plan::{Call, Deed, Happening, Kind, Message, MessageFate, Plan, SECOND, Tamper};
+use crate::clock::Skew;
+use crate::id::{CallIndex, WorkerIndex};
+use crate::plan::{Call, Deed, Happening, Kind, Message, MessageFate, Plan, Tamper};
+
+/// The first call and the first fault come no earlier.
+const BEGIN: Instant = Instant::from_micros(5_000_000);
 
 /// The plan of a seed: a small rollout under a few faults.
 #[must_use]
@@ -18,8 +24,8 @@ pub fn generate(choice: &mut impl Choice, seed: u64) -> Plan {
     let mut below = |bound| choice.below(bound);
     let (blue, green) = (workers(&mut below), workers(&mut below));
     let (on_deadline, drain_timeout) = match choice.below(4) {
-        0 => (OnDeadline::Force, Some(choice.between(2, 40) * SECOND)),
-        1 => (OnDeadline::Alert, Some(choice.between(2, 40) * SECOND)),
+        0 => (OnDeadline::Force, Some(seconds(choice, 2, 40))),
+        1 => (OnDeadline::Alert, Some(seconds(choice, 2, 40))),
         _ => (OnDeadline::Wait, None),
     };
     let mut plan = Plan {
@@ -28,11 +34,11 @@ pub fn generate(choice: &mut impl Choice, seed: u64) -> Plan {
         blue,
         green,
         capacity: u32::try_from(choice.between(2, 12)).unwrap_or(2),
-        latency: (500, choice.between(1, 60) * 5_000),
+        latency: (Span::from_micros(500), Span::from_millis(choice.between(1, 60) * 5)),
         on_deadline,
         drain_timeout,
         wave: u32::try_from(choice.between(1, 3)).unwrap_or(1),
-        grace: choice.odds(1, 3).then(|| choice.between(5, 120) * SECOND),
+        grace: choice.odds(1, 3).then(|| seconds(choice, 5, 120)),
         ..Plan::default()
     };
     calls(choice, &mut plan);
@@ -52,23 +58,25 @@ fn calls(choice: &mut impl Choice, plan: &mut Plan) {
             3 if odd && plan.on_deadline == OnDeadline::Force => Kind::Phantom,
             _ => Kind::Plain,
         };
-        let lasts = if choice.odds(1, 6) { choice.below(200_000) } else { choice.between(1, 25_000) * 1_000 };
-        plan.calls.push(Call { at: 5 * SECOND + choice.below(20_000) * 1_000, lasts, kind });
+        let is_short = choice.odds(1, 6);
+        let lasts = if is_short { choice.below(200_000) } else { choice.between(1, 25_000) * 1_000 };
+        let at = BEGIN + Span::from_millis(choice.below(20_000));
+        plan.calls.push(Call { at, lasts: Span::from_micros(lasts), kind });
     }
     plan.calls.sort_by_key(|call| call.at);
 }
 
 fn happenings(choice: &mut impl Choice, plan: &mut Plan) {
-    let rollout = choice.between(6, 20) * SECOND;
+    let rollout = Instant::EPOCH + seconds(choice, 6, 20);
     plan.happenings.push(Happening { at: rollout, deed: Deed::Rollout });
     if choice.odds(1, 6) {
-        let at = rollout + choice.below(20_000) * 1_000;
+        let at = rollout + Span::from_millis(choice.below(20_000));
         plan.happenings.push(Happening { at, deed: Deed::Rollback });
     }
     let family = choice.below(1 << 8);
     for _ in 0..choice.below(4) {
-        let at = 5 * SECOND + choice.below(40_000) * 1_000;
-        let worker = u32::try_from(choice.below(plan.workers().into())).unwrap_or(0);
+        let at = BEGIN + Span::from_millis(choice.below(40_000));
+        let worker = u32::try_from(choice.below(plan.workers().into())).map(WorkerIndex::new).unwrap_or_default();
         let kind = choice.below(8);
         if family >> kind & 1 == 0 {
             continue;
@@ -77,22 +85,24 @@ fn happenings(choice: &mut impl Choice, plan: &mut Plan) {
             0 => Deed::Sigterm(worker),
             1 => Deed::Sigkill(worker),
             2 => Deed::CrashMidStep(worker),
-            3 => Deed::Partition(worker, choice.between(1, 20) * SECOND),
+            3 => Deed::Partition(worker, seconds(choice, 1, 20)),
             4 => clock_step(choice, worker),
-            5 => Deed::SlowSink(worker, choice.between(1, 20) * SECOND),
-            6 => Deed::CoordinatorCrash(choice.between(1, 15) * SECOND),
+            5 => Deed::SlowSink(worker, seconds(choice, 1, 20)),
+            6 => Deed::CoordinatorCrash(seconds(choice, 1, 15)),
             _ => Deed::SecondCoordinator,
         };
         plan.happenings.push(Happening { at, deed });
         match kind {
-            0 if choice.odds(1, 2) => plan.happenings.push(Happening { at: at + choice.below(SECOND), deed }),
+            0 if choice.odds(1, 2) => {
+                plan.happenings.push(Happening { at: at + Span::from_micros(choice.below(1_000_000)), deed });
+            }
             3 if choice.odds(1, 3) => {
                 // Killed behind the partition and started again: old reports arrive beside new ones.
-                plan.happenings.push(Happening { at: at + 5 * SECOND / 2, deed: Deed::Sigkill(worker) });
-                plan.happenings.push(Happening { at: at + 3 * SECOND, deed: Deed::Restart(worker) });
+                plan.happenings.push(Happening { at: at + Span::from_millis(2_500), deed: Deed::Sigkill(worker) });
+                plan.happenings.push(Happening { at: at + Span::from_secs(3), deed: Deed::Restart(worker) });
             }
             1 | 2 if choice.odds(1, 2) => {
-                plan.happenings.push(Happening { at: at + 2 * SECOND, deed: Deed::Restart(worker) });
+                plan.happenings.push(Happening { at: at + Span::from_secs(2), deed: Deed::Restart(worker) });
             }
             _ => {}
         }
@@ -100,19 +110,24 @@ fn happenings(choice: &mut impl Choice, plan: &mut Plan) {
     plan.happenings.sort_by_key(|happening| happening.at);
 }
 
-fn clock_step(choice: &mut impl Choice, worker: u32) -> Deed {
-    let by = i64::try_from(choice.between(1, 30) * SECOND).unwrap_or(0);
-    Deed::ClockStep(worker, if choice.odds(1, 2) { by } else { -by })
+fn clock_step(choice: &mut impl Choice, worker: WorkerIndex) -> Deed {
+    let by = seconds(choice, 1, 30);
+    Deed::ClockStep(worker, if choice.odds(1, 2) { Skew::ahead(by) } else { Skew::behind(by) })
+}
+
+/// A number of seconds from `low` to `high`.
+fn seconds(choice: &mut impl Choice, low: u64, high: u64) -> Span {
+    Span::from_secs(choice.between(low, high))
 }
 
 /// Callers that give up soon and try again; a dispatcher that goes by old loads.
 fn habits(choice: &mut impl Choice, plan: &mut Plan) {
     if choice.odds(1, 3) {
-        plan.patience = choice.between(1, 10) * SECOND;
+        plan.patience = seconds(choice, 1, 10);
         plan.redials = u32::try_from(choice.below(3)).unwrap_or(0);
     }
     if choice.odds(1, 3) {
-        plan.loads = choice.between(1, 10) * SECOND;
+        plan.loads = seconds(choice, 1, 10);
     }
 }
 
@@ -121,7 +136,7 @@ fn tampers(choice: &mut impl Choice, plan: &mut Plan) {
         return;
     }
     for _ in 0..choice.below(6) {
-        let call = u32::try_from(choice.below(plan.calls.len() as u64)).unwrap_or(0);
+        let call = u32::try_from(choice.below(plan.calls.len() as u64)).map(CallIndex::new).unwrap_or_default();
         let message = match choice.below(5) {
             0 => Message::Offer,
             1 => Message::Answer,
@@ -130,7 +145,7 @@ fn tampers(choice: &mut impl Choice, plan: &mut Plan) {
             _ => Message::End,
         };
         let fate = match choice.below(3) {
-            0 => MessageFate::Delayed(choice.between(1, 15_000) * 1_000),
+            0 => MessageFate::Delayed(Span::from_millis(choice.between(1, 15_000))),
             1 => MessageFate::Duplicated,
             _ => MessageFate::Lost,
         };

@@ -1,6 +1,9 @@
 //! The ledger: what became of every call ever offered, kept from what callers, dispatcher and platform see, never from
 //! a worker's own books. Where the two differ, somebody is wrong.
 
+use openrtc_core::time::Instant;
+
+use crate::id::{AttemptIndex, CallIndex, WorkerIndex};
 use crate::plan::Plan;
 
 /// What became of a call.
@@ -77,13 +80,13 @@ pub struct Line {
     /// What became of it.
     pub fate: Fate,
     /// The worker that holds or held it.
-    pub worker: Option<u32>,
+    pub worker: Option<WorkerIndex>,
     /// When it began to run.
-    pub began: u64,
+    pub began: Option<Instant>,
     /// When it was over.
-    pub ended: u64,
-    /// Which attempt to place it counts.
-    pub attempt: u32,
+    pub ended: Option<Instant>,
+    /// Which attempt to place it counts: the last one.
+    pub attempt: Option<AttemptIndex>,
 }
 
 /// All calls' lines, and how many there are of each fate.
@@ -93,14 +96,11 @@ pub struct Ledger {
     counts: [u64; Fate::ALL.len()],
 }
 
-/// No attempt.
-pub const NONE: u32 = u32::MAX;
-
 impl Ledger {
     /// A ledger of calls that are all still to come.
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
-        let line = Line { fate: Fate::Ahead, worker: None, began: 0, ended: 0, attempt: NONE };
+        let line = Line { fate: Fate::Ahead, worker: None, began: None, ended: None, attempt: None };
         let mut counts = [0; Fate::ALL.len()];
         counts[Fate::Ahead as usize] = plan.calls.len() as u64;
         Self { lines: vec![line; plan.calls.len()], counts }
@@ -108,8 +108,8 @@ impl Ledger {
 
     /// A call's line.
     #[must_use]
-    pub fn line(&self, call: u32) -> &Line {
-        &self.lines[call as usize]
+    pub fn line(&self, call: CallIndex) -> &Line {
+        &self.lines[call]
     }
 
     /// Every line, in the order of the plan's calls.
@@ -142,12 +142,12 @@ impl Ledger {
         self.counts.iter().sum::<u64>() == self.lines.len() as u64
     }
 
-    pub(crate) fn attempt(&mut self, call: u32, attempt: u32) {
-        self.lines[call as usize].attempt = attempt;
+    pub(crate) fn attempt(&mut self, call: CallIndex, attempt: AttemptIndex) {
+        self.lines[call].attempt = Some(attempt);
     }
 
-    pub(crate) fn set(&mut self, call: u32, fate: Fate, worker: Option<u32>, at: u64) {
-        let line = &mut self.lines[call as usize];
+    pub(crate) fn set(&mut self, call: CallIndex, fate: Fate, worker: Option<WorkerIndex>, at: Instant) {
+        let line = &mut self.lines[call];
         self.counts[line.fate as usize] -= 1;
         self.counts[fate as usize] += 1;
         line.fate = fate;
@@ -155,10 +155,10 @@ impl Ledger {
             line.worker = worker;
         }
         if fate == Fate::Active {
-            line.began = at;
+            line.began = Some(at);
         }
         if fate.is_final() {
-            line.ended = at;
+            line.ended = Some(at);
         }
     }
 }

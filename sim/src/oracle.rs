@@ -1,83 +1,82 @@
-//! What must hold, by name: safety at every step, liveness once the faults are over.
+//! What must hold, in one table: safety at every step, liveness once the faults are over.
 
 use core::fmt;
 use core::str::FromStr;
 
+use openrtc_core::time::Instant;
+
+use crate::id::WorkerIndex;
+
 macro_rules! invariants {
-    ($($(#[doc = $doc:literal])* $name:ident = $text:literal,)*) => {
-        /// What must hold. Numbers and names are those of the design's list.
+    ($($number:ident $name:ident: $statement:literal,)*) => {
+        /// What must hold. `docs/design.md` lists the same numbers, names and statements.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Invariant {
-            $($(#[doc = $doc])* $name,)*
+            $(#[doc = $statement] $name,)*
         }
 
         impl Invariant {
             /// Every invariant.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
+            /// Its number: S for safety, L for liveness, R for the simulator's own rules.
+            #[must_use]
+            pub const fn number(self) -> &'static str {
+                match self { $(Self::$name => stringify!($number),)* }
+            }
+
+            /// Its name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+
             /// Number and name.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
+                match self { $(Self::$name => concat!(stringify!($number), " ", stringify!($name)),)* }
             }
 
-            /// What it says.
+            /// What it says, in a sentence.
             #[must_use]
-            pub const fn meaning(self) -> &'static str {
-                match self { $(Self::$name => concat!($($doc,)*),)* }
+            pub const fn statement(self) -> &'static str {
+                match self { $(Self::$name => $statement,)* }
             }
         }
     };
 }
 
 invariants! {
-    /// No call is dropped but by a recorded force or by the platform.
-    ZeroDrop = "S1 ZeroDrop",
-    /// A call runs on one worker from its reservation to its end.
-    NoMove = "S2 NoMove",
-    /// A worker that drains takes no call.
-    ShiftClosed = "S3 ShiftClosed",
-    /// A call that was answered with yes is taken; every call offered has one fate.
-    OfferConservation = "S4 OfferConservation",
-    /// No worker holds more calls than it may, and weight moves only where there is room.
-    Capacity = "S5 Capacity",
-    /// Drained means that no call is left.
-    DrainedSound = "S6 DrainedSound",
-    /// Only drained workers, and those given up, are stopped.
-    KillSafety = "S7 KillSafety",
-    /// Only the coordinator in office is obeyed.
-    SingleWriter = "S8 SingleWriter",
-    /// A worker that may not join gets no calls.
-    KeepOut = "S9 KeepOut",
-    /// At most one version is current and at most one ramps.
-    OneCurrent = "S10 OneCurrent",
-    /// Journal, reports and exit code say what happened.
-    AuditFaithful = "S11 AuditFaithful",
-    /// No more workers drain or start at a time than allowed.
-    Bounds = "S13 Bounds",
-    /// Nothing follows from a drain that the worker has not confirmed.
-    AckedDrain = "S14 AckedDrain",
-    /// A drain comes to its end once the calls have.
-    DrainEnds = "L1 DrainEnds",
-    /// A drained worker leaves.
-    DrainedLeaves = "L2 DrainedLeaves",
-    /// A rollout comes to an end, or stops with an alert, also after its coordinator crashed (L6).
-    RolloutEnds = "L3 RolloutEnds",
-    /// An overdue drain is noticed.
-    OverdueAlerts = "L4 OverdueAlerts",
-    /// A cancelled drain leads back to serving.
-    CancelServes = "L5 CancelServes",
-    /// A stalled call is flagged.
-    StallFlagged = "L7 StallFlagged",
-    /// Calls follow a rollout to its end, and a rollback to where it began.
-    CallsFollow = "L8 CallsFollow",
-    /// The processes of a version that is out of use leave.
-    OldVersionLeaves = "L9 OldVersionLeaves",
-    /// The runtime's shell journals what the machine decides.
-    LevelsAgree = "R1 LevelsAgree",
-    /// Messages between workers and coordinators do not breed.
-    MailBounded = "R2 MailBounded",
+    S1 ZeroDrop: "No call is dropped but by a recorded force or by the platform.",
+    S2 NoMove: "A call runs on one worker from its reservation to its end.",
+    S3 ShiftClosed: "A worker that drains takes no call.",
+    S4 OfferConservation: "A call that was answered with yes is taken; every call offered has one fate.",
+    S5 Capacity: "No worker holds more calls than it may, and weight moves only where there is room.",
+    S6 DrainedSound: "Drained means that no call is left.",
+    S7 KillSafety: "Only drained workers, and those given up, are stopped.",
+    S8 SingleWriter: "Only the coordinator in office is obeyed.",
+    S9 KeepOut: "A worker that may not join gets no calls.",
+    S10 OneCurrent: "At most one version is current and at most one ramps.",
+    S11 AuditFaithful: "Journal, reports and exit code say what happened.",
+    S13 Bounds: "No more workers drain or start at a time than allowed.",
+    S14 AckedDrain: "Nothing follows from a drain that the worker has not confirmed.",
+    L1 DrainEnds: "A drain comes to its end once the calls have.",
+    L2 DrainedLeaves: "A drained worker leaves.",
+    L3 RolloutEnds: "A rollout comes to an end or stops with an alert, also after its coordinator crashed.",
+    L4 OverdueAlerts: "An overdue drain is noticed.",
+    L5 CancelServes: "A cancelled drain leads back to serving.",
+    L7 StallFlagged: "A stalled call is flagged.",
+    L8 CallsFollow: "Calls follow a rollout to its end, and a rollback to where it began.",
+    L9 OldVersionLeaves: "The processes of a version that is out of use leave.",
+    R1 LevelsAgree: "The runtime's shell journals what the machine decides.",
+    R2 MailBounded: "Messages between workers and coordinators do not breed.",
 }
+
+/// The numbers that are retired, each with its reason. A number is never given to another invariant.
+pub const RETIRED: &[(&str, &str)] = &[
+    ("S12", "It spoke of the time limits in a configuration. The runtime refuses those before a worker starts."),
+    ("L6", "It spoke of a rollout whose coordinator crashed. L3 judges every rollout by that."),
+];
 
 impl fmt::Display for Invariant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,10 +92,7 @@ impl FromStr for Invariant {
         Self::ALL
             .iter()
             .copied()
-            .find(|invariant| {
-                let full = invariant.as_str();
-                full == text || full.split(' ').any(|part| part == text)
-            })
+            .find(|invariant| [invariant.number(), invariant.name(), invariant.as_str()].contains(&text))
             .ok_or_else(|| format!("there is no invariant `{text}`: use a number such as S1 or L3"))
     }
 }
@@ -123,12 +119,12 @@ impl From<openrtc_core::fleet::invariant::Invariant> for Invariant {
 pub struct Violation {
     /// Which.
     pub invariant: Invariant,
-    /// When, in microseconds.
-    pub at: u64,
+    /// When.
+    pub at: Instant,
     /// After how many steps.
     pub step: u64,
     /// On account of which worker.
-    pub worker: Option<u32>,
+    pub worker: Option<WorkerIndex>,
     /// What happened, in words.
     pub what: String,
 }

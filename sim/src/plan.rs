@@ -6,15 +6,16 @@
 mod parse;
 mod print;
 
+use openrtc_core::time::{Instant, Span};
 use openrtc_core::worker::OnDeadline;
 
 pub use parse::BadPlan;
+pub(crate) use print::Time;
 
 use crate::bug::Bug;
+use crate::clock::Skew;
+use crate::id::{CallIndex, Colour, WorkerIndex};
 use crate::oracle::Invariant;
-
-/// Microseconds in a second, the unit of all times here being the microsecond.
-pub const SECOND: u64 = 1_000_000;
 
 /// The most calls a plan may hold.
 pub const CALLS_MAX: usize = 5_000_000;
@@ -25,7 +26,7 @@ pub const REDIALS_MAX: u32 = 100;
 pub const WORKERS_MAX: u32 = 2_000;
 
 /// No plan may name a later time: ten days.
-pub const TIME_MAX: u64 = 864_000 * SECOND;
+pub const TIME_MAX: Span = Span::from_secs(864_000);
 
 /// A whole run, before it happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,24 +43,24 @@ pub struct Plan {
     pub green: u32,
     /// Calls one worker may hold.
     pub capacity: u32,
-    /// How long a message takes: from and to, in microseconds.
-    pub latency: (u64, u64),
+    /// How long a message takes: from and to.
+    pub latency: (Span, Span),
     /// What happens when a drain is overdue.
     pub on_deadline: OnDeadline,
     /// When a drain is overdue, from its begin.
-    pub drain_timeout: Option<u64>,
+    pub drain_timeout: Option<Span>,
     /// How many workers drain at a time.
     pub wave: u32,
     /// How long a worker takes to flush its records once its last call has ended.
-    pub flush: u64,
+    pub flush: Span,
     /// How long the platform waits between SIGTERM and SIGKILL; `None` waits for ever.
-    pub grace: Option<u64>,
+    pub grace: Option<Span>,
     /// How long a caller waits for an answer before it is declined.
-    pub patience: u64,
+    pub patience: Span,
     /// How often a caller that was declined calls again.
     pub redials: u32,
     /// How old what the dispatcher knows of the workers' loads may be.
-    pub loads: u64,
+    pub loads: Span,
     /// The calls, in the order they come.
     pub calls: Vec<Call>,
     /// What happens besides calls.
@@ -82,15 +83,15 @@ impl Default for Plan {
             blue: 2,
             green: 2,
             capacity: 10,
-            latency: (1_000, 20_000),
+            latency: (Span::from_millis(1), Span::from_millis(20)),
             on_deadline: OnDeadline::Wait,
             drain_timeout: None,
             wave: 10,
-            flush: 50_000,
+            flush: Span::from_millis(50),
             grace: None,
-            patience: 60 * SECOND,
+            patience: Span::from_secs(60),
             redials: 0,
-            loads: 0,
+            loads: Span::ZERO,
             calls: Vec::new(),
             happenings: Vec::new(),
             tampers: Vec::new(),
@@ -113,11 +114,19 @@ pub enum Expect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
     /// When the caller calls.
-    pub at: u64,
+    pub at: Instant,
     /// When the caller hangs up, from then; it may be before the call is set up.
-    pub lasts: u64,
+    pub lasts: Span,
     /// How the call behaves.
     pub kind: Kind,
+}
+
+impl Call {
+    /// When the caller hangs up.
+    #[must_use]
+    pub fn ends(&self) -> Instant {
+        self.at + self.lasts
+    }
 }
 
 /// How a call behaves.
@@ -139,12 +148,12 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Happening {
     /// When.
-    pub at: u64,
+    pub at: Instant,
     /// What.
     pub deed: Deed,
 }
 
-/// What can happen. Workers are numbered: blue ones first, then green ones.
+/// What can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Deed {
     /// The new version is rolled out.
@@ -156,33 +165,33 @@ pub enum Deed {
     /// The rollout goes on.
     Resume,
     /// A worker is told to drain by its own API.
-    Drain(u32),
+    Drain(WorkerIndex),
     /// A worker's drain is taken back by its own API.
-    Cancel(u32),
+    Cancel(WorkerIndex),
     /// A worker's drain gets more time: how much from now.
-    Extend(u32, u64),
+    Extend(WorkerIndex, Span),
     /// A person forces a worker's drain.
-    Force(u32),
+    Force(WorkerIndex),
     /// The coordinator is told to write off or force a worker.
-    GiveUp(u32),
+    GiveUp(WorkerIndex),
     /// The platform signals a worker: it will be killed when the grace is over.
-    Sigterm(u32),
+    Sigterm(WorkerIndex),
     /// The platform kills a worker.
-    Sigkill(u32),
+    Sigkill(WorkerIndex),
     /// The platform starts a worker's process again, with the image it had.
-    Restart(u32),
+    Restart(WorkerIndex),
     /// A worker dies between writing its next entry and acting on it.
-    CrashMidStep(u32),
+    CrashMidStep(WorkerIndex),
     /// A worker's last journal entries are lost if it dies.
-    TornDisk(u32),
+    TornDisk(WorkerIndex),
     /// Nothing passes to or from a worker for so long; then everything does.
-    Partition(u32, u64),
-    /// A worker's clock steps, in microseconds.
-    ClockStep(u32, i64),
+    Partition(WorkerIndex, Span),
+    /// A worker's clock steps.
+    ClockStep(WorkerIndex, Skew),
     /// A worker's records take so long to flush.
-    SlowSink(u32, u64),
+    SlowSink(WorkerIndex, Span),
     /// The coordinator dies and comes back after so long, with its journal.
-    CoordinatorCrash(u64),
+    CoordinatorCrash(Span),
     /// A second coordinator takes over while the first goes on.
     SecondCoordinator,
 }
@@ -198,8 +207,8 @@ impl Deed {
 /// What happens to one message of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tamper {
-    /// Which call, from 0.
-    pub call: u32,
+    /// Which call.
+    pub call: CallIndex,
     /// Which message.
     pub message: Message,
     /// What happens to it.
@@ -225,7 +234,7 @@ pub enum Message {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageFate {
     /// It takes so much longer.
-    Delayed(u64),
+    Delayed(Span),
     /// It arrives twice.
     Duplicated,
     /// It never arrives.
@@ -245,16 +254,57 @@ impl Plan {
         self.calls.len() + self.happenings.len() + self.tampers.len()
     }
 
+    /// Every worker, blue ones first.
+    pub fn every_worker(&self) -> impl Iterator<Item = WorkerIndex> + use<> {
+        (0..self.workers()).map(WorkerIndex::new)
+    }
+
+    /// Every call, in the order they come.
+    pub fn every_call(&self) -> impl Iterator<Item = CallIndex> + use<> {
+        (0..self.calls.len()).map(CallIndex::at)
+    }
+
+    /// The version that a worker runs.
+    #[must_use]
+    pub const fn colour(&self, worker: WorkerIndex) -> Colour {
+        if worker.get() < self.blue { Colour::Blue } else { Colour::Green }
+    }
+
+    /// How many workers run a version.
+    #[must_use]
+    pub const fn workers_of(&self, colour: Colour) -> u32 {
+        match colour {
+            Colour::Blue => self.blue,
+            Colour::Green => self.green,
+        }
+    }
+
     /// A worker's name.
     #[must_use]
-    pub fn worker_name(&self, worker: u32) -> String {
-        if worker < self.blue { format!("blue-{worker}") } else { format!("green-{}", worker - self.blue) }
+    pub fn worker_name(&self, worker: WorkerIndex) -> String {
+        let number = worker.get();
+        match self.colour(worker) {
+            Colour::Blue => format!("blue-{number}"),
+            Colour::Green => format!("green-{}", number - self.blue),
+        }
+    }
+
+    /// The worker with this name.
+    #[must_use]
+    pub fn worker_named(&self, name: &str) -> Option<WorkerIndex> {
+        let (colour, number) = name.split_once('-')?;
+        let number: u32 = number.parse().ok()?;
+        match colour {
+            "blue" if number < self.blue => Some(WorkerIndex::new(number)),
+            "green" if number < self.green => Some(WorkerIndex::new(self.blue + number)),
+            _ => None,
+        }
     }
 
     /// The last moment the plan itself speaks of.
     #[must_use]
-    pub fn last_moment(&self) -> u64 {
-        let calls = self.calls.iter().map(|call| call.at + call.lasts).max().unwrap_or(0);
+    pub fn last_moment(&self) -> Instant {
+        let calls = self.calls.iter().map(Call::ends);
         let deeds = self.happenings.iter().map(|happening| {
             happening.at
                 + match happening.deed {
@@ -262,10 +312,10 @@ impl Plan {
                     | Deed::CoordinatorCrash(span)
                     | Deed::Extend(_, span)
                     | Deed::SlowSink(_, span) => span,
-                    _ => 0,
+                    _ => Span::ZERO,
                 }
         });
-        calls.max(deeds.max().unwrap_or(0))
+        calls.chain(deeds).max().unwrap_or_default()
     }
 }
 

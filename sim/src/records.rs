@@ -2,8 +2,13 @@
 
 use anyhow::bail;
 use openrtc_advise::records;
+use openrtc_core::time::Instant;
 
-use crate::plan::{CALLS_MAX, Call, Kind, SECOND, TIME_MAX};
+use crate::clock::second;
+use crate::plan::{CALLS_MAX, Call, Kind, TIME_MAX};
+
+/// When the earliest call comes.
+const FIRST: Instant = Instant::from_micros(5_000_000);
 
 /// Reads call records. The earliest call comes five seconds into the run.
 pub fn read(text: &str) -> anyhow::Result<Vec<Call>> {
@@ -12,23 +17,18 @@ pub fn read(text: &str) -> anyhow::Result<Vec<Call>> {
     let first = records[0].start;
     let calls: Vec<_> = records
         .iter()
-        .map(|record| Call {
-            at: record.start.since(first).as_micros() + 5 * SECOND,
-            lasts: record.duration.as_micros(),
-            kind: Kind::Plain,
-        })
+        .map(|record| Call { at: FIRST + record.start.since(first), lasts: record.duration, kind: Kind::Plain })
         .collect();
-    if let Some(call) = calls.iter().find(|call| call.at + call.lasts > TIME_MAX) {
-        bail!(
-            "a call ends {} s after the first begins: more than the ten days a run may last",
-            (call.at + call.lasts) / SECOND
-        );
+    if let Some(end) = calls.iter().map(Call::ends).find(|end| end.since(Instant::EPOCH) > TIME_MAX) {
+        bail!("a call ends {} s after the first begins: more than the ten days a run may last", second(end));
     }
     Ok(calls)
 }
 
 #[cfg(test)]
 mod tests {
+    use openrtc_core::time::Span;
+
     use super::*;
 
     #[test]
@@ -36,7 +36,7 @@ mod tests {
         let calls = read("start_s,duration_s\n1700000010.5,3\n1700000010,0.25\n").unwrap();
         assert_eq!(
             calls.iter().map(|call| (call.at, call.lasts)).collect::<Vec<_>>(),
-            [(5 * SECOND, 250_000), (5 * SECOND + 500_000, 3 * SECOND)]
+            [(FIRST, Span::from_millis(250)), (FIRST + Span::from_millis(500), Span::from_secs(3))]
         );
     }
 

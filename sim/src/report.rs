@@ -4,13 +4,14 @@ use core::fmt::Write as _;
 
 use openrtc_core::word::Phase;
 
+use crate::clock::second;
 use crate::ledger::Fate;
 use crate::oracle::Verdict;
-use crate::plan::{Expect, Plan, SECOND};
+use crate::plan::{Expect, Plan};
 use crate::run::{Outcome, outcome, tell};
 use crate::shrink::{blame, shrink};
 use crate::subject::Subject;
-use crate::world::{State, Told, Who, World};
+use crate::world::{Life, Told, Who, World};
 
 /// One second of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub fn watch(plan: &Plan, subject: Subject, with_story: bool) -> (Outcome, Vec<S
     let mut world = if with_story { world.telling() } else { world };
     let mut seconds = Vec::new();
     while world.step() {
-        while seconds.len() as u64 * SECOND <= world.now() {
+        while seconds.len() as u64 <= second(world.now()) {
             seconds.push(look(&world, seconds.len() as u64));
         }
     }
@@ -49,10 +50,10 @@ fn look(world: &World<'_>, at: u64) -> Second {
     let mut second =
         Second { at, calls: [0; 2], serving: [0; 2], draining: 0, completed: 0, dropped: world.ledger().dropped() };
     second.completed = world.ledger().count(Fate::Completed);
-    for node in world.nodes().iter().filter(|node| node.state() == State::Up) {
+    for node in world.workers().iter().filter(|node| node.life() == Life::Up) {
         let machine = node.machine();
-        second.calls[node.version()] += machine.word().in_flight();
-        second.serving[node.version()] += u32::from(machine.phase() == Phase::Serving);
+        second.calls[node.colour()] += machine.word().in_flight();
+        second.serving[node.colour()] += u32::from(machine.phase() == Phase::Serving);
         second.draining += u32::from(matches!(machine.phase(), Phase::Draining | Phase::Drained));
     }
     second
@@ -90,7 +91,7 @@ pub fn story(plan: &Plan, story: &[Told]) -> String {
             Who::Plan => "plan".to_owned(),
             Who::Worker(worker) => plan.worker_name(*worker),
         };
-        let _ = writeln!(text, "{:>6}.{:06}  {who:>11}  {what}", at / SECOND, at % SECOND);
+        let _ = writeln!(text, "{:>6}.{:06}  {who:>11}  {what}", second(*at), at.as_micros() % 1_000_000);
     }
     text
 }
@@ -109,8 +110,8 @@ pub fn summary(plan: &Plan, outcome: &Outcome) -> String {
     let _ = writeln!(text, "{:>9}  offered", outcome.ledger.lines().len());
     for (call, line) in outcome.ledger.lines().iter().enumerate().filter(|(_, line)| is_drop(line.fate)).take(20) {
         let worker = line.worker.map(|worker| plan.worker_name(worker)).unwrap_or_default();
-        let _ =
-            writeln!(text, "           call {call} on {worker}: {} at {} s", line.fate.as_str(), line.ended / SECOND);
+        let at = line.ended.map_or(0, second);
+        let _ = writeln!(text, "           call {call} on {worker}: {} at {at} s", line.fate.as_str());
     }
     let _ = writeln!(
         text,
@@ -119,7 +120,7 @@ pub fn summary(plan: &Plan, outcome: &Outcome) -> String {
         plan.seed,
         outcome.digest,
         outcome.steps,
-        outcome.lasted / SECOND
+        second(outcome.ended)
     );
     let expected = match (&outcome.verdict, plan.expect) {
         (Verdict::Proven, Expect::Proven) | (Verdict::Unknown(_), Expect::Unknown) => true,
@@ -156,7 +157,7 @@ pub fn failure(plan: &Plan, subject: Subject) -> Option<String> {
     let told = tell(&short, subject);
     let necessary = blame(&short, subject, invariant);
     let mut text = String::new();
-    let _ = writeln!(text, "\nBROKEN     {invariant}\n           {}", invariant.meaning().trim());
+    let _ = writeln!(text, "\nBROKEN     {invariant}\n           {}", invariant.statement());
     let _ = writeln!(text, "verdict    {}", told.verdict);
     let _ =
         writeln!(text, "shrunk     from {} calls, happenings and message faults to {}", plan.parts(), short.parts());

@@ -1,5 +1,7 @@
 //! From a plan to a verdict.
 
+use openrtc_core::time::Instant;
+
 use crate::ledger::Ledger;
 use crate::oracle::Verdict;
 use crate::plan::Plan;
@@ -17,8 +19,8 @@ pub struct Outcome {
     pub steps: u64,
     /// Journal entries written.
     pub entries: u64,
-    /// How long it took in virtual time, in microseconds.
-    pub lasted: u64,
+    /// When it was over.
+    pub ended: Instant,
     /// What became of every call.
     pub ledger: Ledger,
     /// What happened, if it was asked for.
@@ -55,7 +57,7 @@ pub fn outcome(world: &World<'_>) -> Outcome {
         digest: world.digest(),
         steps: world.steps(),
         entries: world.entries(),
-        lasted: world.now(),
+        ended: world.now(),
         ledger: world.ledger().clone(),
         story: world.story().to_vec(),
     }

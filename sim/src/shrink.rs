@@ -1,5 +1,6 @@
 //! From a failing plan to the shortest one that fails the same way, and which of its faults are necessary.
 
+use crate::id::CallIndex;
 use crate::oracle::Invariant;
 use crate::plan::{Plan, Tamper};
 use crate::run::run;
@@ -76,13 +77,13 @@ fn keep(plan: &Plan, parts: &[Part]) -> Plan {
     for part in parts {
         match *part {
             Part::Call(at) => {
-                number_of[at] = u32::try_from(kept.calls.len()).ok();
+                number_of[at] = Some(CallIndex::at(kept.calls.len()));
                 kept.calls.push(plan.calls[at]);
             }
             Part::Happening(at) => kept.happenings.push(plan.happenings[at]),
             Part::Tamper(at) => {
                 let tamper = plan.tampers[at];
-                kept.tampers.extend(number_of[tamper.call as usize].map(|call| Tamper { call, ..tamper }));
+                kept.tampers.extend(number_of[tamper.call].map(|call| Tamper { call, ..tamper }));
             }
         }
     }

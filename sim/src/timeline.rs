@@ -3,9 +3,13 @@
 
 use core::fmt::Write as _;
 
+use openrtc_core::time::{Instant, Span};
+
+use crate::clock::second;
+use crate::id::{CallIndex, Colour, WorkerIndex};
 use crate::ledger::Fate;
 use crate::oracle::Verdict;
-use crate::plan::{Plan, SECOND};
+use crate::plan::Plan;
 use crate::run::outcome;
 use crate::subject::Subject;
 use crate::world::{Node, World};
@@ -61,22 +65,22 @@ fn finished(plan: &Plan, subject: Subject) -> World<'_> {
 
 /// Time on the page.
 struct Scale {
-    last: u64,
+    last: Instant,
 }
 
 impl Scale {
-    fn x(&self, at: u64) -> u64 {
-        LEFT + at.min(self.last) * WIDTH / self.last
+    fn x(&self, at: Instant) -> u64 {
+        LEFT + at.min(self.last).as_micros() * WIDTH / self.last.as_micros()
     }
 }
 
 /// A call on the page.
 struct Bar {
-    worker: usize,
-    call: usize,
+    worker: WorkerIndex,
+    call: CallIndex,
     row: usize,
-    from: u64,
-    to: u64,
+    from: Instant,
+    to: Instant,
     fate: Fate,
 }
 
@@ -93,9 +97,9 @@ fn picture(plan: &Plan, world: &World<'_>) -> String {
     let mut svg = format!("<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {wide} {high}' width='{wide}'>\n");
     let _ = writeln!(svg, "<style>{STYLE}</style>\n<rect class='page' width='{wide}' height='{high}'/>");
     axis(&scale, y, &mut svg);
-    for (worker, node) in world.nodes().iter().enumerate() {
+    for (worker, node) in plan.every_worker().zip(world.workers()) {
         let (top, high) = (tops[worker], (rows[worker] as u64).max(3) * ROW + 4);
-        let name = plan.worker_name(u32::try_from(worker).unwrap_or(0));
+        let name = plan.worker_name(worker);
         let _ = writeln!(svg, "<text x='{}' y='{}' text-anchor='end'>{name}</text>", LEFT - 8, top + high / 2 + 4);
         for (from, to) in node.runs() {
             let (from, to) = (scale.x(*from), scale.x(to.unwrap_or(scale.last)));
@@ -118,7 +122,7 @@ fn picture(plan: &Plan, world: &World<'_>) -> String {
         let (from, to) = (scale.x(bar.from), scale.x(bar.to));
         let class = match bar.fate {
             Fate::Forced | Fate::Killed | Fate::Lost => "dropped",
-            _ if world.nodes()[bar.worker].version() == 0 => "v1",
+            _ if plan.colour(bar.worker) == Colour::Blue => "v1",
             _ => "v2",
         };
         let y = tops[bar.worker] + 2 + bar.row as u64 * ROW;
@@ -151,30 +155,32 @@ fn legend(y: u64, svg: &mut String) {
 }
 
 /// The run's end, but not long after the last thing there is to see.
-fn last_sight(plan: &Plan, world: &World<'_>) -> u64 {
-    let calls = world.ledger().lines().iter().map(|line| line.ended).max().unwrap_or(0);
-    let runs = world.nodes().iter().flat_map(Node::runs).filter_map(|(_, end)| *end).max().unwrap_or(0);
-    let happenings = plan.happenings.last().map_or(0, |happening| happening.at);
-    (calls.max(runs).max(happenings) + 2 * SECOND).min(world.now()).max(SECOND)
+fn last_sight(plan: &Plan, world: &World<'_>) -> Instant {
+    let calls = world.ledger().lines().iter().filter_map(|line| line.ended);
+    let runs = world.workers().iter().flat_map(Node::runs).filter_map(|(_, end)| *end);
+    let happenings = plan.happenings.last().map(|happening| happening.at);
+    let last = calls.chain(runs).chain(happenings).max().unwrap_or_default() + Span::from_secs(2);
+    last.min(world.now()).max(Instant::EPOCH + Span::from_secs(1))
 }
 
 /// Every call that ran, on the first free row of its worker's lane; and how many rows each lane needs.
 fn stack(world: &World<'_>) -> (Vec<Bar>, Vec<usize>) {
     let calls = world.ledger().lines().iter().enumerate();
-    let mut ran: Vec<_> = calls.filter(|(_, line)| line.began > 0).take(BARS_MAX).collect();
-    ran.sort_by_key(|(_, line)| line.began);
-    let mut lanes = vec![Vec::<u64>::new(); world.nodes().len()];
+    let began = calls.filter_map(|(call, line)| Some((line.began?, CallIndex::at(call), line)));
+    let mut ran: Vec<_> = began.take(BARS_MAX).collect();
+    ran.sort_by_key(|(began, ..)| *began);
+    let mut lanes = vec![Vec::<Instant>::new(); world.workers().len()];
     let mut bars = Vec::new();
-    for (call, line) in ran {
-        let Some(worker) = line.worker.map(|worker| worker as usize) else { continue };
-        let to = if line.fate.is_final() { line.ended } else { world.now() };
+    for (from, call, line) in ran {
+        let Some(worker) = line.worker else { continue };
+        let to = line.ended.unwrap_or_else(|| world.now());
         let lane = &mut lanes[worker];
-        let row = lane.iter().position(|busy| *busy <= line.began).unwrap_or(lane.len());
+        let row = lane.iter().position(|busy| *busy <= from).unwrap_or(lane.len());
         if row == lane.len() {
-            lane.push(0);
+            lane.push(Instant::EPOCH);
         }
         lane[row] = to;
-        bars.push(Bar { worker, call, row, from: line.began, to, fate: line.fate });
+        bars.push(Bar { worker, call, row, from, to, fate: line.fate });
     }
     (bars, lanes.iter().map(Vec::len).collect())
 }
@@ -182,12 +188,12 @@ fn stack(world: &World<'_>) -> (Vec<Bar>, Vec<usize>) {
 fn axis(scale: &Scale, bottom: u64, svg: &mut String) {
     let step = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 14_400, 86_400]
         .into_iter()
-        .find(|step| scale.last / SECOND / step <= 20)
+        .find(|step| second(scale.last) / step <= 20)
         .unwrap_or(86_400);
-    for second in (0..=scale.last / SECOND).step_by(usize::try_from(step).unwrap_or(1)) {
-        let x = scale.x(second * SECOND);
+    for tick in (0..=second(scale.last)).step_by(usize::try_from(step).unwrap_or(1)) {
+        let x = scale.x(Instant::EPOCH + Span::from_secs(tick));
         let _ = writeln!(svg, "<line class='grid' x1='{x}' y1='{TOP}' x2='{x}' y2='{bottom}'/>");
-        let _ = writeln!(svg, "<text class='tick' x='{x}' y='{}' text-anchor='middle'>{second} s</text>", bottom + 14);
+        let _ = writeln!(svg, "<text class='tick' x='{x}' y='{}' text-anchor='middle'>{tick} s</text>", bottom + 14);
     }
 }
 

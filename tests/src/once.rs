@@ -1,11 +1,11 @@
 //! A call source for workers of which one call is enough.
 
+use std::convert::Infallible;
 use std::future::pending;
-use std::io;
 
 use openrtc_core::id::CallId;
 use openrtc_core::word::Refusal;
-use openrtc_runtime::{CallSource, Offer};
+use openrtc_runtime::{CallSource, Offer, WorkerView};
 
 /// Offers one call, at once.
 pub struct Once(Option<Only>);
@@ -22,8 +22,12 @@ impl Once {
 
 impl CallSource for Once {
     type Offer = Only;
+    type Error = Infallible;
+    type Reporter = ();
 
-    async fn next(&mut self) -> io::Result<Option<Only>> {
+    fn attach(&mut self, _: WorkerView) {}
+
+    async fn next(&mut self) -> Result<Option<Only>, Infallible> {
         match self.0.take() {
             Some(only) => Ok(Some(only)),
             None => pending().await,
@@ -35,7 +39,7 @@ impl Offer for Only {
     type Session = ();
 
     fn id(&self) -> CallId {
-        self.0
+        self.0.clone()
     }
 
     async fn accept(self) -> Option<()> {

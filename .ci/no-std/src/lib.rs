@@ -9,13 +9,14 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr;
 
 use openrtc_core::journal;
+use openrtc_core::worker::Worker;
 
 /// Folds a journal segment of zeros, as an example of everything core does: decode, check, fold.
 #[unsafe(no_mangle)]
 pub extern "C" fn folds(len: usize) -> bool {
     let mut segment = Vec::new();
     segment.resize(len, 0);
-    journal::replay(&segment, |_, _| {}).is_ok()
+    journal::replay(&segment, |_: &Worker, _, _| {}).is_ok()
 }
 
 /// Gives out no memory: this program is built, not run.

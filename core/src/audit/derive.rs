@@ -2,10 +2,10 @@
 
 use core::fmt;
 
-use crate::id::{Actor, CallId, CallNo, Seq};
+use crate::id::{Actor, CallId, CallNo, Ids, Seq};
 use crate::time::Instant;
 use crate::word::Phase;
-use crate::worker::{EndReason, Entry, Event, Outcome, Worker};
+use crate::worker::{Call, EndReason, Entry, Event, Outcome, Worker};
 
 /// What happened, in the field's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,7 +132,7 @@ impl Verdict {
 }
 
 /// What it happened to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A call, by the dispatcher's name for it.
     Call(CallId),
@@ -153,7 +153,7 @@ impl fmt::Display for Target {
 }
 
 /// A record before it has its place in a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
     /// When.
     pub at: Instant,
@@ -176,8 +176,8 @@ pub struct Draft {
 /// What nobody asked for: the runtime's own doing.
 const RUNTIME: Actor = Actor::from_static("runtime");
 
-/// Emits the records of one entry; `before` is the worker that the entry meets.
-pub fn derive(before: &Worker, entry: &Entry, mut emit: impl FnMut(Draft)) {
+/// Emits the records of one entry; `before` is the worker that the entry meets, `ids` what its calls are called.
+pub fn derive(before: &Worker, ids: &impl Ids, entry: &Entry, mut emit: impl FnMut(Draft)) {
     let live = u64::from(before.word().in_flight());
     let record = |event, actor, target, result, reason, count| Draft {
         at: entry.at,
@@ -191,12 +191,12 @@ pub fn derive(before: &Worker, entry: &Entry, mut emit: impl FnMut(Draft)) {
     };
     let worker = |event, actor, reason, count| record(event, actor, Target::Worker, Verdict::Success, reason, count);
     let about = |event, call: CallNo, result, reason| {
-        let target = before.calls().get(call).map_or(Target::Worker, |call| Target::Call(call.id));
+        let target = before.calls().get(call).map_or(Target::Worker, |live| named(ids, call, live));
         record(event, RUNTIME, target, result, reason, 1)
     };
     match entry.event {
         Event::StoodBy => emit(worker(EventName::WorkerStoodBy, RUNTIME, "standby", 0)),
-        Event::ServingBegan => emit(worker(EventName::DeploymentStarted, RUNTIME, "serving", 0)),
+        Event::ServingBegan { .. } => emit(worker(EventName::DeploymentStarted, RUNTIME, "serving", 0)),
         Event::CallsDeclined { reason, count } => {
             emit(record(EventName::CallDeclined, RUNTIME, Target::Worker, Verdict::Refused, reason.as_str(), count));
         }
@@ -209,17 +209,24 @@ pub fn derive(before: &Worker, entry: &Entry, mut emit: impl FnMut(Draft)) {
                     ..about(EventName::CallDrainForced, call, Verdict::Dropped, "drain_forced")
                 });
             }
-            EndReason::Failed | EndReason::Panicked => {
+            EndReason::Failed | EndReason::Panicked | EndReason::ProgramFailed => {
                 emit(about(EventName::CallFailed, call, Verdict::Failure, reason.as_str()));
             }
-            EndReason::AgentHangup | EndReason::CallerHangup | EndReason::Disconnected | EndReason::Withdrawn => {}
+            EndReason::AgentHangup
+            | EndReason::CallerHangup
+            | EndReason::Disconnected
+            | EndReason::GuardDropped
+            | EndReason::OperatorHangup
+            | EndReason::Withdrawn => {}
         },
         Event::DrainBegun { cause, actor, .. } => {
             emit(worker(EventName::DeploymentDrainStarted, actor, cause.as_str(), live));
         }
-        Event::DrainSealed { actor, .. } => emit(worker(EventName::WorkerDrainSealed, actor, "signal", live)),
+        Event::DrainSealed { actor, cause, .. } => {
+            emit(worker(EventName::WorkerDrainSealed, actor, cause.as_str(), live));
+        }
         Event::DrainExtended { actor, .. } => emit(worker(EventName::WorkerDrainExtended, actor, "extended", live)),
-        Event::DrainCancelled { actor } => {
+        Event::DrainCancelled { actor, .. } => {
             emit(worker(EventName::DeploymentRolledBack, actor, "drain_cancelled", live));
         }
         Event::DrainOverdue { live } => {
@@ -230,24 +237,28 @@ pub fn derive(before: &Worker, entry: &Entry, mut emit: impl FnMut(Draft)) {
             emit(worker(EventName::WorkerDrainForced, actor, "forced", live.into()));
         }
         Event::Drained => emit(worker(EventName::WorkerDrained, RUNTIME, "empty", before.tally().promised())),
-        Event::Exited { outcome } => derive_exit(before, outcome, record, emit),
+        Event::Exited { outcome, .. } => derive_exit(before, ids, outcome, record, emit),
         Event::CallAdmitted { .. }
         | Event::CallAssigned { .. }
+        | Event::CallHandedOver { .. }
         | Event::CallProgressed { .. }
-        | Event::CallReserved { .. } => {}
+        | Event::CallReserved { .. }
+        | Event::CallTakenOver { .. }
+        | Event::OrderTaken { .. } => {}
     }
 }
 
 /// A worker that leaves drops the calls that are still there, each by name.
 fn derive_exit(
     before: &Worker,
+    ids: &impl Ids,
     outcome: Outcome,
     record: impl Fn(EventName, Actor, Target, Verdict, &'static str, u64) -> Draft,
     mut emit: impl FnMut(Draft),
 ) {
     if before.phase() == Phase::Draining {
-        for (_, call) in before.calls().iter() {
-            let target = Target::Call(call.id);
+        for (number, call) in before.calls().iter() {
+            let target = named(ids, number, call);
             emit(record(EventName::CallDrainForced, forcer(before), target, Verdict::Dropped, "no_goodbye", 1));
         }
     }
@@ -261,7 +272,7 @@ fn derive_exit(
 
 /// Emits the records of a run that ended without a word, in the state its journal left it in. They are derived by its
 /// successor: the unclosed journal is the evidence. A run that never started had nothing to lose.
-pub fn derive_loss(left: &Worker, mut emit: impl FnMut(Draft)) {
+pub fn derive_loss(left: &Worker, ids: &impl Ids, mut emit: impl FnMut(Draft)) {
     if left.phase() == Phase::Starting || left.outcome().is_some() {
         return;
     }
@@ -276,9 +287,13 @@ pub fn derive_loss(left: &Worker, mut emit: impl FnMut(Draft)) {
         count,
     };
     emit(record(EventName::WorkerLost, Target::Worker, "unclosed", left.word().in_flight().into()));
-    for (_, call) in left.calls().iter() {
-        emit(record(EventName::CallPlatformForced, Target::Call(call.id), "unclosed", 1));
+    for (number, call) in left.calls().iter() {
+        emit(record(EventName::CallPlatformForced, named(ids, number, call), "unclosed", 1));
     }
+}
+
+fn named(ids: &impl Ids, number: CallNo, call: &Call) -> Target {
+    Target::Call(ids.id(number).unwrap_or_else(|| CallId::unnamed(call.id)))
 }
 
 fn forcer(before: &Worker) -> Actor {

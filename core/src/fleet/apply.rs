@@ -1,91 +1,71 @@
-//! How an entry changes a fleet.
+//! How an entry changes a fleet. A decision carries what it needs, so folding one reads nothing that was observed; and
+//! an observation changes nothing that was decided.
 
 use super::{
-    Departure, Entry, Event, Facts, Fleet, Gate, Member, Pause, Plan, Rollout, Run, Stage, Stamp, Standing, Task, Told,
-    VERSIONS_MAX, VersionInfo, VersionState, View, Wave,
+    Departure, Entry, Event, Facts, Fleet, Gate, Lease, Member, Pause, PauseReason, Plan, Report, Rollout, Run, Seen,
+    Stage, Stamp, Standing, Task, Told, VERSIONS_MAX, VersionInfo, VersionState, Watch, Wave,
 };
-use crate::id::{Actor, Version};
-use crate::time::{Instant, Span};
-use crate::word::Phase;
+use crate::id::{Actor, Epoch, Version};
+use crate::time::Span;
 
 impl Fleet {
     pub(super) fn fold(&mut self, entry: &Entry) {
-        self.seq = entry.seq;
-        self.now = entry.at;
-        self.tally.clock_steps += u64::from(entry.behind > Span::ZERO);
-        match entry.event {
-            Event::TookOver { epoch, .. } => (self.epoch, self.seen) = (epoch, epoch),
-            Event::FencedOff(report) => self.seen = self.seen.max(report.facts.obeyed.epoch),
-            Event::DemandStated { calls } => self.demand = calls,
-            Event::CapacityBlocked { gate, .. } => self.blocked[gate as usize] = true,
-            Event::Paused { actor, reason } => self.paused = Some(Pause { actor, reason, since: self.now }),
-            Event::Resumed { .. } => self.resume(),
-            Event::Planned { .. }
-            | Event::Superseded { .. }
-            | Event::ProvisionOrdered { .. }
-            | Event::VerifyingBegan
-            | Event::VerifyFailed { .. }
-            | Event::ShiftingBegan
-            | Event::Shifted { .. }
-            | Event::WaveStarted { .. }
-            | Event::VersionDrained { .. }
-            | Event::Completed
-            | Event::RollbackStarted { .. }
-            | Event::RolledBack => self.fold_rollout(&entry.event),
-            Event::WorkerRegistered { .. }
-            | Event::WorkerRejected { .. }
-            | Event::WorkerReported(_)
-            | Event::WorkerSilent { .. }
-            | Event::WorkerLost { .. }
-            | Event::WorkerFenced { .. }
-            | Event::WorkerDrained { .. }
-            | Event::WorkerGone { .. }
-            | Event::WorkerWrittenOff { .. } => self.fold_worker(&entry.event),
-            Event::Ordered { .. }
-            | Event::Acked { .. }
-            | Event::CancelRefused { .. }
-            | Event::Reissued { .. }
-            | Event::DrainWithdrawn { .. }
-            | Event::DrainOverdue { .. }
-            | Event::ForceOrdered { .. } => self.fold_order(&entry.event),
+        if !entry.event.is_observation() {
+            self.seq = entry.seq;
+            self.now = entry.at;
+            self.tally.clock_steps += u64::from(entry.behind > Span::ZERO);
         }
-    }
-
-    fn fold_rollout(&mut self, event: &Event) {
-        match *event {
+        match entry.event {
+            Event::TookOver { epoch, .. } => self.take_office(epoch),
+            Event::FencedOff(report) => self.latest_epoch = self.latest_epoch.max(report.facts.obeyed.epoch),
+            Event::DemandStated { calls } => self.demand = calls,
             Event::Planned { actor, plan } => self.plan(actor, plan),
-            Event::Superseded { actor, plan } => {
-                self.queued = Some((actor, plan));
-                self.retire_inactive();
-                self.enter(Stage::Superseded);
-            }
-            Event::ProvisionOrdered { workers, .. } => {
-                if let Some(rollout) = &mut self.rollout {
-                    rollout.asked = workers;
-                    if rollout.stage == Stage::Planned {
-                        self.enter(Stage::Provisioning);
-                    }
-                }
-            }
-            Event::VerifyingBegan => self.enter(Stage::Verifying),
-            Event::VerifyFailed { .. } => {
-                if let Some(green) = self.rollout.map(|rollout| rollout.green()) {
-                    self.set_state(green, VersionState::Failed);
-                }
-                self.enter(Stage::Failed);
-            }
-            Event::ShiftingBegan => self.enter(Stage::Shifting),
-            Event::Shifted { to, weight } => self.shift_to(to, weight),
-            Event::WaveStarted { version, wave, size } => {
-                self.blocked[Gate::Wave as usize] = false;
-                self.wave = Some(Wave { version, number: wave, left: size });
-            }
+            Event::Superseded { actor, plan } => self.supersede(actor, plan),
+            Event::ProvisionOrdered { workers, .. } => self.ask_for(workers),
+            Event::VerifyingBegan { .. } => self.enter(Stage::Verifying),
+            Event::VerifyFailed { .. } => self.fail(),
+            Event::ShiftingBegan { .. } => self.enter(Stage::Shifting),
+            Event::Shifted { to, weight, .. } => self.shift_to(to, weight),
+            Event::CapacityBlocked { gate, .. } => self.blocked[gate as usize] = true,
+            Event::WaveStarted { version, wave, size, .. } => self.begin_wave(version, wave, size),
             Event::VersionDrained { version } => self.set_state(version, VersionState::Drained),
             Event::Completed => self.enter(Stage::Completed),
             Event::RollbackStarted { .. } => self.turn_back(),
             Event::RolledBack => self.enter(Stage::RolledBack),
-            _ => {}
+            Event::Paused { actor, reason } => self.pause(actor, reason),
+            Event::Resumed { .. } => self.resume(),
+            Event::WorkerRegistered { run, version, lost_before } => self.join(run, version, lost_before.is_some()),
+            Event::WorkerRejected { run, .. } => self.reject(run),
+            Event::WorkerLost { run, live, .. } => self.lose(run, live),
+            Event::WorkerFenced { run, .. } => self.fence(run),
+            Event::WorkerGone { run, departure } => self.part(run, departure),
+            Event::WorkerWrittenOff { run, .. } => self.write_off(run),
+            Event::WorkerDrained { run, facts } => self.on_facts(run, &facts, |member| member.drained = true),
+            Event::DrainOrdered { run, terms, facts, .. } => self.order_drain(run, Task::Drain(terms), &facts),
+            Event::CancelOrdered { run } => self.tell_to_return(run),
+            Event::ServeOrdered { run, facts } => self.order(run, Task::Serve, &facts),
+            Event::StopOrdered { run, facts } => self.order(run, Task::Stop, &facts),
+            Event::ForceOrdered { run, facts, .. } => self.order(run, Task::Force, &facts),
+            Event::Acked { run, facts, .. } => self.acknowledge(run, &facts),
+            Event::CancelRefused { run, facts } => self.on_facts(run, &facts, |member| member.told = None),
+            Event::DrainUndone { run, facts } => self.undo(run, &facts),
+            Event::DrainWithdrawn { run } => self.withdraw(run),
+            Event::DrainOverdue { run, live } => self.overrun(run, live),
+            Event::WatchBegan => self.members.listen(Watch { since: entry.at, limits: self.limits }),
+            Event::WorkerReported(Report { run, facts, .. }) => self.see(run, |seen| seen.hear(entry.at, facts)),
+            Event::WorkerSilent { run } => self.see(run, |seen| seen.fresh = false),
+            Event::Reissued { run } => self.see(run, |seen| seen.resent = Some(entry.at)),
         }
+    }
+
+    fn see(&mut self, run: Run, see: impl FnOnce(&mut Seen)) {
+        self.members.change(run.worker, |member| see(&mut member.seen));
+    }
+
+    /// A coordinator that takes over has heard nobody yet.
+    fn take_office(&mut self, epoch: Epoch) {
+        (self.epoch, self.latest_epoch, self.in_office) = (epoch, epoch, self.now);
+        self.members.forget();
     }
 
     fn plan(&mut self, actor: Actor, plan: Plan) {
@@ -109,6 +89,27 @@ impl Fleet {
         self.rollout = Some(Rollout { actor, plan, blue, stage: Stage::Planned, since: self.now, asked: 0 });
     }
 
+    fn supersede(&mut self, actor: Actor, plan: Plan) {
+        self.queued = Some((actor, plan));
+        self.retire_inactive();
+        self.enter(Stage::Superseded);
+    }
+
+    fn ask_for(&mut self, workers: u32) {
+        let Some(rollout) = &mut self.rollout else { return };
+        rollout.asked = workers;
+        if rollout.stage == Stage::Planned {
+            self.enter(Stage::Provisioning);
+        }
+    }
+
+    fn fail(&mut self) {
+        if let Some(green) = self.rollout.map(|rollout| rollout.green()) {
+            self.set_state(green, VersionState::Failed);
+        }
+        self.enter(Stage::Failed);
+    }
+
     /// Whoever has a share gives up what the version gets; one that has none left is retired, unless it is still to
     /// come.
     fn shift_to(&mut self, to: Version, weight: u8) {
@@ -122,7 +123,7 @@ impl Fleet {
                     info.state = VersionState::Ramping;
                 }
             } else if matches!(info.state, VersionState::Current | VersionState::Ramping) {
-                info.weight = 100 - weight;
+                info.weight = 100_u8.saturating_sub(weight);
                 if weight == 100 {
                     let next = if coming == Some(*version) { VersionState::Inactive } else { VersionState::Draining };
                     info.state = next;
@@ -133,6 +134,11 @@ impl Fleet {
         if weight == 100 && self.rollout.is_some_and(|rollout| rollout.stage == Stage::Shifting) {
             self.enter(Stage::Draining);
         }
+    }
+
+    fn begin_wave(&mut self, version: Version, number: u32, left: u32) {
+        self.blocked[Gate::Wave as usize] = false;
+        self.wave = Some(Wave { version, number, left });
     }
 
     fn turn_back(&mut self) {
@@ -158,6 +164,10 @@ impl Fleet {
         }
     }
 
+    fn pause(&mut self, actor: Actor, reason: PauseReason) {
+        self.paused = Some(Pause { actor, reason, since: self.now });
+    }
+
     fn resume(&mut self) {
         self.paused = None;
         self.members.forgive();
@@ -179,195 +189,154 @@ impl Fleet {
             info.since = self.now;
         }
     }
+}
 
-    fn fold_worker(&mut self, event: &Event) {
-        match *event {
-            Event::WorkerRegistered { run, version, lost_before } => self.join(run, version, lost_before),
-            Event::WorkerRejected { run, .. } => self.reject(run),
-            Event::WorkerReported(report) => self.hear(report.run, report.facts),
-            Event::WorkerSilent { run } => self.members.change(run.worker, |member| {
-                member.view = View::Unknown;
-                member.drained &= member.is_told_to_stop();
-            }),
-            Event::WorkerLost { run, .. } => {
-                self.tally.lost += 1;
-                self.members.change(run.worker, |member| member.view = View::Lost);
-            }
-            Event::WorkerFenced { run, .. } => {
-                let told = self.told(Task::Drain(self.terms()), None);
-                self.members.change(run.worker, |member| {
-                    member.standing = Standing::Fenced;
-                    member.withdrawn = false;
-                    member.told = Some(told);
-                });
-            }
-            Event::WorkerDrained { run } => self.members.change(run.worker, |member| member.drained = true),
-            Event::WorkerGone { run, departure } => {
-                let gone = self.members.remove(run.worker);
-                let known = gone.is_some_and(|member| member.view != View::Lost);
-                match departure {
-                    Departure::Exited { dropped } => self.tally.dropped += u64::from(dropped),
-                    Departure::Stopped => {}
-                    Departure::Vanished { .. } => self.tally.lost += u64::from(known),
-                }
-            }
-            Event::WorkerWrittenOff { run, .. } => {
-                self.tally.written_off += 1;
-                let told = self.told(Task::Stop, None);
-                self.members.change(run.worker, |member| {
-                    member.standing = Standing::WrittenOff;
-                    member.withdrawn = false;
-                    member.told = Some(told);
-                });
-            }
-            _ => {}
-        }
-    }
-
-    /// A run that joins starts unknown: it is nothing until it reports. One that comes back keeps what it was told.
+/// What is decided of one worker.
+impl Fleet {
+    /// A run that joins is unknown until it reports. One that comes back keeps what it was told.
     fn join(&mut self, run: Run, version: Version, lost_before: bool) {
         self.tally.registered += 1;
         self.tally.lost += u64::from(lost_before);
-        let same = self.members.get(run.worker).filter(|member| member.incarnation == run.incarnation).copied();
-        let blank = Member {
-            version,
-            incarnation: run.incarnation,
-            facts: None,
-            heard: self.now,
-            silent_at: self.now,
-            lost_at: self.now,
-            view: View::Unknown,
-            standing: Standing::Member,
-            drained: false,
-            withdrawn: false,
-            told: None,
-        };
-        let mut member = same.unwrap_or(blank);
-        member.view = View::Unknown;
-        member.lost_at = self.now + self.limits.lease_ttl;
-        self.members.insert(run.worker, member);
+        let same = self.members.of(run).copied();
+        let mut member = same.unwrap_or_else(|| Member::new(version, run.incarnation, self.now));
+        (member.joined, member.lease) = (self.now, Lease::Held);
+        self.members.insert(run.worker, &member);
     }
 
     /// A later run, though kept out, proves that the earlier one is gone: it can never report that it drained.
     fn reject(&mut self, run: Run) {
         self.tally.rejected += 1;
-        let now = self.now;
         let Some(earlier) = self.members.get(run.worker).filter(|member| member.incarnation < run.incarnation) else {
             return;
         };
         if earlier.is_told_to_stop() {
             self.members.remove(run.worker);
-        } else if earlier.view != View::Lost {
+        } else {
             self.members.change(run.worker, |member| {
-                member.view = View::Unknown;
                 member.drained = false;
-                member.lost_at = now;
+                if !member.is_lost() {
+                    member.lease = Lease::Void;
+                }
             });
         }
     }
 
-    fn hear(&mut self, run: Run, facts: Facts) {
-        let (now, limits) = (self.now, self.limits);
-        let drain_again = Told { resend_at: now, ..self.told(Task::Drain(self.terms()), None) };
+    fn lose(&mut self, run: Run, live: u32) {
+        self.tally.lost += 1;
         self.members.change(run.worker, |member| {
-            member.facts = Some(facts);
-            member.heard = now;
-            member.silent_at = now + limits.report_ttl;
-            member.lost_at = now + limits.lease_ttl;
-            member.view = View::Known;
-            if !facts.is_empty() {
-                member.drained = false;
-                if member.told.is_some_and(|told| was_undone(&told, &facts)) {
-                    member.told = match member.standing {
-                        Standing::Member => None,
-                        Standing::Fenced => Some(drain_again),
-                        Standing::WrittenOff => member.told,
-                    };
-                }
-            }
+            member.lease = Lease::Expired;
+            member.seen.fresh = false;
+            member.live = live;
         });
     }
 
-    fn fold_order(&mut self, event: &Event) {
-        let now = self.now;
-        match *event {
-            Event::Ordered { run, task } => {
-                let told = self.told(task, Some(self.policy().ack_timeout));
-                self.members.change(run.worker, |member| {
-                    member.told = Some(told);
-                    member.drained &= !member.is_returning();
-                });
-                if let Some(wave) = self.wave.as_mut().filter(|_| matches!(task, Task::Drain(_))) {
-                    wave.left = wave.left.saturating_sub(1);
-                }
-            }
-            Event::Acked { run, .. } => self.members.change(run.worker, |member| {
-                member.told = member.told.and_then(|told| obeyed(told, now));
-            }),
-            Event::CancelRefused { run } => self.members.change(run.worker, |member| member.told = None),
-            Event::Reissued { run } => {
-                let resend_at = now + self.limits.resend_after;
-                self.change_told(run, |told| told.resend_at = resend_at);
-            }
-            Event::DrainWithdrawn { run } => {
-                self.tally.withdrawn += 1;
-                let told = self.told(Task::Cancel, None);
-                self.members.change(run.worker, |member| {
-                    member.told = Some(told);
-                    member.withdrawn = true;
-                });
-            }
-            Event::DrainOverdue { run, .. } => self.change_told(run, |told| told.overdue = true),
-            Event::ForceOrdered { run, .. } => {
-                let told = self.told(Task::Force, None);
-                self.members.change(run.worker, |member| member.told = Some(told));
-            }
-            _ => {}
+    fn fence(&mut self, run: Run) {
+        let told = self.told(Task::Drain(self.terms()), None);
+        self.members.change(run.worker, |member| {
+            member.standing = Standing::Fenced;
+            member.withdrawn = false;
+            member.told = Some(told);
+        });
+    }
+
+    fn part(&mut self, run: Run, departure: Departure) {
+        let known = self.members.remove(run.worker).is_some_and(|member| !member.is_lost());
+        match departure {
+            Departure::Exited { dropped } => self.tally.dropped += u64::from(dropped),
+            Departure::Stopped => {}
+            Departure::Vanished { .. } => self.tally.lost += u64::from(known),
         }
     }
 
-    fn change_told(&mut self, run: Run, change: impl FnOnce(&mut Told)) {
+    fn write_off(&mut self, run: Run) {
+        self.tally.written_off += 1;
+        let told = self.told(Task::Stop, None);
         self.members.change(run.worker, |member| {
-            if let Some(told) = &mut member.told {
-                change(told);
+            member.standing = Standing::WrittenOff;
+            member.withdrawn = false;
+            member.told = Some(told);
+        });
+    }
+
+    fn order_drain(&mut self, run: Run, task: Task, facts: &Facts) {
+        self.order(run, task, facts);
+        if let Some(wave) = &mut self.wave {
+            wave.left = wave.left.saturating_sub(1);
+        }
+    }
+
+    fn order(&mut self, run: Run, task: Task, facts: &Facts) {
+        let told = self.told(task, self.stands_for(task));
+        self.on_facts(run, facts, |member| member.told = Some(told));
+    }
+
+    fn tell_to_return(&mut self, run: Run) {
+        let told = self.told(Task::Cancel, None);
+        self.members.change(run.worker, |member| {
+            member.told = Some(told);
+            member.drained = false;
+        });
+    }
+
+    fn acknowledge(&mut self, run: Run, facts: &Facts) {
+        let now = self.now;
+        self.on_facts(run, facts, |member| member.told = member.told.and_then(|told| told.obeyed(now)));
+    }
+
+    /// Whoever was sent away is told to drain once more; others are left alone.
+    fn undo(&mut self, run: Run, facts: &Facts) {
+        let again = self.told(Task::Drain(self.terms()), None);
+        self.on_facts(run, facts, |member| {
+            if member.told.is_some_and(|told| told.is_undone_by(facts)) {
+                member.told = match member.standing {
+                    Standing::Member => None,
+                    Standing::Fenced => Some(again),
+                    Standing::WrittenOff => member.told,
+                };
             }
         });
     }
 
-    /// An order given by the entry being folded. Only a drain expires: the others have no state to go back to.
-    fn told(&self, task: Task, ack_timeout: Option<Span>) -> Told {
-        let expires = ack_timeout.filter(|_| matches!(task, Task::Drain(_)));
+    fn withdraw(&mut self, run: Run) {
+        self.tally.withdrawn += 1;
+        let told = self.told(Task::Cancel, None);
+        self.members.change(run.worker, |member| {
+            member.told = Some(told);
+            member.withdrawn = true;
+        });
+    }
+
+    fn overrun(&mut self, run: Run, live: u32) {
+        self.members.change(run.worker, |member| {
+            member.live = live;
+            if let Some(told) = &mut member.told {
+                told.overdue = true;
+            }
+        });
+    }
+
+    fn on_facts(&mut self, run: Run, facts: &Facts, change: impl FnOnce(&mut Member)) {
+        self.members.change(run.worker, |member| {
+            member.note(facts);
+            change(member);
+        });
+    }
+
+    /// An order given by the entry being folded.
+    fn told(&self, task: Task, stands_for: Option<Span>) -> Told {
         Told {
             task,
             stamp: Stamp { epoch: self.epoch, order: self.seq },
-            resend_at: self.now + self.limits.resend_after,
-            expires_at: expires.map(|timeout| self.now + timeout),
+            given: self.now,
+            stands_for,
             acked: None,
             overdue_at: None,
             overdue: false,
         }
     }
-}
 
-/// Whether a worker has shed this order: somebody else took the drain back after it had obeyed.
-fn was_undone(told: &Told, facts: &Facts) -> bool {
-    let open = facts.phase < Phase::Draining;
-    match told.task {
-        Task::Cancel | Task::Serve => false,
-        Task::Drain(_) => open && (!told.is_owed() || facts.obeyed >= told.stamp),
-        Task::Force => open,
-        Task::Stop => !facts.is_empty(),
-    }
-}
-
-/// What remains of an order that was obeyed.
-fn obeyed(told: Told, now: Instant) -> Option<Told> {
-    match told.task {
-        Task::Cancel | Task::Serve => None,
-        Task::Drain(terms) => {
-            let within = terms.within.filter(|_| terms.on_deadline != crate::worker::OnDeadline::Wait);
-            Some(Told { acked: Some(now), overdue_at: within.map(|within| now + within), ..told })
-        }
-        Task::Force | Task::Stop => Some(Told { acked: Some(now), ..told }),
+    /// Only a rollout's drain expires: the others have no state to go back to.
+    fn stands_for(&self, task: Task) -> Option<Span> {
+        matches!(task, Task::Drain(_)).then_some(self.policy().ack_timeout)
     }
 }

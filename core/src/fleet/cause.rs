@@ -4,7 +4,7 @@ use super::{Command, Departure, Event, Fleet, Order, PauseReason};
 use crate::id::Actor;
 
 impl Fleet {
-    /// The one command that can have led to an event in this state.
+    /// The one command that can have led to an event in this state. What it was judged on beyond that, the event says.
     pub(super) fn cause_of(&self, event: &Event) -> Command {
         let order = |actor: Actor, order| Command::Order { epoch: self.epoch, actor, order };
         match *event {
@@ -27,9 +27,9 @@ impl Fleet {
                 Command::Gone { run }
             }
             Event::ProvisionOrdered { .. }
-            | Event::VerifyingBegan
+            | Event::VerifyingBegan { .. }
             | Event::VerifyFailed { .. }
-            | Event::ShiftingBegan
+            | Event::ShiftingBegan { .. }
             | Event::Shifted { .. }
             | Event::CapacityBlocked { .. }
             | Event::WaveStarted { .. }
@@ -37,16 +37,21 @@ impl Fleet {
             | Event::Completed
             | Event::RolledBack
             | Event::Paused { reason: PauseReason::DrainWithdrawn, .. }
-            | Event::WorkerSilent { .. }
             | Event::WorkerLost { .. }
             | Event::WorkerDrained { .. }
             | Event::WorkerGone { departure: Departure::Exited { .. }, .. }
-            | Event::Ordered { .. }
+            | Event::DrainOrdered { .. }
+            | Event::CancelOrdered { .. }
+            | Event::ServeOrdered { .. }
+            | Event::StopOrdered { .. }
             | Event::Acked { .. }
             | Event::CancelRefused { .. }
-            | Event::Reissued { .. }
+            | Event::DrainUndone { .. }
             | Event::DrainWithdrawn { .. }
-            | Event::DrainOverdue { .. } => Command::Wake,
+            | Event::DrainOverdue { .. }
+            | Event::WatchBegan
+            | Event::WorkerSilent { .. }
+            | Event::Reissued { .. } => Command::Wake,
         }
     }
 }

@@ -5,9 +5,10 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Actor, Epoch, Incarnation, Seq, Version, WorkerId};
+pub use crate::order::Stamp;
 use crate::time::Span;
 use crate::word::Phase;
-use crate::worker::OnDeadline;
+use crate::worker::{Life, OnDeadline};
 
 /// One run of one worker: what an order is addressed to and a report comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -16,16 +17,6 @@ pub struct Run {
     pub worker: WorkerId,
     /// Which run of it.
     pub incarnation: Incarnation,
-}
-
-/// What orders are told apart and fenced by. A worker takes only orders with a stamp above the last it took, so an
-/// order of an older coordinator, and one overtaken by a later order, have no effect.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Stamp {
-    /// The term of the coordinator that gave the order.
-    pub epoch: Epoch,
-    /// The journal entry that gave it.
-    pub order: Seq,
 }
 
 /// What a worker says of itself.
@@ -48,6 +39,22 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// What a worker says of itself as it is now.
+    #[must_use]
+    pub fn of(life: &Life) -> Self {
+        let in_flight = life.word().in_flight();
+        let capacity = life.limits().capacity;
+        Self {
+            seq: life.word().seq(),
+            phase: life.phase(),
+            in_flight,
+            capacity,
+            available: if life.phase() == Phase::Serving { capacity.saturating_sub(in_flight) } else { 0 },
+            sealed: life.drain().is_some_and(|drain| drain.sealed),
+            obeyed: life.obeyed(),
+        }
+    }
+
     /// The calls it can hold as it is now: those it has and those it would take.
     #[must_use]
     pub const fn slots(&self) -> u32 {

@@ -1,8 +1,9 @@
 //! What a fleet answers to a command.
 
+use super::due::AT_ONCE;
 use super::{
-    Command, Departure, Event, Fleet, Misuse, Order, PauseReason, Plan, Refused, RejectReason, Rejection, Repeat,
-    Report, Run, Stage, Standing, Task, VERSIONS_MAX, VersionState, View, WORKERS_MAX,
+    Command, Departure, Event, Facts, Fleet, Member, Misuse, Order, PauseReason, Plan, Refused, RejectReason,
+    Rejection, Repeat, Report, Run, Stage, Standing, Task, VERSIONS_MAX, VersionState, View, WORKERS_MAX,
 };
 use crate::id::{Actor, Epoch, Version, WorkerId};
 use crate::time::{Instant, Span};
@@ -17,7 +18,7 @@ impl Fleet {
     /// The event a command leads to at `at`, which is not before the last entry.
     pub(super) fn answer(&self, at: Instant, command: Command) -> Judgement {
         if let Command::TakeOver { epoch, actor } = command {
-            return if epoch > self.seen { Ok(Event::TookOver { epoch, actor }) } else { Err(self.fenced()) };
+            return if epoch > self.latest_epoch { Ok(Event::TookOver { epoch, actor }) } else { Err(self.fenced()) };
         }
         if self.fenced_by().is_some() {
             return Err(self.fenced());
@@ -27,7 +28,7 @@ impl Fleet {
             Command::Demand { calls } => Ok(Event::DemandStated { calls }),
             Command::Gone { run } => self.judge_gone(run),
             Command::Order { epoch, actor, order } => self.judge_order(epoch, actor, order),
-            Command::Register { run, version } => self.judge_register(run, version),
+            Command::Register { run, version } => self.judge_register(run, version, Member::is_settled),
             Command::Report(report) => self.judge_report(at, &report),
             Command::TakeOver { epoch, actor } => Ok(Event::TookOver { epoch, actor }),
             Command::Wake => self.judge_wake(at),
@@ -35,7 +36,7 @@ impl Fleet {
     }
 
     fn fenced(&self) -> Rejection {
-        Refused::Fenced { by: self.seen }.into()
+        Refused::Fenced { by: self.latest_epoch }.into()
     }
 
     fn judge_order(&self, epoch: Epoch, actor: Actor, order: Order) -> Judgement {
@@ -47,7 +48,7 @@ impl Fleet {
         }
         match order {
             Order::Fence { worker } => self.judge_fence(actor, worker),
-            Order::Force { worker } => self.judge_force(actor, worker),
+            Order::Force { worker } => self.judge_force(actor, worker, Member::fresh),
             Order::Pause if self.paused.is_some() => Err(Repeat::AlreadyPaused.into()),
             Order::Pause => Ok(Event::Paused { actor, reason: PauseReason::Asked }),
             Order::Plan(plan) => self.judge_plan(actor, plan),
@@ -60,7 +61,8 @@ impl Fleet {
     fn judge_plan(&self, actor: Actor, plan: Plan) -> Judgement {
         plan.check()?;
         let active = self.rollout.filter(|rollout| !rollout.stage.is_over());
-        if active.is_some_and(|rollout| rollout.target() == Some(plan.version)) {
+        let queued = self.queued.map(|(_, plan)| plan.version);
+        if queued.or_else(|| active?.target()) == Some(plan.version) {
             return Err(Repeat::AlreadyPlanned.into());
         }
         if self.state_of(plan.version) == Some(VersionState::Current) {
@@ -94,9 +96,13 @@ impl Fleet {
         let rollout = self.rollout.ok_or(Misuse::NoRollout)?;
         match rollout.stage {
             Stage::RollingBack => Err(Repeat::AlreadyRollingBack.into()),
-            stage if stage.is_over() => Err(Refused::RolloutOver.into()),
-            _ if rollout.blue.is_none() && self.weight(rollout.green()) > 0 => Err(Refused::NothingBefore.into()),
-            _ => Ok(Event::RollbackStarted { actor }),
+            Stage::Completed | Stage::RolledBack | Stage::Superseded | Stage::Failed => {
+                Err(Refused::RolloutOver.into())
+            }
+            Stage::Planned | Stage::Provisioning | Stage::Verifying | Stage::Shifting | Stage::Draining => {
+                let nothing_before = rollout.blue.is_none() && self.weight(rollout.green()) > 0;
+                if nothing_before { Err(Refused::NothingBefore.into()) } else { Ok(Event::RollbackStarted { actor }) }
+            }
         }
     }
 
@@ -108,34 +114,47 @@ impl Fleet {
         }
     }
 
-    fn judge_force(&self, actor: Actor, worker: WorkerId) -> Judgement {
+    /// `fresh` gives what the worker said, if that is still good.
+    pub(super) fn judge_force<'a>(
+        &'a self,
+        actor: Actor,
+        worker: WorkerId,
+        fresh: impl FnOnce(&'a Member) -> Option<&'a Facts>,
+    ) -> Judgement {
         let member = self.members.get(worker).ok_or(Misuse::NoSuchWorker)?;
-        let (run, live) = (member.run(worker), member.live());
-        let forced = matches!(member.told.map(|told| told.task), Some(Task::Force));
-        if member.is_told_to_stop() || (forced && member.view == View::Known) {
+        let run = member.run(worker);
+        if member.is_told_to_stop() {
             return Err(Repeat::AlreadyForced.into());
         }
-        match (member.view, member.phase()) {
-            (View::Lost, _) => Ok(Event::WorkerWrittenOff { run, actor, live }),
-            (View::Unknown, _) => Err(Refused::Unknown.into()),
-            (View::Known, Some(Phase::Draining)) if live > 0 => Ok(Event::ForceOrdered { run, actor, live }),
-            (View::Known, Some(Phase::Draining | Phase::Drained | Phase::Exited)) => Err(Repeat::AlreadyDrained.into()),
-            (View::Known, Some(Phase::Starting | Phase::Standby | Phase::Serving) | None) => {
-                Err(Misuse::NotDraining.into())
-            }
+        if member.is_lost() {
+            return Ok(Event::WorkerWrittenOff { run, actor, live: member.live });
+        }
+        let facts = *fresh(member).ok_or(Refused::Unknown)?;
+        if matches!(member.told.map(|told| told.task), Some(Task::Force)) {
+            return Err(Repeat::AlreadyForced.into());
+        }
+        match facts.phase {
+            Phase::Draining if facts.in_flight > 0 => Ok(Event::ForceOrdered { run, actor, facts }),
+            Phase::Draining | Phase::Drained | Phase::Exited => Err(Repeat::AlreadyDrained.into()),
+            Phase::Starting | Phase::Standby | Phase::Serving => Err(Misuse::NotDraining.into()),
         }
     }
 
-    fn judge_register(&self, run: Run, version: Version) -> Judgement {
+    /// `settled` tells whether nothing of an earlier run had to be waited for.
+    pub(super) fn judge_register(&self, run: Run, version: Version, settled: fn(&Member) -> bool) -> Judgement {
         let rejected = |reason| Ok(Event::WorkerRejected { run, version, reason });
         let member = self.members.get(run.worker);
         if let Some(member) = member.filter(|member| run.incarnation <= member.incarnation) {
-            return match member.view {
-                _ if run.incarnation < member.incarnation => rejected(RejectReason::StaleIncarnation),
-                _ if version != member.version => Err(Misuse::VersionChanged.into()),
-                _ if member.standing == Standing::WrittenOff => rejected(RejectReason::WrittenOff),
-                View::Lost => Ok(Event::WorkerRegistered { run, version, lost_before: false }),
-                View::Known | View::Unknown => Err(Repeat::AlreadyRegistered.into()),
+            if run.incarnation < member.incarnation {
+                return rejected(RejectReason::StaleIncarnation);
+            }
+            if version != member.version {
+                return Err(Misuse::VersionChanged.into());
+            }
+            return match (member.standing, member.is_lost()) {
+                (Standing::WrittenOff, _) => rejected(RejectReason::WrittenOff),
+                (_, true) => Ok(Event::WorkerRegistered { run, version, lost_before: None }),
+                (_, false) => Err(Repeat::AlreadyRegistered.into()),
             };
         }
         if !self.admits(version) {
@@ -144,8 +163,8 @@ impl Fleet {
         if member.is_none() && self.members.len() >= WORKERS_MAX {
             return Err(Refused::WorkersFull.into());
         }
-        let lost_before = member.is_some_and(|member| !member.is_settled() && member.view != View::Lost);
-        Ok(Event::WorkerRegistered { run, version, lost_before })
+        let lost = member.filter(|member| !settled(member) && !member.is_lost());
+        Ok(Event::WorkerRegistered { run, version, lost_before: lost.map(|member| member.incarnation) })
     }
 
     pub(super) fn admits(&self, version: Version) -> bool {
@@ -171,39 +190,50 @@ impl Fleet {
         if facts.obeyed.epoch > self.epoch {
             return Ok(Event::FencedOff(*report));
         }
-        if member.view == View::Lost {
+        if member.is_lost() {
             return Err(Refused::LeaseExpired.into());
         }
-        if member.facts.is_some_and(|last| facts.seq < last.seq || facts.obeyed < last.obeyed) {
+        let overtaken = |last: &Facts| facts.seq < last.seq || facts.obeyed < last.obeyed;
+        if facts.seq < member.seq || member.facts().is_some_and(overtaken) {
             return Err(Refused::Stale.into());
         }
         let noted = Span::from_micros(self.limits.report_ttl.as_micros() / REPORTS_PER_TTL);
-        if member.view == View::Known && member.facts == Some(facts) && at.since(member.heard) < noted {
+        let same = member.seen.heard.filter(|heard| heard.facts == facts && at.since(heard.at) < noted);
+        if member.view() == View::Known && same.is_some() {
             return Err(Repeat::ReportNoted.into());
         }
         Ok(Event::WorkerReported(*report))
     }
 
     fn judge_gone(&self, run: Run) -> Judgement {
-        let member = self.members.get(run.worker).filter(|member| member.incarnation == run.incarnation);
-        let member = member.ok_or(Repeat::AlreadyGone)?;
+        let member = self.members.of(run).ok_or(Repeat::AlreadyGone)?;
         let departure =
             if member.is_settled() { Departure::Stopped } else { Departure::Vanished { live: member.live() } };
         Ok(Event::WorkerGone { run, departure })
     }
 
     /// Workers first, so that no step counts on a worker that is overdue; steps next, so that a version ready in time
-    /// is not failed by a late clock.
+    /// is not failed by a late clock. A coordinator that is woken long after something was due was away itself: it
+    /// judges nobody by what it did not hear, and listens first.
     fn judge_wake(&self, at: Instant) -> Judgement {
-        if let Some((_, worker)) = self.members.first_due().filter(|(due, _)| *due <= at) {
-            let member = self.members.get(worker).ok_or(Misuse::NoSuchWorker)?;
-            let (_, due) = member.due().ok_or(Misuse::NotDue)?;
-            return Ok(member.event(worker, due));
+        let Some(watch) = self.members.watch() else { return Ok(Event::WatchBegan) };
+        let worker = self.members.first_due().filter(|(due, _)| *due <= at);
+        let verify = self.verify_by(watch.since).filter(|by| *by <= at);
+        let timed = match worker {
+            Some((due, _)) => Some(due).filter(|due| *due > AT_ONCE),
+            None => verify,
+        };
+        if timed.is_some_and(|due| at.since(due) >= self.limits.report_ttl) {
+            return Ok(Event::WatchBegan);
+        }
+        if let Some((_, worker)) = worker {
+            return self.members.due_event(worker).ok_or_else(|| Misuse::NotDue.into());
         }
         if let Some(event) = self.step() {
             return Ok(event);
         }
-        let late = self.rollout.filter(|_| self.verify_by().is_some_and(|by| by <= at)).ok_or(Misuse::NotDue)?;
-        Ok(Event::VerifyFailed { ready: self.members.pool(late.green()).ready })
+        let green = self.rollout.filter(|_| verify.is_some()).ok_or(Misuse::NotDue)?.green();
+        let failed = Event::VerifyFailed { ready: self.members.pool(green).ready };
+        self.may(at, failed).ok_or_else(|| Misuse::NotDue.into())
     }
 }

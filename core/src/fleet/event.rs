@@ -2,15 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::command::{Plan, Report, Run};
-use super::member::Task;
-use crate::id::{Actor, Epoch, Version};
+use super::command::{Facts, Plan, Report, Run};
+use super::member::{DrainTerms, Task};
+use super::room::Room;
+use crate::id::{Actor, Epoch, Incarnation, Version};
 use crate::machine;
+use crate::time::Instant;
 
 /// One event in its place.
 pub type Entry = machine::Entry<Event>;
 
 /// What became true. Variants are stored by position: add new ones at the end.
+///
+/// Most are decisions, and carry the facts that they were judged on; [`Event::is_observation`] tells which are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// A coordinator took over.
@@ -47,31 +51,39 @@ pub enum Event {
         version: Version,
         /// How many there should be that do not leave.
         workers: u32,
+        /// How many there are that take calls or may come to.
+        usable: u32,
     },
     /// The new workers are there; they must become ready.
-    VerifyingBegan,
+    VerifyingBegan {
+        /// How many there are.
+        usable: u32,
+    },
     /// The new workers are not ready in time; the old version was not touched.
     VerifyFailed {
         /// How many are.
         ready: u32,
     },
     /// The new workers are ready: new calls may go to them.
-    ShiftingBegan,
+    ShiftingBegan {
+        /// How many are.
+        ready: u32,
+    },
     /// New calls are shared out anew.
     Shifted {
         /// The version that gets more.
         to: Version,
         /// Its share, per cent; the rest goes to the other routed version.
         weight: u8,
+        /// The room there is for that.
+        room: Room,
     },
     /// A step waits for capacity. Said once for each step.
     CapacityBlocked {
         /// Which kind of step.
         gate: Gate,
-        /// The calls there must be room for.
-        need: u64,
-        /// The calls there is room for.
-        have: u64,
+        /// The room there is, which is not enough.
+        room: Room,
     },
     /// Some workers of a retired version are to drain.
     WaveStarted {
@@ -81,6 +93,8 @@ pub enum Event {
         wave: u32,
         /// How many workers.
         size: u32,
+        /// The room there is without them.
+        room: Room,
     },
     /// No worker of a retired version has a call left.
     VersionDrained {
@@ -114,8 +128,8 @@ pub enum Event {
         run: Run,
         /// The version it runs.
         version: Version,
-        /// Whether an earlier run of it left without having been seen to drain.
-        lost_before: bool,
+        /// The earlier run of it that left without having been seen to drain.
+        lost_before: Option<Incarnation>,
     },
     /// A worker was kept out.
     WorkerRejected {
@@ -126,17 +140,12 @@ pub enum Event {
         /// Why.
         reason: RejectReason,
     },
-    /// A worker said how it is.
-    WorkerReported(Report),
-    /// No report for too long: how the worker is, is unknown.
-    WorkerSilent {
-        /// Who.
-        run: Run,
-    },
     /// The worker's lease expired.
     WorkerLost {
         /// Who.
         run: Run,
+        /// The last sign of it: when it reported, joined, or began to be watched, whichever is latest.
+        heard: Instant,
         /// The calls it had when it was last heard.
         live: u32,
     },
@@ -151,6 +160,8 @@ pub enum Event {
     WorkerDrained {
         /// Who.
         run: Run,
+        /// What it reported.
+        facts: Facts,
     },
     /// A worker's process is gone.
     WorkerGone {
@@ -168,12 +179,44 @@ pub enum Event {
         /// The calls it had when it was last heard.
         live: u32,
     },
-    /// A worker is told to do something.
-    Ordered {
+    /// A worker is told to take no more calls.
+    DrainOrdered {
         /// Who.
         run: Run,
-        /// What.
-        task: Task,
+        /// How long its calls may take and what happens then.
+        terms: DrainTerms,
+        /// What it reported.
+        facts: Facts,
+        /// The room there is without it.
+        room: Room,
+    },
+    /// A worker is told to take calls again.
+    CancelOrdered {
+        /// Who.
+        run: Run,
+    },
+    /// A worker that stands by is told to take calls.
+    ServeOrdered {
+        /// Who.
+        run: Run,
+        /// What it reported.
+        facts: Facts,
+    },
+    /// A drained worker is told to leave.
+    StopOrdered {
+        /// Who.
+        run: Run,
+        /// What it reported.
+        facts: Facts,
+    },
+    /// A person decided to end a draining worker's calls.
+    ForceOrdered {
+        /// Whose.
+        run: Run,
+        /// Who decided that.
+        actor: Actor,
+        /// What it reported.
+        facts: Facts,
     },
     /// A worker does what it was told.
     Acked {
@@ -181,17 +224,23 @@ pub enum Event {
         run: Run,
         /// What.
         task: Task,
+        /// What it reported.
+        facts: Facts,
     },
     /// A worker that was told to take calls again drains all the same: the drain can no longer be cancelled, or is
     /// another one.
     CancelRefused {
         /// Who.
         run: Run,
+        /// What it reported.
+        facts: Facts,
     },
-    /// An order without a sign that it arrived is sent again.
-    Reissued {
-        /// To whom.
+    /// Somebody else took a worker's drain back: it has calls again, or may get some.
+    DrainUndone {
+        /// Who.
         run: Run,
+        /// What it reported.
+        facts: Facts,
     },
     /// An order to drain that no sign came back for is withdrawn.
     DrainWithdrawn {
@@ -205,14 +254,20 @@ pub enum Event {
         /// How many calls it still has.
         live: u32,
     },
-    /// A person decided to end a draining worker's calls.
-    ForceOrdered {
-        /// Whose.
+    /// An observation: from now on the coordinator listens to its workers. It has just started or taken over, or was
+    /// away itself, so every lease begins anew, and who is not heard now is unknown.
+    WatchBegan,
+    /// An observation: a worker said how it is.
+    WorkerReported(Report),
+    /// An observation: no report for too long, so how the worker is, is unknown.
+    WorkerSilent {
+        /// Who.
         run: Run,
-        /// Who decided that.
-        actor: Actor,
-        /// How many calls that hits.
-        live: u32,
+    },
+    /// An observation: an order without a sign that it arrived is sent again.
+    Reissued {
+        /// To whom.
+        run: Run,
     },
 }
 

@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use super::{Effect, Entry, Event, Fleet, Member, Rollout, Run, Standing, Task, Told, VersionInfo, VersionState, View};
+use super::{Effect, Entry, Event, Fleet, Member, Rollout, Run, Standing, Task, VersionInfo, VersionState, View};
 use crate::id::{Epoch, Version};
 use crate::time::Instant;
 use crate::word::Phase;
@@ -14,9 +14,10 @@ use crate::word::Phase;
 /// What must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Invariant {
-    /// S3: a retired version gets no new calls, and a worker seen to drain offers no room.
+    /// S3: a retired version gets no new calls, and a worker told to leave offers no room.
     ShiftClosed,
-    /// S5: weight moves and waves start only while reachable workers that do not drain have room for all demand.
+    /// S5: weight moves and waves start only while reachable workers that do not drain have room for all demand, and no
+    /// worker that may have calls is yet to be heard.
     Capacity,
     /// S6: drained means that a fresh report of the current run says so; a version is drained when each worker is.
     DrainedSound,
@@ -30,7 +31,8 @@ pub enum Invariant {
     OneCurrent,
     /// S13: no more workers drain at a time than a wave has, and no more are asked for than the surge allows.
     Bounds,
-    /// S14: nothing follows from an order to drain before a report shows that it was obeyed.
+    /// S14: nothing follows from an order to drain before a report shows that it was obeyed; whatever follows from a
+    /// report carries it.
     AckedDrain,
 }
 
@@ -120,19 +122,18 @@ fn one_current(fleet: &Fleet) -> Verdict {
     holds(Invariant::OneCurrent, None, one && (shares == 100 || shares == 0))
 }
 
-/// S3, S6, S7 and S14 of one worker.
+/// S3, S6 and S7 of one worker.
 fn worker_state(run: Run, member: &Member) -> Verdict {
-    let told = |is: fn(Task) -> bool| member.told.filter(|told| is(told.task));
-    let closed = member.facts.filter(|facts| facts.phase >= Phase::Draining);
+    let told = |is: fn(Task) -> bool| member.told.is_some_and(|told| is(told.task));
     let stop = told(|task| task == Task::Stop);
-    let obeys = told(|task| matches!(task, Task::Drain(_))).is_some_and(|told| !Told::is_owed(&told));
-    let heard = member.view == View::Known || stop.is_some();
-    let empty = closed.is_some_and(|facts| facts.phase != Phase::Draining && facts.in_flight == 0);
+    let heard = member.view() == View::Known || stop;
+    let empty = member.facts().is_none_or(|facts| facts.phase > Phase::Draining && facts.in_flight == 0);
+    let returns = told(|task| task == Task::Cancel);
     let given_up = member.standing == Standing::WrittenOff;
-    holds(Invariant::AckedDrain, Some(run), !obeys || closed.is_some())?;
-    holds(Invariant::ShiftClosed, Some(run), !obeys || closed.is_some_and(|facts| facts.available == 0))?;
-    holds(Invariant::DrainedSound, Some(run), !member.drained || (empty && heard && !member.is_returning()))?;
-    holds(Invariant::KillSafety, Some(run), stop.is_none() || member.drained || given_up)
+    let leaves = told(|task| matches!(task, Task::Drain(_) | Task::Force | Task::Stop));
+    holds(Invariant::ShiftClosed, Some(run), !leaves || member.slots() == 0)?;
+    holds(Invariant::DrainedSound, Some(run), !member.is_drained() || (member.drained && empty && heard && !returns))?;
+    holds(Invariant::KillSafety, Some(run), !stop || member.drained || given_up)
 }
 
 /// Whether `entry` may follow `before`.
@@ -166,38 +167,41 @@ impl From<&Fleet> for Office {
     }
 }
 
-/// S5.
+/// S5: of room counted from the reports, which the entry must state as it is.
 pub fn capacity(before: &Fleet, entry: &Entry) -> Verdict {
-    let share = |version: &Version, info: &VersionInfo| match entry.event {
-        Event::Shifted { to, weight } if *version == to => weight,
-        Event::Shifted { weight: 100, .. } => 0,
-        Event::Shifted { weight, .. } if info.weight > 0 => 100 - weight,
-        _ => info.weight,
-    };
-    let gated = matches!(
-        entry.event,
-        Event::Shifted { .. } | Event::WaveStarted { .. } | Event::Ordered { task: Task::Drain(_), .. }
-    );
-    let routed = |version: &Version| before.versions().get(version).is_some_and(|info| share(version, info) > 0);
-    let lowers = |(version, info)| share(version, info) < info.weight;
-    let moves = !matches!(entry.event, Event::Shifted { .. }) || before.versions().iter().any(lowers);
-    if !gated || !moves || !before.versions().keys().any(routed) {
+    let Some(stated) = entry.event.grounds().and_then(|grounds| grounds.room) else { return Ok(()) };
+    if let Event::CapacityBlocked { .. } = entry.event {
         return Ok(());
     }
+    let shift = if let Event::Shifted { to, weight, .. } = entry.event { Some((to, weight)) } else { None };
+    let share = |version: &Version, info: &VersionInfo| match shift {
+        Some((to, weight)) if *version == to => weight,
+        Some((_, weight)) if info.weight > 0 => 100_u8.saturating_sub(weight),
+        Some(_) => 0,
+        None => info.weight,
+    };
+    let routed = |version: &Version| before.versions().get(version).is_some_and(|info| share(version, info) > 0);
     let members = || before.members().iter().map(|(_, member)| member);
     let waited_for = members().filter(|member| member.standing != Standing::WrittenOff);
     let calls: u64 = waited_for.map(|member| u64::from(member.live())).sum();
     let headroom = before.rollout().map_or(0, |rollout| rollout.plan.policy.headroom);
-    let need = calls.max(u64::from(before.demand)) * (100 + u64::from(headroom));
-    let have: u64 = members().filter(|member| routed(&member.version)).map(|member| room(member, entry.at)).sum();
-    holds(Invariant::Capacity, None, have > 0 && have * 100 >= need)
+    let need = (calls.max(u64::from(before.demand)) * (100 + u64::from(headroom))).div_ceil(100);
+    let counted = members().filter(|member| routed(&member.version));
+    let have: u64 = counted.map(|member| room(before, member, entry.at)).sum();
+    let unheard = members().any(Member::is_awaited);
+    let lowers = |(version, info)| share(version, info) < info.weight;
+    let moves = shift.is_none() || before.versions().iter().any(lowers);
+    let exempt = !moves || !before.versions().keys().any(routed);
+    let true_to_reports = (stated.need, stated.have) == (need, have);
+    holds(Invariant::Capacity, None, true_to_reports && !unheard && (exempt || (have > 0 && have >= need)))
 }
 
 /// The calls a worker can hold if it is heard, belongs to the fleet, serves, and was not told to stop doing so.
-fn room(member: &Member, at: Instant) -> u64 {
-    let reachable = member.view == View::Known && at < member.silent_at && member.standing == Standing::Member;
+fn room(fleet: &Fleet, member: &Member, at: Instant) -> u64 {
+    let fresh = member.seen.heard.is_some_and(|heard| at < heard.at + fleet.limits().report_ttl);
+    let reachable = fresh && member.view() == View::Known && member.standing == Standing::Member;
     let stays = member.told.is_none_or(|told| matches!(told.task, Task::Serve));
-    let serving = member.facts.filter(|facts| facts.phase == Phase::Serving && reachable && stays);
+    let serving = member.facts().filter(|facts| facts.phase == Phase::Serving && reachable && stays);
     serving.map_or(0, |facts| u64::from(facts.in_flight) + u64::from(facts.available))
 }
 
@@ -205,7 +209,7 @@ fn room(member: &Member, at: Instant) -> u64 {
 pub fn drained_sound(before: &Fleet, entry: &Entry) -> Verdict {
     let Event::VersionDrained { version } = entry.event else { return Ok(()) };
     let mut workers = before.members().iter().filter(|(_, member)| member.version == version);
-    let waited_for = workers.find(|(_, member)| !member.drained && member.standing != Standing::WrittenOff);
+    let waited_for = workers.find(|(_, member)| !member.is_drained() && member.standing != Standing::WrittenOff);
     let run = waited_for.map(|(worker, member)| member.run(worker));
     holds(Invariant::DrainedSound, run, run.is_none())
 }
@@ -214,8 +218,8 @@ pub fn drained_sound(before: &Fleet, entry: &Entry) -> Verdict {
 pub fn kill_safety(after: &Fleet, effects: &[Effect]) -> Verdict {
     for effect in effects {
         let Effect::StopWorker { run, .. } = *effect else { continue };
-        let member = after.members().get(run.worker).filter(|member| member.incarnation == run.incarnation);
-        let may = member.is_some_and(|member| member.drained || member.standing == Standing::WrittenOff);
+        let may = |member: &Member| member.is_drained() || member.standing == Standing::WrittenOff;
+        let may = after.members().of(run).is_some_and(may);
         holds(Invariant::KillSafety, Some(run), may)?;
     }
     Ok(())
@@ -232,17 +236,12 @@ pub fn single_writer(office: Office, entry: &Entry, after: &Fleet, effects: &[Ef
 
 /// S9.
 pub fn keep_out(before: &Fleet, entry: &Entry) -> Verdict {
-    let (run, version) = match entry.event {
-        Event::WorkerRegistered { run, version, .. } => (run, version),
-        Event::WorkerReported(report) => {
-            let known = before.members().get(report.run.worker);
-            let same = known
-                .is_some_and(|member| member.incarnation == report.run.incarnation && member.version == report.version);
-            let leased = known.is_some_and(|member| member.view != View::Lost);
-            return holds(Invariant::KeepOut, Some(report.run), same && leased);
-        }
-        _ => return Ok(()),
-    };
+    if let Event::WorkerReported(report) = entry.event {
+        let known = before.members().of(report.run);
+        let may = known.is_some_and(|member| member.version == report.version && !member.is_lost());
+        return holds(Invariant::KeepOut, Some(report.run), may);
+    }
+    let Event::WorkerRegistered { run, version, .. } = entry.event else { return Ok(()) };
     let earlier = before.members().get(run.worker);
     let returns = earlier.is_some_and(|member| member.incarnation == run.incarnation && member.version == version);
     let overtaken = earlier.is_some_and(|member| member.incarnation > run.incarnation);
@@ -253,30 +252,27 @@ pub fn keep_out(before: &Fleet, entry: &Entry) -> Verdict {
 /// S13.
 pub fn bounds(before: &Fleet, entry: &Entry) -> Verdict {
     let Some(Rollout { plan, .. }) = before.rollout() else { return Ok(()) };
-    match entry.event {
-        Event::Ordered { task: Task::Drain(_), .. } => {
-            let retired = |version: &Version| before.versions().get(version).is_some_and(|info| !info.state.admits());
-            let drains = |member: &Member| {
-                let told = member.told.is_some_and(|told| matches!(told.task, Task::Drain(_) | Task::Force));
-                told && retired(&member.version) && member.standing == Standing::Member && !member.drained
-            };
-            let draining = before.members().iter().filter(|(_, member)| drains(member)).count();
-            holds(Invariant::Bounds, None, draining < plan.policy.wave as usize)
-        }
-        Event::ProvisionOrdered { version, workers } => {
-            let there = before.members().iter().filter(|(_, member)| member.version == version).count();
-            holds(Invariant::Bounds, None, workers as usize <= there + plan.policy.surge as usize)
-        }
-        _ => Ok(()),
+    if let Event::DrainOrdered { .. } = entry.event {
+        let retired = |version: &Version| before.versions().get(version).is_some_and(|info| !info.state.admits());
+        let drains = |member: &Member| {
+            let told = member.told.is_some_and(|told| matches!(told.task, Task::Drain(_) | Task::Force));
+            told && retired(&member.version) && member.standing == Standing::Member && !member.drained
+        };
+        let draining = before.members().iter().filter(|(_, member)| drains(member)).count();
+        holds(Invariant::Bounds, None, draining < plan.policy.wave as usize)?;
     }
+    if let Event::ProvisionOrdered { version, workers, .. } = entry.event {
+        let there = before.members().iter().filter(|(_, member)| member.version == version).count();
+        holds(Invariant::Bounds, None, workers as usize <= there + plan.policy.surge as usize)?;
+    }
+    Ok(())
 }
 
-/// S14.
+/// S14: and whatever follows from a report carries that report.
 pub fn acked_drain(before: &Fleet, entry: &Entry) -> Verdict {
-    let (Event::Acked { run, task: Task::Drain(_) } | Event::WorkerDrained { run }) = entry.event else {
-        return Ok(());
-    };
-    let member = before.members().get(run.worker).filter(|member| member.incarnation == run.incarnation);
-    let seen = member.and_then(|member| member.facts).is_some_and(|facts| facts.phase >= Phase::Draining);
-    holds(Invariant::AckedDrain, Some(run), seen)
+    let report = entry.event.grounds().and_then(|grounds| grounds.report);
+    let Some((run, facts)) = report else { return Ok(()) };
+    let heard = before.members().of(run).and_then(Member::fresh) == Some(&facts);
+    let drains = matches!(entry.event, Event::Acked { task: Task::Drain(_), .. } | Event::WorkerDrained { .. });
+    holds(Invariant::AckedDrain, Some(run), heard && (!drains || facts.phase >= Phase::Draining))
 }

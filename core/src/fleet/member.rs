@@ -3,22 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::command::{Facts, Run, Stamp};
-use super::event::{Departure, Event};
-use crate::id::{Incarnation, Version, WorkerId};
+use super::seen::{Seen, View};
+use crate::id::{Incarnation, Seq, Version, WorkerId};
 use crate::time::{Instant, Span};
 use crate::word::Phase;
 use crate::worker::OnDeadline;
-
-/// How much of a worker is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum View {
-    /// Its last report is fresh.
-    Known,
-    /// It has not reported for too long, or not yet.
-    Unknown,
-    /// Its lease expired.
-    Lost,
-}
 
 /// Whether a worker belongs to the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -29,6 +18,17 @@ pub enum Standing {
     Fenced,
     /// It was given up: a person approved that its calls, if it has any, are lost.
     WrittenOff,
+}
+
+/// Whether a worker may still be counted on to report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Lease {
+    /// It may.
+    Held,
+    /// A later run of the worker asked to join, so this one is gone: it is lost at once.
+    Void,
+    /// It was silent for too long, and is lost unless it joins again.
+    Expired,
 }
 
 /// How long a drain may take and what happens then.
@@ -62,10 +62,10 @@ pub struct Told {
     pub task: Task,
     /// Which order that was.
     pub stamp: Stamp,
-    /// When it is sent again unless the worker obeys.
-    pub resend_at: Instant,
-    /// When it is withdrawn unless the worker obeys.
-    pub expires_at: Option<Instant>,
+    /// When it was given.
+    pub given: Instant,
+    /// How long it stands without a sign that the worker obeys; `None` for as long as that takes.
+    pub stands_for: Option<Span>,
     /// When the worker was seen to obey.
     pub acked: Option<Instant>,
     /// When an obeyed drain is overdue.
@@ -80,88 +80,122 @@ impl Told {
     pub const fn is_owed(&self) -> bool {
         self.acked.is_none()
     }
+
+    /// Whether a worker that is like this has shed the order: somebody else took the drain back after it had obeyed.
+    pub(super) fn is_undone_by(&self, facts: &Facts) -> bool {
+        let open = facts.phase < Phase::Draining;
+        match self.task {
+            Task::Cancel | Task::Serve => false,
+            Task::Drain(_) => open && (!self.is_owed() || facts.obeyed >= self.stamp),
+            Task::Force => open,
+            Task::Stop => !facts.is_empty(),
+        }
+    }
+
+    /// What remains of the order once it is obeyed.
+    pub(super) fn obeyed(self, now: Instant) -> Option<Self> {
+        match self.task {
+            Task::Cancel | Task::Serve => None,
+            Task::Drain(terms) => {
+                let within = terms.within.filter(|_| terms.on_deadline != OnDeadline::Wait);
+                Some(Self { acked: Some(now), overdue_at: within.map(|within| now + within), ..self })
+            }
+            Task::Force | Task::Stop => Some(Self { acked: Some(now), ..self }),
+        }
+    }
 }
 
-/// One worker.
+/// One worker: what was decided of it, and what was seen of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// The version it runs.
     pub version: Version,
     /// Which run of it.
     pub incarnation: Incarnation,
-    /// What it said last; `None` before its first report.
-    pub facts: Option<Facts>,
-    /// When it said so, or registered.
-    pub heard: Instant,
-    /// When it counts as unknown unless it reports.
-    pub silent_at: Instant,
-    /// When its lease expires unless it reports.
-    pub lost_at: Instant,
-    /// How much is known of it.
-    pub view: View,
+    /// When it joined, or came back.
+    pub joined: Instant,
     /// Whether it belongs to the fleet.
     pub standing: Standing,
-    /// Whether it takes no more calls and has none left, by a fresh report of this run.
+    /// Whether it may still be counted on to report.
+    pub lease: Lease,
+    /// Whether it was seen to take no more calls and to have none left. [`Member::is_drained`] tells whether that still
+    /// counts.
     pub drained: bool,
     /// Whether an order to drain was withdrawn because no sign came back.
     pub withdrawn: bool,
     /// What it was told last and has not shed.
     pub told: Option<Told>,
-}
-
-/// What is due of a worker, most urgent first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Due {
-    /// It obeys.
-    Ack,
-    /// It cannot obey.
-    Refusal,
-    /// Its last call has ended.
-    Drained,
-    /// It left.
-    Gone,
-    /// It was fenced and has drained.
-    Stop,
-    /// Its order expires.
-    Withdraw,
-    /// Its order is sent again.
-    Resend,
-    /// Its drain is overdue.
-    Overdue,
-    /// It is unknown.
-    Silent,
-    /// It is lost.
-    Lost,
+    /// The latest entry of its journal that something was decided on.
+    pub seq: Seq,
+    /// The calls it had then.
+    pub live: u32,
+    /// What was seen of it.
+    #[serde(skip)]
+    pub seen: Seen,
 }
 
 impl Member {
+    pub(super) fn new(version: Version, incarnation: Incarnation, joined: Instant) -> Self {
+        Self {
+            version,
+            incarnation,
+            joined,
+            standing: Standing::Member,
+            lease: Lease::Held,
+            drained: false,
+            withdrawn: false,
+            told: None,
+            seq: Seq::default(),
+            live: 0,
+            seen: Seen::default(),
+        }
+    }
+
+    pub(super) const fn run(&self, worker: WorkerId) -> Run {
+        Run { worker, incarnation: self.incarnation }
+    }
+
+    /// Something was decided on these facts.
+    pub(super) const fn note(&mut self, facts: &Facts) {
+        self.seq = facts.seq;
+        self.live = facts.in_flight;
+        self.drained &= facts.is_empty();
+    }
+
+    /// Whether its lease expired and it has not come back.
+    #[must_use]
+    pub const fn is_lost(&self) -> bool {
+        matches!(self.lease, Lease::Expired)
+    }
+
     /// Where its last report says it is.
     #[must_use]
     pub fn phase(&self) -> Option<Phase> {
-        self.facts.map(|facts| facts.phase)
+        self.facts().map(|facts| facts.phase)
     }
 
     /// The calls it had when it was last heard.
     #[must_use]
     pub fn live(&self) -> u32 {
-        self.facts.map_or(0, |facts| facts.in_flight)
+        self.facts().map_or(self.live, |facts| facts.in_flight)
     }
 
     /// The calls it can be counted on to hold: none unless it serves, is heard, and was not told to stop serving.
     #[must_use]
     pub fn slots(&self) -> u32 {
-        match self.facts {
-            Some(facts) if facts.phase == Phase::Serving && self.is_ready() => facts.slots(),
-            Some(_) | None => 0,
-        }
+        let serving = self.fresh().filter(|facts| facts.phase == Phase::Serving && self.is_ready_as(facts));
+        serving.map_or(0, Facts::slots)
     }
 
     /// Whether it serves, or stands by to. One that was told to drain and then not to may still get the first order
     /// before the second: it is not ready until it has taken both.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        let ready = matches!(self.phase(), Some(Phase::Standby | Phase::Serving));
-        ready && self.view == View::Known && self.standing == Standing::Member && self.is_left_alone()
+        self.fresh().is_some_and(|facts| self.is_ready_as(facts))
+    }
+
+    fn is_ready_as(&self, facts: &Facts) -> bool {
+        matches!(facts.phase, Phase::Standby | Phase::Serving) && self.is_left_alone()
     }
 
     /// Whether it is, or may become, one that takes calls.
@@ -169,12 +203,25 @@ impl Member {
     pub fn is_usable(&self) -> bool {
         let returns = self.is_returning() && !self.is_sealed();
         let stays = self.phase().is_none_or(|phase| phase < Phase::Draining) && !self.is_leaving();
-        self.standing == Standing::Member && self.view != View::Lost && (returns || stays)
+        self.is_member() && (returns || stays)
+    }
+
+    /// Whether it takes no more calls and has none left: a fresh report says so, or it was told to leave on account of
+    /// one.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        let known = self.view() == View::Known || self.is_told_to_stop();
+        self.drained && known && self.facts().is_none_or(Facts::is_empty)
     }
 
     /// Whether nothing of it has to be waited for: it drained, or a person gave it up.
     #[must_use]
     pub fn is_settled(&self) -> bool {
+        self.is_drained() || self.standing == Standing::WrittenOff
+    }
+
+    /// Whether it was seen to drain, or a person gave it up: what can be said of it without a fresh report.
+    pub(super) fn was_settled(&self) -> bool {
         self.drained || self.standing == Standing::WrittenOff
     }
 
@@ -182,28 +229,48 @@ impl Member {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         let told = matches!(self.told, Some(Told { task: Task::Drain(_) | Task::Force, .. }));
-        told && !self.is_settled() && self.standing == Standing::Member
+        told && !self.drained && self.standing == Standing::Member
+    }
+
+    /// Whether nothing but its phase can keep it from being told to drain.
+    pub(super) fn may_drain(&self) -> bool {
+        self.is_left_alone() && !self.withdrawn && !self.drained
     }
 
     pub(super) fn must_drain(&self) -> bool {
-        let open = self.phase().is_some_and(|phase| phase < Phase::Draining);
-        open && self.is_left_alone() && self.view == View::Known && self.standing == Standing::Member && !self.withdrawn
+        self.fresh().is_some_and(|facts| self.drains_as(facts))
+    }
+
+    pub(super) fn drains_as(&self, facts: &Facts) -> bool {
+        facts.phase < Phase::Draining && self.may_drain()
     }
 
     pub(super) fn must_promote(&self) -> bool {
-        self.phase() == Some(Phase::Standby) && self.is_ready() && self.told.is_none()
+        self.fresh().is_some_and(|facts| self.serves_as(facts))
     }
 
+    pub(super) fn serves_as(&self, facts: &Facts) -> bool {
+        facts.phase == Phase::Standby && self.told.is_none() && self.is_member() && !self.drained
+    }
+
+    /// Whether its drain can be cancelled, as far as is known.
     pub(super) fn may_return(&self) -> bool {
-        let told = matches!(self.told, Some(Told { task: Task::Drain(_), .. }));
-        told && self.standing == Standing::Member && self.view != View::Lost && !self.is_sealed()
+        self.is_told_to_drain() && !self.is_sealed()
+    }
+
+    pub(super) fn is_told_to_drain(&self) -> bool {
+        matches!(self.told, Some(Told { task: Task::Drain(_), .. })) && self.is_member()
     }
 
     pub(super) fn must_stop(&self) -> bool {
-        self.drained && !self.is_told_to_stop()
+        self.fresh().is_some_and(|facts| self.stops_as(facts))
     }
 
-    pub(super) fn is_told_to_stop(&self) -> bool {
+    pub(super) const fn stops_as(&self, facts: &Facts) -> bool {
+        self.drained && facts.is_empty() && !self.is_told_to_stop()
+    }
+
+    pub(super) const fn is_told_to_stop(&self) -> bool {
         matches!(self.told, Some(Told { task: Task::Stop, .. }))
     }
 
@@ -212,11 +279,16 @@ impl Member {
         matches!(self.told, Some(Told { task: Task::Cancel, .. }))
     }
 
+    fn is_member(&self) -> bool {
+        self.standing == Standing::Member && self.lease == Lease::Held
+    }
+
     fn is_left_alone(&self) -> bool {
-        match self.told {
+        let alone = match self.told {
             None | Some(Told { task: Task::Serve, .. }) => true,
             Some(Told { task: Task::Cancel | Task::Drain(_) | Task::Force | Task::Stop, .. }) => false,
-        }
+        };
+        alone && self.is_member()
     }
 
     fn is_leaving(&self) -> bool {
@@ -224,70 +296,6 @@ impl Member {
     }
 
     fn is_sealed(&self) -> bool {
-        self.facts.is_some_and(|facts| facts.sealed || facts.phase == Phase::Exited)
-    }
-
-    /// What is due next, and when.
-    pub(super) fn due(&self) -> Option<(Instant, Due)> {
-        let news = self.facts.filter(|_| self.view == View::Known).and_then(|facts| self.news(&facts));
-        let fenced = self.standing == Standing::Fenced && self.must_stop();
-        let stop = fenced.then_some(Due::Stop);
-        [news.or(stop).map(|due| (self.heard, due)), self.due_order(), self.due_silence()].into_iter().flatten().min()
-    }
-
-    fn news(&self, facts: &Facts) -> Option<Due> {
-        let obeyed = |told: &Told| facts.obeyed >= told.stamp;
-        let closed = matches!(facts.phase, Phase::Draining | Phase::Drained | Phase::Exited);
-        let answer = self.told.filter(Told::is_owed).and_then(|told| match told.task {
-            Task::Cancel if closed && (facts.sealed || obeyed(&told)) => Some(Due::Refusal),
-            Task::Cancel => (!closed && obeyed(&told)).then_some(Due::Ack),
-            Task::Drain(_) => closed.then_some(Due::Ack),
-            Task::Force => (closed && facts.in_flight == 0).then_some(Due::Ack),
-            Task::Serve => (facts.phase > Phase::Standby).then_some(Due::Ack),
-            Task::Stop => None,
-        });
-        let drained = (facts.is_empty() && !self.drained && !self.is_returning()).then_some(Due::Drained);
-        let gone = (facts.phase == Phase::Exited).then_some(Due::Gone);
-        answer.or(drained).or(gone)
-    }
-
-    fn due_order(&self) -> Option<(Instant, Due)> {
-        let told = self.told?;
-        if told.is_owed() {
-            let expiry = told.expires_at.map(|at| (at, Due::Withdraw));
-            return expiry.into_iter().chain([(told.resend_at, Due::Resend)]).min();
-        }
-        let waits = !told.overdue && !self.is_settled();
-        told.overdue_at.filter(|_| waits).map(|at| (at, Due::Overdue))
-    }
-
-    /// A worker told to stop is expected to fall silent.
-    fn due_silence(&self) -> Option<(Instant, Due)> {
-        match self.view {
-            View::Known if !self.is_told_to_stop() => Some((self.silent_at, Due::Silent)),
-            View::Unknown if !self.is_told_to_stop() => Some((self.lost_at, Due::Lost)),
-            View::Known | View::Unknown | View::Lost => None,
-        }
-    }
-
-    pub(super) fn run(&self, worker: WorkerId) -> Run {
-        Run { worker, incarnation: self.incarnation }
-    }
-
-    pub(super) fn event(&self, worker: WorkerId, due: Due) -> Event {
-        let run = self.run(worker);
-        let task = self.told.map_or(Task::Stop, |told| told.task);
-        match due {
-            Due::Ack => Event::Acked { run, task },
-            Due::Refusal => Event::CancelRefused { run },
-            Due::Drained => Event::WorkerDrained { run },
-            Due::Gone => Event::WorkerGone { run, departure: Departure::Exited { dropped: self.live() } },
-            Due::Stop => Event::Ordered { run, task: Task::Stop },
-            Due::Withdraw => Event::DrainWithdrawn { run },
-            Due::Resend => Event::Reissued { run },
-            Due::Overdue => Event::DrainOverdue { run, live: self.live() },
-            Due::Silent => Event::WorkerSilent { run },
-            Due::Lost => Event::WorkerLost { run, live: self.live() },
-        }
+        self.facts().is_some_and(|facts| facts.sealed || facts.phase == Phase::Exited)
     }
 }

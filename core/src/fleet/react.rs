@@ -1,7 +1,7 @@
 //! What a coordinator's shell must do about an entry, and what it still owes in a state.
 
 use super::{
-    Alert, Departure, DrainTerms, Effect, Event, Fleet, Gate, Member, Run, Stage, Stamp, Standing, Task, Told, View,
+    Alert, Departure, DrainTerms, Effect, Event, Fleet, Gate, Member, Run, Stage, Stamp, Standing, Task, Told,
 };
 use crate::id::WorkerId;
 use crate::machine::Sink;
@@ -15,9 +15,10 @@ impl Fleet {
             Event::VerifyFailed { .. } => effects.emit(Effect::Alert(Alert::VerifyFailed)),
             Event::Shifted { .. } => self.owe_routes(effects),
             Event::CapacityBlocked { .. } => effects.emit(Effect::Alert(Alert::CapacityBlocked)),
-            Event::WorkerRegistered { run, lost_before: true, .. }
-            | Event::WorkerLost { run, .. }
-            | Event::WorkerGone { run, departure: Departure::Vanished { .. } } => {
+            Event::WorkerRegistered { run, lost_before: Some(incarnation), .. } => {
+                effects.emit(Effect::Alert(Alert::WorkerLost(Run { incarnation, ..run })));
+            }
+            Event::WorkerLost { run, .. } | Event::WorkerGone { run, departure: Departure::Vanished { .. } } => {
                 effects.emit(Effect::Alert(Alert::WorkerLost(run)));
             }
             Event::WorkerRejected { run, reason, .. } => {
@@ -29,7 +30,11 @@ impl Fleet {
                 self.owe_order(run.worker, effects);
             }
             Event::DrainOverdue { run, .. } => effects.emit(Effect::Alert(Alert::DrainOverdue(run))),
-            Event::Ordered { run, .. }
+            Event::DrainOrdered { run, .. }
+            | Event::CancelOrdered { run }
+            | Event::ServeOrdered { run, .. }
+            | Event::StopOrdered { run, .. }
+            | Event::DrainUndone { run, .. }
             | Event::Reissued { run }
             | Event::ForceOrdered { run, .. }
             | Event::WorkerFenced { run, .. }
@@ -37,8 +42,8 @@ impl Fleet {
             Event::DemandStated { .. }
             | Event::Planned { .. }
             | Event::Superseded { .. }
-            | Event::VerifyingBegan
-            | Event::ShiftingBegan
+            | Event::VerifyingBegan { .. }
+            | Event::ShiftingBegan { .. }
             | Event::WaveStarted { .. }
             | Event::VersionDrained { .. }
             | Event::Completed
@@ -46,13 +51,14 @@ impl Fleet {
             | Event::RolledBack
             | Event::Paused { .. }
             | Event::Resumed { .. }
-            | Event::WorkerRegistered { lost_before: false, .. }
-            | Event::WorkerReported(_)
-            | Event::WorkerSilent { .. }
+            | Event::WorkerRegistered { lost_before: None, .. }
             | Event::WorkerDrained { .. }
             | Event::WorkerGone { departure: Departure::Exited { .. } | Departure::Stopped, .. }
             | Event::Acked { .. }
-            | Event::CancelRefused { .. } => {}
+            | Event::CancelRefused { .. }
+            | Event::WatchBegan
+            | Event::WorkerReported(_)
+            | Event::WorkerSilent { .. } => {}
         }
     }
 
@@ -81,13 +87,11 @@ impl Fleet {
         }
     }
 
-    /// Workers that were asked for and are not there.
+    /// Workers that were asked for and are waited for. How many are there already is for the platform to see.
     fn owe_workers(&self, effects: &mut impl Sink<Effect>) {
         let Some(rollout) = self.rollout.filter(|rollout| rollout.asked > 0) else { return };
         let waiting = matches!(rollout.stage, Stage::Provisioning | Stage::RollingBack);
-        if let Some(version) = rollout.target().filter(|_| waiting)
-            && self.members.pool(version).usable < rollout.asked
-        {
+        if let Some(version) = rollout.target().filter(|_| waiting) {
             effects.emit(Effect::Provision { version, workers: rollout.asked, epoch: self.epoch });
         }
     }
@@ -113,13 +117,13 @@ impl Fleet {
 }
 
 fn alerts(run: Run, member: &Member, effects: &mut impl Sink<Effect>) {
-    if member.view == View::Lost && member.standing != Standing::WrittenOff {
+    if member.is_lost() && member.standing != Standing::WrittenOff {
         effects.emit(Effect::Alert(Alert::WorkerLost(run)));
     }
     if member.withdrawn {
         effects.emit(Effect::Alert(Alert::DrainWithdrawn(run)));
     }
-    if member.told.is_some_and(|told| told.overdue) && !member.is_settled() {
+    if member.told.is_some_and(|told| told.overdue) && !member.was_settled() {
         effects.emit(Effect::Alert(Alert::DrainOverdue(run)));
     }
 }

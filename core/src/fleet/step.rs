@@ -1,18 +1,11 @@
-//! The step a fleet can take now, if any: what a rollout does next, and whether there is room for it.
+//! The step a fleet can take now, if any: what a rollout does next. Here are the candidates, found by what was observed
+//! of the workers; which of them may be taken is for [`Fleet::may`] to say.
 
-use super::member::Member;
-use super::{Event, Fleet, Gate, PauseReason, Rollout, Stage, Task, VersionState};
+use super::{Event, Fleet, Gate, Member, PauseReason, Room, Stage, VersionState};
 use crate::id::{Actor, Version};
 
 /// Who pauses a fleet when it pauses itself.
-const FLEET: Actor = Actor::from_static("fleet");
-
-/// Whether there is room for a step, in calls.
-struct Room {
-    need: u64,
-    have: u64,
-    enough: bool,
-}
+pub(super) const FLEET: Actor = Actor::from_static("fleet");
 
 impl Fleet {
     /// The next step, due at once.
@@ -23,77 +16,78 @@ impl Fleet {
         if self.paused.is_some() {
             return None;
         }
-        if self.members.total().withdrawn > 0 {
-            return Some(Event::Paused { actor: FLEET, reason: PauseReason::DrainWithdrawn });
-        }
-        let steered = self.rollout.as_ref().and_then(|rollout| self.steer(rollout));
-        steered.or_else(|| self.reinforce()).or_else(|| self.retire()).or_else(|| self.stop())
+        self.take(Event::Paused { actor: FLEET, reason: PauseReason::DrainWithdrawn })
+            .or_else(|| self.steer())
+            .or_else(|| self.reinforce())
+            .or_else(|| self.retire())
+            .or_else(|| self.stop())
     }
 
-    fn steer(&self, rollout: &Rollout) -> Option<Event> {
+    fn take(&self, step: Event) -> Option<Event> {
+        self.may(self.now, step)
+    }
+
+    fn steer(&self) -> Option<Event> {
+        let rollout = self.rollout.as_ref()?;
         let green = rollout.green();
-        let enough = |count: u32| count >= rollout.plan.workers;
+        let pool = self.members.pool(green);
         match rollout.stage {
-            Stage::Planned => match self.ramping() {
-                // A superseded version still has a share: it goes back first, for only one may ramp.
-                Some(_) => self.shift(self.current()?, [100]),
-                None => Some(Event::ProvisionOrdered { version: green, workers: rollout.plan.workers }),
+            Stage::Planned => self.shift().or_else(|| self.provision(green, rollout.plan.workers)),
+            Stage::Provisioning => self.revive().or_else(|| self.take(Event::VerifyingBegan { usable: pool.usable })),
+            Stage::Verifying => self.revive().or_else(|| self.take(Event::ShiftingBegan { ready: pool.ready })),
+            Stage::Shifting => self.promote(green).or_else(|| self.shift()),
+            Stage::Draining => self.take(Event::Completed),
+            Stage::RollingBack => match self.returning() {
+                Some(blue) => self
+                    .revive()
+                    .or_else(|| self.provision_again(blue))
+                    .or_else(|| self.promote(blue))
+                    .or_else(|| self.shift()),
+                None => self.take(Event::RolledBack),
             },
-            Stage::Provisioning => {
-                self.revive(green).or_else(|| enough(self.members.pool(green).usable).then_some(Event::VerifyingBegan))
-            }
-            Stage::Verifying => {
-                self.revive(green).or_else(|| enough(self.members.pool(green).ready).then_some(Event::ShiftingBegan))
-            }
-            Stage::Shifting => self.promote(green).or_else(|| self.shift(green, [self.next_weight(green)])),
-            Stage::Draining => self.has_drained(rollout.leaving()).then_some(Event::Completed),
-            Stage::RollingBack => self.roll_back(rollout),
             Stage::Completed | Stage::RolledBack | Stage::Superseded | Stage::Failed => None,
         }
     }
 
-    /// The old version gets its workers back, or new ones; then the calls, all at once if it has room for them. What a
-    /// superseded rollout left ramping gives way to it too.
-    fn roll_back(&self, rollout: &Rollout) -> Option<Event> {
-        match rollout.target() {
-            Some(blue) if self.weight(blue) < 100 || self.ramping().is_some() => self
-                .revive(blue)
-                .or_else(|| self.provision_again(rollout, blue))
-                .or_else(|| self.promote(blue))
-                .or_else(|| self.shift(blue, [100, self.next_weight(blue)])),
-            Some(_) | None => self.has_drained(rollout.leaving()).then_some(Event::RolledBack),
+    /// The old version that a rollback gives its calls back to, until it has them all. What a superseded rollout left
+    /// ramping gives way to it too.
+    pub(super) fn returning(&self) -> Option<Version> {
+        let rollout = self.rollout.filter(|rollout| rollout.stage == Stage::RollingBack)?;
+        rollout.target().filter(|blue| self.weight(*blue) < 100 || self.ramping().is_some())
+    }
+
+    /// The version whose workers, if they drain, are to take calls again.
+    pub(super) fn reviving(&self) -> Option<Version> {
+        let rollout = self.rollout?;
+        let verifying = matches!(rollout.stage, Stage::Provisioning | Stage::Verifying);
+        if verifying { Some(rollout.green()) } else { self.returning() }
+    }
+
+    /// The version about to get calls, whose workers no longer stand by.
+    pub(super) fn promoting(&self) -> Option<Version> {
+        let rollout = self.rollout?;
+        if rollout.stage == Stage::Shifting { Some(rollout.green()) } else { self.returning() }
+    }
+
+    /// Where weight moves next, and to which share: the first of the two that there is room for. A rollback moves all
+    /// of it if it can; a version that a superseded rollout left ramping gives its share back before another ramps.
+    pub(super) fn shifting(&self) -> Option<(Version, [u8; 2])> {
+        let rollout = self.rollout?;
+        match rollout.stage {
+            Stage::Planned => self.ramping().and_then(|_| self.current()).map(|current| (current, [100, 100])),
+            Stage::Shifting => {
+                let next = self.next_weight(rollout.green());
+                Some((rollout.green(), [next, next]))
+            }
+            Stage::RollingBack => self.returning().map(|blue| (blue, [100, self.next_weight(blue)])),
+            Stage::Provisioning
+            | Stage::Verifying
+            | Stage::Draining
+            | Stage::Completed
+            | Stage::RolledBack
+            | Stage::Superseded
+            | Stage::Failed => None,
         }
-    }
-
-    fn provision_again(&self, rollout: &Rollout, blue: Version) -> Option<Event> {
-        let usable = self.members.pool(blue).usable;
-        let wanted = self.versions.get(&blue)?.workers.min(usable.saturating_add(rollout.plan.policy.surge));
-        (rollout.asked == 0 && usable < wanted).then_some(Event::ProvisionOrdered { version: blue, workers: wanted })
-    }
-
-    fn revive(&self, version: Version) -> Option<Event> {
-        let returning = self.members.pool(version).may_return > 0;
-        returning.then(|| self.tell(version, Member::may_return, Task::Cancel)).flatten()
-    }
-
-    fn promote(&self, version: Version) -> Option<Event> {
-        let standing_by = self.members.pool(version).must_promote > 0;
-        standing_by.then(|| self.tell(version, Member::must_promote, Task::Serve)).flatten()
-    }
-
-    /// A worker that stands by although its version gets calls started late, or again: it is to take them too.
-    fn reinforce(&self) -> Option<Event> {
-        let mut routed = self.versions.iter().filter(|(_, info)| info.weight > 0);
-        routed.find_map(|(version, _)| self.promote(*version))
-    }
-
-    fn tell(&self, version: Version, who: fn(&Member) -> bool, task: Task) -> Option<Event> {
-        let (worker, member) = self.members.idlest(version, who)?;
-        Some(Event::Ordered { run: member.run(worker), task })
-    }
-
-    fn has_drained(&self, version: Option<Version>) -> bool {
-        version.is_none_or(|version| self.state_of(version) == Some(VersionState::Drained))
     }
 
     /// One step up; the first version ever gets everything, for there is no other to share with.
@@ -102,41 +96,52 @@ impl Fleet {
         self.weight(version).saturating_add(step).min(100)
     }
 
-    /// Moves weight to a version: the first of these weights that there is room for.
-    fn shift<const N: usize>(&self, to: Version, weights: [u8; N]) -> Option<Event> {
-        let rooms = weights.map(|weight| (weight, self.room_to_shift(to, weight)));
-        let fitting = rooms.iter().find(|(_, room)| room.enough).or_else(|| rooms.last());
-        fitting.and_then(|(weight, room)| self.gated(Gate::Shift, room, Event::Shifted { to, weight: *weight }))
+    fn provision(&self, version: Version, workers: u32) -> Option<Event> {
+        let usable = self.members.pool(version).usable;
+        self.take(Event::ProvisionOrdered { version, workers, usable })
     }
 
-    /// The version itself has room for its share, and it has room for all demand together with those that keep one. A
-    /// version that has the share already takes nothing from anybody.
-    fn room_to_shift(&self, to: Version, weight: u8) -> Room {
-        let need = self.need();
-        let own = self.members.pool(to).slots;
-        let others = self.versions.iter().filter(|(version, info)| **version != to && info.weight > 0 && weight < 100);
-        let have = own + others.map(|(version, _)| self.members.pool(*version).slots).sum::<u64>();
-        let share = need.saturating_mul(weight.into()).div_ceil(100).max(1);
-        Room { need, have, enough: self.weight(to) == weight || (own >= share && have >= need) }
+    fn provision_again(&self, blue: Version) -> Option<Event> {
+        let most = self.members.pool(blue).usable.saturating_add(self.policy().surge);
+        self.provision(blue, self.versions.get(&blue)?.workers.min(most))
     }
 
-    /// The versions that get new calls have room for all demand. A fleet that routes no calls needs none.
-    fn room_to_drain(&self) -> Room {
-        let need = self.need();
-        let routed = self.versions.iter().filter(|(_, info)| info.weight > 0);
-        let slots = routed.map(|(version, _)| self.members.pool(*version).slots);
-        let have = slots.clone().sum();
-        Room { need, have, enough: slots.count() == 0 || have >= need.max(1) }
+    fn revive(&self) -> Option<Event> {
+        let version = self.reviving().filter(|version| self.members.pool(*version).may_return > 0)?;
+        let (run, _) = self.members.idlest(version, Member::may_return)?;
+        self.take(Event::CancelOrdered { run })
     }
 
-    /// The step if there is room for it; if not, that it waits, unless that was said.
-    fn gated(&self, gate: Gate, room: &Room, step: Event) -> Option<Event> {
-        let Room { need, have, enough } = *room;
-        match (enough, self.is_blocked(gate)) {
-            (true, _) => Some(step),
-            (false, false) => Some(Event::CapacityBlocked { gate, need, have }),
-            (false, true) => None,
+    fn promote(&self, version: Version) -> Option<Event> {
+        if self.members.pool(version).must_promote == 0 {
+            return None;
         }
+        let (run, member) = self.members.idlest(version, Member::must_promote)?;
+        self.take(Event::ServeOrdered { run, facts: *member.fresh()? })
+    }
+
+    /// A worker that stands by although its version gets calls started late, or again: it is to take them too.
+    fn reinforce(&self) -> Option<Event> {
+        let mut routed = self.versions.iter().filter(|(_, info)| info.weight > 0);
+        routed.find_map(|(version, _)| self.promote(*version))
+    }
+
+    fn shift(&self) -> Option<Event> {
+        let (to, weights) = self.shifting()?;
+        let rooms = weights.map(|weight| (weight, self.room_to_shift(to, weight)));
+        let step = |(weight, room)| Event::Shifted { to, weight, room };
+        let (_, room) = rooms[1];
+        self.gated(Gate::Shift, room, rooms.map(step))
+    }
+
+    /// The first of these steps that there is room for; if there is none, that they wait, unless that was said. Nothing
+    /// is counted before every worker that may have calls was heard or is lost.
+    fn gated<const N: usize>(&self, gate: Gate, room: Room, steps: [Event; N]) -> Option<Event> {
+        if self.members.total().awaited > 0 {
+            return None;
+        }
+        let step = steps.into_iter().find_map(|step| self.take(step));
+        step.or_else(|| self.take(Event::CapacityBlocked { gate, room }))
     }
 
     /// Versions that get no more calls: their workers drain in waves, one wave after the other.
@@ -145,40 +150,47 @@ impl Fleet {
             info.state == VersionState::Draining && self.members.pool(**version).unsettled == 0
         });
         if let Some((version, _)) = drained {
-            return Some(Event::VersionDrained { version: *version });
+            return self.take(Event::VersionDrained { version: *version });
         }
-        let policy = self.policy();
-        let retired = self.versions.iter().filter(|(_, info)| !info.state.admits());
-        let draining = retired.map(|(version, _)| self.members.pool(*version).draining).sum::<u32>();
         let wave = self.wave.filter(|wave| wave.left > 0 && self.left_to_drain(wave.version) > 0);
+        let room = self.room_to_drain();
         if let Some(wave) = wave {
-            let next = self.tell(wave.version, Member::must_drain, Task::Drain(self.terms()))?;
-            return if draining < policy.wave { self.gated(Gate::Wave, &self.room_to_drain(), next) } else { None };
+            let (run, member) = self.members.idlest(wave.version, Member::must_drain)?;
+            let ordered = Event::DrainOrdered { run, terms: self.terms(), facts: *member.fresh()?, room };
+            let next = self.draining() < self.policy().wave;
+            return next.then(|| self.gated(Gate::Wave, room, [ordered])).flatten();
         }
         let version = *self.versions.keys().find(|version| self.left_to_drain(**version) > 0)?;
-        let size = self.left_to_drain(version).min(policy.wave);
-        let number = self.wave.map_or(1, |wave| wave.number.saturating_add(1));
-        let started = Event::WaveStarted { version, wave: number, size };
-        if draining == 0 { self.gated(Gate::Wave, &self.room_to_drain(), started) } else { None }
+        let size = self.left_to_drain(version).min(self.policy().wave);
+        let wave = self.wave.map_or(1, |wave| wave.number.saturating_add(1));
+        let started = Event::WaveStarted { version, wave, size, room };
+        (self.draining() == 0).then(|| self.gated(Gate::Wave, room, [started])).flatten()
+    }
+
+    /// Whether a version gets no more calls and its workers are to drain.
+    pub(super) fn is_retired(&self, version: Version) -> bool {
+        self.state_of(version).is_some_and(|state| !state.admits())
+    }
+
+    /// How many workers of retired versions were told to drain and have not.
+    pub(super) fn draining(&self) -> u32 {
+        let retired = self.versions.keys().filter(|version| self.is_retired(**version));
+        retired.map(|version| self.members.pool(*version).draining).sum()
     }
 
     /// How many workers of a retired version can be told to drain.
     fn left_to_drain(&self, version: Version) -> u32 {
-        match self.state_of(version) {
-            Some(VersionState::Draining | VersionState::Drained | VersionState::Failed) => {
-                self.members.pool(version).must_drain
-            }
-            Some(VersionState::Inactive | VersionState::Ramping | VersionState::Current) | None => 0,
-        }
+        if self.is_retired(version) { self.members.pool(version).must_drain } else { 0 }
     }
 
     /// The workers of a retired version leave once the last of them has drained: until then a rollback can revive them.
     fn stop(&self) -> Option<Event> {
-        let over = self.versions.iter().find(|(version, info)| {
+        let (version, _) = self.versions.iter().find(|(version, info)| {
             let pool = self.members.pool(**version);
             let retired = matches!(info.state, VersionState::Drained | VersionState::Failed);
             retired && pool.must_stop > 0 && (pool.unsettled == 0 || info.state == VersionState::Drained)
-        });
-        over.and_then(|(version, _)| self.tell(*version, Member::must_stop, Task::Stop))
+        })?;
+        let (run, member) = self.members.idlest(*version, Member::must_stop)?;
+        self.take(Event::StopOrdered { run, facts: *member.fresh()? })
     }
 }

@@ -6,6 +6,7 @@ use super::command::{Plan, Run};
 use super::effect::{Alert, Effect};
 use super::event::{Departure, Event, Gate, PauseReason, RejectReason};
 use super::member::{DrainTerms, Task};
+use super::room::Room;
 
 impl Display for Event {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
@@ -15,17 +16,17 @@ impl Display for Event {
             Self::DemandStated { calls } => write!(f, "room for {calls} calls is needed"),
             Self::Planned { actor, plan } => write!(f, "begins {plan}, asked by {actor}"),
             Self::Superseded { actor, plan } => write!(f, "gives up the rollout for {plan}, asked by {actor}"),
-            Self::ProvisionOrdered { version, workers } => {
+            Self::ProvisionOrdered { version, workers, .. } => {
                 write!(f, "asks the platform for {workers} workers of {version}")
             }
-            Self::VerifyingBegan => f.write_str("waits until the new workers are ready"),
+            Self::VerifyingBegan { .. } => f.write_str("waits until the new workers are ready"),
             Self::VerifyFailed { ready } => write!(f, "fails: only {ready} new workers are ready in time"),
-            Self::ShiftingBegan => f.write_str("the new workers are ready"),
-            Self::Shifted { to, weight } => write!(f, "{to} gets {weight} % of new calls"),
-            Self::CapacityBlocked { gate, need, have } => {
+            Self::ShiftingBegan { .. } => f.write_str("the new workers are ready"),
+            Self::Shifted { to, weight, .. } => write!(f, "{to} gets {weight} % of new calls"),
+            Self::CapacityBlocked { gate, room: Room { need, have, .. } } => {
                 write!(f, "{gate} waits for room: {need} calls need it, there is room for {have}")
             }
-            Self::WaveStarted { version, wave, size } => {
+            Self::WaveStarted { version, wave, size, .. } => {
                 write!(f, "wave {wave}: {size} workers of {version} are to drain")
             }
             Self::VersionDrained { version } => write!(f, "{version} has drained: no worker of it has a call left"),
@@ -35,28 +36,35 @@ impl Display for Event {
             Self::Paused { actor, reason } => write!(f, "pauses, by {actor}: {reason}"),
             Self::Resumed { actor } => write!(f, "goes on, by {actor}"),
             Self::WorkerRegistered { run, version, lost_before } => {
-                let before = if *lost_before { ", its earlier run was never seen to drain" } else { "" };
+                let before = if lost_before.is_some() { ", its earlier run was never seen to drain" } else { "" };
                 write!(f, "{run} joins with {version}{before}")
             }
             Self::WorkerRejected { run, version, reason } => write!(f, "{run} with {version} is kept out: {reason}"),
-            Self::WorkerReported(report) => {
-                write!(f, "{} is {} with {} calls", report.run, report.facts.phase, report.facts.in_flight)
-            }
-            Self::WorkerSilent { run } => write!(f, "{run} has not reported for too long: unknown"),
-            Self::WorkerLost { run, live } => write!(f, "{run} is lost, last heard with {live} calls"),
+            Self::WorkerLost { run, live, .. } => write!(f, "{run} is lost, last heard with {live} calls"),
             Self::WorkerFenced { run, actor } => write!(f, "{run} is to be kept out, by {actor}"),
-            Self::WorkerDrained { run } => write!(f, "{run} has drained"),
+            Self::WorkerDrained { run, .. } => write!(f, "{run} has drained"),
             Self::WorkerGone { run, departure } => write!(f, "{run} is gone: {departure}"),
             Self::WorkerWrittenOff { run, actor, live } => {
                 write!(f, "{run} and its {live} calls are given up by {actor}")
             }
-            Self::Ordered { run, task } => write!(f, "tells {run} to {task}"),
-            Self::Acked { run, task } => write!(f, "{run} was seen to {task}"),
-            Self::CancelRefused { run } => write!(f, "{run} can no longer take calls again"),
-            Self::Reissued { run } => write!(f, "tells {run} again"),
+            Self::DrainOrdered { run, terms, .. } => write!(f, "tells {run} to {}", Task::Drain(*terms)),
+            Self::CancelOrdered { run } => write!(f, "tells {run} to {}", Task::Cancel),
+            Self::ServeOrdered { run, .. } => write!(f, "tells {run} to {}", Task::Serve),
+            Self::StopOrdered { run, .. } => write!(f, "tells {run} to {}", Task::Stop),
+            Self::ForceOrdered { run, actor, facts } => {
+                write!(f, "tells {run} to end its {} calls, by {actor}", facts.in_flight)
+            }
+            Self::Acked { run, task, .. } => write!(f, "{run} was seen to {task}"),
+            Self::CancelRefused { run, .. } => write!(f, "{run} can no longer take calls again"),
+            Self::DrainUndone { run, .. } => write!(f, "{run} drains no more: somebody took that back"),
             Self::DrainWithdrawn { run } => write!(f, "withdraws the drain of {run}: no sign that it arrived"),
             Self::DrainOverdue { run, live } => write!(f, "the drain of {run} is overdue with {live} calls left"),
-            Self::ForceOrdered { run, actor, live } => write!(f, "tells {run} to end its {live} calls, by {actor}"),
+            Self::WatchBegan => f.write_str("begins to listen to its workers"),
+            Self::WorkerReported(report) => {
+                write!(f, "{} is {} with {} calls", report.run, report.facts.phase, report.facts.in_flight)
+            }
+            Self::WorkerSilent { run } => write!(f, "{run} has not reported for too long: unknown"),
+            Self::Reissued { run } => write!(f, "tells {run} again"),
         }
     }
 }
@@ -176,7 +184,7 @@ mod tests {
     use super::super::command::{Facts, Policy, Report, Stamp};
     use super::*;
     use crate::id::{Actor, Epoch, Incarnation, Seq, Version, WorkerId};
-    use crate::time::Span;
+    use crate::time::{Instant, Span};
     use crate::word::Phase;
     use crate::worker::OnDeadline;
 
@@ -201,6 +209,8 @@ mod tests {
             Policy { drain_timeout: TERMS.within, on_deadline: TERMS.on_deadline, wave: 2, ..Policy::default() };
         let plan = Plan { version, workers: 4, policy };
         let report = Report { run, version, facts: FACTS };
+        let facts = FACTS;
+        let room = Room { need: 7, have: 5, own: 5 };
         let rollout = "the rollout of v2 to 4 workers, 2 at a time, within 30s, then force";
         for (event, words) in [
             (Event::TookOver { epoch, actor }, "alice takes over, term 3"),
@@ -208,36 +218,37 @@ mod tests {
             (Event::DemandStated { calls: 7 }, "room for 7 calls is needed"),
             (Event::Planned { actor, plan }, &*alloc::format!("begins {rollout}, asked by alice")),
             (Event::Superseded { actor, plan }, &*alloc::format!("gives up the rollout for {rollout}, asked by alice")),
-            (Event::ProvisionOrdered { version, workers: 4 }, "asks the platform for 4 workers of v2"),
-            (Event::VerifyingBegan, "waits until the new workers are ready"),
+            (Event::ProvisionOrdered { version, workers: 4, usable: 0 }, "asks the platform for 4 workers of v2"),
+            (Event::VerifyingBegan { usable: 4 }, "waits until the new workers are ready"),
             (Event::VerifyFailed { ready: 1 }, "fails: only 1 new workers are ready in time"),
-            (Event::ShiftingBegan, "the new workers are ready"),
-            (Event::Shifted { to: version, weight: 20 }, "v2 gets 20 % of new calls"),
+            (Event::ShiftingBegan { ready: 4 }, "the new workers are ready"),
+            (Event::Shifted { to: version, weight: 20, room }, "v2 gets 20 % of new calls"),
             (
-                Event::CapacityBlocked { gate: Gate::Wave, need: 7, have: 5 },
+                Event::CapacityBlocked { gate: Gate::Wave, room },
                 "the next wave of drains waits for room: 7 calls need it, there is room for 5",
             ),
-            (Event::WaveStarted { version, wave: 1, size: 2 }, "wave 1: 2 workers of v2 are to drain"),
+            (Event::WaveStarted { version, wave: 1, size: 2, room }, "wave 1: 2 workers of v2 are to drain"),
             (Event::VersionDrained { version }, "v2 has drained: no worker of it has a call left"),
             (Event::Completed, "the rollout is done"),
             (Event::RollbackStarted { actor }, "goes back to the old version, asked by alice"),
             (Event::RolledBack, "the rollout is taken back"),
             (Event::Paused { actor, reason: PauseReason::Asked }, "pauses, by alice: asked to"),
             (Event::Resumed { actor }, "goes on, by alice"),
-            (Event::WorkerRegistered { run, version, lost_before: false }, "blue-0 joins with v2"),
+            (Event::WorkerRegistered { run, version, lost_before: None }, "blue-0 joins with v2"),
             (
-                Event::WorkerRegistered { run: again, version, lost_before: true },
+                Event::WorkerRegistered { run: again, version, lost_before: Some(run.incarnation) },
                 "blue-0 (run 2) joins with v2, its earlier run was never seen to drain",
             ),
             (
                 Event::WorkerRejected { run, version, reason: RejectReason::VersionNotAllowed },
                 "blue-0 with v2 is kept out: the version is unknown or retired",
             ),
+            (Event::WatchBegan, "begins to listen to its workers"),
             (Event::WorkerReported(report), "blue-0 is draining with 5 calls"),
             (Event::WorkerSilent { run }, "blue-0 has not reported for too long: unknown"),
-            (Event::WorkerLost { run, live: 5 }, "blue-0 is lost, last heard with 5 calls"),
+            (Event::WorkerLost { run, heard: Instant::EPOCH, live: 5 }, "blue-0 is lost, last heard with 5 calls"),
             (Event::WorkerFenced { run, actor }, "blue-0 is to be kept out, by alice"),
-            (Event::WorkerDrained { run }, "blue-0 has drained"),
+            (Event::WorkerDrained { run, facts }, "blue-0 has drained"),
             (
                 Event::WorkerGone { run, departure: Departure::Exited { dropped: 0 } },
                 "blue-0 is gone: it left and cut no call",
@@ -247,13 +258,17 @@ mod tests {
                 "blue-0 is gone: it vanished, last heard with 5 calls",
             ),
             (Event::WorkerWrittenOff { run, actor, live: 5 }, "blue-0 and its 5 calls are given up by alice"),
-            (Event::Ordered { run, task: Task::Drain(TERMS) }, "tells blue-0 to drain, within 30s, then force"),
-            (Event::Acked { run, task: Task::Cancel }, "blue-0 was seen to take calls again"),
-            (Event::CancelRefused { run }, "blue-0 can no longer take calls again"),
+            (Event::DrainOrdered { run, terms: TERMS, facts, room }, "tells blue-0 to drain, within 30s, then force"),
+            (Event::CancelOrdered { run }, "tells blue-0 to take calls again"),
+            (Event::ServeOrdered { run, facts }, "tells blue-0 to take calls"),
+            (Event::StopOrdered { run, facts }, "tells blue-0 to leave"),
+            (Event::Acked { run, task: Task::Cancel, facts }, "blue-0 was seen to take calls again"),
+            (Event::CancelRefused { run, facts }, "blue-0 can no longer take calls again"),
+            (Event::DrainUndone { run, facts }, "blue-0 drains no more: somebody took that back"),
             (Event::Reissued { run }, "tells blue-0 again"),
             (Event::DrainWithdrawn { run }, "withdraws the drain of blue-0: no sign that it arrived"),
             (Event::DrainOverdue { run, live: 5 }, "the drain of blue-0 is overdue with 5 calls left"),
-            (Event::ForceOrdered { run, actor, live: 5 }, "tells blue-0 to end its 5 calls, by alice"),
+            (Event::ForceOrdered { run, actor, facts }, "tells blue-0 to end its 5 calls, by alice"),
         ] {
             assert_eq!(event.to_string(), words);
         }

@@ -2,29 +2,27 @@
 //! codec takes. It judges nothing: what it does not read to the last byte, the codec reads.
 
 use crate::codec::Reader;
-use crate::id::{CallId, CallNo, Seq};
+use crate::id::{CallNo, Digest, Seq};
 use crate::time::{Instant, Span};
 use crate::worker::{Class, EndReason, Entry, Event};
 
-/// [`Record::Entry`](super::Record::Entry)'s index.
-const ENTRY: u8 = 1;
 /// [`Event::CallAdmitted`]'s index.
 const ADMITTED: u8 = 3;
 /// [`Event::CallEnded`]'s index.
 const ENDED: u8 = 8;
 
-/// The entry a payload holds, if it is one of these two and written as [`write_entry`](super::write_entry) does.
+/// The entry that a payload holds, if it is one of these two and written as the codec writes it.
 #[inline]
 pub(super) fn read(payload: &[u8]) -> Option<Entry> {
     let mut reader = Reader::new(payload);
-    if reader.byte()? != ENTRY {
-        return None;
-    }
     let seq = Seq::new(reader.number()?);
     let at = Instant::from_micros(reader.number()?);
     let behind = Span::from_micros(reader.number()?);
     let event = match reader.byte()? {
-        ADMITTED => Event::CallAdmitted { id: CallId::from_ascii(reader.text()?)?, class: Class(reader.byte()?) },
+        ADMITTED => {
+            let id = Digest::new(reader.number()?);
+            Event::CallAdmitted { id, class: Class::new(reader.byte()?)? }
+        }
         ENDED => {
             let call = CallNo::new(reader.number()?);
             Event::CallEnded { call, reason: *EndReason::ALL.get(usize::from(reader.byte()?))? }
@@ -42,7 +40,8 @@ mod tests {
 
     use super::*;
     use crate::codec;
-    use crate::journal::{HEAD, PAYLOAD_MAX, Record, write_entry};
+    use crate::journal::PAYLOAD_MAX;
+    use crate::worker::CLASSES;
 
     fn numbers() -> impl Strategy<Value = u64> {
         let lengths = prop_oneof![Just(0..=255), Just(0..=0xffff), Just(0..=0xffff_ffff), Just(0..=u64::MAX)];
@@ -50,11 +49,13 @@ mod tests {
     }
 
     fn events() -> impl Strategy<Value = Event> {
-        let ids = "[!-~]{1,47}".prop_map(|text| CallId::new(&text).expect("valid"));
         let ended =
             |(call, reason): (u64, usize)| Event::CallEnded { call: CallNo::new(call), reason: EndReason::ALL[reason] };
         prop_oneof![
-            (ids, any::<u8>()).prop_map(|(id, class)| Event::CallAdmitted { id, class: Class(class) }),
+            (numbers(), 0..CLASSES).prop_map(|(id, class)| Event::CallAdmitted {
+                id: Digest::new(id),
+                class: Class::new(class.to_le_bytes()[0]).expect("below the limit"),
+            }),
             (numbers(), 0..EndReason::ALL.len()).prop_map(ended),
         ]
     }
@@ -69,9 +70,9 @@ mod tests {
     }
 
     fn payload(entry: &Entry) -> Vec<u8> {
-        let mut frame = Vec::new();
-        write_entry(entry, &mut frame);
-        frame.split_off(HEAD)
+        let mut payload = Vec::new();
+        codec::encode(entry, &mut payload);
+        payload
     }
 
     proptest! {
@@ -93,7 +94,7 @@ mod tests {
             }
             bytes.resize(len.index(bytes.len() + 4), 0);
             if let Some(entry) = read(&bytes) {
-                prop_assert_eq!(codec::decode::<Record, PAYLOAD_MAX>(&bytes), Ok(Record::Entry(entry)));
+                prop_assert_eq!(codec::decode::<Entry, PAYLOAD_MAX>(&bytes), Ok(entry));
             }
         }
     }

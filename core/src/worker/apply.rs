@@ -1,8 +1,8 @@
 //! How an entry changes a worker.
 
-use super::pages::Place;
 use super::{Call, Class, Drain, Entry, Event, Forced, Life, Worker};
-use crate::id::{CallId, CallNo};
+use crate::id::{CallNo, Digest};
+use crate::pages::Place;
 use crate::word::{Phase, Word};
 
 impl Event {
@@ -13,22 +13,30 @@ impl Event {
             Self::CallAdmitted { .. } | Self::CallReserved { .. } => {
                 word.admit(Word::IN_FLIGHT_MAX).unwrap_or_else(|_| word.note())
             }
-            Self::CallEnded { .. } | Self::ReservationLapsed { .. } if word.in_flight() > 0 => word.release(),
+            Self::CallTakenOver { .. } if word.in_flight() < Word::IN_FLIGHT_MAX => word.take_over(),
+            Self::CallEnded { .. } | Self::CallHandedOver { .. } | Self::ReservationLapsed { .. }
+                if word.in_flight() > 0 =>
+            {
+                word.release()
+            }
             Self::StoodBy => word.enter(Phase::Standby),
-            Self::ServingBegan => word.enter(Phase::Serving),
+            Self::ServingBegan { .. } => word.enter(Phase::Serving),
             Self::DrainBegun { .. } => word.enter(Phase::Draining),
             Self::DrainCancelled { .. } => word.enter(drain.map_or(Phase::Serving, |drain| drain.from)),
             Self::Drained => word.enter(Phase::Drained),
             Self::Exited { .. } => word.enter(Phase::Exited),
             Self::CallAssigned { .. }
             | Self::CallEnded { .. }
+            | Self::CallHandedOver { .. }
             | Self::CallProgressed { .. }
             | Self::CallsDeclined { .. }
             | Self::CallStalled { .. }
+            | Self::CallTakenOver { .. }
             | Self::DrainExtended { .. }
             | Self::DrainForced { .. }
             | Self::DrainOverdue { .. }
             | Self::DrainSealed { .. }
+            | Self::OrderTaken { .. }
             | Self::ReservationLapsed { .. } => word.note(),
         }
     }
@@ -38,10 +46,13 @@ impl Life {
     pub(super) fn fold(&mut self, entry: &Entry, from: Phase) {
         match entry.event {
             Event::StoodBy
-            | Event::ServingBegan
+            | Event::ServingBegan { .. }
             | Event::Drained
             | Event::CallAssigned { .. }
-            | Event::CallProgressed { .. } => {}
+            | Event::CallProgressed { .. }
+            | Event::OrderTaken { .. } => {}
+            Event::CallTakenOver { .. } => self.tally.taken_over += 1,
+            Event::CallHandedOver { .. } => self.tally.handed_over += 1,
             Event::CallReserved { .. } => self.tally.reserved += 1,
             Event::CallAdmitted { .. } => self.tally.admitted += 1,
             Event::CallStalled { .. } => self.tally.stalled += 1,
@@ -51,7 +62,7 @@ impl Life {
                 let declined = &mut self.tally.declined[reason as usize];
                 *declined = declined.saturating_add(count);
             }
-            Event::Exited { outcome } => self.outcome = Some(outcome),
+            Event::Exited { outcome, .. } => self.outcome = Some(outcome),
             Event::DrainBegun { .. }
             | Event::DrainCancelled { .. }
             | Event::DrainExtended { .. }
@@ -62,34 +73,42 @@ impl Life {
     }
 
     fn fold_drain(&mut self, entry: &Entry, from: Phase) {
-        if let Event::DrainBegun { cause, actor, deadline, on_deadline } = entry.event {
-            self.drain = Some(Drain {
-                actor,
-                begun: entry.at,
-                cause,
-                deadline,
-                forced: None,
-                from,
-                on_deadline,
-                overdue: false,
-                sealed: cause.is_final(),
-            });
+        if let Event::DrainBegun { cause, actor, terms, .. } = entry.event {
+            let sealed = cause.is_final();
+            let begun = entry.at;
+            self.drain = Some(Drain { actor, begun, cause, terms, forced: None, from, overdue: false, sealed });
         }
         let Some(drain) = &mut self.drain else { return };
         match entry.event {
             Event::DrainCancelled { .. } => self.drain = None,
             Event::DrainExtended { deadline, .. } => {
-                drain.deadline = Some(deadline);
+                drain.terms = drain.terms.extended(deadline);
                 drain.overdue = false;
             }
-            Event::DrainForced { actor, live, until } => drain.forced = Some(Forced { actor, live, until }),
+            Event::DrainForced { actor, live, .. } => {
+                drain.forced = Some(Forced { actor, live, until: entry.at + self.limits.force_grace });
+            }
             Event::DrainOverdue { .. } => drain.overdue = true,
-            Event::DrainSealed { deadline, on_deadline, .. } => {
-                drain.deadline = deadline;
-                drain.on_deadline = on_deadline;
+            Event::DrainSealed { terms, .. } => {
+                drain.terms = terms;
                 drain.sealed = true;
             }
-            _ => {}
+            Event::StoodBy
+            | Event::ServingBegan { .. }
+            | Event::CallReserved { .. }
+            | Event::CallAdmitted { .. }
+            | Event::CallAssigned { .. }
+            | Event::CallProgressed { .. }
+            | Event::CallStalled { .. }
+            | Event::ReservationLapsed { .. }
+            | Event::CallEnded { .. }
+            | Event::CallsDeclined { .. }
+            | Event::DrainBegun { .. }
+            | Event::Drained
+            | Event::Exited { .. }
+            | Event::OrderTaken { .. }
+            | Event::CallTakenOver { .. }
+            | Event::CallHandedOver { .. } => {}
         }
     }
 }
@@ -97,26 +116,7 @@ impl Life {
 impl Worker {
     /// Where the call lies that an event speaks of, if it is in flight.
     pub(super) fn locate(&self, event: &Event) -> Option<Place> {
-        match *event {
-            Event::CallAssigned { call }
-            | Event::CallProgressed { call }
-            | Event::CallStalled { call }
-            | Event::ReservationLapsed { call }
-            | Event::CallEnded { call, .. } => self.calls.place(call),
-            Event::StoodBy
-            | Event::ServingBegan
-            | Event::CallReserved { .. }
-            | Event::CallAdmitted { .. }
-            | Event::CallsDeclined { .. }
-            | Event::DrainBegun { .. }
-            | Event::DrainSealed { .. }
-            | Event::DrainExtended { .. }
-            | Event::DrainCancelled { .. }
-            | Event::DrainOverdue { .. }
-            | Event::DrainForced { .. }
-            | Event::Drained
-            | Event::Exited { .. } => None,
-        }
+        event.call().and_then(|call| self.calls.place(call))
     }
 
     /// Folds one entry in; `place` is what [`Worker::locate`] says of it.
@@ -124,14 +124,18 @@ impl Worker {
         self.life.apply(entry);
         match entry.event {
             Event::CallReserved { id, class } => self.promise(entry, id, class, false),
-            Event::CallAdmitted { id, class } => self.promise(entry, id, class, true),
+            Event::CallAdmitted { id, class } | Event::CallTakenOver { id, class, .. } => {
+                self.promise(entry, id, class, true);
+            }
             Event::CallAssigned { .. } | Event::CallProgressed { .. } => {
                 self.calls.moved(place, entry.at, &self.life.limits);
             }
             Event::CallStalled { .. } => self.calls.flag(place),
-            Event::ReservationLapsed { .. } | Event::CallEnded { .. } => self.calls.remove(place),
+            Event::ReservationLapsed { .. } | Event::CallEnded { .. } | Event::CallHandedOver { .. } => {
+                self.calls.remove(place);
+            }
             Event::StoodBy
-            | Event::ServingBegan
+            | Event::ServingBegan { .. }
             | Event::CallsDeclined { .. }
             | Event::DrainBegun { .. }
             | Event::DrainSealed { .. }
@@ -140,11 +144,12 @@ impl Worker {
             | Event::DrainOverdue { .. }
             | Event::DrainForced { .. }
             | Event::Drained
-            | Event::Exited { .. } => {}
+            | Event::Exited { .. }
+            | Event::OrderTaken { .. } => {}
         }
     }
 
-    fn promise(&mut self, entry: &Entry, id: CallId, class: Class, active: bool) {
+    fn promise(&mut self, entry: &Entry, id: Digest, class: Class, active: bool) {
         let stalls_at = self.limits().stall_limit(class).filter(|_| active).map(|limit| entry.at + limit);
         let call = Call { id, class, since: entry.at, active, moved: entry.at, stalls_at, stalled: false };
         self.calls.insert(CallNo::new(entry.seq.get()), call);

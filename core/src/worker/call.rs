@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::Limits;
 use super::command::Class;
-use super::pages::{Pages, Place};
-use crate::id::{CallId, CallNo, Seq};
+use crate::id::{CallNo, Digest, Seq};
+use crate::pages::{Pages, Place};
 use crate::time::Instant;
 
 /// One call in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
-    /// What the dispatcher calls it.
-    pub id: CallId,
+    /// Its id, digested.
+    pub id: Digest,
     /// Its kind.
     pub class: Class,
     /// When it was promised.

@@ -1,17 +1,96 @@
 //! What the world asks of a worker or reports to it.
 
+use core::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use super::event::{Cause, Decline, EndReason, OnDeadline};
-use crate::id::{Actor, CallId, CallNo};
+use super::event::Origin;
+use super::reason::{Cause, Decline, EndReason};
+use super::terms::Terms;
+use super::{CLASSES, Why};
+use crate::id::{Actor, CallNo, Digest, Incarnation};
+use crate::order::Order;
 use crate::time::Instant;
 
 /// The kind of call, which decides how long it may stay silent: an index into [`Limits::stall_after`].
 ///
 /// [`Limits::stall_after`]: super::Limits::stall_after
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Class(pub u8);
+#[serde(try_from = "u8", into = "u8")]
+pub struct Class(u8);
+
+impl Class {
+    /// The class with this index; `None` unless it is below [`CLASSES`].
+    #[must_use]
+    pub const fn new(index: u8) -> Option<Self> {
+        if (index as usize) < CLASSES { Some(Self(index)) } else { None }
+    }
+
+    /// The class's index.
+    #[must_use]
+    pub const fn index(self) -> u8 {
+        self.0
+    }
+}
+
+impl Command {
+    /// The call that the command speaks of.
+    #[must_use]
+    pub const fn call(&self) -> Option<CallNo> {
+        match *self {
+            Self::Assign { call }
+            | Self::End { call, .. }
+            | Self::Expire(Why::Lapse(call) | Why::Stall(call))
+            | Self::HandOver { call, .. }
+            | Self::Progress { call }
+            | Self::Withdraw { call, .. } => Some(call),
+            Self::Admit { .. }
+            | Self::BeginDrain(_)
+            | Self::CancelDrain { .. }
+            | Self::CountDeclines { .. }
+            | Self::Expire(Why::Empty | Why::GraceOver | Why::Force | Why::Overdue | Why::Leave)
+            | Self::ExtendDrain { .. }
+            | Self::ForceDrain { .. }
+            | Self::Leave
+            | Self::Obey(_)
+            | Self::Reject
+            | Self::Reserve { .. }
+            | Self::Serve
+            | Self::StandBy
+            | Self::TakeOver { .. }
+            | Self::Wake => None,
+        }
+    }
+}
+
+/// A call class that is not below [`CLASSES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoSuchClass {
+    /// The index given.
+    pub index: u8,
+}
+
+impl fmt::Display for NoSuchClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is no call class {}: use 0 to {}", self.index, CLASSES - 1)
+    }
+}
+
+impl core::error::Error for NoSuchClass {}
+
+impl TryFrom<u8> for Class {
+    type Error = NoSuchClass;
+
+    fn try_from(index: u8) -> Result<Self, NoSuchClass> {
+        Self::new(index).ok_or(NoSuchClass { index })
+    }
+}
+
+impl From<Class> for u8 {
+    fn from(class: Class) -> Self {
+        class.0
+    }
+}
 
 /// How a drain is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +99,8 @@ pub struct DrainOrder {
     pub cause: Cause,
     /// Who asked for it.
     pub actor: Actor,
-    /// When the drain is overdue; `None` waits for as long as calls last.
-    pub deadline: Option<Instant>,
-    /// What happens then.
-    pub on_deadline: OnDeadline,
+    /// When it is overdue and what happens then.
+    pub terms: Terms,
 }
 
 /// A command to the worker machine.
@@ -31,12 +108,12 @@ pub struct DrainOrder {
 pub enum Command {
     /// Take a call that is there now.
     Admit {
-        /// What the dispatcher calls it.
-        id: CallId,
+        /// The call's id, digested.
+        id: Digest,
         /// Its kind.
         class: Class,
     },
-    /// The dispatcher gave us a call we reserved.
+    /// The dispatcher gave us a call that we reserved.
     Assign {
         /// The reservation.
         call: CallNo,
@@ -45,48 +122,59 @@ pub enum Command {
     BeginDrain(DrainOrder),
     /// Take calls again.
     CancelDrain {
-        /// Who asked.
+        /// Who asks.
         actor: Actor,
     },
-    /// Everything is flushed: leave. Accepted once drained.
-    Close,
     /// Put calls declined since the last count into the journal.
     CountDeclines {
         /// Why they were declined.
         reason: Decline,
-        /// How many.
+        /// How many there were.
         count: u64,
     },
-    /// A call is over.
+    /// A call that is ours is over.
     End {
-        /// Which.
+        /// The call.
         call: CallNo,
-        /// Why.
+        /// What ended it.
         reason: EndReason,
     },
+    /// One time-out was reached: act on it. [`Command::Wake`] picks the most urgent.
+    Expire(Why),
     /// Give the drain more time.
     ExtendDrain {
-        /// Who asked.
+        /// Who asks.
         actor: Actor,
         /// The new deadline.
         deadline: Instant,
     },
     /// End every call that is left, now.
     ForceDrain {
-        /// Who asked.
+        /// Who asks.
         actor: Actor,
     },
+    /// A call that is ours goes on in another run.
+    HandOver {
+        /// The call.
+        call: CallNo,
+        /// The run that it goes on in.
+        to: Incarnation,
+    },
+    /// Leave. Accepted once drained.
+    Leave,
+    /// Do what a coordinator wants.
+    Obey(Order),
     /// A call moved: media flowed, a turn was taken.
     Progress {
-        /// Which.
+        /// The call.
         call: CallNo,
     },
     /// The fleet does not want this worker.
     Reject,
     /// Say yes to an offer: the call counts from here.
     Reserve {
-        /// What the dispatcher calls it.
-        id: CallId,
+        /// The call's id, digested.
+        id: Digest,
         /// Its kind.
         class: Class,
     },
@@ -94,6 +182,22 @@ pub enum Command {
     Serve,
     /// Be ready, but wait to be promoted.
     StandBy,
+    /// Begin with a call of an earlier run that is still alive.
+    TakeOver {
+        /// The call's id, digested.
+        id: Digest,
+        /// Its kind.
+        class: Class,
+        /// Where it comes from.
+        origin: Origin,
+    },
     /// A deadline was reached.
     Wake,
+    /// A reservation is taken back before it was assigned.
+    Withdraw {
+        /// The reservation.
+        call: CallNo,
+        /// What ended it.
+        reason: EndReason,
+    },
 }

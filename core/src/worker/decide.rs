@@ -1,8 +1,8 @@
 //! What a worker answers to a command.
 
 use super::{
-    Class, Command, Decline, Drain, DrainOrder, EndReason, Event, Life, Misuse, OnDeadline, Outcome, Refused,
-    Rejection, Repeat, Why, Worker,
+    Command, Decline, Drain, DrainOrder, EndReason, Event, Life, Misuse, Outcome, Refused, Rejection, Repeat, Why,
+    Worker,
 };
 use crate::id::{Actor, CallNo};
 use crate::machine::Machine;
@@ -14,134 +14,151 @@ const DEADLINE: Actor = Actor::from_static("deadline");
 
 type Judgement = Result<Event, Rejection>;
 
+/// What a judge must know of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is ours.
+    Assigned,
+    /// It cannot have been.
+    Never,
+    /// It was in flight once, or may have been.
+    Over,
+    /// It was promised and is not ours yet.
+    Reserved,
+}
+
 impl Worker {
-    /// The event a command leads to at `at`, which is not before the last entry.
+    /// The event that a command leads to at `at`, which is not before the last entry.
     pub(super) fn answer(&self, at: Instant, command: Command) -> Judgement {
-        if self.word().seq().get() == Word::SEQ_MAX {
-            return Err(Refusal::Exhausted.into());
-        }
-        match command {
-            Command::Assign { call } => self.judge_assign(call),
-            Command::End { call, reason } => self.judge_end(call, reason),
-            Command::Progress { call } => self.judge_progress(at, call),
-            Command::Wake => {
-                let (_, why) = self.deadline().filter(|(due, _)| *due <= at).ok_or(Misuse::NotDue)?;
-                Ok(self.life.owed(at, why))
-            }
-            Command::Admit { .. }
-            | Command::BeginDrain(_)
-            | Command::CancelDrain { .. }
-            | Command::Close
-            | Command::CountDeclines { .. }
-            | Command::ExtendDrain { .. }
-            | Command::ForceDrain { .. }
-            | Command::Reject
-            | Command::Reserve { .. }
-            | Command::Serve
-            | Command::StandBy => self.life.judge(at, command),
-        }
-    }
-
-    fn judge_assign(&self, call: CallNo) -> Judgement {
-        match self.living(call) {
-            Some(live) if live.active => Err(Repeat::AlreadyAssigned.into()),
-            Some(_) => Ok(Event::CallAssigned { call }),
-            None if self.was(call) => Err(Refused::ReservationGone.into()),
-            None => Err(Misuse::NoSuchCall.into()),
-        }
-    }
-
-    fn judge_end(&self, call: CallNo, reason: EndReason) -> Judgement {
-        if self.living(call).is_none() {
-            return Err(self.over(call));
-        }
-        let forced = self.drain().is_some_and(|drain| drain.forced.is_some());
-        match reason {
-            EndReason::DrainForced if !forced => Err(Misuse::NotForced.into()),
-            EndReason::AgentHangup
-            | EndReason::CallerHangup
-            | EndReason::Disconnected
-            | EndReason::DrainForced
-            | EndReason::Failed
-            | EndReason::Panicked
-            | EndReason::Withdrawn => Ok(Event::CallEnded { call, reason }),
-        }
-    }
-
-    fn judge_progress(&self, at: Instant, call: CallNo) -> Judgement {
-        let Some(live) = self.living(call) else {
-            return Err(self.over(call));
+        let due = match command {
+            Command::Wake => self.deadline().filter(|(due, _)| *due <= at).map(|(_, why)| why),
+            Command::Expire(why) => self.due(why).filter(|due| *due <= at).map(|_| why),
+            command => return self.life.judge(at, command, |call| self.standing(call)),
         };
-        let every = self.limits().progress_every(live.class);
-        let worth_noting = every.is_some_and(|every| live.stalled || at.since(live.moved) >= every);
-        if live.active && worth_noting { Ok(Event::CallProgressed { call }) } else { Err(Repeat::ProgressNoted.into()) }
+        let why = due.ok_or(Misuse::NotDue)?;
+        self.life.judge(at, Command::Expire(why), |call| self.standing(call))
     }
 
-    fn living(&self, call: CallNo) -> Option<&super::Call> {
-        self.calls.get(call).filter(|_| self.phase() != Phase::Exited)
+    fn standing(&self, call: CallNo) -> Standing {
+        match self.calls.get(call) {
+            Some(live) if live.active => Standing::Assigned,
+            Some(_) => Standing::Reserved,
+            None if (1..=self.word().seq().get()).contains(&call.get()) => Standing::Over,
+            None => Standing::Never,
+        }
     }
 
-    /// Whether a call of this number can have been: the number of some entry so far.
-    fn was(&self, call: CallNo) -> bool {
-        (1..=self.word().seq().get()).contains(&call.get())
-    }
-
-    fn over(&self, call: CallNo) -> Rejection {
-        if self.was(call) { Repeat::AlreadyEnded.into() } else { Misuse::NoSuchCall.into() }
+    /// When a time-out is reached, if it is owed at all.
+    fn due(&self, why: Why) -> Option<Instant> {
+        match why {
+            Why::Lapse(call) => self.calls.get(call).filter(|call| !call.active).map(|call| self.lapses_at(call)),
+            Why::Stall(call) => self.calls.get(call).and_then(|call| call.stalls_at),
+            Why::Empty | Why::GraceOver | Why::Force | Why::Overdue | Why::Leave => self.life.due(why),
+        }
     }
 }
 
 impl Life {
-    /// The event a command leads to at `at`, which is not before the last entry. What needs a certain call is refused:
-    /// a life without its calls knows none.
-    pub fn judge(&self, at: Instant, command: Command) -> Result<Event, Rejection> {
+    /// The event that a command leads to at `at`, which is not before the last entry. `standing` tells what is known of
+    /// a call; the time-out of a single call is the caller's to have checked.
+    ///
+    /// This is the one place where commands are judged: the machine and the gate in front of it both ask here.
+    pub fn judge(&self, at: Instant, command: Command, standing: impl Fn(CallNo) -> Standing) -> Judgement {
+        if self.word.seq().get() == Word::SEQ_MAX {
+            return Err(Refusal::Exhausted.into());
+        }
+        let standing = |call| match (self.phase(), standing(call)) {
+            (Phase::Exited, Standing::Assigned | Standing::Reserved) => Standing::Over,
+            (_, standing) => standing,
+        };
         match command {
             Command::Admit { id, class } => {
-                self.judge_admission(class)?;
+                self.admission()?;
                 Ok(Event::CallAdmitted { id, class })
             }
-            Command::Assign { .. } | Command::End { .. } | Command::Progress { .. } => Err(Misuse::NoSuchCall.into()),
+            Command::Assign { call } => judge_assign(call, standing(call)),
             Command::BeginDrain(order) => self.judge_begin_drain(order),
             Command::CancelDrain { actor } => self.judge_cancel_drain(actor),
-            Command::Close => self.judge_close(),
             Command::CountDeclines { reason, count } => self.judge_count_declines(reason, count),
+            Command::End { call, reason } => self.judge_end(call, reason, standing(call)),
+            Command::Expire(Why::Lapse(call)) => match standing(call) {
+                Standing::Reserved => Ok(Event::ReservationLapsed { call }),
+                Standing::Assigned | Standing::Never | Standing::Over => Err(Misuse::NotDue.into()),
+            },
+            Command::Expire(Why::Stall(call)) => match standing(call) {
+                Standing::Assigned => Ok(Event::CallStalled { call }),
+                Standing::Never | Standing::Over | Standing::Reserved => Err(Misuse::NotDue.into()),
+            },
+            Command::Expire(why) => self.judge_expiry(at, why),
             Command::ExtendDrain { actor, deadline } => self.judge_extend_drain(actor, deadline),
-            Command::ForceDrain { actor } => self.judge_force_drain(at, actor),
+            Command::ForceDrain { actor } => self.judge_force_drain(actor),
+            Command::HandOver { call, to } => {
+                ours(standing(call))?;
+                Ok(Event::CallHandedOver { call, to })
+            }
+            Command::Leave => self.judge_leave(),
+            Command::Obey(order) => self.judge_order(at, order),
+            Command::Progress { call } => {
+                ours(standing(call))?;
+                Ok(Event::CallProgressed { call })
+            }
             Command::Reject => self.judge_reject(),
             Command::Reserve { id, class } => {
-                self.judge_admission(class)?;
+                self.admission()?;
                 Ok(Event::CallReserved { id, class })
             }
             Command::Serve => self.judge_serve(),
             Command::StandBy => self.judge_stand_by(),
+            Command::TakeOver { id, class, origin } => {
+                self.judge_take_over()?;
+                Ok(Event::CallTakenOver { id, class, origin })
+            }
             Command::Wake => {
                 let (_, why) = self.deadline().filter(|(due, _)| *due <= at).ok_or(Misuse::NotDue)?;
-                Ok(self.owed(at, why))
+                self.judge_expiry(at, why)
             }
+            Command::Withdraw { call, reason } => self.judge_withdraw(call, reason, standing(call)),
         }
     }
 
-    fn judge_admission(&self, class: Class) -> Result<(), Rejection> {
-        if self.limits.stall_after.get(usize::from(class.0)).is_none() {
-            return Err(Misuse::UnknownClass.into());
+    /// Whether one more call can be taken.
+    pub fn admission(&self) -> Result<(), Refusal> {
+        self.word.admit(self.limits.capacity).map(drop)
+    }
+
+    fn judge_end(&self, call: CallNo, reason: EndReason, standing: Standing) -> Judgement {
+        ours(standing)?;
+        self.over(call, reason)
+    }
+
+    fn judge_withdraw(&self, call: CallNo, reason: EndReason, standing: Standing) -> Judgement {
+        match standing {
+            Standing::Assigned => Err(Misuse::Assigned.into()),
+            Standing::Never => Err(Misuse::NoSuchCall.into()),
+            Standing::Over => Err(Repeat::AlreadyEnded.into()),
+            Standing::Reserved => self.over(call, reason),
         }
-        self.word.admit(self.limits.capacity)?;
-        Ok(())
+    }
+
+    fn over(&self, call: CallNo, reason: EndReason) -> Judgement {
+        let forced = self.drain.is_some_and(|drain| drain.forced.is_some());
+        if reason == EndReason::DrainForced && !forced {
+            return Err(Misuse::NotForced.into());
+        }
+        Ok(Event::CallEnded { call, reason })
     }
 
     fn judge_begin_drain(&self, order: DrainOrder) -> Judgement {
-        if order.deadline.is_none() && order.on_deadline != OnDeadline::Wait {
-            return Err(Misuse::DeadlineMissing.into());
+        if !order.terms.is_sound() {
+            return Err(Misuse::BadTerms.into());
         }
         match (self.phase(), &self.drain) {
             (Phase::Exited, _) => Err(Repeat::AlreadyExited.into()),
             (Phase::Draining | Phase::Drained, Some(drain)) => judge_seal(drain, order),
-            _ => Ok(Event::DrainBegun {
-                cause: order.cause,
-                actor: order.actor,
-                deadline: order.deadline,
-                on_deadline: order.on_deadline,
-            }),
+            _ => {
+                let DrainOrder { cause, actor, terms } = order;
+                Ok(Event::DrainBegun { cause, actor, terms, stamp: None })
+            }
         }
     }
 
@@ -152,7 +169,7 @@ impl Life {
         if drain.forced.is_some() {
             return Err(Refused::Forced.into());
         }
-        match drain.deadline {
+        match drain.terms.deadline {
             Some(current) if deadline == current => Err(Repeat::AlreadyExtended.into()),
             Some(current) if deadline > current => Ok(Event::DrainExtended { actor, deadline }),
             Some(_) | None => Err(Misuse::NotLater.into()),
@@ -169,14 +186,14 @@ impl Life {
         if drain.forced.is_some() {
             return Err(Refused::Forced.into());
         }
-        Ok(Event::DrainCancelled { actor })
+        Ok(Event::DrainCancelled { actor, stamp: None })
     }
 
-    fn judge_force_drain(&self, at: Instant, actor: Actor) -> Judgement {
+    fn judge_force_drain(&self, actor: Actor) -> Judgement {
         let live = self.word.in_flight();
         match (self.phase(), &self.drain) {
             (Phase::Draining, Some(drain)) if drain.forced.is_none() && live > 0 => {
-                Ok(Event::DrainForced { actor, live, until: at + self.limits.force_grace })
+                Ok(Event::DrainForced { actor, live, stamp: None })
             }
             (Phase::Draining | Phase::Drained | Phase::Exited, _) => Err(Repeat::AlreadyForced.into()),
             (Phase::Starting | Phase::Standby | Phase::Serving, _) => Err(Misuse::NotDraining.into()),
@@ -195,7 +212,7 @@ impl Life {
 
     fn judge_serve(&self) -> Judgement {
         match self.phase() {
-            Phase::Starting | Phase::Standby => Ok(Event::ServingBegan),
+            Phase::Starting | Phase::Standby => Ok(Event::ServingBegan { stamp: None }),
             Phase::Serving => Err(Repeat::AlreadyThere.into()),
             phase @ (Phase::Draining | Phase::Drained | Phase::Exited) => Err(Refusal::Closed(phase).into()),
         }
@@ -209,43 +226,53 @@ impl Life {
         }
     }
 
-    fn judge_reject(&self) -> Judgement {
+    fn judge_take_over(&self) -> Result<(), Rejection> {
         match self.phase() {
-            Phase::Starting | Phase::Standby => Ok(Event::Exited { outcome: Outcome::Rejected }),
-            Phase::Exited => Err(Repeat::AlreadyExited.into()),
-            Phase::Serving | Phase::Draining | Phase::Drained => Err(Misuse::WrongPhase.into()),
+            Phase::Starting if self.word.in_flight() >= Word::IN_FLIGHT_MAX => Err(Refusal::Full.into()),
+            Phase::Starting if self.word.seq().get() >= Word::SEQ_ADMIT_MAX => Err(Refusal::Exhausted.into()),
+            Phase::Starting => Ok(()),
+            Phase::Standby | Phase::Serving | Phase::Draining | Phase::Drained | Phase::Exited => {
+                Err(Misuse::WrongPhase.into())
+            }
         }
     }
 
-    fn judge_close(&self) -> Judgement {
+    /// A worker that took calls over must see them to their end, whoever wants it or not.
+    fn judge_reject(&self) -> Judgement {
         match self.phase() {
-            Phase::Drained => Ok(Event::Exited { outcome: self.verdict() }),
+            Phase::Starting | Phase::Standby if self.word.in_flight() == 0 => {
+                Ok(Event::Exited { outcome: Outcome::Rejected, stamp: None })
+            }
+            Phase::Exited => Err(Repeat::AlreadyExited.into()),
+            Phase::Starting | Phase::Standby | Phase::Serving | Phase::Draining | Phase::Drained => {
+                Err(Misuse::WrongPhase.into())
+            }
+        }
+    }
+
+    fn judge_leave(&self) -> Judgement {
+        match self.phase() {
+            Phase::Drained => Ok(Event::Exited { outcome: self.verdict(), stamp: None }),
             Phase::Exited => Err(Repeat::AlreadyExited.into()),
             Phase::Starting | Phase::Standby | Phase::Serving | Phase::Draining => Err(Misuse::NotDrained.into()),
         }
     }
 
-    /// The event that a deadline reached at `at` leads to.
-    #[must_use]
-    pub fn owed(&self, at: Instant, why: Why) -> Event {
-        match why {
+    fn judge_expiry(&self, at: Instant, why: Why) -> Judgement {
+        if self.due(why).is_none_or(|due| due > at) {
+            return Err(Misuse::NotDue.into());
+        }
+        Ok(match why {
             Why::Empty => Event::Drained,
-            Why::GraceOver => Event::Exited { outcome: self.verdict() },
-            Why::Overdue => {
-                let live = self.word.in_flight();
-                match self.drain.map(|drain| drain.on_deadline) {
-                    Some(OnDeadline::Force) => {
-                        Event::DrainForced { actor: DEADLINE, live, until: at + self.limits.force_grace }
-                    }
-                    Some(OnDeadline::Alert | OnDeadline::Wait) | None => Event::DrainOverdue { live },
-                }
-            }
+            Why::GraceOver | Why::Leave => Event::Exited { outcome: self.verdict(), stamp: None },
+            Why::Force => Event::DrainForced { actor: DEADLINE, live: self.word.in_flight(), stamp: None },
+            Why::Overdue => Event::DrainOverdue { live: self.word.in_flight() },
             Why::Lapse(call) => Event::ReservationLapsed { call },
             Why::Stall(call) => Event::CallStalled { call },
-        }
+        })
     }
 
-    /// How the worker ends if it ends now: every call a force cut or still in flight was dropped by it.
+    /// How the worker ends if it ends now: every call that a force cut or that is still in flight was dropped by it.
     fn verdict(&self) -> Outcome {
         match self.tally.ended_by(EndReason::DrainForced) + u64::from(self.word.in_flight()) {
             0 => Outcome::Clean,
@@ -254,15 +281,30 @@ impl Life {
     }
 }
 
-/// A signal during a drain that could be taken back makes it final; the earlier deadline wins and brings its policy.
+fn judge_assign(call: CallNo, standing: Standing) -> Judgement {
+    match standing {
+        Standing::Assigned => Err(Repeat::AlreadyAssigned.into()),
+        Standing::Never => Err(Misuse::NoSuchCall.into()),
+        Standing::Over => Err(Refused::ReservationGone.into()),
+        Standing::Reserved => Ok(Event::CallAssigned { call }),
+    }
+}
+
+/// What is done with a call is done with one that is ours.
+fn ours(standing: Standing) -> Result<(), Rejection> {
+    match standing {
+        Standing::Assigned => Ok(()),
+        Standing::Never => Err(Misuse::NoSuchCall.into()),
+        Standing::Over => Err(Repeat::AlreadyEnded.into()),
+        Standing::Reserved => Err(Misuse::NotAssigned.into()),
+    }
+}
+
+/// A final cause during a drain that could be taken back makes it final, and weakens none of its terms.
 fn judge_seal(drain: &Drain, order: DrainOrder) -> Judgement {
     if drain.sealed || !order.cause.is_final() {
         return Err(Repeat::AlreadyDraining.into());
     }
-    let (deadline, on_deadline) = match (drain.deadline, order.deadline) {
-        (Some(current), Some(new)) if new < current => (Some(new), order.on_deadline),
-        (None, _) => (order.deadline, order.on_deadline),
-        (Some(_), _) => (drain.deadline, drain.on_deadline),
-    };
-    Ok(Event::DrainSealed { actor: order.actor, deadline, on_deadline })
+    let DrainOrder { cause, actor, terms } = order;
+    Ok(Event::DrainSealed { cause, actor, terms: drain.terms.and(terms), stamp: None })
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::Outcome;
+use super::reason::Outcome;
 use crate::id::CallNo;
 use crate::time::Instant;
 
@@ -41,10 +41,6 @@ pub enum Effect {
     },
     /// Leave the process with this outcome.
     Exit(Outcome),
-    /// The last call has ended: flush, and send [`Command::Close`] if the process is to leave.
-    ///
-    /// [`Command::Close`]: super::Command::Close
-    Finish,
     /// Tell whoever holds this reservation that it lapsed.
     Lapse(CallNo),
     /// Tell the supervisor that the process is going and will not come back.

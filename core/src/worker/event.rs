@@ -1,13 +1,13 @@
 //! What became true of a worker.
 
-use core::fmt;
-use core::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 use super::command::Class;
-use crate::id::{Actor, CallId, CallNo};
+use super::reason::{Cause, Decline, EndReason, Outcome};
+use super::terms::Terms;
+use crate::id::{Actor, CallNo, Digest, Incarnation};
 use crate::machine;
+use crate::order::Stamp;
 use crate::time::Instant;
 
 /// One event in its place.
@@ -19,52 +19,55 @@ pub enum Event {
     /// The worker is able to take calls and waits to be promoted.
     StoodBy,
     /// The worker takes calls.
-    ServingBegan,
+    ServingBegan {
+        /// The order that this obeys, if one does.
+        stamp: Option<Stamp>,
+    },
     /// An offer was answered with yes.
     CallReserved {
-        /// What the dispatcher calls it.
-        id: CallId,
+        /// The call's id, digested.
+        id: Digest,
         /// Its kind.
         class: Class,
     },
     /// A call was taken without an offer before it.
     CallAdmitted {
-        /// What the dispatcher calls it.
-        id: CallId,
+        /// The call's id, digested.
+        id: Digest,
         /// Its kind.
         class: Class,
     },
     /// A reserved call became ours.
     CallAssigned {
-        /// Which.
+        /// The call.
         call: CallNo,
     },
     /// A call moved.
     CallProgressed {
-        /// Which.
+        /// The call.
         call: CallNo,
     },
     /// A call has not moved for its class's limit. It is flagged, not ended: stalled is not long, and silent is not
     /// dead.
     CallStalled {
-        /// Which.
+        /// The call.
         call: CallNo,
     },
     /// A reserved call was not assigned in time.
     ReservationLapsed {
-        /// Which.
+        /// The call.
         call: CallNo,
     },
     /// A call is over.
     CallEnded {
-        /// Which.
+        /// The call.
         call: CallNo,
-        /// Why.
+        /// What ended it.
         reason: EndReason,
     },
     /// Calls were declined before they were promised.
     CallsDeclined {
-        /// Why.
+        /// Why they were declined.
         reason: Decline,
         /// How many since the last count.
         count: u64,
@@ -75,19 +78,22 @@ pub enum Event {
         cause: Cause,
         /// Who asked for it.
         actor: Actor,
-        /// When it is overdue.
-        deadline: Option<Instant>,
-        /// What happens then.
-        on_deadline: OnDeadline,
+        /// When it is overdue and what happens then.
+        terms: Terms,
+        /// The order that this obeys, if one does.
+        stamp: Option<Stamp>,
     },
-    /// A drain that could be taken back no longer can: a signal arrived during it.
+    /// A drain that could be taken back no longer can: a signal arrived during it, or the fleet does not want the
+    /// worker any more.
     DrainSealed {
+        /// What sealed it.
+        cause: Cause,
         /// Who sealed it.
         actor: Actor,
-        /// The deadline from now on: the earlier of the two.
-        deadline: Option<Instant>,
-        /// What happens then.
-        on_deadline: OnDeadline,
+        /// The terms from now on: those before it and those that came with it.
+        terms: Terms,
+        /// The order that this obeys, if one does.
+        stamp: Option<Stamp>,
     },
     /// The drain got more time.
     DrainExtended {
@@ -100,206 +106,178 @@ pub enum Event {
     DrainCancelled {
         /// Who took it back.
         actor: Actor,
+        /// The order that this obeys, if one does.
+        stamp: Option<Stamp>,
     },
     /// The drain's deadline passed with calls still in flight.
     DrainOverdue {
-        /// How many.
+        /// How many were left.
         live: u32,
     },
-    /// Every call left is told to end.
+    /// Every call left is told to end, and dropped if it is still there when the grace is over.
     DrainForced {
         /// Who forced it (`"deadline"` for the policy).
         actor: Actor,
         /// How many calls that hits.
         live: u32,
-        /// Until when they may say goodbye.
-        until: Instant,
+        /// The order that this obeys, if one does.
+        stamp: Option<Stamp>,
     },
     /// The last call has ended.
     Drained,
     /// The worker is over.
     Exited {
-        /// How.
+        /// How it ended.
         outcome: Outcome,
+        /// The order that this obeys, if one does.
+        stamp: Option<Stamp>,
+    },
+    /// An order was obeyed that left everything else as it was: it was true already, or it could not be done any more.
+    OrderTaken {
+        /// The order.
+        stamp: Stamp,
+        /// Who wants it.
+        actor: Actor,
+    },
+    /// A call of an earlier run that is still alive goes on in this one.
+    CallTakenOver {
+        /// The call's id, digested.
+        id: Digest,
+        /// Its kind.
+        class: Class,
+        /// Where it comes from.
+        origin: Origin,
+    },
+    /// A call goes on in another run. It is over here and has not ended.
+    CallHandedOver {
+        /// The call.
+        call: CallNo,
+        /// The run that it goes on in.
+        to: Incarnation,
     },
 }
 
-/// What asked for a drain.
+impl Event {
+    /// The order that led to this event.
+    #[must_use]
+    pub const fn stamp(&self) -> Option<Stamp> {
+        match self {
+            Self::ServingBegan { stamp }
+            | Self::DrainBegun { stamp, .. }
+            | Self::DrainSealed { stamp, .. }
+            | Self::DrainCancelled { stamp, .. }
+            | Self::DrainForced { stamp, .. }
+            | Self::Exited { stamp, .. } => *stamp,
+            Self::OrderTaken { stamp, .. } => Some(*stamp),
+            Self::StoodBy
+            | Self::CallReserved { .. }
+            | Self::CallAdmitted { .. }
+            | Self::CallAssigned { .. }
+            | Self::CallProgressed { .. }
+            | Self::CallStalled { .. }
+            | Self::ReservationLapsed { .. }
+            | Self::CallEnded { .. }
+            | Self::CallsDeclined { .. }
+            | Self::DrainExtended { .. }
+            | Self::DrainOverdue { .. }
+            | Self::Drained
+            | Self::CallTakenOver { .. }
+            | Self::CallHandedOver { .. } => None,
+        }
+    }
+
+    /// The same event as the obedience to an order; `None` for an event that no order leads to.
+    pub(super) const fn obeying(mut self, order: Stamp) -> Option<Self> {
+        match &mut self {
+            Self::ServingBegan { stamp }
+            | Self::DrainBegun { stamp, .. }
+            | Self::DrainSealed { stamp, .. }
+            | Self::DrainCancelled { stamp, .. }
+            | Self::DrainForced { stamp, .. }
+            | Self::Exited { stamp, .. } => *stamp = Some(order),
+            Self::OrderTaken { stamp, .. } => *stamp = order,
+            Self::StoodBy
+            | Self::CallReserved { .. }
+            | Self::CallAdmitted { .. }
+            | Self::CallAssigned { .. }
+            | Self::CallProgressed { .. }
+            | Self::CallStalled { .. }
+            | Self::ReservationLapsed { .. }
+            | Self::CallEnded { .. }
+            | Self::CallsDeclined { .. }
+            | Self::DrainExtended { .. }
+            | Self::DrainOverdue { .. }
+            | Self::Drained
+            | Self::CallTakenOver { .. }
+            | Self::CallHandedOver { .. } => return None,
+        }
+        Some(self)
+    }
+
+    /// The call that this event ends here.
+    #[must_use]
+    pub const fn ended_call(&self) -> Option<CallNo> {
+        match *self {
+            Self::ReservationLapsed { call } | Self::CallEnded { call, .. } | Self::CallHandedOver { call, .. } => {
+                Some(call)
+            }
+            Self::StoodBy
+            | Self::ServingBegan { .. }
+            | Self::CallReserved { .. }
+            | Self::CallAdmitted { .. }
+            | Self::CallAssigned { .. }
+            | Self::CallProgressed { .. }
+            | Self::CallStalled { .. }
+            | Self::CallsDeclined { .. }
+            | Self::DrainBegun { .. }
+            | Self::DrainSealed { .. }
+            | Self::DrainExtended { .. }
+            | Self::DrainCancelled { .. }
+            | Self::DrainOverdue { .. }
+            | Self::DrainForced { .. }
+            | Self::Drained
+            | Self::Exited { .. }
+            | Self::OrderTaken { .. }
+            | Self::CallTakenOver { .. } => None,
+        }
+    }
+
+    /// The call in flight that this event speaks of.
+    #[must_use]
+    pub const fn call(&self) -> Option<CallNo> {
+        match *self {
+            Self::CallAssigned { call }
+            | Self::CallProgressed { call }
+            | Self::CallStalled { call }
+            | Self::ReservationLapsed { call }
+            | Self::CallEnded { call, .. }
+            | Self::CallHandedOver { call, .. } => Some(call),
+            Self::StoodBy
+            | Self::ServingBegan { .. }
+            | Self::CallReserved { .. }
+            | Self::CallAdmitted { .. }
+            | Self::CallsDeclined { .. }
+            | Self::DrainBegun { .. }
+            | Self::DrainSealed { .. }
+            | Self::DrainExtended { .. }
+            | Self::DrainCancelled { .. }
+            | Self::DrainOverdue { .. }
+            | Self::DrainForced { .. }
+            | Self::Drained
+            | Self::Exited { .. }
+            | Self::OrderTaken { .. }
+            | Self::CallTakenOver { .. } => None,
+        }
+    }
+}
+
+/// Where a call that was taken over comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cause {
-    /// `begin_drain()` or the ops endpoint.
-    Api,
-    /// SIGTERM or SIGINT: the platform will kill the process, so there is no way back.
-    Signal,
-    /// The fleet's coordinator.
-    Coordinator,
-    /// The fleet does not want the worker any more: there is no way back either.
-    Fence,
-}
-
-impl Cause {
-    /// Whether a drain for this cause cannot be taken back, and ends in the worker's exit.
-    #[must_use]
-    pub const fn is_final(self) -> bool {
-        match self {
-            Self::Signal | Self::Fence => true,
-            Self::Api | Self::Coordinator => false,
-        }
-    }
-
-    /// The cause as journals and metrics write it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Api => "api",
-            Self::Signal => "signal",
-            Self::Coordinator => "coordinator",
-            Self::Fence => "fence",
-        }
-    }
-}
-
-/// What happens when a drain's deadline passes (`OnDrainTimeout` elsewhere). Never encoded in a number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnDeadline {
-    /// Nothing: wait for the calls.
-    #[default]
-    Wait,
-    /// Raise an alert, then wait for the calls.
-    Alert,
-    /// End the calls that are left; count and name each.
-    Force,
-}
-
-impl OnDeadline {
-    /// Every policy, in stored order.
-    pub const ALL: [Self; 3] = [Self::Wait, Self::Alert, Self::Force];
-
-    /// The policy as configuration writes it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Wait => "wait",
-            Self::Alert => "alert",
-            Self::Force => "force",
-        }
-    }
-}
-
-impl FromStr for OnDeadline {
-    type Err = BadPolicy;
-
-    fn from_str(text: &str) -> Result<Self, BadPolicy> {
-        Self::ALL.into_iter().find(|policy| policy.as_str() == text).ok_or(BadPolicy)
-    }
-}
-
-/// A text that is no [`OnDeadline`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadPolicy;
-
-impl fmt::Display for BadPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [wait, alert, force] = OnDeadline::ALL.map(OnDeadline::as_str);
-        write!(f, "use `{wait}`, `{alert}` or `{force}`")
-    }
-}
-
-impl core::error::Error for BadPolicy {}
-
-/// Why a call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EndReason {
-    /// The caller hung up.
-    CallerHangup,
-    /// Our side ended it in good order.
-    AgentHangup,
-    /// A reservation was taken back: by the dispatcher, the caller, or our own side before it was assigned.
-    Withdrawn,
-    /// The handler returned an error.
-    Failed,
-    /// The handler panicked.
-    Panicked,
-    /// The transport broke.
-    Disconnected,
-    /// A forced drain cut it.
-    DrainForced,
-}
-
-impl EndReason {
-    /// Every reason, in stored order.
-    pub const ALL: [Self; 7] = [
-        Self::CallerHangup,
-        Self::AgentHangup,
-        Self::Withdrawn,
-        Self::Failed,
-        Self::Panicked,
-        Self::Disconnected,
-        Self::DrainForced,
-    ];
-
-    /// The reason as journals and metrics write it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::CallerHangup => "caller_hangup",
-            Self::AgentHangup => "agent_hangup",
-            Self::Withdrawn => "withdrawn",
-            Self::Failed => "failed",
-            Self::Panicked => "panicked",
-            Self::Disconnected => "disconnected",
-            Self::DrainForced => "drain_forced",
-        }
-    }
-}
-
-impl fmt::Display for EndReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// Why a call was declined before it was promised. All are retryable elsewhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Decline {
-    /// The worker does not take calls yet.
-    NotServing,
-    /// The worker holds as many as it may.
-    Full,
-    /// The worker drains or is over.
-    Draining,
-}
-
-impl Decline {
-    /// Every reason, in stored order.
-    pub const ALL: [Self; 3] = [Self::NotServing, Self::Full, Self::Draining];
-
-    /// The reason as journals and metrics write it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotServing => "not_serving",
-            Self::Full => "full",
-            Self::Draining => "draining",
-        }
-    }
-}
-
-/// How a worker's life ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// Drained; no drain cut a call.
-    Clean,
-    /// A forced drain cut calls.
-    Forced {
-        /// How many; each is named in the journal.
-        dropped: u64,
-    },
-    /// The fleet did not want the worker.
-    Rejected,
+pub struct Origin {
+    /// The run that had it.
+    pub run: Incarnation,
+    /// Its number there.
+    pub call: CallNo,
+    /// Whether that run gave it away; if not, the call was found alive after the run had ended.
+    pub given: bool,
 }

@@ -1,7 +1,8 @@
 //! A worker's life without its calls.
 
-use super::{Availability, Drain, Entry, Limits, OnDeadline, Outcome, Tally, Why};
+use super::{Availability, Drain, Entry, Leave, Limits, Outcome, Tally, Why};
 use crate::machine::Head;
+use crate::order::Stamp;
 use crate::time::{Instant, Span};
 use crate::word::{Phase, Word};
 
@@ -17,11 +18,20 @@ pub struct Life {
     pub(super) drain: Option<Drain>,
     pub(super) outcome: Option<Outcome>,
     pub(super) tally: Tally,
+    pub(super) obeyed: Stamp,
 }
 
 impl Life {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, word: Word::START, now: Instant::EPOCH, drain: None, outcome: None, tally: Tally::default() }
+        Self {
+            limits,
+            word: Word::START,
+            now: Instant::EPOCH,
+            drain: None,
+            outcome: None,
+            tally: Tally::default(),
+            obeyed: Stamp::default(),
+        }
     }
 
     /// This life as far as it is recorded, seen at a word that has moved on and under the drain in force there.
@@ -72,6 +82,21 @@ impl Life {
         &self.tally
     }
 
+    /// The stamp of the last order that was obeyed.
+    #[must_use]
+    pub const fn obeyed(&self) -> Stamp {
+        self.obeyed
+    }
+
+    /// Whether the worker leaves by itself once it has drained.
+    #[must_use]
+    pub fn leaves(&self) -> bool {
+        match self.limits.leave {
+            Leave::WhenDrained => true,
+            Leave::Parked => self.drain.is_some_and(|drain| drain.sealed),
+        }
+    }
+
     /// What dispatchers may be told.
     #[must_use]
     pub const fn availability(&self) -> Availability {
@@ -82,23 +107,32 @@ impl Life {
         }
     }
 
-    /// The earliest time-out the drain owes; those of single calls are the worker's to add.
+    /// The earliest time-out that the drain owes; those of single calls are the worker's to add.
     #[must_use]
     pub fn deadline(&self) -> Option<(Instant, Why)> {
-        let drain = self.drain.as_ref().filter(|_| self.phase() == Phase::Draining);
-        if drain.is_some() && self.word.in_flight() == 0 {
-            return Some((self.now, Why::Empty));
+        let whys = [Why::Empty, Why::GraceOver, Why::Force, Why::Overdue, Why::Leave];
+        whys.into_iter().filter_map(|why| Some((self.due(why)?, why))).min()
+    }
+
+    /// When a time-out of the drain is reached, if it is owed at all.
+    pub(super) fn due(&self, why: Why) -> Option<Instant> {
+        let drain = self.drain.as_ref()?;
+        match (self.phase(), why) {
+            (Phase::Drained, Why::Leave) => self.leaves().then(|| (drain.begun + self.limits.lame_duck).max(self.now)),
+            (Phase::Draining, Why::Empty) => (self.word.in_flight() == 0).then_some(self.now),
+            (Phase::Draining, _) if self.word.in_flight() == 0 => None,
+            (Phase::Draining, Why::GraceOver) => drain.forced.map(|forced| forced.until),
+            (Phase::Draining, Why::Force) => drain.terms.force_at.filter(|_| drain.forced.is_none()),
+            (Phase::Draining, Why::Overdue) => {
+                drain.terms.alert_at.filter(|_| !drain.overdue && drain.forced.is_none())
+            }
+            (Phase::Draining, Why::Leave | Why::Lapse(_) | Why::Stall(_))
+            | (
+                Phase::Drained,
+                Why::Empty | Why::GraceOver | Why::Force | Why::Overdue | Why::Lapse(_) | Why::Stall(_),
+            )
+            | (Phase::Starting | Phase::Standby | Phase::Serving | Phase::Exited, _) => None,
         }
-        let forced = drain.and_then(|drain| drain.forced).map(|forced| (forced.until, Why::GraceOver));
-        let overdue = drain
-            .filter(|drain| match drain.on_deadline {
-                OnDeadline::Wait => false,
-                OnDeadline::Alert => !drain.overdue,
-                OnDeadline::Force => drain.forced.is_none(),
-            })
-            .and_then(|drain| drain.deadline)
-            .map(|deadline| (deadline, Why::Overdue));
-        [forced, overdue].into_iter().flatten().min()
     }
 
     /// The number and the time of the last entry.
@@ -110,6 +144,9 @@ impl Life {
     /// Folds one entry in; what it does to calls is the worker's to add.
     pub fn apply(&mut self, entry: &Entry) {
         let from = self.phase();
+        if let Some(stamp) = entry.event.stamp() {
+            self.obeyed = stamp;
+        }
         self.word = entry.event.transition(self.word, self.drain.as_ref());
         self.now = entry.at;
         self.tally.clock_steps += u64::from(entry.behind > Span::ZERO);

@@ -12,13 +12,13 @@ impl Worker {
                     effects.emit(Effect::Announce(Availability::Full));
                 }
             }
-            Event::CallEnded { .. } => self.derive_room(effects),
+            Event::CallEnded { .. } | Event::CallHandedOver { .. } => self.derive_room(effects),
             Event::ReservationLapsed { call } => {
                 effects.emit(Effect::Lapse(call));
                 self.derive_room(effects);
             }
             Event::CallStalled { call } => effects.emit(Effect::Alert(Alert::Stalled(call))),
-            Event::ServingBegan | Event::DrainCancelled { .. } => {
+            Event::ServingBegan { .. } | Event::DrainCancelled { .. } => {
                 effects.emit(Effect::Announce(self.availability()));
             }
             Event::DrainBegun { cause, .. } => {
@@ -28,14 +28,16 @@ impl Worker {
                 }
             }
             Event::DrainSealed { .. } => effects.emit(Effect::Stop),
-            Event::DrainForced { until, .. } => effects.emit(Effect::CancelCalls { until }),
+            Event::DrainForced { .. } => self.owe_cancel(effects),
             Event::DrainOverdue { .. } => effects.emit(Effect::Alert(Alert::Overdue)),
-            Event::Drained => effects.emit(Effect::Finish),
-            Event::Exited { outcome } => effects.emit(Effect::Exit(outcome)),
+            Event::Exited { outcome, .. } => effects.emit(Effect::Exit(outcome)),
             Event::CallAssigned { .. }
             | Event::CallProgressed { .. }
             | Event::CallsDeclined { .. }
+            | Event::CallTakenOver { .. }
             | Event::DrainExtended { .. }
+            | Event::Drained
+            | Event::OrderTaken { .. }
             | Event::StoodBy => {}
         }
     }
@@ -66,11 +68,12 @@ impl Worker {
         if drain.overdue {
             effects.emit(Effect::Alert(Alert::Overdue));
         }
-        if let Some(forced) = drain.forced {
+        self.owe_cancel(effects);
+    }
+
+    fn owe_cancel(&self, effects: &mut impl Sink<Effect>) {
+        if let Some(forced) = self.drain().and_then(|drain| drain.forced) {
             effects.emit(Effect::CancelCalls { until: forced.until });
-        }
-        if self.phase() == Phase::Drained {
-            effects.emit(Effect::Finish);
         }
     }
 }

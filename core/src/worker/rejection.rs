@@ -3,6 +3,7 @@
 use core::fmt;
 
 use crate::machine;
+use crate::order::Stamp;
 use crate::word::Refusal;
 
 /// Why a command changed nothing.
@@ -26,14 +27,14 @@ pub enum Repeat {
     AlreadyForced,
     /// The worker has left already.
     AlreadyExited,
+    /// The order was obeyed.
+    AlreadyObeyed,
     /// The worker is there already.
     AlreadyThere,
     /// The worker does not drain, so there is nothing to cancel.
     NotDraining,
     /// Nothing to count.
     NothingDeclined,
-    /// Progress was noted a moment ago.
-    ProgressNoted,
 }
 
 /// A command answered with no.
@@ -45,6 +46,11 @@ pub enum Refused {
     Forced,
     /// The drain came with a signal; it cannot be cancelled.
     Irrevocable,
+    /// A later order was obeyed.
+    Overtaken {
+        /// That order.
+        by: Stamp,
+    },
     /// The reservation is gone: it lapsed, was withdrawn, or the worker has left.
     ReservationGone,
 }
@@ -52,12 +58,16 @@ pub enum Refused {
 /// A command that makes no sense here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misuse {
-    /// The policy needs a deadline and none was given.
-    DeadlineMissing,
+    /// The call was assigned, so it can end but not be withdrawn.
+    Assigned,
+    /// The terms hold something that is to happen before the deadline, or without one.
+    BadTerms,
     /// There is no drain.
     NotDraining,
     /// The worker still has calls, or was never drained.
     NotDrained,
+    /// The call was promised and is not ours yet.
+    NotAssigned,
     /// No deadline has been reached.
     NotDue,
     /// A call cannot end as forced without a forced drain.
@@ -68,8 +78,6 @@ pub enum Misuse {
     NoSuchCall,
     /// The phase cannot be reached from here.
     WrongPhase,
-    /// The class is not configured.
-    UnknownClass,
 }
 
 impl fmt::Display for Repeat {
@@ -81,10 +89,10 @@ impl fmt::Display for Repeat {
             Self::AlreadyExtended => "the drain has this deadline already",
             Self::AlreadyForced => "the drain is forced already, or has no call left to force",
             Self::AlreadyExited => "the worker has left already",
+            Self::AlreadyObeyed => "the order was obeyed already",
             Self::AlreadyThere => "the worker is in that phase already",
             Self::NotDraining => "the worker does not drain: there is nothing to cancel",
             Self::NothingDeclined => "no call was declined since the last count",
-            Self::ProgressNoted => "progress was noted a moment ago",
         })
     }
 }
@@ -95,6 +103,9 @@ impl fmt::Display for Refused {
             Self::Admission(refusal) => return refusal.fmt(f),
             Self::Forced => "the drain was forced: it can neither be extended nor cancelled",
             Self::Irrevocable => "the drain came with a signal: start a new worker instead of cancelling it",
+            Self::Overtaken { by } => {
+                return write!(f, "order {}.{} was obeyed, which is later", by.epoch, by.order);
+            }
             Self::ReservationGone => "the reservation lapsed or was withdrawn: offer the call again",
         })
     }
@@ -103,15 +114,16 @@ impl fmt::Display for Refused {
 impl fmt::Display for Misuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::DeadlineMissing => "this policy needs a deadline: give one, or use `wait`",
+            Self::Assigned => "the call was assigned: end it instead of withdrawing it",
+            Self::BadTerms => "the terms hold something that is due before the drain's deadline",
             Self::NotDraining => "the worker does not drain: begin a drain first",
             Self::NotDrained => "the worker is not drained: begin a drain and wait for it",
+            Self::NotAssigned => "the call is not assigned yet: assign it first, or withdraw it",
             Self::NotDue => "no deadline has been reached",
             Self::NotForced => "the drain was not forced: end the call with its own reason",
             Self::NotLater => "the new deadline is not later than the one in force",
             Self::NoSuchCall => "no call has this number",
             Self::WrongPhase => "the worker cannot get there from its phase",
-            Self::UnknownClass => "this call class is not configured",
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use openrtc_core::codec;
 use openrtc_core::id::CallNo;
+use openrtc_core::order::Stamp;
 use openrtc_core::time::Instant;
 use openrtc_core::word::Word;
 use openrtc_core::worker::{Call, Drain, Limits, Outcome, Tally, Worker};
@@ -17,6 +18,7 @@ pub(crate) struct Forged {
     pub(crate) drain: Option<Drain>,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) tally: Tally,
+    pub(crate) obeyed: Stamp,
 }
 
 impl Forged {
@@ -30,6 +32,7 @@ impl Forged {
             drain: worker.drain().copied(),
             outcome: worker.outcome(),
             tally: *worker.tally(),
+            obeyed: worker.obeyed(),
         }
     }
 

@@ -1,7 +1,8 @@
-//! The fleet machine: whole rollouts told as stories, and laws that hold for any history.
+//! The fleet machine: whole rollouts told as stories, and where any history leads.
 #![allow(clippy::unwrap_used)]
 
 mod faults;
 mod laws;
+mod restarts;
 mod stories;
 mod world;

@@ -74,7 +74,7 @@ fn weight_moves_in_steps_and_standing_by_workers_are_promoted_first() {
     world.plan(V2, 2, Policy { shift_step: 40, ..Policy::default() });
     world.run(20);
     let shifts = world.entries.iter().filter_map(|entry| match entry.event {
-        Event::Shifted { to: V2, weight } => Some(weight),
+        Event::Shifted { to: V2, weight, .. } => Some(weight),
         _ => None,
     });
     assert_eq!(shifts.collect::<Vec<_>>(), [40, 80, 100]);

@@ -1,6 +1,6 @@
 //! A fleet machine with a platform, dispatchers and workers around it, all obeying at once unless told otherwise.
 //! Every step is checked: the law that its entry fits, the state's soundness, every invariant, and that folding the
-//! entries alone gives the same state.
+//! decisions alone gives the same state but for what was observed.
 
 use std::collections::BTreeMap;
 
@@ -71,6 +71,13 @@ impl Fake {
     }
 }
 
+/// A fleet as a restart finds it.
+fn forgetful(fleet: &Fleet) -> Fleet {
+    let mut fleet = fleet.clone();
+    fleet.forget();
+    fleet
+}
+
 pub(crate) struct World {
     pub(crate) fleet: Fleet,
     pub(crate) at: Instant,
@@ -82,14 +89,15 @@ pub(crate) struct World {
     /// How often each worker was started, crashed runs included.
     runs: BTreeMap<WorkerId, u64>,
     delivered: usize,
-    replica: Fleet,
+    /// What the stored decisions alone give.
+    recorded: Fleet,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
         let fleet = Fleet::new(Limits::default()).expect("defaults work");
         Self {
-            replica: fleet.clone(),
+            recorded: fleet.clone(),
             fleet,
             at: Instant::from_micros(1_000_000),
             entries: Vec::new(),
@@ -123,12 +131,14 @@ impl World {
             );
         }
         let entry = outcome?;
-        before.fits(&entry).unwrap_or_else(|misfit| panic!("{entry:?}: {misfit}"));
         let mut effects = Vec::new();
         self.fleet.apply(&entry);
         self.fleet.react(&entry, &mut |effect| effects.push(effect));
-        self.replica.apply(&entry);
-        assert_eq!(self.fleet, self.replica);
+        if !entry.event.is_observation() {
+            self.recorded.fits(&entry).unwrap_or_else(|misfit| panic!("{entry:?}: {misfit}"));
+            self.recorded.apply(&entry);
+        }
+        assert_eq!(forgetful(&self.fleet), self.recorded);
         let verdict = invariant::entry(&before, &entry)
             .and_then(|()| invariant::outcome(Office::from(&before), &entry, &self.fleet, &effects));
         verdict.unwrap_or_else(|breach| panic!("after {:?}: {breach}", entry.event));
@@ -142,6 +152,14 @@ impl World {
         self.entries.push(entry);
         self.effects.extend(effects);
         Ok(entry.event)
+    }
+
+    /// The coordinator's process ends and another starts from what was stored: it does again what it owes.
+    pub(crate) fn restart(&mut self) {
+        self.fleet = self.recorded.clone();
+        let mut owed = Vec::new();
+        self.fleet.obligations(&mut |effect| owed.push(effect));
+        self.effects.extend(owed);
     }
 
     pub(crate) fn order(&mut self, order: Order) -> Result<Event, Rejection> {
@@ -287,6 +305,11 @@ impl World {
 
     pub(crate) fn happened(&self, is: impl Fn(&Event) -> bool) -> usize {
         self.entries.iter().filter(|entry| is(&entry.event)).count()
+    }
+
+    /// What is stored.
+    pub(crate) fn decisions(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| !entry.event.is_observation())
     }
 
     /// How often the platform was asked to end a process.

@@ -6,8 +6,12 @@ mod allocations;
 #[expect(dead_code, reason = "these tests take states apart and put none together")]
 #[path = "../common/mod.rs"]
 mod common;
+mod format_1;
 mod golden;
 mod hostile;
+mod ids;
+mod newer;
 mod reader;
+mod reader_1;
 mod sample;
 mod torn;

@@ -1,88 +1,111 @@
 //! Segments cut short or altered: what is whole before the damage is recovered exactly, and nothing else is.
 
-use openrtc_core::journal::{MAGIC, Replay, Torn, TornFault, replay};
-use openrtc_core::machine::fold;
-use openrtc_core::worker::Entry;
+use openrtc_core::journal::{Replay, Torn, TornFault, replay};
+use openrtc_core::worker::{Entry, Worker};
 
-use crate::sample::{life, segment};
+use crate::reader::HEADER;
+use crate::sample::Segment;
+
+/// Where a segment's format is told.
+const FORMAT_AT: usize = HEADER.len() - 1;
 
 #[test]
 fn cut_at_any_byte_the_whole_frames_before_it_are_recovered() {
-    let (bytes, ends, entries) = segment();
-    for cut in 0..=bytes.len() {
-        let damaged = &bytes[..cut];
-        let whole = ends.iter().filter(|end| **end <= cut).count();
-        let boundary = ends.contains(&cut);
-        match read(damaged) {
-            Err(torn) => {
-                let offset = if cut < MAGIC.len() { 0 } else { MAGIC.len() };
-                assert_eq!(torn, Torn { offset, lost: cut - offset, fault: TornFault::Short }, "cut at {cut}");
-                assert_eq!(whole, 0, "cut at {cut}");
-            }
-            Ok((replayed, found)) => {
-                recovered(&replayed, &found, &ends[..whole], &entries);
-                let torn = Torn { offset: replayed.whole, lost: cut - replayed.whole, fault: TornFault::Short };
-                assert_eq!(replayed.torn, (!boundary).then_some(torn), "cut at {cut}");
+    for segment in [Segment::whole(), Segment::rotated()] {
+        for cut in 0..=segment.bytes.len() {
+            let boundary = segment.ends.iter().any(|(end, _)| *end == cut);
+            match read(&segment.bytes[..cut]) {
+                Err(torn) => {
+                    let offset = if cut < HEADER.len() { 0 } else { HEADER.len() };
+                    assert_eq!(torn, Torn { offset, lost: cut - offset, fault: TornFault::Short }, "cut at {cut}");
+                    assert!(segment.ends[0].0 > cut, "cut at {cut}");
+                }
+                Ok(read) => {
+                    let whole = recovered(&read, &segment, cut);
+                    let torn = Torn { offset: whole, lost: cut - whole, fault: TornFault::Short };
+                    assert_eq!(read.0.torn, (!boundary).then_some(torn), "cut at {cut}");
+                }
             }
         }
     }
 }
 
+/// A file that ends inside a frame is an append that a crash cut short. Nothing else is told of as that: no other
+/// length, no other kind, no other checksum.
 #[test]
-fn with_any_bit_or_byte_flipped_the_frames_before_it_are_recovered_and_no_other_entry_is_read() {
-    let (bytes, ends, entries) = segment();
-    let masks = || (0..8).map(|bit| 1_u8 << bit).chain([0xff]);
-    for (at, mask) in (0..bytes.len()).flat_map(|at| masks().map(move |mask| (at, mask))) {
-        let mut damaged = bytes.clone();
-        damaged[at] ^= mask;
-        let whole = ends.iter().filter(|end| **end <= at).count();
-        match read(&damaged) {
-            Err(torn) => {
-                let offset = if at < MAGIC.len() { 0 } else { MAGIC.len() };
-                assert_eq!((whole, torn.offset, torn.lost), (0, offset, bytes.len() - offset), "{mask:#x} at {at}");
-            }
-            Ok((replayed, found)) => {
-                recovered(&replayed, &found, &ends[..whole], &entries);
-                let torn = replayed.torn.expect("damage is reported");
-                let start = ends[whole - 1];
-                assert_eq!((torn.offset, torn.lost), (start, bytes.len() - start), "{mask:#x} at {at}");
-            }
+fn whatever_byte_is_altered_the_frames_before_it_are_recovered_and_no_other_entry_is_read() {
+    let Segment { bytes, ends, .. } = &Segment::whole();
+    for (at, value) in (0..bytes.len()).flat_map(|at| (0..=u8::MAX).map(move |value| (at, value))) {
+        if bytes[at] == value {
+            continue;
         }
+        let mut damaged = bytes.clone();
+        damaged[at] = value;
+        let torn = match read(&damaged) {
+            Err(torn) => torn,
+            Ok(read) => {
+                recovered(&read, &Segment::whole(), at);
+                read.0.torn.expect("damage is reported")
+            }
+        };
+        let (start, fault) = match at {
+            ..FORMAT_AT => (0, TornFault::NotASegment),
+            // That a letter makes it an older format, whose frames are other ones.
+            FORMAT_AT if value == b'j' => (HEADER.len(), TornFault::Checksum),
+            FORMAT_AT => (0, TornFault::Format(value)),
+            _ => {
+                (ends.iter().map(|(end, _)| *end).rfind(|end| *end <= at).unwrap_or(HEADER.len()), TornFault::Checksum)
+            }
+        };
+        assert_eq!(torn, Torn { offset: start, lost: bytes.len() - start, fault }, "{value:#x} at {at}");
     }
 }
 
 #[test]
 fn frames_left_out_repeated_or_swapped_are_found() {
-    let (bytes, ends, entries) = segment();
-    let frame = |nth: usize| &bytes[ends[nth - 1]..ends[nth]];
-    let up_to = |nth: usize| &bytes[..ends[nth]];
-    for (name, damaged) in [
-        ("left out", [up_to(2), frame(4)].concat()),
-        ("repeated", [up_to(2), frame(2)].concat()),
-        ("swapped", [up_to(2), frame(4), frame(3)].concat()),
-        ("opened twice", [up_to(2), &bytes[MAGIC.len()..]].concat()),
+    let segment = Segment::whole();
+    let Segment { bytes, ends, .. } = &segment;
+    let frame = |nth: usize| &bytes[ends[nth - 1].0..ends[nth].0];
+    let up_to = |nth: usize| &bytes[..ends[nth].0];
+    // Three entries, the last of which hands call 1 over; then an id, which belongs to the entry after it.
+    let (sixth, seventh, eighth, id_of_1, id_of_10) = (10, 11, 12, 1, 14);
+    assert_eq!([sixth, seventh, eighth, id_of_1, id_of_10].map(|nth| ends[nth].1), [6, 7, 8, 0, 9]);
+    for (name, count, damaged) in [
+        ("left out", 6, [up_to(sixth), frame(eighth)].concat()),
+        ("repeated", 6, [up_to(sixth), frame(sixth)].concat()),
+        ("swapped", 6, [up_to(sixth), frame(eighth), frame(seventh)].concat()),
+        ("opened twice", 6, [up_to(sixth), &bytes[HEADER.len()..]].concat()),
+        ("an id long before its call", 6, [up_to(sixth), frame(id_of_10)].concat()),
+        ("an id after its call", 8, [up_to(eighth), frame(id_of_1)].concat()),
     ] {
         let (replayed, found) = read(&damaged).expect("the opening is whole");
-        recovered(&replayed, &found, &ends[..3], &entries);
         let torn = replayed.torn.expect("damage is reported");
         assert!(matches!(torn.fault, TornFault::Misfit(_) | TornFault::Misplaced), "{name}: {torn}");
+        assert_eq!((replayed.entries, found), (count as u64, segment.entries[..count].to_vec()), "{name}");
+        assert_eq!((replayed.state, replayed.ids), segment.after(count), "{name}");
     }
-    let headless = [&MAGIC[..], frame(1)].concat();
+    let headless = [HEADER, frame(seventh)].concat();
     assert_eq!(read(&headless).map(drop).map_err(|torn| torn.fault), Err(TornFault::Misplaced));
 }
 
-/// The whole frames up to the last of `ends` were read, and nothing else.
-fn recovered(replayed: &Replay, found: &[Entry], ends: &[usize], entries: &[Entry]) {
-    let count = ends.len() - 1;
-    assert_eq!(Some(&replayed.whole), ends.last());
-    assert_eq!((replayed.entries, found), (count as u64, &entries[..count]));
-    let mut state = life().0;
-    fold(&mut state, &entries[..count]);
-    assert_eq!(replayed.state, state);
+type Read = (Replay<Worker>, Vec<Entry>);
+
+/// The whole frames before `byte` were read, and nothing else. Returns where they end.
+fn recovered((replayed, found): &Read, segment: &Segment, byte: usize) -> usize {
+    let (whole, count) = *segment.ends.iter().rfind(|(end, _)| *end <= byte).expect("the opening is whole");
+    assert_eq!((replayed.whole, replayed.newer), (whole, 0));
+    assert_eq!((replayed.entries, &found[..]), (count as u64, &segment.entries[..count]));
+    let (state, ids) = segment.after(count);
+    assert_eq!((&replayed.opening.state, &replayed.state), (&segment.start, &state));
+    // An opening can be cut off from the ids that follow it.
+    let named: Vec<_> = replayed.ids.iter().collect();
+    let all: Vec<_> = ids.iter().collect();
+    assert!(named == all || (count == 0 && all.starts_with(&named)), "{named:?}");
+    whole
 }
 
-fn read(bytes: &[u8]) -> Result<(Replay, Vec<Entry>), Torn> {
+fn read(bytes: &[u8]) -> Result<Read, Torn> {
     let mut entries = Vec::new();
-    let replayed = replay(bytes, |_, entry| entries.push(*entry))?;
+    let replayed = replay(bytes, |_, _, entry| entries.push(*entry))?;
     Ok((replayed, entries))
 }

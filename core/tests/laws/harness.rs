@@ -26,6 +26,8 @@ pub(crate) enum Pace {
     Later(Span),
     /// At the deadline; at once if there is none ahead.
     OnDeadline,
+    /// At the same instant, after a restart from what was stored.
+    Restart,
 }
 
 /// Plays `cases` scripts of one machine through every law. The seed is fixed, so that a run is the same everywhere and
@@ -70,5 +72,6 @@ fn pace() -> impl Strategy<Value = Pace> {
         6 => (1..3_000_000_u64).prop_map(|micros| Pace::Later(Span::from_micros(micros))),
         1 => (3_600..36_000_u64).prop_map(|secs| Pace::Later(Span::from_secs(secs))),
         3 => Just(Pace::OnDeadline),
+        1 => Just(Pace::Restart),
     ]
 }

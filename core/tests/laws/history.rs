@@ -24,6 +24,8 @@ pub(crate) struct History<S: Subject> {
     at: Instant,
     start: S::Machine,
     state: S::Machine,
+    /// What the stored decisions alone give.
+    recorded: S::Machine,
     /// A state that entries from elsewhere led anywhere.
     astray: S::Machine,
     journal: Vec<Entry<S>>,
@@ -36,6 +38,7 @@ impl<S: Subject> History<S> {
         Self {
             at: start.head().now,
             state: start.clone(),
+            recorded: forgetful(&start),
             astray: start.clone(),
             start,
             journal: Vec::new(),
@@ -47,6 +50,9 @@ impl<S: Subject> History<S> {
     /// Does one step and checks everything that can be said about a single step.
     pub(crate) fn step(&mut self, pace: Pace, step: &S::Step) -> Law {
         prop_assert!(self.state.is_sound(), "unsound before the step: {:?}", self.state);
+        if matches!(pace, Pace::Restart) {
+            self.state = self.recorded.clone();
+        }
         self.at = self.moved(pace);
         self.wakes_when_due_and_not_before()?;
         self.settles()?;
@@ -65,40 +71,46 @@ impl<S: Subject> History<S> {
         self.reached.iter().copied()
     }
 
-    /// Law: folding the journal gives the live state, bit for bit, also after it was stored and read back.
+    /// Law: folding the stored decisions gives the live state without its observations, bit for bit, also after they
+    /// were stored and read back.
     pub(crate) fn folds_to_the_live_state(&self) -> Law {
         let stored = self.journal.iter().map(read_back).collect::<Result<Vec<_>, _>>()?;
         prop_assert_eq!(&stored, &self.journal, "an entry changed in the journal");
         let mut folded = read_back(&self.start)?;
         fold(&mut folded, &stored);
-        prop_assert_eq!(&folded, &self.state, "the fold differs from the live state");
-        prop_assert_eq!(&read_back(&folded)?, &self.state, "the state changed in the journal");
+        let live = forgetful(&self.state);
+        prop_assert_eq!(&folded, &live, "the fold differs from the live state");
+        prop_assert_eq!(&read_back(&self.state)?, &live, "the state changed in the journal");
         Ok(())
     }
 
     /// Law: whenever a crash came between the journal and some effects, the state that the journal gives owes each of
     /// them, unless later entries made it moot.
     pub(crate) fn owes_what_any_crash_lost(&self) -> Law {
-        let owed = obligations::<S>(&self.state);
+        let owed = obligations::<S>(&self.recorded);
         for effect in self.effects.iter().filter(|effect| !S::dies_with_process(effect)) {
-            let forgotten = !owed.contains(effect) && !S::is_moot(&self.state, effect);
+            let forgotten = !owed.contains(effect) && !S::is_moot(&self.recorded, effect);
             prop_assert!(!forgotten, "lost for good: {effect:?}, owed are {owed:?}");
         }
         Ok(())
     }
 
-    /// Law: an entry from elsewhere that fits leaves the state sound; one that does not is applied without a panic, and
-    /// so is whatever comes after it.
+    /// Law: an entry from elsewhere, or one of this history at another time, leaves the state sound if it fits; one
+    /// that does not is applied without a panic, and so is whatever comes after it.
     pub(crate) fn stands(&mut self, stray: &Entry<S>) -> Law {
         self.astray.apply(stray);
         self.astray.react(stray, &mut |_| {});
         let _ = (self.astray.deadline(), obligations::<S>(&self.astray), self.astray.is_sound());
 
-        let seated = self.state.head().entry(stray.at, stray.event);
-        if self.state.fits(&seated).is_ok() {
-            let mut state = self.state.clone();
-            state.apply(&seated);
-            prop_assert!(state.is_sound(), "fits and makes unsound: {seated:?}");
+        let earlier = usize::try_from(stray.seq.get()).unwrap_or(0).checked_rem(self.journal.len());
+        let earlier = earlier.map(|nth| self.journal[nth].event);
+        for event in earlier.into_iter().chain([stray.event]) {
+            let seated = self.state.head().entry(stray.at, event);
+            if self.recorded.fits(&seated).is_ok() {
+                let mut state = self.state.clone();
+                state.apply(&seated);
+                prop_assert!(state.is_sound(), "fits and makes unsound: {seated:?}");
+            }
         }
         Ok(())
     }
@@ -106,7 +118,7 @@ impl<S: Subject> History<S> {
     fn moved(&self, pace: Pace) -> Instant {
         let ahead = self.state.deadline().map(|(due, _)| due).filter(|due| *due > self.at);
         match pace {
-            Pace::AtOnce => self.at,
+            Pace::AtOnce | Pace::Restart => self.at,
             Pace::Back(span) => self.at - span,
             Pace::BeforeDeadline => ahead.map_or(self.at, |due| due - TICK),
             Pace::Later(span) => self.at + span,
@@ -126,25 +138,47 @@ impl<S: Subject> History<S> {
     /// Applies what was decided and checks what can be said about that.
     fn obey(&mut self, command: Command<S>, entry: &Entry<S>) -> Law {
         let mut effects = Vec::new();
-        let rank = S::rank(&self.state);
-        prop_assert!(self.state.fits(entry).is_ok(), "decided, and does not fit: {entry:?}");
+        let before = self.state.clone();
         self.state.apply(entry);
-        prop_assert!(self.state.fits(entry).is_err(), "fits a second time: {entry:?}");
         self.state.react(entry, &mut |effect| effects.push(effect));
         prop_assert!(self.state.is_sound(), "unsound after {entry:?}: {:?}", self.state);
-        let forward = S::rank(&self.state) >= rank || S::goes_back(entry);
+        let forward = S::rank(&self.state) >= S::rank(&before) || S::goes_back(entry);
         prop_assert!(forward, "life went backwards: {entry:?}");
+        S::check(&before, entry, &self.state, &effects)?;
         self.reached.insert(S::entry_name(entry));
+        self.is_recorded(entry)?;
         self.owes_what_this_step_lost(&effects)?;
-        self.refuses_a_repeat(command)?;
-        self.journal.push(*entry);
+        self.refuses_a_repeat(command, entry)?;
         self.effects.extend(effects);
         Ok(())
     }
 
-    /// Law: right after a step the state owes every effect of it.
+    /// Laws: a decision is judged by what it carries, not by what was observed; it fits once, and not before the last;
+    /// and what is recorded is the live state without its observations. An observation fits nowhere, takes no number
+    /// and decides nothing.
+    fn is_recorded(&mut self, entry: &Entry<S>) -> Law {
+        let fits = self.recorded.fits(entry);
+        if S::Machine::is_observation(&entry.event) {
+            prop_assert!(fits.is_err(), "an observation fits a journal: {entry:?}");
+        } else {
+            prop_assert!(fits.is_ok(), "decided, and does not fit what is recorded: {entry:?}, {fits:?}");
+            let last = self.recorded.head().now;
+            let early = Entry::<S> { at: last - TICK, behind: Span::ZERO, ..*entry };
+            prop_assert!(
+                last == Instant::EPOCH || self.recorded.fits(&early).is_err(),
+                "fits before the last: {early:?}"
+            );
+            self.recorded.apply(entry);
+            prop_assert!(self.state.fits(entry).is_err(), "fits a second time: {entry:?}");
+            self.journal.push(*entry);
+        }
+        prop_assert_eq!(&self.recorded, &forgetful(&self.state), "recorded and live differ after {:?}", entry);
+        Ok(())
+    }
+
+    /// Law: right after a step the recorded state owes every effect of it.
     fn owes_what_this_step_lost(&self, effects: &[Effect<S>]) -> Law {
-        let owed = obligations::<S>(&self.state);
+        let owed = obligations::<S>(&self.recorded);
         for effect in effects.iter().filter(|effect| !S::dies_with_process(effect)) {
             prop_assert!(owed.contains(effect), "a crash loses {effect:?}, owed are {owed:?}");
         }
@@ -152,8 +186,8 @@ impl<S: Subject> History<S> {
     }
 
     /// Law: a command obeyed already is refused as a repeat, without entries.
-    fn refuses_a_repeat(&mut self, command: Command<S>) -> Law {
-        if !S::is_idempotent(&command) {
+    fn refuses_a_repeat(&mut self, command: Command<S>, entry: &Entry<S>) -> Law {
+        if !S::is_idempotent(&command, entry) {
             return Ok(());
         }
         let answer = judge::<S>(&self.state, self.at, command);
@@ -202,6 +236,13 @@ fn obligations<S: Subject>(machine: &S::Machine) -> Vec<Effect<S>> {
     let mut owed = Vec::new();
     machine.obligations(&mut |effect| owed.push(effect));
     owed
+}
+
+/// The machine as a restart finds it.
+fn forgetful<M: Machine + Clone>(machine: &M) -> M {
+    let mut machine = machine.clone();
+    machine.forget();
+    machine
 }
 
 /// Law: what was stored is read back unchanged.

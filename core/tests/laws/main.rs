@@ -4,14 +4,21 @@
 mod allocations;
 #[path = "../common/mod.rs"]
 mod common;
+mod fleet;
 mod harness;
 mod history;
 mod subject;
 mod worker;
 
+use fleet::FleetSubject;
 use worker::WorkerSubject;
 
 #[test]
 fn worker_keeps_every_law() {
     harness::check::<WorkerSubject>(600);
+}
+
+#[test]
+fn fleet_keeps_every_law() {
+    harness::check::<FleetSubject>(800);
 }

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use openrtc_core::machine::{self, Machine};
 use openrtc_core::time::Instant;
 use proptest::strategy::BoxedStrategy;
+use proptest::test_runner::TestCaseError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -38,8 +39,8 @@ pub(crate) trait Subject {
     /// Whether this entry is the exception that takes the machine back.
     fn goes_back(entry: &Entry<Self>) -> bool;
 
-    /// Whether a command that was obeyed has nothing left to do when it comes once more.
-    fn is_idempotent(command: &Command<Self>) -> bool;
+    /// Whether a command that led to this entry has nothing left to do when it comes once more.
+    fn is_idempotent(command: &Command<Self>, entry: &Entry<Self>) -> bool;
 
     /// Whether a rejection says that the command was obeyed already.
     fn is_repeat(rejection: &Rejection<Self>) -> bool;
@@ -49,6 +50,16 @@ pub(crate) trait Subject {
 
     /// Whether later entries made this effect wrong or pointless to perform in this state.
     fn is_moot(machine: &Self::Machine, effect: &Effect<Self>) -> bool;
+
+    /// What must hold around each entry of this machine alone.
+    fn check(
+        _before: &Self::Machine,
+        _entry: &Entry<Self>,
+        _after: &Self::Machine,
+        _effects: &[Effect<Self>],
+    ) -> Result<(), TestCaseError> {
+        Ok(())
+    }
 
     /// What an entry, a rejection and a time-out are called in [`Subject::everything`].
     fn entry_name(entry: &Entry<Self>) -> &'static str;

@@ -9,8 +9,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 
 use ed25519_dalek::SigningKey;
 use openrtc_core::audit::{Chain, Draft, EventName, derive, derive_loss};
-use openrtc_core::id::Identity;
-use openrtc_core::journal::Replay;
+use openrtc_core::id::{CallNo, Identity, Ids, OpenIds};
+use openrtc_core::journal::{Batch, Journaled, Replay};
 use openrtc_core::machine::Machine;
 use openrtc_core::worker::{Entry, Worker};
 use openrtc_records::trail::{Reached, TrailFile};
@@ -29,17 +29,17 @@ const KEPT_MAX: usize = 1 << 20;
 /// Records between two signed checkpoints.
 const CHECKPOINT_EVERY: u64 = 1_000;
 
-/// The shell's end: hands over what was journaled, never waits.
+/// The control loop's end: hands over what was journaled, never waits.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    batches: SyncSender<Vec<Entry>>,
+    batches: SyncSender<Batch<Worker>>,
     behind: Arc<AtomicBool>,
 }
 
 impl Feed {
     /// Hands over a batch, or notes that the auditor must turn to the journal for it.
-    pub(crate) fn give(&self, entries: &[Entry]) {
-        if let Err(TrySendError::Full(_)) = self.batches.try_send(entries.to_vec()) {
+    pub(crate) fn give(&self, batch: &Batch<Worker>) {
+        if let Err(TrySendError::Full(_)) = self.batches.try_send(batch.clone()) {
             self.behind.store(true, Release);
         }
     }
@@ -52,6 +52,8 @@ pub(super) struct Auditor {
     clock: Clock,
     /// The worker as far as the trail goes.
     follower: Worker,
+    /// What the calls in flight there are called.
+    ids: OpenIds,
     chain: Chain,
     file: Option<TrailFile>,
     /// Whether the file could not be written last time.
@@ -87,6 +89,7 @@ impl Auditor {
             identity,
             clock,
             follower: state,
+            ids: OpenIds::default(),
             chain,
             file,
             failing: false,
@@ -113,10 +116,11 @@ impl Auditor {
         Ok((feed, extent))
     }
 
-    fn run(&mut self, queue: &Receiver<Vec<Entry>>, behind: &AtomicBool) {
+    fn run(&mut self, queue: &Receiver<Batch<Worker>>, behind: &AtomicBool) {
         while self.follower.outcome().is_none() {
-            let Some(entries) = self.next(queue) else { break };
-            for entry in &entries {
+            let Some(batch) = self.next(queue) else { break };
+            self.ids.learn(&batch.ids);
+            for entry in &batch.entries {
                 self.take(entry);
             }
             if behind.swap(false, AcqRel) {
@@ -128,11 +132,11 @@ impl Auditor {
         self.sync();
     }
 
-    /// The next batch; none once the shell is gone.
-    fn next(&mut self, queue: &Receiver<Vec<Entry>>) -> Option<Vec<Entry>> {
+    /// The next batch; none once the control loop is gone.
+    fn next(&mut self, queue: &Receiver<Batch<Worker>>) -> Option<Batch<Worker>> {
         while let Some(wait) = self.file.as_ref().and_then(|file| file.sync_in(self.clock.now())) {
             match queue.recv_timeout(wait) {
-                Ok(entries) => return Some(entries),
+                Ok(batch) => return Some(batch),
                 Err(RecvTimeoutError::Timeout) => self.sync(),
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
@@ -191,8 +195,11 @@ impl Auditor {
         if self.follower.fits(entry).is_err() {
             return self.catch_up();
         }
-        derive(&self.follower, entry, |draft| self.chain.append(&self.identity, &draft, &mut self.lines));
+        derive(&self.follower, &self.ids, entry, |draft| self.chain.append(&self.identity, &draft, &mut self.lines));
         self.follower.apply(entry);
+        if let Some(call) = entry.event.ended_call() {
+            self.ids.remove(call);
+        }
     }
 
     /// Derives what was not handed over from the journal.
@@ -202,13 +209,16 @@ impl Auditor {
         let mut entries = Vec::new();
         for segment in &own.segments {
             // What cannot be read now is there at the next time, or for the next run.
-            let _ = segment.replay(|_, entry| entries.push(*entry));
+            let _ =
+                segment.replay::<Worker>(|_, ids, entry| entries.push((*entry, ids.id(CallNo::new(entry.seq.get())))));
         }
-        for entry in entries {
+        for (entry, id) in entries {
             if entry.seq > self.follower.word().seq() && self.follower.fits(&entry).is_ok() {
+                self.ids.extend(id.map(|id| (CallNo::new(entry.seq.get()), id)));
                 self.take(&entry);
             }
         }
+        self.ids.retain(|call| self.follower.has_call(call));
     }
 
     /// Vouches for the trail so far, and closes it when the worker has left.
@@ -296,14 +306,14 @@ impl EarlierRun {
     fn read(run: &Run) -> io::Result<Option<Self>> {
         let (mut drafts, mut last) = (Vec::new(), None);
         for segment in &run.segments {
-            match segment.replay(|before, entry| derive(before, entry, |draft| drafts.push(draft))) {
+            match segment.replay(|before, ids, entry| derive(before, ids, entry, |draft| drafts.push(draft))) {
                 Ok(replayed) => last = Some(replayed),
                 Err(ReadError::Torn { .. }) => {}
                 Err(ReadError::Io { error, .. }) => return Err(error),
             }
         }
-        let Some(Replay { opening, state, .. }) = last else { return Ok(None) };
-        derive_loss(&state, |draft| drafts.push(draft));
-        Ok(Some(Self { identity: opening.identity, drafts }))
+        let Some(Replay { opening, state, ids, .. }) = last else { return Ok(None) };
+        derive_loss(&state, &ids, |draft| drafts.push(draft));
+        Ok(Some(Self { identity: opening.about.identity, drafts }))
     }
 }

@@ -30,7 +30,11 @@ pub(crate) struct Outlets {
 
 impl Outlets {
     /// Opens the file and whatever is fed from it.
-    pub(crate) fn open(settings: TrailSettings, sinks: Vec<Box<dyn AuditSink>>) -> Result<Self, TrailError> {
+    pub(crate) fn open(
+        settings: TrailSettings,
+        key: Option<SigningKey>,
+        sinks: Vec<Box<dyn AuditSink>>,
+    ) -> Result<Self, TrailError> {
         let path = settings.file.as_deref();
         let file = path.map(|path| TrailFile::open(path, settings.sync)).transpose()?;
         #[cfg(feature = "http")]
@@ -39,7 +43,7 @@ impl Outlets {
             journal: settings.journal,
             file,
             sinks,
-            key: settings.key,
+            key,
             #[cfg(feature = "http")]
             webhook,
         })

@@ -1,8 +1,10 @@
 //! The `OPENRTC_*` variables: one table, which the documentation is checked against.
 
+use std::collections::BTreeMap;
 use std::env;
+use std::ffi::OsStr;
 
-use openrtc_core::worker::BadPolicy;
+use openrtc_core::worker::{BadPolicy, Leave};
 use openrtc_records::journal::{JournalConfig, Sync};
 
 use super::{Config, ConfigError, Start, parse_count, parse_duration};
@@ -11,13 +13,13 @@ use crate::secret::Secret;
 /// One environment variable.
 #[derive(Clone, Copy, Debug)]
 pub struct Variable {
-    /// Its name.
+    /// The variable's name.
     pub name: &'static str,
     /// What it sets, in a few words.
     pub sets: &'static str,
-    /// What holds when it is not set.
+    /// The value that holds when it is not set, in a few words.
     pub default: &'static str,
-    /// Whether its value must not be shown.
+    /// Whether the value must not be shown.
     secret: bool,
     set: fn(&mut Config, &str) -> Result<(), String>,
 }
@@ -31,7 +33,8 @@ const fn variable(
     Variable { name, sets, default, secret: false, set }
 }
 
-/// Every variable that [`Config::merge_env`] reads. Those of the journal take effect after `OPENRTC_JOURNAL_DIR`.
+/// Every variable that [`Config::merge_vars`] knows, in the order in which they are set: those about the journal come
+/// after `OPENRTC_JOURNAL_DIR`.
 pub const VARIABLES: &[Variable] = &[
     variable("OPENRTC_DEPLOYMENT", "the service's name", "default", |config, text| {
         config.deployment = text.into();
@@ -65,7 +68,19 @@ pub const VARIABLES: &[Variable] = &[
         config.on_deadline = text.parse().map_err(|error: BadPolicy| error.to_string())?;
         Ok(())
     }),
-    variable("OPENRTC_FORCE_GRACE", "how long calls may say goodbye after a force", "2s", |config, text| {
+    variable("OPENRTC_LEAVE", "when it leaves: `when_drained` or `parked`", "when_drained", |config, text| {
+        config.leave = match text {
+            "when_drained" => Leave::WhenDrained,
+            "parked" => Leave::Parked,
+            _ => return Err("use `when_drained` or `parked`".into()),
+        };
+        Ok(())
+    }),
+    variable("OPENRTC_LAME_DUCK", "how long a worker that leaves goes on declining offers", "0s", |config, text| {
+        config.lame_duck = parse_duration(text)?;
+        Ok(())
+    }),
+    variable("OPENRTC_FORCE_GRACE", "how long calls have to end after a force", "2s", |config, text| {
         config.force_grace = parse_duration(text)?;
         Ok(())
     }),
@@ -112,10 +127,15 @@ pub const VARIABLES: &[Variable] = &[
             Ok(())
         })
     },
-    variable("OPENRTC_REGISTER_URL", "where to be let in before taking calls", "nobody is asked", |config, text| {
-        config.register = Some(text.into());
-        Ok(())
-    }),
+    variable(
+        "OPENRTC_REGISTER_URL",
+        "the registrar that must admit the worker first",
+        "no registrar",
+        |config, text| {
+            config.register = Some(text.into());
+            Ok(())
+        },
+    ),
     variable("OPENRTC_OPS_ADDR", "where the ops endpoints listen", "nowhere", |config, text| {
         config.ops = Some(text.parse().map_err(|error| format!("{error}; write it like 127.0.0.1:9464"))?);
         Ok(())
@@ -137,32 +157,50 @@ pub const VARIABLES: &[Variable] = &[
     }),
 ];
 
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-pub(super) fn merge(config: &mut Config) -> Result<(), ConfigError> {
-    for variable in VARIABLES {
-        match env::var(variable.name) {
-            Ok(value) => set(config, variable, &value)?,
-            Err(env::VarError::NotPresent) => {}
-            Err(env::VarError::NotUnicode(_)) => {
-                let problem = "it is not valid UTF-8".into();
-                return Err(ConfigError::Variable { name: variable.name, value: "…".into(), problem });
+impl Config {
+    /// Sets what `vars` says: names and values as the environment has them, or from any map. Returns the names that
+    /// begin with `OPENRTC_` and mean nothing, most likely because they are misspelt. Of two values for one name the
+    /// last counts. Only the form of each value is judged; [`Config::check`] judges them together.
+    ///
+    /// # Errors
+    /// At the first value that cannot be read. The settings before it in [`VARIABLES`] are set then.
+    pub fn merge_vars<N, V>(&mut self, vars: impl IntoIterator<Item = (N, V)>) -> Result<Vec<String>, ConfigError>
+    where
+        N: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
+        let mut given = BTreeMap::new();
+        for (name, value) in vars {
+            if let Some(name) = name.as_ref().to_str().filter(|name| name.starts_with("OPENRTC_")) {
+                given.insert(name.to_owned(), value.as_ref().to_owned());
             }
         }
+        for variable in VARIABLES {
+            if let Some(value) = given.remove(variable.name) {
+                variable.set(self, &value)?;
+            }
+        }
+        Ok(given.into_keys().collect())
     }
-    for (name, _) in env::vars_os() {
-        let Some(name) = name.to_str().filter(|name| name.starts_with("OPENRTC_")) else { continue };
-        if !VARIABLES.iter().any(|variable| variable.name == name) {
+
+    /// Sets what the process's environment says, and logs a warning for each `OPENRTC_` variable that means nothing.
+    pub fn merge_env(&mut self) -> Result<(), ConfigError> {
+        for name in self.merge_vars(env::vars_os())? {
             tracing::warn!(name, "unknown OPENRTC_ variable: it has no effect (misspelt?)");
         }
+        Ok(())
     }
-    Ok(())
 }
 
-fn set(config: &mut Config, variable: &Variable, value: &str) -> Result<(), ConfigError> {
-    (variable.set)(config, value).map_err(|problem| {
-        let shown = if variable.secret { "…" } else { value };
-        ConfigError::Variable { name: variable.name, value: shown.into(), problem }
-    })
+impl Variable {
+    fn set(&self, config: &mut Config, value: &OsStr) -> Result<(), ConfigError> {
+        let refused = |shown: &str, problem: String| {
+            let value = if self.secret { "…" } else { shown }.to_owned();
+            ConfigError::Variable { name: self.name, value, problem }
+        };
+        let text = value.to_str().ok_or_else(|| refused("…", "it is not valid UTF-8".into()))?;
+        (self.set)(config, text).map_err(|problem| refused(text, problem))
+    }
 }
 
 fn journal(config: &mut Config) -> Result<&mut JournalConfig, String> {
@@ -182,8 +220,9 @@ mod tests {
 
     fn try_set(name: &str, value: &str) -> Result<Config, String> {
         let mut config = Config::default();
-        let variable = VARIABLES.iter().find(|variable| variable.name == name).expect("a known variable");
-        set(&mut config, variable, value).map(|()| config).map_err(|error| error.to_string())
+        let unknown = config.merge_vars([(name, value)]).map_err(|error| error.to_string())?;
+        assert_eq!(unknown, [""; 0], "a known variable");
+        Ok(config)
     }
 
     #[test]
@@ -194,11 +233,8 @@ mod tests {
 
     #[test]
     fn a_secret_is_never_shown() {
-        let error = try_set("OPENRTC_OPS_TOKEN", "hunter2")
-            .expect("judged with the rest")
-            .check(false)
-            .err()
-            .expect("too short");
+        let error =
+            try_set("OPENRTC_OPS_TOKEN", "hunter2").expect("judged with the rest").check().expect_err("too short");
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
         let config = try_set("OPENRTC_OPS_TOKEN", "0123456789abcdef").expect("long enough");
         assert!(!format!("{config:?}").contains("0123456789abcdef"));

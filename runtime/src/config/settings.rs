@@ -11,7 +11,7 @@ use openrtc_records::journal::{JournalConfig, Sync};
 #[cfg(feature = "http")]
 use super::url::{UrlError, parse_url};
 use super::{Config, ConfigError, Control, FLUSH, Start};
-use crate::secret::Secret;
+use crate::secret::{KeyError, Secret, parse_signing_key, read_signing_key};
 
 /// Everything that a pool starts from, checked.
 pub(crate) struct Settings {
@@ -23,7 +23,10 @@ pub(crate) struct Settings {
     pub(crate) start: Start,
     pub(crate) signals: bool,
     pub(crate) control: Control,
+    pub(crate) exit_when_blocked: bool,
     pub(crate) journal: Option<JournalConfig>,
+    /// What the trail and the worker's membership are signed with; `None` if nothing is signed.
+    pub(crate) key: Option<KeySource>,
     /// `None` without a file and without a sink.
     pub(crate) trail: Option<TrailSettings>,
     #[cfg(feature = "http")]
@@ -31,12 +34,28 @@ pub(crate) struct Settings {
 }
 
 /// The deadline and policy of a drain.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct DrainTerms {
-    /// When it is overdue, counted from its beginning; `None`: never.
-    pub(crate) timeout: Option<Duration>,
-    /// What happens then.
-    pub(crate) on_deadline: OnDeadline,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainTerms {
+    /// How long after its beginning the drain is overdue. `None`: it never is.
+    pub timeout: Option<Duration>,
+    /// What happens when it is overdue.
+    pub on_deadline: OnDeadline,
+}
+
+/// Where a signing key comes from.
+pub(crate) enum KeySource {
+    File(PathBuf),
+    Given(SigningKey),
+}
+
+impl KeySource {
+    /// The key itself. Reads the file, if it is in one.
+    pub(crate) fn read(self) -> Result<SigningKey, KeyError> {
+        match self {
+            Self::File(path) => read_signing_key(&path),
+            Self::Given(key) => Ok(key),
+        }
+    }
 }
 
 /// The audit trail of a worker.
@@ -46,8 +65,6 @@ pub(crate) struct TrailSettings {
     pub(crate) file: Option<PathBuf>,
     /// When the file is forced to the disk.
     pub(crate) sync: Sync,
-    /// What it is signed with.
-    pub(crate) key: Option<SigningKey>,
     /// Where it is sent, if there is a file to send from.
     #[cfg(feature = "http")]
     pub(crate) webhook: Option<hyper::Uri>,
@@ -57,7 +74,8 @@ pub(crate) struct TrailSettings {
 #[cfg(feature = "http")]
 pub(crate) struct HttpSettings {
     pub(crate) ops: Option<OpsSettings>,
-    pub(crate) registering: Option<Registering>,
+    /// Where the worker registers. Needs a key.
+    pub(crate) register: Option<hyper::Uri>,
 }
 
 /// The ops endpoints.
@@ -68,23 +86,43 @@ pub(crate) struct OpsSettings {
     pub(crate) token: Option<Secret>,
 }
 
-/// How the worker gets in.
-#[cfg(feature = "http")]
-pub(crate) struct Registering {
-    pub(crate) url: hyper::Uri,
-    /// What it signs its membership with.
-    pub(crate) key: SigningKey,
-}
-
 impl Config {
-    /// Judges every setting and takes the configuration apart. Reads the file of the key and no other, changes nothing.
-    /// `has_sinks`: whether somebody wants the audit trail besides what the configuration says.
-    pub(crate) fn check(self, has_sinks: bool) -> Result<Settings, ConfigError> {
-        #[cfg(feature = "http")]
-        let registering = self.registering()?;
-        let trail = self.trail(has_sinks)?;
-        let (limits, identity) = (self.limits()?, self.identity()?);
+    /// Judges every setting, without side effects: nothing is read, opened, created or sent. For a program that checks
+    /// settings and starts no worker; [`AgentPoolBuilder::build`](crate::AgentPoolBuilder::build) checks them as well.
+    ///
+    /// A signing key's file is not read here: [`Config::signing_key`] does that, as a step of its own.
+    ///
+    /// ```
+    /// use openrtc_runtime::Config;
+    ///
+    /// let mut config = Config::default();
+    /// let unknown = config.merge_vars([("OPENRTC_DEPLOYMENT_VERSION", "v2.0.0"), ("OPENRTC_CAPACTIY", "50")])?;
+    /// assert_eq!(unknown, ["OPENRTC_CAPACTIY"]);
+    /// config.check()?;
+    ///
+    /// config.merge_vars([("OPENRTC_CAPACITY", "0")])?;
+    /// assert!(config.check().unwrap_err().to_string().contains("capacity is 0"));
+    /// # Ok::<(), openrtc_runtime::ConfigError>(())
+    /// ```
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.settings(false).map(drop)
+    }
+
+    /// The key to sign with, from its file or as given. Reads the file.
+    pub fn signing_key(&self) -> Result<Option<SigningKey>, KeyError> {
+        self.key_source()?.map(KeySource::read).transpose()
+    }
+
+    /// Judges every setting and takes the configuration apart. Reads and changes nothing. `has_sinks`: whether somebody
+    /// wants the audit trail besides what the configuration says.
+    pub(crate) fn settings(&self, has_sinks: bool) -> Result<Settings, ConfigError> {
         self.check_build()?;
+        let trail = self.trail(has_sinks)?;
+        let key = if trail.is_some() || self.register.is_some() { self.key_source()? } else { None };
+        if self.register.is_some() && key.is_none() {
+            return Err(ConfigError::RegisterWithoutKey);
+        }
+        let (limits, identity) = (self.limits()?, self.identity()?);
         Ok(Settings {
             limits,
             identity,
@@ -92,11 +130,25 @@ impl Config {
             start: if self.register.is_some() { Start::Standby } else { self.start },
             signals: self.signals,
             control: self.control,
-            journal: self.journal,
+            exit_when_blocked: self.exit_when_blocked,
+            journal: self.journal.clone(),
+            key,
             trail,
             #[cfg(feature = "http")]
-            http: HttpSettings { ops: self.ops.map(|addr| OpsSettings { addr, token: self.ops_token }), registering },
+            http: HttpSettings {
+                ops: self.ops.map(|addr| OpsSettings { addr, token: self.ops_token.clone() }),
+                register: self.register_url()?,
+            },
         })
+    }
+
+    fn key_source(&self) -> Result<Option<KeySource>, KeyError> {
+        match (&self.signing_key_file, &self.signing_key) {
+            (None, None) => Ok(None),
+            (Some(file), None) => Ok(Some(KeySource::File(file.clone()))),
+            (None, Some(digits)) => parse_signing_key(digits).map(|key| Some(KeySource::Given(key))),
+            (Some(_), Some(_)) => Err(KeyError::Two),
+        }
     }
 
     /// Whether all that is set is built in.
@@ -119,6 +171,8 @@ impl Config {
             force_grace: self.force_grace.into(),
             reservation_ttl: self.reservation_ttl.into(),
             stall_after: self.stall_after.map(|limit| limit.map(Into::into)),
+            lame_duck: self.lame_duck.into(),
+            leave: self.leave,
         };
         limits.check()?;
         self.check_drain()?;
@@ -145,7 +199,7 @@ impl Config {
 
     fn trail(&self, has_sinks: bool) -> Result<Option<TrailSettings>, ConfigError> {
         #[cfg(feature = "http")]
-        let webhook = self.webhook()?;
+        let webhook = self.webhook_url()?;
         if self.audit_file.is_none() && !has_sinks {
             return Ok(None);
         }
@@ -154,14 +208,13 @@ impl Config {
             journal: journal.dir.clone(),
             file: self.audit_file.clone(),
             sync: journal.sync,
-            key: self.signing_key()?,
             #[cfg(feature = "http")]
             webhook,
         }))
     }
 
     #[cfg(feature = "http")]
-    fn webhook(&self) -> Result<Option<hyper::Uri>, ConfigError> {
+    fn webhook_url(&self) -> Result<Option<hyper::Uri>, ConfigError> {
         let Some(url) = &self.audit_webhook else { return Ok(None) };
         if self.audit_file.is_none() {
             return Err(ConfigError::WebhookWithoutFile);
@@ -173,11 +226,8 @@ impl Config {
     }
 
     #[cfg(feature = "http")]
-    fn registering(&self) -> Result<Option<Registering>, ConfigError> {
-        let Some(url) = &self.register else { return Ok(None) };
-        let url = parse_url(url).map_err(ConfigError::Register)?;
-        let key = self.signing_key()?.ok_or(ConfigError::RegisterWithoutKey)?;
-        Ok(Some(Registering { url, key }))
+    fn register_url(&self) -> Result<Option<hyper::Uri>, ConfigError> {
+        self.register.as_deref().map(parse_url).transpose().map_err(ConfigError::Register)
     }
 
     fn check_drain(&self) -> Result<(), ConfigError> {
@@ -194,7 +244,7 @@ impl Config {
         if timeout.is_zero() {
             return Err(ConfigError::Zero("drain_timeout"));
         }
-        let needed = timeout.saturating_add(self.force_grace).saturating_add(FLUSH);
+        let needed = timeout.saturating_add(self.force_grace).max(self.lame_duck).saturating_add(FLUSH);
         match self.platform_grace {
             Some(grace) if grace <= needed => Err(ConfigError::GraceTooShort { needed, grace }),
             Some(_) | None => Ok(()),
@@ -227,13 +277,13 @@ mod tests {
     fn what_was_left_out_is_refused_by_name() {
         let url = || Some("http://127.0.0.1:1".to_owned());
         let start = || Config { deployment_version: "v1".into(), ..Config::default() };
-        assert!(start().check(false).is_ok());
+        assert!(start().check().is_ok());
         for (config, name) in [
             (Config { ops: Some(([127, 0, 0, 1], 0).into()), ..start() }, "OPENRTC_OPS_ADDR"),
             (Config { register: url(), ..start() }, "OPENRTC_REGISTER_URL"),
             (Config { audit_webhook: url(), ..start() }, "OPENRTC_AUDIT_WEBHOOK"),
         ] {
-            let error = config.check(false).err().expect("HTTP is not built in").to_string();
+            let error = config.check().expect_err("HTTP is not built in").to_string();
             assert!(error.starts_with(name) && error.contains("feature `http`"), "{error}");
         }
     }

@@ -1,16 +1,19 @@
 //! The handle that the rest of the process holds on a worker: whoever gives it orders, asks how it is or waits for it
 //! needs this and not the pool.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use openrtc_core::id::{Actor, Identity, Seq};
+use openrtc_core::id::{Actor, CallNo, DigestKey, Identity, Seq};
 use openrtc_core::snapshot::{JournalHealth, RuntimeSnapshot};
 use openrtc_core::time::Instant;
-use openrtc_core::worker::{Cause, Command, DrainOrder, Outcome, Rejection, Worker};
-use tokio::sync::watch;
+use openrtc_core::word::Phase;
+use openrtc_core::worker::{Availability, Cause, Command, DrainOrder, Entry, Outcome, Rejection, Terms, Worker};
+use tokio::sync::{mpsc, watch};
 
 use super::clock::Clock;
+use super::done::{CommandError, Done};
+use super::ended::Ended;
 use super::force::Force;
 use super::gate::{Gate, View};
 use crate::config::DrainTerms;
@@ -29,15 +32,24 @@ struct Inner {
     terms: DrainTerms,
     force: Force,
     published: watch::Receiver<Published>,
+    lapses: watch::Receiver<()>,
+    listeners: Listeners,
 }
 
+/// Everybody who waits to hear how calls end.
+type Listeners = Arc<Mutex<Vec<mpsc::UnboundedSender<(CallNo, Ended)>>>>;
+
 /// What the control loop makes known after each batch.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Published {
     /// Entries up to here are in the journal, or never will be.
     pub(crate) settled: Seq,
-    /// Whether the last call of a drain has ended.
-    pub(crate) drained: bool,
+    /// Where the worker is in its life, as far as that.
+    pub(crate) phase: Phase,
+    /// Calls reserved or active, as far as that.
+    pub(crate) in_flight: u32,
+    /// What dispatchers may be told.
+    pub(crate) availability: Availability,
     /// How the worker left, once it has.
     pub(crate) outcome: Option<Outcome>,
     /// How the journal fares.
@@ -47,33 +59,84 @@ pub(crate) struct Published {
 /// The control loop's end of the handle.
 #[derive(Debug)]
 pub(crate) struct Publisher {
-    sender: watch::Sender<Published>,
+    published: watch::Sender<Published>,
+    lapses: watch::Sender<()>,
+    listeners: Listeners,
     force: Force,
 }
 
 impl Publisher {
-    /// Makes it known to all who wait.
-    pub(crate) fn publish(&self, published: Published) {
-        self.sender.send_replace(published);
+    /// Makes known what is journaled.
+    pub(crate) fn publish(&self, settled: Seq, worker: &Worker, health: JournalHealth) {
+        let (phase, in_flight) = (worker.phase(), worker.word().in_flight());
+        self.published
+            .send_modify(|published| *published = Published { settled, phase, in_flight, health, ..*published });
     }
 
-    /// Tells every call to end.
-    pub(crate) fn order_force(&self) {
-        self.force.order();
+    /// Tells everybody who listens how calls ended. The entries are journaled, or never will be.
+    pub(crate) fn report(&self, entries: &[Entry]) {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        if listeners.is_empty() {
+            return;
+        }
+        for ended in entries.iter().filter_map(|entry| Ended::by(&entry.event)) {
+            listeners.retain(|listener| listener.send(ended).is_ok());
+        }
+    }
+
+    /// Tells whoever hands out calls whether to.
+    pub(crate) fn announce(&self, availability: Availability) {
+        self.published.send_modify(|published| published.availability = availability);
+    }
+
+    /// Tells every call to end; what is left at `until` is dropped.
+    pub(crate) fn cancel_calls(&self, until: Instant) {
+        self.force.order(until);
+    }
+
+    /// Tells whoever waits for an assignment that a reservation has lapsed.
+    pub(crate) fn lapse(&self) {
+        self.lapses.send_replace(());
+    }
+
+    /// Tells everybody that the worker has left.
+    pub(crate) fn exit(&self, outcome: Outcome) {
+        self.published.send_modify(|published| published.outcome = Some(outcome));
     }
 }
 
 impl WorkerHandle {
     /// A handle on `worker`, which has just started, and the end that its control loop publishes through.
-    pub(crate) fn new(worker: &Worker, clock: Clock, identity: Identity, terms: DrainTerms) -> (Self, Publisher) {
-        let publisher = Publisher { sender: watch::Sender::default(), force: Force::default() };
+    pub(crate) fn new(
+        worker: &Worker,
+        clock: Clock,
+        identity: Identity,
+        key: DigestKey,
+        terms: DrainTerms,
+    ) -> (Self, Publisher) {
+        let first = Published {
+            settled: worker.word().seq(),
+            phase: worker.phase(),
+            in_flight: worker.word().in_flight(),
+            availability: worker.availability(),
+            outcome: worker.outcome(),
+            health: JournalHealth::default(),
+        };
+        let publisher = Publisher {
+            published: watch::Sender::new(first),
+            lapses: watch::Sender::new(()),
+            listeners: Listeners::default(),
+            force: Force::default(),
+        };
         let inner = Inner {
-            gate: Gate::new(worker),
+            gate: Gate::new(worker, key),
             clock,
             identity,
             terms,
             force: publisher.force.clone(),
-            published: publisher.sender.subscribe(),
+            published: publisher.published.subscribe(),
+            lapses: publisher.lapses.subscribe(),
+            listeners: Arc::clone(&publisher.listeners),
         };
         (Self { inner: Arc::new(inner) }, publisher)
     }
@@ -99,31 +162,36 @@ impl WorkerHandle {
     }
 
     /// Gives a command. Once this has returned, it holds for everyone.
-    pub(crate) fn submit(&self, command: Command) -> Result<Seq, Rejection> {
+    pub(crate) fn submit(&self, command: Command) -> Result<Done, CommandError> {
+        Done::of(self.command(command))
+    }
+
+    /// Gives a command about one call, for the number of its entry.
+    pub(crate) fn command(&self, command: Command) -> Result<Seq, Rejection> {
         self.gate().submit(self.now(), command)
     }
 
     /// Begins a drain whose deadline counts from now.
-    pub(crate) fn drain(&self, cause: Cause, actor: Actor, terms: DrainTerms) -> Result<(), Rejection> {
+    pub(crate) fn drain(&self, cause: Cause, actor: Actor, terms: DrainTerms) -> Result<Done, CommandError> {
         let deadline = terms.timeout.map(|timeout| self.now() + timeout.into());
-        let order = DrainOrder { cause, actor, deadline, on_deadline: terms.on_deadline };
-        self.submit(Command::BeginDrain(order)).map(drop)
+        let terms = Terms::new(deadline, terms.on_deadline).map_err(CommandError::DeadlineMissing)?;
+        self.submit(Command::BeginDrain(DrainOrder { cause, actor, terms }))
     }
 
     /// Takes calls again.
-    pub(crate) fn cancel_drain(&self, actor: Actor) -> Result<(), Rejection> {
-        self.submit(Command::CancelDrain { actor }).map(drop)
+    pub(crate) fn cancel_drain(&self, actor: Actor) -> Result<Done, CommandError> {
+        self.submit(Command::CancelDrain { actor })
     }
 
     /// Gives the drain until `deadline` from now.
-    pub(crate) fn extend_drain(&self, actor: Actor, deadline: Duration) -> Result<(), Rejection> {
+    pub(crate) fn extend_drain(&self, actor: Actor, deadline: Duration) -> Result<Done, CommandError> {
         let deadline = self.now() + deadline.into();
-        self.submit(Command::ExtendDrain { actor, deadline }).map(drop)
+        self.submit(Command::ExtendDrain { actor, deadline })
     }
 
     /// Tells every call left to end.
-    pub(crate) fn force_drain(&self, actor: Actor) -> Result<(), Rejection> {
-        self.submit(Command::ForceDrain { actor }).map(drop)
+    pub(crate) fn force_drain(&self, actor: Actor) -> Result<Done, CommandError> {
+        self.submit(Command::ForceDrain { actor })
     }
 
     /// The worker as it is now.
@@ -141,19 +209,37 @@ impl WorkerHandle {
         self.wait(|published| published.settled >= seq || published.outcome.is_some()).await;
     }
 
-    /// Resolves when the last call of a drain has ended, or the worker has left, with what made that known.
-    pub(crate) async fn drained(&self) -> Published {
-        self.wait(|published| published.drained || published.outcome.is_some()).await
-    }
-
-    /// Resolves when something later than `seen` is published.
-    pub(crate) async fn moved_on(&self, seen: Published) {
-        self.wait(|published| published.settled > seen.settled || published.outcome.is_some()).await;
+    /// Resolves when the last call of a drain has ended, or the worker has left.
+    pub(crate) async fn drained(&self) {
+        self.wait(|published| published.phase == Phase::Drained || published.outcome.is_some()).await;
     }
 
     /// Resolves when the worker has left, with how it did.
     pub(crate) async fn exited(&self) -> Outcome {
         self.wait(|published| published.outcome.is_some()).await.outcome.unwrap_or(Outcome::Clean)
+    }
+
+    /// What the control loop last made known, and every change of it.
+    pub(crate) fn published(&self) -> watch::Receiver<Published> {
+        self.inner.published.clone()
+    }
+
+    /// Every call's end from now on, in the order of the journal, once it is there. All of them are here when the
+    /// worker has left, but for those of the calls that its exit cut: an exit has no entry for each.
+    pub(crate) fn listen(&self) -> mpsc::UnboundedReceiver<(CallNo, Ended)> {
+        let (listener, ends) = mpsc::unbounded_channel();
+        self.inner.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
+        ends
+    }
+
+    /// Resolves when a reservation has lapsed, or was assigned or withdrawn.
+    pub(crate) async fn lapsed(&self, call: CallNo) {
+        let mut lapses = self.inner.lapses.clone();
+        while self.gate().is_promised(call) {
+            if lapses.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Whether a forced drain has told the calls to end.
@@ -162,11 +248,9 @@ impl WorkerHandle {
     }
 
     /// Resolves when a forced drain tells the calls to end, with the instant at which what is left is dropped.
-    pub(crate) async fn forced(&self) -> Instant {
-        self.inner.force.ordered().await;
-        let now = self.now();
-        let forced = self.gate().view(now).life.drain().and_then(|drain| drain.forced);
-        forced.map_or(now, |forced| forced.until)
+    pub(crate) async fn forced(&self) -> std::time::Instant {
+        let until = self.inner.force.ordered().await;
+        self.inner.clock.timer(until).into_std()
     }
 
     async fn wait(&self, until: impl FnMut(&Published) -> bool) -> Published {
@@ -189,6 +273,7 @@ impl WorkerHandle {
             worker: const { WorkerId::from_static("w1") },
             incarnation: Incarnation::new(1),
         };
-        Self::new(worker, clock, identity, DrainTerms { timeout: None, on_deadline: OnDeadline::Wait })
+        let terms = DrainTerms { timeout: None, on_deadline: OnDeadline::Wait };
+        Self::new(worker, clock, identity, DigestKey::default(), terms)
     }
 }

@@ -19,7 +19,7 @@ pub(crate) use std::sync::{
 pub enum Site {
     /// A ring slot's stamp, stored after the event it vouches for.
     Stamp,
-    /// The shell's addition of nothing, between its flag and its sleep.
+    /// The control loop's addition of nothing, between its flag and its sleep.
     Sleep,
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 pub use hyper::{Method, Uri};
-use hyper::{Request, header};
+use hyper::{Request, header, http};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
@@ -58,7 +58,7 @@ pub(crate) async fn post_lines(url: &Uri, lines: Vec<u8>) -> Result<Response, Ht
     exchange(url, request.body(Full::new(lines.into()))).await
 }
 
-async fn exchange(url: &Uri, request: hyper::http::Result<Request<Full<Bytes>>>) -> Result<Response, HttpError> {
+async fn exchange(url: &Uri, request: http::Result<Request<Full<Bytes>>>) -> Result<Response, HttpError> {
     let failed = |error: &(dyn Error + 'static)| HttpError::Failed(root_cause(error).to_string());
     let request = request.map_err(|error| failed(&error))?;
     let client = Client::builder(TokioExecutor::new()).build_http();

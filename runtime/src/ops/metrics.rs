@@ -60,7 +60,11 @@ impl Collector for View {
             "Whether the drain is past its deadline",
             drain.is_some_and(|drain| drain.overdue),
         )?;
-        page.counter("calls_promised", "Calls reserved or admitted", totals.promised())?;
+        page.gauge("order_epoch", "The term of the last order obeyed; 0 if none was", snapshot.obeyed.epoch.get())?;
+        page.gauge("order_number", "The number of that order in its term", snapshot.obeyed.order.get())?;
+        page.counter("calls_promised", "Calls reserved, admitted or taken over", totals.promised())?;
+        page.counter("calls_taken_over", "Calls of earlier runs that went on here", totals.taken_over)?;
+        page.counter("calls_handed_over", "Calls that went on in another run", totals.handed_over)?;
         page.counter("reservations_lapsed", "Reservations not assigned in time", totals.lapsed)?;
         page.counters("calls_ended", "Calls ended, by reason", "reason", &ended)?;
         page.counters("calls_declined", "Calls declined before they were promised, by reason", "reason", &declined)?;

@@ -37,7 +37,7 @@ impl Client {
 
     /// A call that stays in flight.
     fn admit(&self) {
-        self.worker.gate().admit(CALL, Class::default()).expect("serving");
+        self.worker.gate().admit(&CALL, Class::default()).expect("serving");
     }
 
     async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (StatusCode, String) {
@@ -76,8 +76,8 @@ async fn a_drain_request_says_who_until_when_and_what_then() {
     let (_, snapshot) = client.get("/snapshot").await;
     let snapshot: RuntimeSnapshot = serde_json::from_str(&snapshot).expect("a snapshot");
     let drain = snapshot.drain.expect("a drain");
-    assert_eq!((drain.actor.as_str(), drain.on_deadline), ("alice", OnDeadline::Alert));
-    assert_eq!(drain.deadline.map(|at| at.since(drain.begun).as_micros()), Some(60_000_000));
+    assert_eq!((drain.actor.as_str(), drain.terms.on_deadline()), ("alice", OnDeadline::Alert));
+    assert_eq!(drain.terms.deadline.map(|at| at.since(drain.begun).as_micros()), Some(60_000_000));
 
     let (status, again) = client.send("POST", "/drain", &[], "").await;
     assert!(status.is_success() && again.contains("already"), "a repeat is harmless: {again}");
@@ -128,7 +128,7 @@ async fn a_bad_body_is_named_and_does_nothing() {
 #[tokio::test(start_paused = true)]
 async fn metrics_are_open_metrics() {
     let client = Client::new(LOCAL);
-    client.worker.submit(Command::Reserve { id: CALL, class: Class::default() }).expect("serving");
+    client.worker.gate().reserve(client.worker.now(), &CALL, Class::default()).expect("serving");
     let (_, text) = client.get("/metrics").await;
     let labels = r#"deployment="default",version="v1",worker="w1""#;
     for line in [

@@ -1,15 +1,17 @@
 //! The builder: from settings to a running pool.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openrtc_core::id::Incarnation;
-use openrtc_core::worker::{Command, OnDeadline, Worker};
+use openrtc_core::id::{DigestKey, Incarnation};
+use openrtc_core::worker::{Command, Leave, OnDeadline, Worker};
 use openrtc_records::journal::{Journal, JournalConfig, Recovered};
 use tokio::runtime::Handle;
 
+use super::error::StartError;
 use super::host::Host;
 #[cfg(feature = "http")]
 use super::network::Network;
@@ -17,10 +19,10 @@ use super::runner::Runner;
 use super::writer::Writer;
 use super::{AgentPool, Built};
 use crate::audit::{AuditSink, Outlets};
-use crate::config::{Config, ConfigError, Control, Start};
+use crate::config::{Config, ConfigError, Control, KeySource, Start};
 use crate::engine::clock::Clock;
+use crate::engine::control;
 use crate::engine::handle::WorkerHandle;
-use crate::engine::shell;
 use crate::process::attend;
 use crate::process::signal::Signals;
 use crate::secret::Secret;
@@ -45,56 +47,62 @@ macro_rules! setters {
 }
 
 impl AgentPoolBuilder {
-    /// Starts from a whole configuration.
+    /// Starts from a whole configuration. It replaces what was set before.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
     }
 
-    /// The version this worker runs (`deployment_version`); required.
+    /// The version that the worker runs (`deployment_version`). Required.
     pub fn deployment_version(mut self, version: impl Into<String>) -> Self {
         self.config.deployment_version = version.into();
         self
     }
 
-    /// The service's name.
+    /// The service's name. Default: `default`.
     pub fn deployment(mut self, deployment: impl Into<String>) -> Self {
         self.config.deployment = deployment.into();
         self
     }
 
-    /// The worker's place in the fleet; the host's name if not given.
+    /// The worker's place in the fleet. Default: the host's name.
     pub fn worker(mut self, worker: impl Into<String>) -> Self {
         self.config.worker = Some(worker.into());
         self
     }
 
-    /// Hands the audit trail to `sink` too. Needs a journal.
+    /// Gives the audit trail to `sink` too. Needs a journal.
     pub fn audit_sink(mut self, sink: impl AuditSink) -> Self {
         self.sinks.push(Box::new(sink));
         self
     }
 
     setters! {
-        /// The most calls in flight.
+        /// The most calls in flight. Default: 1000.
         capacity(capacity: u32) => |config, capacity| config.capacity = capacity;
-        /// When a drain is overdue.
+        /// How long after its beginning a drain is overdue. Default: an hour.
         drain_timeout(timeout: Duration) => |config, timeout| config.drain_timeout = Some(timeout);
-        /// What happens when a drain is overdue.
+        /// What happens when a drain is overdue. Default: wait.
         on_deadline(policy: OnDeadline) => |config, policy| config.on_deadline = policy;
-        /// How long calls may say goodbye after a force.
+        /// When the drained worker leaves. Default: at once.
+        leave(leave: Leave) => |config, leave| config.leave = leave;
+        /// How long a worker that leaves goes on declining offers, counted from the moment when it stopped taking
+        /// calls. Default: not at all.
+        lame_duck(time: Duration) => |config, time| config.lame_duck = time;
+        /// How long calls have to end by themselves after a forced drain has told them to. Default: 2 s.
         force_grace(grace: Duration) => |config, grace| config.force_grace = grace;
-        /// How long an accepted offer waits for its assignment.
+        /// How long an accepted offer waits for its assignment. Default: 10 s.
         reservation_ttl(ttl: Duration) => |config, ttl| config.reservation_ttl = ttl;
-        /// How long a call of class 0 may stay silent before it is flagged.
+        /// How long a call of class 0 may stay silent before it is flagged as stalled. `None`: it never is.
+        /// Default: 30 s.
         stall_after(limit: Option<Duration>) => |config, limit| config.stall_after[0] = limit;
-        /// How long the platform waits between SIGTERM and SIGKILL; a drain that may outlast it is refused.
+        /// How long the platform waits between SIGTERM and SIGKILL. A drain that may take longer is refused at start.
         platform_grace(grace: Duration) => |config, grace| config.platform_grace = Some(grace);
         /// Keeps a journal.
         journal(journal: JournalConfig) => |config, journal| config.journal = Some(journal);
         /// Keeps a journal in this directory, with the defaults of [`JournalConfig::new`].
         journal_dir(dir: PathBuf) => |config, dir| config.journal = Some(JournalConfig::new(dir));
-        /// Writes the audit trail to a file, and continues the one that is there. Needs a journal.
+        /// Writes the audit trail to a file. If the file exists, the trail in it is continued. Needs a journal.
         audit_file(file: PathBuf) => |config, file| config.audit_file = Some(file);
         /// Sends the audit trail to this URL as well: lines of JSON, several at once, in order, until they are taken.
         /// Needs the file.
@@ -103,53 +111,70 @@ impl AgentPoolBuilder {
         signing_key_file(file: PathBuf) => |config, file| config.signing_key_file = Some(file);
         /// The same key as 64 hex digits, instead of the file.
         signing_key(digits: Secret) => |config, digits| config.signing_key = Some(digits);
-        /// Stays in standby until whoever hands out calls at this URL lets the worker in, and leaves with
-        /// [`Exit::REJECTED`](crate::Exit::REJECTED) if refused. Needs a key.
+        /// Registers at this URL. The worker waits in standby until the registrar there admits it, and leaves with
+        /// [`Exit::REJECTED`](crate::Exit::REJECTED) if it is refused. Needs a key.
         register(url: String) => |config, url| config.register = Some(url);
-        /// Where the ops endpoints listen.
+        /// Where the ops endpoints listen. Port 0 picks a free one: see [`AgentPool::ops_addr`]. Default: nowhere.
         ops(addr: SocketAddr) => |config, addr| config.ops = Some(addr);
-        /// What `POST`s from outside loopback must present.
+        /// The token that `POST`s from outside loopback must present.
         ops_token(token: Secret) => |config, token| config.ops_token = Some(token);
-        /// Whether SIGTERM and SIGINT drain the worker; they do by default.
+        /// Whether SIGTERM and SIGINT drain the worker. Default: they do.
         signals(handle: bool) => |config, handle| config.signals = handle;
-        /// Where the control loop runs.
+        /// Where the control loop runs. Default: on a thread of its own.
         control(control: Control) => |config, control| config.control = control;
-        /// Whether to take calls at once.
+        /// Whether to take calls at once. Default: yes.
         start(start: Start) => |config, start| config.start = start;
+        /// What [`AgentPool::serve`] does about a handler that blocks its thread when the worker has left, and so
+        /// cannot be aborted.
+        ///
+        /// `true`: `serve` exits the process, with the exit code that it would have returned. The journal is complete
+        /// then, and the trail and the reports have had their time; destructors do not run.
+        ///
+        /// `false`, the default: `serve` logs an error and returns. The thread stays blocked, and a tokio runtime that
+        /// is dropped, as at the end of `#[tokio::main]`, waits for it for ever. So `false` is for a program that ends
+        /// the process by itself, or leaves the runtime with `Runtime::shutdown_timeout`.
+        exit_when_blocked(exit: bool) => |config, exit| config.exit_when_blocked = exit;
     }
 
-    /// Takes every `OPENRTC_*` variable that is set; later setters win over it.
+    /// Sets what the `OPENRTC_*` variables of the environment say. Setters that are called later win over it.
     pub fn from_env(mut self) -> Result<Self, ConfigError> {
         self.config.merge_env()?;
         Ok(self)
     }
 
-    /// Checks the configuration, opens the journal and starts the pool: from here on it drains on SIGTERM and SIGINT
-    /// and answers on its ops endpoints. Must be called inside a tokio runtime.
-    pub fn build(self) -> Result<AgentPool, ConfigError> {
-        let here = Handle::try_current().map_err(|_| ConfigError::NoRuntime)?;
-        let settings = self.config.check(!self.sinks.is_empty())?;
+    /// Checks the configuration, opens the journal and starts the pool. From then on it drains on SIGTERM and SIGINT
+    /// and answers on its ops endpoints. Must be called inside a tokio runtime with time enabled; a program without one
+    /// uses [`blocking::AgentPool::start`](crate::blocking::AgentPool::start).
+    ///
+    /// # Errors
+    /// [`StartError::Config`] if a setting is wrong, before anything is opened; the other errors if something cannot be
+    /// opened or started. No run of the worker is in the journal then.
+    pub fn build(self) -> Result<AgentPool, StartError> {
+        let here = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        let settings = self.config.settings(!self.sinks.is_empty())?;
+        let key = settings.key.map(KeySource::read).transpose()?;
+        let digests = digest_key().map_err(StartError::Random)?;
         let clock = Clock::start();
-        let start = Worker::new(settings.limits)?;
-        let runner = Runner::new(settings.control, here).map_err(ConfigError::Thread)?;
+        let start = Worker::new(settings.limits).map_err(ConfigError::from)?;
+        let runner = Runner::new(settings.control, here).map_err(StartError::Thread)?;
         let entered = runner.enter();
         // First: a signal that comes while the rest is prepared is kept, and drains the worker once it can be.
-        let signals = settings.signals.then(Signals::install).transpose().map_err(ConfigError::Signals)?;
+        let signals = settings.signals.then(Signals::install).transpose().map_err(StartError::Signals)?;
         #[cfg(feature = "http")]
-        let network = Network::open(settings.http)?;
+        let network = Network::open(settings.http, key.clone())?;
         // Before the journal: a start that fails here leaves no trace of a run in it.
-        let outlets = settings.trail.map(|trail| Outlets::open(trail, self.sinks)).transpose()?;
+        let outlets = settings.trail.map(|trail| Outlets::open(trail, key, self.sinks)).transpose()?;
         let (mut identity, mut recovered, mut writer) = (settings.identity, None, None);
         identity.incarnation = Incarnation::new(clock.now().as_micros());
         if let Some(journal) = settings.journal {
             let (journal, numbered, found) = Journal::open(journal, identity, clock.now(), &start)?;
             (identity, recovered) = (numbered, found);
-            writer = Some(Writer::start(journal).map_err(ConfigError::Thread)?);
+            writer = Some(Writer::start(journal).map_err(StartError::Thread)?);
         }
         report(recovered.as_ref());
         let audit = outlets.map(|outlets| outlets.start(identity, clock, start.clone())).transpose();
-        let (feed, trail) = audit.map_err(ConfigError::Thread)?.unzip();
-        let (worker, publisher) = WorkerHandle::new(&start, clock, identity, settings.terms);
+        let (feed, trail) = audit.map_err(StartError::Thread)?.unzip();
+        let (worker, publisher) = WorkerHandle::new(&start, clock, identity, digests, settings.terms);
         let first = match settings.start {
             Start::Serving => Command::Serve,
             Start::Standby => Command::StandBy,
@@ -159,15 +184,16 @@ impl AgentPoolBuilder {
         let (ops_addr, network) = (network.ops_addr(), network.run(worker.clone(), trail.clone()));
         #[cfg(not(feature = "http"))]
         let (ops_addr, network) = (None, std::future::ready(()));
-        let built = Arc::new(Built { trail, recovered, ops_addr });
+        let exit_when_blocked = settings.exit_when_blocked;
+        let built = Arc::new(Built { trail, recovered, ops_addr, exit_when_blocked });
         let pool = AgentPool { worker: worker.clone(), built };
         let mut host = Host::new(clock, writer, feed, publisher);
         let work = async move {
             let attend = attend(worker.clone(), signals);
-            tokio::join!(shell::run(worker.gate(), start, &mut host), attend, network);
+            tokio::join!(control::run(worker.gate(), start, &mut host), attend, network);
         };
         drop(entered);
-        runner.run(work).map_err(ConfigError::Thread)?;
+        runner.run(work).map_err(StartError::Thread)?;
         Ok(pool)
     }
 }
@@ -177,8 +203,17 @@ fn report(recovered: Option<&Recovered>) {
     if let Some((path, torn)) = &recovered.torn {
         tracing::warn!(segment = %path.display(), %torn, "the last journal segment has a torn end");
     }
-    for call in &recovered.lost_calls {
-        let incarnation = recovered.predecessor.incarnation;
-        tracing::warn!(%call, %incarnation, "call lost in the crash of the run before");
+    for segment in &recovered.newer {
+        let segment = segment.display();
+        tracing::warn!(%segment, "a newer build wrote this journal segment: it stays as it is, beside a new journal");
     }
+    let incarnation = recovered.predecessor.map(|predecessor| predecessor.incarnation.get());
+    for call in &recovered.lost_calls {
+        tracing::warn!(%call, incarnation, "call lost in the crash of the run before");
+    }
+}
+
+/// A key of its own for each run, so that no caller can choose an id that collides with another one.
+fn digest_key() -> io::Result<DigestKey> {
+    Ok(DigestKey([getrandom::u64()?, getrandom::u64()?]))
 }

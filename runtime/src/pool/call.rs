@@ -29,16 +29,8 @@ impl OpenCall {
     }
 
     /// Ends the call, resolving when that is in the journal.
-    pub(crate) fn end(mut self, reason: EndReason) -> impl Future<Output = ()> + Send + 'static {
-        let reason = match reason {
-            EndReason::DrainForced => self.implied(),
-            EndReason::AgentHangup
-            | EndReason::CallerHangup
-            | EndReason::Disconnected
-            | EndReason::Failed
-            | EndReason::Panicked
-            | EndReason::Withdrawn => reason,
-        };
+    pub(crate) fn end(mut self, reason: EndReason) -> impl Future<Output = ()> + Send + use<> {
+        let reason = if reason == EndReason::DrainForced { self.implied() } else { reason };
         let ended = self.close(reason);
         let worker = self.worker.clone();
         async move { worker.settled(ended).await }
@@ -53,7 +45,7 @@ impl OpenCall {
         let ended = if self.assigned {
             self.worker.gate().end(self.number, reason)
         } else {
-            self.worker.submit(Command::End { call: self.number, reason }).ok()
+            self.worker.command(Command::Withdraw { call: self.number, reason }).ok()
         };
         ended.unwrap_or_default()
     }
@@ -80,8 +72,8 @@ impl Drop for OpenCall {
     }
 }
 
-/// Keeps a call in flight for as long as it is held. However it goes (return, error, panic, a task aborted), the call
-/// ends with it; a drain waits for exactly the guards that are left.
+/// Keeps a call in flight for as long as it is held. When the guard is dropped, the call ends, whatever the reason: the
+/// handler returned, failed or panicked, or its task was aborted. A drain waits for exactly the guards that are left.
 #[derive(Debug)]
 pub struct CallGuard {
     /// There until the guard is gone.
@@ -89,7 +81,7 @@ pub struct CallGuard {
     begun: Seq,
     /// When progress was last noted, in microseconds.
     noted: AtomicU64,
-    /// Where `serve` waits for the call, to end it with what the handler returned.
+    /// Where `serve` waits for the call, to end it by what the handler returned.
     home: Option<oneshot::Sender<OpenCall>>,
 }
 
@@ -98,27 +90,28 @@ impl CallGuard {
         Self { open: Some(open), begun, noted: AtomicU64::new(0), home: None }
     }
 
-    /// Lets the call come home when the guard is dropped, instead of ending it there.
+    /// Gives the call back to the receiver when the guard is dropped, instead of ending it there.
     pub(crate) fn homing(mut self) -> (Self, oneshot::Receiver<OpenCall>) {
         let (home, back) = oneshot::channel();
         self.home = Some(home);
         (self, back)
     }
 
-    /// What the dispatcher calls this call.
+    /// What the dispatcher calls the call.
     #[must_use]
-    pub fn id(&self) -> CallId {
-        self.open().id
+    pub fn id(&self) -> &CallId {
+        &self.open().id
     }
 
-    /// This call's number within the worker's incarnation.
+    /// The call's number within the worker's incarnation.
     #[must_use]
     pub fn number(&self) -> CallNo {
         self.open().number
     }
 
-    /// Reports that the call moved (media flowed, a turn was taken), so that it is not flagged as stalled. As cheap as
-    /// a clock read; only one report in a quarter of the stall limit goes further.
+    /// Reports that the call made progress, such as media that flowed or a turn that was taken, so that it is not
+    /// flagged as stalled. Cheap enough to call for every packet: it reads a clock, and only one report in a quarter of
+    /// the stall limit goes further.
     pub fn progress(&self) {
         let OpenCall { worker, number, class, .. } = self.open();
         let Some(every) = worker.gate().limits().progress_every(*class) else { return };
@@ -133,23 +126,34 @@ impl CallGuard {
         }
     }
 
-    /// Resolves when a forced drain tells the call to end, with the instant at which what is left is dropped. Say
-    /// goodbye and return; a call that returns later than that was cut.
-    pub fn cancelled(&self) -> impl Future<Output = Instant> + Send + 'static {
+    /// Resolves when a forced drain tells the call to end, with the instant at which it is dropped if it has not ended
+    /// by then. Send a last word to the caller and return. Cancel-safe; may be awaited several times.
+    pub fn cancelled(&self) -> impl Future<Output = std::time::Instant> + Send + use<> {
         let worker = self.open().worker.clone();
         async move { worker.forced().await }
     }
 
-    /// Resolves when the beginning of this call is in the journal. Wait for it before telling a peer that the call is
-    /// taken, and a crash after that can never leave a call that the journal does not name.
-    pub fn recorded(&self) -> impl Future<Output = ()> + Send + 'static {
+    /// Whether a forced drain has told the call to end, for a handler that cannot await [`CallGuard::cancelled`].
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.open().worker.is_forced()
+    }
+
+    /// Resolves when the beginning of the call is in the journal. Wait for it before you tell the caller that the call
+    /// is taken: then a crash cannot leave a call that the journal does not name. If the journal cannot be written, it
+    /// resolves all the same, within about a second. Cancel-safe; may be awaited several times.
+    pub fn recorded(&self) -> impl Future<Output = ()> + Send + use<> {
         let (worker, begun) = (self.open().worker.clone(), self.begun);
         async move { worker.settled(begun).await }
     }
 
-    /// Ends the call for `reason` and resolves when that is in the journal. ([`EndReason::DrainForced`] is the gate's
-    /// to give: it counts only if a forced drain is what ends the call.)
-    pub fn end(mut self, reason: EndReason) -> impl Future<Output = ()> + Send + 'static {
+    /// Ends the call for `reason`. The returned future resolves when that is in the journal.
+    ///
+    /// The call ends when this is called. The future only waits, so dropping it early loses nothing.
+    ///
+    /// [`EndReason::DrainForced`] is recorded only if a drain was forced; without one the call ends as
+    /// [`EndReason::AgentHangup`].
+    pub fn end(mut self, reason: EndReason) -> impl Future<Output = ()> + Send + use<> {
         self.open.take().expect(HELD).end(reason)
     }
 
@@ -171,20 +175,20 @@ impl Drop for CallGuard {
     }
 }
 
-/// A promise: the worker said yes to an offer. It counts as a call from here; dropped, it is withdrawn; kept too long
-/// without an assignment, it lapses.
+/// A call that the worker has said yes to and that is not assigned yet. It counts as a call in flight. Dropped, it is
+/// withdrawn; kept too long without an assignment, it lapses.
 #[derive(Debug)]
 pub struct Reservation {
     open: OpenCall,
     begun: Seq,
 }
 
-/// The reservation lapsed, or the worker has left: the call is not ours. Tell the dispatcher, so that it can offer
-/// the call again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// The reservation is gone, so the call was not assigned. Tell the dispatcher, so that it can offer the call again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the reservation of call {id} is gone: it lapsed before the assignment came, or the worker has left")]
+#[non_exhaustive]
 pub struct Lapsed {
-    /// Which call.
+    /// What the dispatcher calls the call.
     pub id: CallId,
 }
 
@@ -193,20 +197,40 @@ impl Reservation {
         Self { open, begun }
     }
 
-    /// The call became ours. Accepted while draining: the promise came first.
+    /// What the dispatcher calls the call.
+    #[must_use]
+    pub const fn id(&self) -> &CallId {
+        &self.open.id
+    }
+
+    /// The call's number within the worker's incarnation.
+    #[must_use]
+    pub const fn number(&self) -> CallNo {
+        self.open.number
+    }
+
+    /// Assigns the call: it is this worker's from now on. A drain that began after the reservation does not prevent it.
     pub fn assign(mut self) -> Result<CallGuard, Lapsed> {
         let assign = Command::Assign { call: self.open.number };
-        match self.open.worker.submit(assign) {
+        match self.open.worker.command(assign) {
             Ok(assigned) => {
                 self.open.assigned = true;
                 Ok(CallGuard::new(self.open, assigned))
             }
-            Err(_) => Err(Lapsed { id: self.open.id }),
+            Err(_) => Err(Lapsed { id: self.open.id.clone() }),
         }
     }
 
-    /// Resolves when the reservation is in the journal.
-    pub fn recorded(&self) -> impl Future<Output = ()> + Send + 'static {
+    /// Resolves when the reservation has lapsed: nobody assigned it in time. Cancel-safe; may be awaited several times.
+    pub fn lapsed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (worker, call) = (self.open.worker.clone(), self.open.number);
+        async move { worker.lapsed(call).await }
+    }
+
+    /// Resolves when the reservation is in the journal. Wait for it before you say yes to the dispatcher: then a crash
+    /// cannot leave an accepted offer that the journal does not name. If the journal cannot be written, it resolves all
+    /// the same, within about a second. Cancel-safe; may be awaited several times.
+    pub fn recorded(&self) -> impl Future<Output = ()> + Send + use<> {
         let (worker, begun) = (self.open.worker.clone(), self.begun);
         async move { worker.settled(begun).await }
     }

@@ -1,12 +1,12 @@
 //! What documentation examples stand on.
 
 use std::convert::Infallible;
-use std::io;
 
 use openrtc_core::id::CallId;
 use openrtc_core::word::Refusal;
 
 use super::source::{CallSource, Offer};
+use super::view::WorkerView;
 
 /// A source that never offers a call.
 #[derive(Debug)]
@@ -14,8 +14,12 @@ pub struct Nothing;
 
 impl CallSource for Nothing {
     type Offer = Never;
+    type Error = Infallible;
+    type Reporter = ();
 
-    async fn next(&mut self) -> io::Result<Option<Never>> {
+    fn attach(&mut self, _: WorkerView) {}
+
+    async fn next(&mut self) -> Result<Option<Never>, Infallible> {
         Ok(None)
     }
 }

@@ -1,35 +1,46 @@
-//! The shell's ports on tokio: timers, the journal's thread, what the rest of the process waits for.
+//! The control loop's ports on tokio: timers, the journal's thread, what the rest of the process waits for.
 
 use std::future::Future;
 use std::io;
 
 use openrtc_core::id::Seq;
+use openrtc_core::journal::Batch;
 use openrtc_core::snapshot::JournalHealth;
 use openrtc_core::time::Instant;
-use openrtc_core::word::Phase;
 use openrtc_core::worker::{Alert, Availability, Effect, Entry, Event, Worker};
 use tokio::time::timeout_at;
 
 use super::writer::Writer;
 use crate::audit::Feed;
 use crate::engine::clock::Clock;
-use crate::engine::handle::{Published, Publisher};
+use crate::engine::handle::Publisher;
 use crate::engine::ports::Ports;
 use crate::process::systemd;
 
 #[derive(Debug)]
 pub(crate) struct Host {
     clock: Clock,
-    writer: Option<Writer>,
+    writer: Option<Writer<Worker>>,
     audit: Option<Feed>,
     health: JournalHealth,
     publisher: Publisher,
 }
 
 impl Host {
-    pub(crate) fn new(clock: Clock, writer: Option<Writer>, audit: Option<Feed>, publisher: Publisher) -> Self {
+    pub(crate) fn new(clock: Clock, writer: Option<Writer<Worker>>, audit: Option<Feed>, publisher: Publisher) -> Self {
         let health = JournalHealth { kept: writer.is_some(), ..JournalHealth::default() };
         Self { clock, writer, audit, health, publisher }
+    }
+
+    async fn journal(&mut self, before: &Worker, batch: &Batch<Worker>) -> io::Result<()> {
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let last = batch.entries.last().is_some_and(|entry| matches!(entry.event, Event::Exited { .. }));
+        let written = writer.append(before, batch, last).await;
+        self.note(&written, &batch.entries);
+        if let Some(audit) = &self.audit {
+            audit.give(batch);
+        }
+        written
     }
 
     fn note(&mut self, written: &io::Result<()>, entries: &[Entry]) {
@@ -52,7 +63,7 @@ impl Host {
     }
 }
 
-impl Ports for Host {
+impl Ports<Worker> for Host {
     fn now(&self) -> Instant {
         self.clock.now()
     }
@@ -65,21 +76,14 @@ impl Ports for Host {
         }
     }
 
-    async fn append(&mut self, before: &Worker, entries: &[Entry]) -> io::Result<()> {
-        let Some(writer) = &mut self.writer else { return Ok(()) };
-        let last = entries.last().is_some_and(|entry| matches!(entry.event, Event::Exited { .. }));
-        let written = writer.append(before, entries, last).await;
-        self.note(&written, entries);
-        if let Some(audit) = &self.audit {
-            audit.give(entries);
-        }
+    async fn append(&mut self, before: &Worker, batch: &Batch<Worker>) -> io::Result<()> {
+        let written = self.journal(before, batch).await;
+        self.publisher.report(&batch.entries);
         written
     }
 
     fn publish(&mut self, settled: Seq, state: &Worker) {
-        let drained = state.phase() == Phase::Drained;
-        let outcome = state.outcome();
-        self.publisher.publish(Published { settled, drained, outcome, health: self.health });
+        self.publisher.publish(settled, state, self.health);
     }
 
     async fn perform(&mut self, effect: Effect) {
@@ -89,15 +93,14 @@ impl Ports for Host {
                 tracing::warn!(%call, "the call has been silent for longer than its limit; it is not ended for that");
             }
             Effect::Announce(availability) => {
-                tracing::debug!(?availability, "availability changed");
+                self.publisher.announce(availability);
                 if availability == Availability::Open {
                     systemd::ready();
                 }
             }
-            Effect::CancelCalls { .. } => self.publisher.order_force(),
-            Effect::Exit(outcome) => tracing::info!(?outcome, "the worker leaves"),
-            Effect::Finish => tracing::info!("drained"),
-            Effect::Lapse(call) => tracing::debug!(%call, "the reservation lapsed"),
+            Effect::CancelCalls { until } => self.publisher.cancel_calls(until),
+            Effect::Exit(outcome) => self.publisher.exit(outcome),
+            Effect::Lapse(_) => self.publisher.lapse(),
             Effect::Stop => systemd::stopping(),
         }
     }
@@ -107,29 +110,29 @@ impl Ports for Host {
 mod tests {
     use std::time::Duration;
 
-    use openrtc_core::id::{Actor, CallId};
+    use openrtc_core::id::{Actor, CallId, OpenIds};
     use openrtc_core::machine::Machine;
-    use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits, OnDeadline, Outcome};
+    use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Leave, Limits, Outcome, Terms};
     use tokio::time::{sleep, timeout};
 
     use super::super::writer::stalled;
     use super::*;
+    use crate::engine::control;
     use crate::engine::handle::WorkerHandle;
-    use crate::engine::shell;
 
     const CALL: CallId = CallId::from_static("call");
     const DRAIN: Command = Command::BeginDrain(DrainOrder {
         cause: Cause::Api,
         actor: Actor::from_static("alice"),
-        deadline: None,
-        on_deadline: OnDeadline::Wait,
+        terms: Terms::PATIENT,
     });
 
     /// The disk takes a batch and never finishes: calls are admitted and hang up as before, the drain drains, and only
     /// the journal's health tells. Once the disk goes on, what it missed is covered by a state.
     #[tokio::test(start_paused = true)]
     async fn a_stalled_disk_costs_durability_and_no_call() {
-        let start = Worker::new(Limits::default()).expect("limits are valid");
+        let limits = Limits { leave: Leave::Parked, ..Limits::default() };
+        let start = Worker::new(limits).expect("limits are valid");
         let clock = Clock::start();
         let (worker, publisher) = WorkerHandle::for_test(&start, clock);
         let gate = worker.gate();
@@ -137,12 +140,12 @@ mod tests {
         let mut host = Host::new(clock, Some(writer), None, publisher);
         let shell = tokio::spawn({
             let (worker, start) = (worker.clone(), start.clone());
-            async move { shell::run(worker.gate(), start, &mut host).await }
+            async move { control::run(worker.gate(), start, &mut host).await }
         });
         worker.submit(Command::Serve).expect("it has just started");
-        let held = gate.admit(CALL, Class(0)).expect("it serves");
+        let held = gate.admit(&CALL, Class::default()).expect("it serves");
         for _ in 0..1_000 {
-            let call = gate.admit(CALL, Class(0)).expect("a stalled disk refuses nobody");
+            let call = gate.admit(&CALL, Class::default()).expect("a stalled disk refuses nobody");
             gate.end(call, EndReason::CallerHangup).expect("and keeps nobody");
             sleep(Duration::from_millis(10)).await;
         }
@@ -153,25 +156,30 @@ mod tests {
         worker.submit(DRAIN).expect("it serves");
         gate.end(held, EndReason::CallerHangup).expect("it was held");
         let drained = timeout(Duration::from_millis(10), worker.drained()).await;
-        assert!(drained.is_ok_and(|published| published.drained), "the drain does not wait for the disk");
+        assert!(drained.is_ok(), "the drain does not wait for the disk");
 
         let disk = tokio::spawn(async move {
             let mut journaled = start;
-            disk.finish(|before, entries| {
+            let mut ids = OpenIds::default();
+            disk.finish(|before, missed, batch| {
                 journaled = before.unwrap_or_else(|| journaled.clone());
-                for entry in entries {
+                ids.learn(missed);
+                ids.learn(&batch.ids);
+                for entry in &batch.entries {
                     journaled.apply(entry);
                 }
             })
             .await;
-            journaled
+            (journaled, ids)
         });
         sleep(Duration::from_millis(10)).await;
-        worker.submit(Command::Close).expect("it is drained");
-        assert_eq!(shell.await.expect("the shell does not panic"), Outcome::Clean);
+        worker.submit(Command::Leave).expect("it is drained");
+        let left = shell.await.expect("the control loop does not panic");
+        assert_eq!(left.outcome(), Some(Outcome::Clean));
         let recovered = worker.snapshot().journal;
         assert!(!recovered.failing, "{recovered:?}");
-        let journaled = disk.await.expect("the disk does not panic");
+        let (journaled, ids) = disk.await.expect("the disk does not panic");
+        assert_eq!(ids.get(held), Some(&CALL), "also what a call is called whose beginning was missed");
         assert_eq!(journaled.life(), &gate.view(clock.now()).life, "the journal tells all of it");
     }
 }

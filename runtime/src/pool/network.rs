@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 
+use openrtc_core::membership::SigningKey;
 use tokio::net::TcpListener;
 
+use super::error::StartError;
 use crate::audit::Trail;
-use crate::config::{ConfigError, HttpSettings, OpsSettings};
+use crate::config::{HttpSettings, OpsSettings};
 use crate::engine::handle::WorkerHandle;
 use crate::ops::{self, Ops};
 use crate::secret::Secret;
@@ -23,14 +25,15 @@ struct Listening {
 }
 
 impl Network {
-    /// Listens from now on; answers once it runs.
-    pub(super) fn open(settings: HttpSettings) -> Result<Self, ConfigError> {
+    /// Listens from now on; answers once it runs. A worker that registers has a key.
+    pub(super) fn open(settings: HttpSettings, key: Option<SigningKey>) -> Result<Self, StartError> {
         let listen = |OpsSettings { addr, token }| match ops::listen(addr) {
             Ok((listener, addr)) => Ok(Listening { listener, addr, token }),
-            Err(source) => Err(ConfigError::Ops { addr, source }),
+            Err(error) => Err(StartError::Ops { addr, error }),
         };
         let ops = settings.ops.map(listen).transpose()?;
-        Ok(Self { ops, registration: settings.registering.map(Registration::new) })
+        let registration = settings.register.zip(key).map(|(url, key)| Registration::new(url, key));
+        Ok(Self { ops, registration })
     }
 
     /// Where the ops endpoints listen.

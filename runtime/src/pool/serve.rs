@@ -1,93 +1,152 @@
 //! `serve`: the whole life of a worker around a call source.
 
-use std::future::Future;
-use std::io;
+use std::any::Any;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
 use std::process;
 use std::sync::Arc;
+use std::task::Poll;
+use std::thread;
 use std::time::Duration;
 
 use openrtc_core::id::Actor;
+use openrtc_core::word::{Phase, Refusal};
 use openrtc_core::worker::EndReason;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::AgentPool;
+use super::call::Reservation;
+use super::report::{Reporter, Reports, Unreported};
 use super::source::{Call, CallSource, Ending, Offer};
 use crate::process::Exit;
 
 /// How long handlers whose call has ended may take to finish: a last frame, a log line.
 const LINGER: Duration = Duration::from_millis(500);
-/// How long after its reservation has lapsed an offer is still listened to, so that a late assignment is told apart.
+/// How long after its reservation has lapsed an offer is still awaited, so that a late assignment is told apart.
 const TOO_LATE: Duration = Duration::from_secs(1);
 /// How long aborted handlers may take to reach their next await.
 const ABORT: Duration = Duration::from_millis(250);
 
 impl AgentPool {
-    /// Runs the worker to its end: offers every call of `source` to the pool, hands those taken to `handler`, and
-    /// returns once the worker has drained and left. A source that closes drains the worker; one that fails does too,
-    /// and its error is returned once the calls have ended.
+    /// Runs the worker to its end: offers every call of `source` to the pool, runs `handler` for each call that is
+    /// assigned, and returns how the worker ended once it has drained and left.
     ///
-    /// A handler that panics or fails ends its own call only. If handlers still block their threads after they were
-    /// aborted, the process exits here with the code it would have returned, since nothing else could end it.
-    pub async fn serve<S, H, F>(&self, source: S, handler: H) -> io::Result<Exit>
+    /// A handler that panics or fails ends its own call only. When a handler returns and its
+    /// [`CallGuard`](crate::CallGuard) is gone, its call has ended; a guard that was moved to another task keeps the
+    /// call in flight until it is dropped there.
+    ///
+    /// When the worker has left, `serve` takes at most one second more: handlers that still run get half a second, and
+    /// are then aborted at their next await; reports to the source get one second, whatever the handlers do
+    /// ([`Reporter`]). [`AgentPoolBuilder::exit_when_blocked`](crate::AgentPoolBuilder::exit_when_blocked) says what
+    /// happens to handlers that block their threads even then.
+    ///
+    /// # Errors
+    /// A source that fails drains the worker. Its error is returned once the calls have ended, in place of the exit.
+    ///
+    /// # Panics
+    /// If [`CallSource::next`] panics, likewise: the worker drains, and the panic goes on once the calls have ended.
+    ///
+    /// # Cancellation
+    /// If the future is dropped, no more offers are taken from the source, and nothing is reported to it. Calls that
+    /// are under way go on, and so does the worker.
+    pub async fn serve<S, H, F>(&self, mut source: S, handler: H) -> Result<Exit, S::Error>
     where
         S: CallSource,
         H: Fn(Call<<S::Offer as Offer>::Session>) -> F + Send + Sync + 'static,
         F: Future + Send + 'static,
         F::Output: Ending,
     {
-        let calls = Calls { pool: self.clone(), tasks: TaskTracker::new(), abort: CancellationToken::new() };
-        let (exit, source) = calls.run(source, Arc::new(handler)).await;
-        calls.finish(exit).await;
-        source.map(|()| exit)
+        let reporter = source.attach(self.view());
+        let reports = Reports::new(&self.worker, reporter);
+        let calls = Calls {
+            pool: self.clone(),
+            unreported: reports.unreported(),
+            tasks: TaskTracker::new(),
+            abort: CancellationToken::new(),
+        };
+        let handler = Arc::new(handler);
+        let life = calls.live(reports);
+        let mut life = pin!(life);
+        let over = loop {
+            tokio::select! {
+                biased;
+                exit = &mut life => return Ok(exit),
+                offer = catch(source.next()) => match offer {
+                    Ok(Ok(Some(offer))) => calls.spawn(offer, &handler),
+                    Ok(Ok(None)) => break Ok(()),
+                    Ok(Err(error)) => break Err(Failure::Error(error)),
+                    Err(panic) => break Err(Failure::Panic(panic)),
+                },
+            }
+        };
+        let actor = if over.is_ok() { "source-closed" } else { "source-failed" };
+        // Refused only by a worker that drains already, or has left.
+        let _ = self.begin_drain(Actor::from_static(actor));
+        if let Err(failure) = &over {
+            tracing::error!(%failure, "the call source failed: draining");
+        }
+        let exit = life.await;
+        match over {
+            Ok(()) => Ok(exit),
+            Err(Failure::Error(error)) => Err(error),
+            Err(Failure::Panic(panic)) => resume_unwind(panic),
+        }
     }
 }
 
-/// The handlers at work.
+/// Why a source yields no more offers, if that is nothing good.
+enum Failure<E> {
+    Error(E),
+    Panic(Box<dyn Any + Send>),
+}
+
+impl<E: fmt::Display> fmt::Display for Failure<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => error.fmt(f),
+            Self::Panic(_) => f.write_str("it panicked"),
+        }
+    }
+}
+
+/// The same future, whose panic is a value.
+async fn catch<T>(future: impl Future<Output = T>) -> thread::Result<T> {
+    let mut future = pin!(future);
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(polled) => polled.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
+}
+
+/// The calls of one source.
 struct Calls {
     pool: AgentPool,
+    unreported: Unreported,
+    /// The handlers at work.
     tasks: TaskTracker,
     abort: CancellationToken,
 }
 
 impl Calls {
-    async fn run<S, H, F>(&self, mut source: S, handler: Arc<H>) -> (Exit, io::Result<()>)
-    where
-        S: CallSource,
-        H: Fn(Call<<S::Offer as Offer>::Session>) -> F + Send + Sync + 'static,
-        F: Future + Send + 'static,
-        F::Output: Ending,
-    {
-        let pool = &self.pool;
-        let mut open = true;
-        let mut ended = Ok(());
-        loop {
-            tokio::select! {
-                biased;
-                exit = pool.exited() => return (exit, ended),
-                drained = pool.worker.drained() => {
-                    if pool.close().await.is_err() {
-                        // The drain was cancelled in this very moment: the worker serves on once that is published.
-                        pool.worker.moved_on(drained).await;
-                    }
-                }
-                offer = source.next(), if open => match offer {
-                    Ok(Some(offer)) => self.spawn(offer, &handler),
-                    Ok(None) => {
-                        open = false;
-                        let _ = pool.begin_drain(const { Actor::from_static("source-closed") });
-                    }
-                    Err(error) => {
-                        open = false;
-                        tracing::error!(%error, "the call source failed: draining");
-                        ended = Err(error);
-                        let _ = pool.begin_drain(const { Actor::from_static("source-failed") });
-                    }
-                },
-            }
+    /// Resolves when the worker has left and all that follows from it is done, or has had its time.
+    async fn live<R: Reporter>(&self, reports: Reports<R>) -> Exit {
+        let leave = async {
+            let exit = Exit(self.pool.worker.exited().await);
+            let ((), finished) = tokio::join!(self.pool.audited(), self.finish());
+            (exit, finished)
+        };
+        let ((exit, finished), ()) = tokio::join!(leave, reports.run(&self.pool.worker));
+        if !finished && self.pool.built.exit_when_blocked {
+            tracing::error!("exiting without the handlers that block their threads");
+            process::exit(exit.code().into());
         }
+        exit
     }
 
     fn spawn<O, H, F>(&self, offer: O, handler: &Arc<H>)
@@ -97,58 +156,74 @@ impl Calls {
         F: Future + Send + 'static,
         F::Output: Ending,
     {
-        let (pool, handler, abort) = (self.pool.clone(), Arc::clone(handler), self.abort.clone());
-        let span = tracing::info_span!("call", id = %offer.id());
+        let Ok((id, class)) = catch_unwind(AssertUnwindSafe(|| (offer.id(), offer.class()))) else {
+            return tracing::error!("an offer panicked instead of telling its id and class: dropped");
+        };
+        let span = tracing::info_span!("call", %id);
+        // Here and not in the task: offers are judged in the order in which they come.
+        let reserved = self.unreported.reserve(&self.pool, id, class);
+        if matches!(reserved, Err(Refusal::Closed(Phase::Exited))) {
+            // Every refusal is in the journal, and nothing can be written there any more.
+            return tracing::debug!("offered after the worker had left: not answered");
+        }
+        let (handler, abort) = (Arc::clone(handler), self.abort.clone());
         let call = async move {
             tokio::select! {
                 biased;
                 () = abort.cancelled() => {}
-                () = take(pool, offer, handler) => {}
+                () = take(reserved, offer, handler) => {}
             }
         };
         self.tasks.spawn(call.instrument(span));
     }
 
-    async fn finish(&self, exit: Exit) {
-        self.pool.audited().await;
+    /// Waits for the handlers, then aborts them. Returns whether they are all gone.
+    async fn finish(&self) -> bool {
         self.tasks.close();
         if timeout(LINGER, self.tasks.wait()).await.is_ok() {
-            return;
+            return true;
         }
         self.abort.cancel();
-        if timeout(ABORT, self.tasks.wait()).await.is_err() {
-            tracing::error!(handlers = self.tasks.len(), "handlers block their threads: exiting without them");
-            process::exit(exit.code().into());
+        let finished = timeout(ABORT, self.tasks.wait()).await.is_ok();
+        if !finished {
+            tracing::error!(handlers = self.tasks.len(), "handlers block their threads, and cannot be aborted");
         }
+        finished
     }
 }
 
 /// One call from offer to end.
-async fn take<O, H, F>(pool: AgentPool, offer: O, handler: Arc<H>)
+async fn take<O, H, F>(reserved: Result<Reservation, Refusal>, offer: O, handler: Arc<H>)
 where
     O: Offer,
     H: Fn(Call<O::Session>) -> F + Send + Sync + 'static,
     F: Future + Send + 'static,
     F::Output: Ending,
 {
-    let reservation = match pool.reserve_class(offer.id(), offer.class()) {
+    let reservation = match reserved {
         Ok(reservation) => reservation,
         Err(refusal) => return offer.decline(refusal).await,
     };
     reservation.recorded().await;
     // An offer that nobody assigns or withdraws must not be held for longer than its reservation lasts.
-    let patience = Duration::from(pool.worker.gate().limits().reservation_ttl).saturating_add(TOO_LATE);
-    let session = match timeout(patience, offer.accept()).await {
-        Ok(Some(session)) => session,
-        Ok(None) => return tracing::debug!("withdrawn before it was assigned"),
-        Err(_) => return tracing::warn!("not assigned in time: hung up on"),
+    let given_up = async {
+        reservation.lapsed().await;
+        sleep(TOO_LATE).await;
+    };
+    let session = tokio::select! {
+        biased;
+        session = offer.accept() => match session {
+            Some(session) => session,
+            None => return tracing::debug!("withdrawn before it was assigned"),
+        },
+        () = given_up => return tracing::warn!("not assigned in time: hung up on"),
     };
     let guard = match reservation.assign() {
         Ok(guard) => guard,
         Err(lapsed) => return tracing::warn!(%lapsed, "assigned too late"),
     };
     let (guard, back) = guard.homing();
-    let failure = handler(Call { session, guard }).await.failure();
+    let failure = handler(Call::new(session, guard)).await.failure();
     if let Some(error) = &failure {
         tracing::warn!(%error, "the handler failed");
     }

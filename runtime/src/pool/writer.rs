@@ -4,44 +4,51 @@ use std::io;
 use std::mem;
 use std::time::Duration;
 
-use openrtc_core::worker::{Entry, Worker};
+use openrtc_core::id::IdLog;
+use openrtc_core::journal::{Batch, Journaled};
 use openrtc_records::journal::{Journal, Sync};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// How long the shell waits for a disk before it goes on without it.
+/// How long the control loop waits for a disk before it goes on without it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Hands batches to the journal's thread, one at a time.
 #[derive(Debug)]
-pub(crate) struct Writer {
-    jobs: mpsc::Sender<Job>,
+pub(crate) struct Writer<M: Journaled> {
+    jobs: mpsc::Sender<Job<M>>,
     /// The answer to a batch the disk has not finished with.
-    stuck: Option<oneshot::Receiver<Written>>,
+    stuck: Option<oneshot::Receiver<Written<M>>>,
     /// Whether the next batch must come with the state before it.
     wants_state: bool,
+    /// The ids of calls that began in batches which were never handed over.
+    missed: IdLog,
     /// What the last batch was copied to: a large one is not allocated, and given back, again and again.
-    spare: Vec<Entry>,
+    spare: Batch<M>,
 }
 
 #[derive(Debug)]
-struct Job {
-    before: Option<Box<Worker>>,
-    entries: Vec<Entry>,
+struct Job<M: Journaled> {
+    before: Option<Box<M>>,
+    missed: IdLog,
+    batch: Batch<M>,
     last: bool,
-    done: oneshot::Sender<Written>,
+    done: oneshot::Sender<Written<M>>,
 }
 
 #[derive(Debug)]
-struct Written {
+struct Written<M: Journaled> {
     result: io::Result<()>,
     wants_state: bool,
-    spare: Vec<Entry>,
+    spare: Batch<M>,
 }
 
-impl Writer {
+impl<M> Writer<M>
+where
+    M: Journaled<Event: Send, About: Send> + Send + 'static,
+{
     /// Starts the thread; it ends when the writer is dropped.
-    pub(crate) fn start(mut journal: Journal) -> io::Result<Self> {
+    pub(crate) fn start(mut journal: Journal<M>) -> io::Result<Self> {
         let (jobs, mut queue) = mpsc::channel(1);
         let wants_state = journal.wants_state();
         std::thread::Builder::new().name("openrtc-journal".into()).spawn(move || {
@@ -51,15 +58,16 @@ impl Writer {
                 Err(error) => tracing::error!(%error, "the journal thread could not start: nothing will be journaled"),
             }
         })?;
-        Ok(Self { jobs, stuck: None, wants_state, spare: Vec::new() })
+        Ok(Self { jobs, stuck: None, wants_state, missed: IdLog::default(), spare: Batch::default() })
     }
 
     /// Appends a batch; `before` is the state it follows, `last` that nothing follows.
-    pub(crate) async fn append(&mut self, before: &Worker, entries: &[Entry], last: bool) -> io::Result<()> {
+    pub(crate) async fn append(&mut self, before: &M, batch: &Batch<M>, last: bool) -> io::Result<()> {
         if let Some(mut stuck) = self.stuck.take() {
             match stuck.try_recv() {
                 Err(oneshot::error::TryRecvError::Empty) => {
                     self.stuck = Some(stuck);
+                    self.missed.append(&batch.ids);
                     return Err(io::Error::new(io::ErrorKind::TimedOut, "the disk has not finished an earlier write"));
                 }
                 // What was missed meanwhile must be covered by the state of a new segment.
@@ -69,9 +77,8 @@ impl Writer {
         let (done, mut answer) = oneshot::channel();
         let before = self.wants_state.then(|| Box::new(before.clone()));
         let mut copy = mem::take(&mut self.spare);
-        copy.clear();
-        copy.extend_from_slice(entries);
-        let job = Job { before, entries: copy, last, done };
+        copy.copy_from(batch);
+        let job = Job { before, missed: mem::take(&mut self.missed), batch: copy, last, done };
         if self.jobs.send(job).await.is_err() {
             return Err(io::Error::other("the journal thread is gone"));
         }
@@ -90,7 +97,7 @@ impl Writer {
     }
 }
 
-async fn write_all(journal: &mut Journal, queue: &mut mpsc::Receiver<Job>) {
+async fn write_all<M: Journaled>(journal: &mut Journal<M>, queue: &mut mpsc::Receiver<Job<M>>) {
     let mut sync_at = None;
     loop {
         let job = match sync_at {
@@ -103,13 +110,13 @@ async fn write_all(journal: &mut Journal, queue: &mut mpsc::Receiver<Job>) {
             continue;
         };
         let Some(job) = job else { break };
-        let mut result = journal.append(job.before.map(|before| *before), &job.entries);
+        let mut result = journal.append(job.before.map(|before| *before), &job.missed, &job.batch);
         match journal.sync_policy() {
             Sync::Every(period) if !job.last => sync_at = Some(sync_at.unwrap_or_else(|| Instant::now() + period)),
             Sync::Every(_) | Sync::Always => result = result.and_then(|()| journal.sync()),
         }
-        // The shell may have lost patience; it learns of the outcome from the next batch.
-        let _ = job.done.send(Written { result, wants_state: journal.wants_state(), spare: job.entries });
+        // The control loop may have lost patience; it learns of the outcome from the next batch.
+        let _ = job.done.send(Written { result, wants_state: journal.wants_state(), spare: job.batch });
     }
     report(journal.sync());
 }
@@ -122,25 +129,28 @@ fn report(synced: io::Result<()>) {
 
 #[cfg(test)]
 pub(crate) mod stalled {
+    use openrtc_core::worker::Worker;
+
     use super::*;
 
     /// A disk that has been given a batch and does not finish it until it is told to.
     #[derive(Debug)]
-    pub(crate) struct Disk(mpsc::Receiver<Job>);
+    pub(crate) struct Disk(mpsc::Receiver<Job<Worker>>);
 
     /// A writer to such a disk.
-    pub(crate) fn writer() -> (Writer, Disk) {
+    pub(crate) fn writer() -> (Writer<Worker>, Disk) {
         let (jobs, queue) = mpsc::channel(1);
-        (Writer { jobs, stuck: None, wants_state: false, spare: Vec::new() }, Disk(queue))
+        let (missed, spare) = (IdLog::default(), Batch::default());
+        (Writer { jobs, stuck: None, wants_state: false, missed, spare }, Disk(queue))
     }
 
     impl Disk {
-        /// Finishes everything it was given, from now on at once. Returns the state each batch came with, if any, and
-        /// the batch.
-        pub(crate) async fn finish(mut self, mut each: impl FnMut(Option<Worker>, &[Entry])) {
-            while let Some(Job { before, entries, done, .. }) = self.0.recv().await {
-                each(before.map(|before| *before), &entries);
-                let _ = done.send(Written { result: Ok(()), wants_state: false, spare: entries });
+        /// Finishes everything it was given, from now on at once. Returns the state each batch came with, if any, the
+        /// ids that were missed before it, and the batch.
+        pub(crate) async fn finish(mut self, mut each: impl FnMut(Option<Worker>, &IdLog, &Batch<Worker>)) {
+            while let Some(Job { before, missed, batch, done, .. }) = self.0.recv().await {
+                each(before.map(|before| *before), &missed, &batch);
+                let _ = done.send(Written { result: Ok(()), wants_state: false, spare: batch });
             }
         }
     }

@@ -16,6 +16,7 @@ const DIGITS: usize = 64;
 
 /// Why a key cannot be had. Never shows what is in a file.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum KeyError {
     /// The file cannot be read or written.
     #[error("key file {path:?}: {error}")]

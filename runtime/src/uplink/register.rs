@@ -21,7 +21,6 @@ use openrtc_core::time::{Instant, Span};
 use openrtc_core::worker::Command;
 use serde::{Deserialize, Serialize};
 
-use crate::config::Registering;
 use crate::engine::clock::Clock;
 use crate::engine::handle::WorkerHandle;
 use crate::http::{Backoff, Response, ask};
@@ -74,8 +73,7 @@ enum Verdict {
 }
 
 impl Registration {
-    pub(crate) fn new(settings: Registering) -> Self {
-        let Registering { url, key } = settings;
+    pub(crate) fn new(url: Uri, key: SigningKey) -> Self {
         Self { url, key, epoch: Epoch::new(1), issued_at: Instant::EPOCH }
     }
 
@@ -83,7 +81,7 @@ impl Registration {
     pub(crate) async fn run(mut self, worker: &WorkerHandle) {
         tokio::select! {
             biased;
-            _ = worker.drained() => {}
+            () = worker.drained() => {}
             () = self.persist(worker) => {}
         }
     }

@@ -104,7 +104,7 @@ fn watched(scope: &Scope, bug: Option<Bug>) -> anyhow::Result<Explored> {
 }
 
 fn told(broken: &Counterexample) -> String {
-    let meaning = broken.invariant.meaning().trim();
+    let meaning = broken.invariant.statement();
     let head = format!("verdict      VIOLATED {}: {}\n             {meaning}\n", broken.invariant, broken.what);
     let steps = broken.steps.len();
     let lines = broken.words.iter().enumerate().map(|(number, line)| format!("{:>4}  {line}\n", number + 1));

@@ -6,9 +6,10 @@ use openrtc_core::time::Instant;
 use openrtc_core::worker::Drain;
 
 use super::Scope;
-use super::model::narrow;
-use super::state::{Fate, Line, Node, State};
+use super::node::Node;
+use super::state::{Caller, Fate, Line, State};
 use crate::choice::mix;
+use crate::process::{Process, Promise, Stage};
 
 /// Where one list ends and the next begins: no list holds it.
 const END: u8 = u8::MAX;
@@ -54,34 +55,35 @@ impl Hasher for Half {
 
 impl Hash for State {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Scope { signals, drains, crashes, duplicates, reorders, failures, .. } = self.left;
+        let Scope { signals, drains, crashes, duplicates, reorders, failures, .. } = self.context.left;
         (signals, drains, crashes, duplicates, reorders, failures).hash(hasher);
         self.nodes.iter().for_each(|node| node.hash(hasher));
         // Calls are alike, so only how many are where counts.
-        let mut calls: Vec<_> = (0..narrow(self.calls.len())).map(|call| fingerprint(&OfCall(self, call))).collect();
+        let calls = (0..self.context.calls.len()).map(Caller::at);
+        let mut calls: Vec<_> = calls.map(|call| fingerprint(&OfCall(self, call))).collect();
         calls.sort_unstable();
         calls.hash(hasher);
-        self.violation.is_some().hash(hasher);
+        self.violation().is_some().hash(hasher);
     }
 }
 
 /// Everything about one call that still matters.
-struct OfCall<'a>(&'a State, u8);
+struct OfCall<'a>(&'a State, Caller);
 
 impl Hash for OfCall<'_> {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let Self(state, call) = *self;
-        let Line { fate, worker, offer, assigned } = state.calls[usize::from(call)];
+        let Line { fate, worker, round, assigned } = state.context.calls[call];
         match fate {
             Fate::Silent => fate.hash(hasher),
-            Fate::Waiting => (fate, offer).hash(hasher),
-            Fate::Placing => (fate, worker, offer, assigned).hash(hasher),
-            Fate::Talking => (fate, worker, offer).hash(hasher),
+            Fate::Waiting => (fate, round).hash(hasher),
+            Fate::Placing => (fate, worker, round, assigned).hash(hasher),
+            Fate::Talking => (fate, worker, round).hash(hasher),
             // Over is over, however it ended.
             _ => Fate::Completed.hash(hasher),
         }
-        for message in state.net.iter().filter(|message| message.call == call) {
-            (message.worker, message.offer, message.say, message.is_late).hash(hasher);
+        for message in state.context.net.iter().filter(|message| message.call == call) {
+            (message.worker, message.round, message.say, message.is_late).hash(hasher);
         }
         for node in &state.nodes {
             END.hash(hasher);
@@ -100,34 +102,35 @@ impl Eq for State {}
 
 impl Hash for Node {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        (self.is_up, self.is_open, self.news).hash(hasher);
-        if !self.is_up {
+        let Self { process, pending } = self;
+        (process.is_up(), pending.is_open, pending.news).hash(hasher);
+        if !process.is_up() {
             return;
         }
-        let flags = [self.is_doomed, self.is_flushing, self.is_flushed, self.is_cutting];
-        (flags, self.cut, self.announced).hash(hasher);
-        let machine = &self.machine;
+        let flags = [process.is_doomed, pending.is_flushing, process.has_flushed(), pending.is_cutting];
+        (flags, process.cut, process.announced).hash(hasher);
+        let machine = &process.machine;
         (machine.phase(), machine.drain().map(|drain| relative(drain, machine.now()))).hash(hasher);
         (machine.calls().len(), machine.calls().reserved()).hash(hasher);
     }
 }
 
 impl Node {
-    fn hash_call<H: Hasher>(&self, call: u8, hasher: &mut H) {
-        let now = self.machine.now();
-        let (mut reserved, held) = (0_u8, self.machine.calls());
-        for promise in &self.promises {
+    fn hash_call<H: Hasher>(&self, call: Caller, hasher: &mut H) {
+        let Process { machine, promises, .. } = &self.process;
+        let mut reserved = 0_u8;
+        for (offer, Promise { number, stage }) in promises.held() {
             // Which of those as old lapses first is told by their order; who was assigned when no longer matters.
-            let age =
-                held.get(promise.number).filter(|held| !held.active).map(|held| (now.since(held.since), reserved));
+            let held = machine.calls().get(number).filter(|held| !held.active);
+            let age = held.map(|held| (machine.now().since(held.since), reserved));
             reserved += u8::from(age.is_some());
-            if promise.call == call {
-                (promise.offer, promise.active, age).hash(hasher);
+            if offer.call == call {
+                (offer.round, stage == Stage::Active, age).hash(hasher);
             }
         }
         END.hash(hasher);
-        for answered in self.answered.iter().filter(|answered| answered.call == call) {
-            (answered.offer, answered.yes).hash(hasher);
+        for (offer, promise) in promises.answered().filter(|(offer, _)| offer.call == call) {
+            (offer.round, promise.stage == Stage::Over).hash(hasher);
         }
     }
 }
@@ -136,7 +139,13 @@ impl Node {
 fn relative(drain: &Drain, now: Instant) -> impl Hash {
     let from_now = |at: Instant| (at.since(now), now.since(at));
     let forced = drain.forced.map(|forced| (forced.live, from_now(forced.until)));
-    (drain.cause as u8, drain.deadline.map(from_now), forced, drain.overdue, drain.sealed)
+    (
+        drain.cause as u8,
+        [drain.terms.deadline, drain.terms.alert_at, drain.terms.force_at].map(|at| at.map(from_now)),
+        forced,
+        drain.overdue,
+        drain.sealed,
+    )
 }
 
 /// Two hashes that have nothing to do with each other.
@@ -157,6 +166,19 @@ impl Hasher for Both {
 
     fn write_u8(&mut self, value: u8) {
         self.write_u64(value.into());
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.write_u64(value.into());
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.write_u64(value as u64);
+    }
+
+    /// Which variant a value is.
+    fn write_isize(&mut self, value: isize) {
+        self.write_u64(value.cast_unsigned() as u64);
     }
 
     fn write_u64(&mut self, value: u64) {

@@ -1,15 +1,57 @@
 //! A small world at one moment: what its parts know, what is on its way, and what may strike yet.
 
+use core::fmt;
 use std::sync::Arc;
 
-use openrtc_core::id::CallNo;
-use openrtc_core::machine::Machine;
-use openrtc_core::time::Instant;
-use openrtc_core::worker::{Availability, Command, Limits, Worker};
+use openrtc_core::worker::{Command, Leave, Limits};
 
 use super::Scope;
+use super::node::{Node, Offer};
 use crate::bug::Bug;
+use crate::id::index;
 use crate::oracle::Invariant;
+
+index! {
+    /// A worker of a small world. It is called by a letter.
+    Letter: u8
+}
+index! {
+    /// A caller of a small world, and the call.
+    Caller: u8
+}
+index! {
+    /// The place of a message among those on their way, or of a call among those that a worker holds.
+    Slot: u8
+}
+
+impl fmt::Display for Letter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        char::from(b'A' + self.get()).fmt(f)
+    }
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
+/// The worker that signals and people are about.
+pub(super) const FIRST: Letter = Letter::new(0);
+
+/// How often a call has been offered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Round(u8);
+
+impl Round {
+    pub(super) const fn new(offers: u8) -> Self {
+        Self(offers)
+    }
+
+    pub(super) const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
 
 /// One thing that can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,19 +59,19 @@ pub enum Step {
     /// The next caller calls.
     Ring,
     /// The dispatcher offers a call to a worker.
-    Offer(u8, u8),
+    Offer(Caller, Letter),
     /// The dispatcher hears the news of a worker.
-    Hear(u8),
+    Hear(Letter),
     /// The message at this place arrives.
-    Deliver(u8),
+    Deliver(Slot),
     /// It arrives, and will arrive again.
-    Duplicate(u8),
+    Duplicate(Slot),
     /// It arrives, and the worker dies between its journal and what follows from it.
-    CrashOn(u8),
+    CrashOn(Slot),
     /// A caller hangs up.
-    HangUp(u8),
+    HangUp(Caller),
     /// A call's handler fails.
-    Fail(u8),
+    Fail(Caller),
     /// The first worker gets SIGTERM.
     Signal,
     /// A person drains the first worker.
@@ -37,13 +79,13 @@ pub enum Step {
     /// A person takes that back.
     Cancel,
     /// A worker's earliest time-out is reached.
-    Wake(u8),
+    Wake(Letter),
     /// A worker has written its last record.
-    Flush(u8),
+    Flush(Letter),
     /// A call that a force cuts says goodbye.
-    Goodbye(u8, u8),
+    Goodbye(Letter, Slot),
     /// A worker is killed.
-    Kill(u8),
+    Kill(Letter),
 }
 
 /// What is said between dispatcher and worker.
@@ -59,31 +101,31 @@ pub(super) enum Say {
 /// A message on its way, about one offer of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Message {
-    pub(super) call: u8,
-    pub(super) worker: u8,
-    pub(super) offer: u8,
+    pub(super) call: Caller,
+    pub(super) worker: Letter,
+    pub(super) round: Round,
     pub(super) say: Say,
     /// Whether it is the second copy: that arrives whenever it likes.
     pub(super) is_late: bool,
 }
 
 impl Message {
+    pub(super) const fn new(say: Say, worker: Letter, offer: Offer) -> Self {
+        Self { call: offer.call, worker, round: offer.round, say, is_late: false }
+    }
+
+    pub(super) const fn offer(self) -> Offer {
+        Offer { call: self.call, round: self.round }
+    }
+
     pub(super) const fn is_to_worker(self) -> bool {
         matches!(self.say, Say::Offer | Say::Assign | Say::End)
     }
 
     /// What keeps its order: messages about one call, on one connection, in one direction.
-    pub(super) const fn link(self) -> (u8, u8, bool, bool) {
+    pub(super) const fn link(self) -> (Caller, Letter, bool, bool) {
         (self.call, self.worker, self.is_to_worker(), self.is_late)
     }
-}
-
-/// What the dispatcher hears of a worker as a whole. What it did not hear before the next news, it never hears.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum News {
-    Open,
-    Closed,
-    Down,
 }
 
 /// What has become of a call, as its caller and the dispatcher know it.
@@ -112,116 +154,101 @@ impl Fate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) fate: Fate,
-    pub(super) worker: u8,
-    pub(super) offer: u8,
+    pub(super) worker: Letter,
+    pub(super) round: Round,
     pub(super) assigned: bool,
 }
 
-/// A yes that a worker gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Promise {
-    pub(super) call: u8,
-    pub(super) offer: u8,
-    pub(super) number: CallNo,
-    pub(super) active: bool,
-}
-
-/// What a worker answered to an offer and need no longer hold: if the offer comes again, so does the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Answered {
-    pub(super) call: u8,
-    pub(super) offer: u8,
-    pub(super) yes: bool,
-}
-
-/// A worker: the production machine and what the process around it knows.
+/// All of a small world but its workers.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about a process")]
-pub(super) struct Node {
-    pub(super) machine: Worker,
-    /// What the journal shows, where that is not what the machine is.
-    pub(super) record: Option<Box<Worker>>,
-    pub(super) is_up: bool,
-    pub(super) is_doomed: bool,
-    pub(super) is_flushing: bool,
-    pub(super) is_flushed: bool,
-    pub(super) is_cutting: bool,
-    pub(super) signals: u8,
-    pub(super) cut: u8,
-    pub(super) announced: Availability,
-    pub(super) news: Option<News>,
-    /// Whether the dispatcher thinks that it takes calls.
-    pub(super) is_open: bool,
-    pub(super) promises: Vec<Promise>,
-    pub(super) answered: Vec<Answered>,
+pub(super) struct Context {
+    /// What may strike yet.
+    pub(super) left: Scope,
+    pub(super) calls: Vec<Line>,
+    /// Link by link, for messages of different links have no order among them.
+    pub(super) net: Vec<Message>,
+    pub(super) violation: Option<(Invariant, String)>,
+    told: Option<Vec<String>>,
 }
 
 /// A small world at one moment. Equal are states that behave alike from here on: numbers and times count only as far as
 /// they order things.
 #[derive(Clone, Debug)]
 pub struct State {
-    pub(super) bug: Option<Bug>,
-    /// What may strike yet.
-    pub(super) left: Scope,
     /// Shared with the states before and after that a step of another worker separates.
     pub(super) nodes: Vec<Arc<Node>>,
-    pub(super) calls: Vec<Line>,
-    /// Link by link, for messages of different links have no order among them.
-    pub(super) net: Vec<Message>,
-    pub(super) violation: Option<(Invariant, String)>,
-    pub(super) told: Option<Vec<String>>,
+    pub(super) context: Context,
 }
-
-/// Clocks start here, so that there is time before.
-const START: Instant = Instant::from_micros(1_000_000_000);
 
 impl State {
     /// The world of a scope, its workers serving, before the first call.
     #[must_use]
     pub fn new(scope: &Scope, bug: Option<Bug>) -> Self {
-        let limits = Limits { capacity: scope.capacity.into(), ..Limits::default() };
-        let line = Line { fate: Fate::Silent, worker: 0, offer: 0, assigned: false };
-        Self {
-            bug,
+        let limits = Limits { capacity: scope.capacity.into(), leave: Leave::Parked, ..Limits::default() };
+        let line = Line { fate: Fate::Silent, worker: FIRST, round: Round::default(), assigned: false };
+        let context = Context {
             left: *scope,
-            nodes: (0..scope.workers).map(|_| Arc::new(Node::serving(limits))).collect(),
             calls: vec![line; scope.calls.into()],
             net: Vec::new(),
             violation: None,
             told: None,
+        };
+        let nodes = (0..scope.workers).map(|_| Arc::new(Node::new(limits, bug))).collect();
+        let mut state = Self { nodes, context };
+        for worker in state.workers() {
+            state.serve(worker);
         }
+        state
+    }
+
+    /// A worker serves, and the dispatcher knows.
+    fn serve(&mut self, worker: Letter) {
+        self.running(worker).give(Command::Serve).expect("a fresh worker may serve");
+        self.settle(worker);
+        self.node(worker).pending.hear();
     }
 
     /// The same world, which tells what happens in it.
     #[must_use]
     pub fn telling(mut self) -> Self {
-        self.told = Some(Vec::new());
+        self.context.told = Some(Vec::new());
         self
     }
 
     /// What happened so far, in words, if it was asked for.
     #[must_use]
     pub fn told(&self) -> &[String] {
-        self.told.as_deref().unwrap_or_default()
+        self.context.told.as_deref().unwrap_or_default()
     }
 
     /// The invariant that does not hold, and what is wrong.
     #[must_use]
     pub const fn violation(&self) -> Option<&(Invariant, String)> {
-        self.violation.as_ref()
+        self.context.violation.as_ref()
     }
 
-    pub(super) fn node(&mut self, worker: usize) -> &mut Node {
+    pub(super) fn workers(&self) -> impl Iterator<Item = Letter> + use<> {
+        (0..self.nodes.len()).map(Letter::at)
+    }
+
+    pub(super) fn node(&mut self, worker: Letter) -> &mut Node {
         Arc::make_mut(&mut self.nodes[worker])
     }
+}
 
+impl Context {
     pub(super) fn send(&mut self, message: Message) {
         let end = self.net.partition_point(|sent| sent.link() <= message.link());
         self.net.insert(end, message);
     }
 
-    pub(super) fn has(&self, bug: Bug) -> bool {
-        self.bug == Some(bug)
+    /// A call that was not taken after all waits again, unless its offers are used up.
+    pub(super) fn put_back(&mut self, offer: Offer) {
+        let most = Round::new(self.left.offers);
+        let line = &mut self.calls[offer.call];
+        if line.round == offer.round && line.fate == Fate::Placing {
+            line.fate = if line.round < most { Fate::Waiting } else { Fate::NoCapacity };
+        }
     }
 
     pub(super) fn violate(&mut self, invariant: Invariant, what: String) {
@@ -232,43 +259,5 @@ impl State {
         if let Some(told) = &mut self.told {
             told.push(what());
         }
-    }
-}
-
-impl Node {
-    fn serving(limits: Limits) -> Self {
-        let mut machine = Worker::new(limits).expect("the scope's capacity was checked");
-        machine.step(START, Command::Serve).expect("a fresh worker may serve");
-        Self {
-            machine,
-            record: None,
-            is_up: true,
-            is_doomed: false,
-            is_flushing: false,
-            is_flushed: false,
-            is_cutting: false,
-            signals: 0,
-            cut: 0,
-            announced: Availability::Open,
-            news: None,
-            is_open: true,
-            promises: Vec::new(),
-            answered: Vec::new(),
-        }
-    }
-
-    /// What it answered to this offer of this call, if that is over.
-    pub(super) fn answer_to(&self, message: Message) -> Option<bool> {
-        let same = |answered: &&Answered| (answered.call, answered.offer) == (message.call, message.offer);
-        self.answered.iter().find(same).map(|answered| answered.yes)
-    }
-
-    pub(super) fn remember(&mut self, promise: Promise) {
-        self.answered.push(Answered { call: promise.call, offer: promise.offer, yes: true });
-    }
-
-    /// The yes it gave to this offer of this call, unless that is over.
-    pub(super) fn promise(&self, message: Message) -> Option<usize> {
-        self.promises.iter().position(|promise| (promise.call, promise.offer) == (message.call, message.offer))
     }
 }

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use openrtc_core::time::{Instant, Span};
 use openrtc_core::worker::{BadPolicy, OnDeadline};
 
 use super::{
@@ -9,6 +10,8 @@ use super::{
     WORKERS_MAX,
 };
 use crate::choice::{Choice, Seeded};
+use crate::clock::Skew;
+use crate::id::{CallIndex, WorkerIndex};
 
 /// Why a text is not a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,11 +98,11 @@ impl Plan {
             ["call", at, "for", lasts, kind] => self.add_call(at, lasts, parse_kind(kind)?)?,
             ["load", count, "from", at, "over", span, "lasting", range] => self.add_load(count, at, span, range)?,
             ["at", at, ref deed @ ..] => {
-                let happening = Happening { at: time(at)?, deed: self.parse_deed(deed)? };
+                let happening = Happening { at: moment(at)?, deed: self.parse_deed(deed)? };
                 self.happenings.push(happening);
             }
             ["message", message, "of", call, ref fate @ ..] => {
-                let call = small(call, u32::MAX)?;
+                let call = CallIndex::new(small(call, u32::MAX)?);
                 self.tampers.push(Tamper { call, message: parse_message(message)?, fate: parse_fate(fate)? });
             }
             [first, ..] => {
@@ -114,7 +117,7 @@ impl Plan {
         if self.calls.len() == CALLS_MAX {
             return Err(format!("a plan holds at most {CALLS_MAX} calls"));
         }
-        self.calls.push(Call { at: time(at)?, lasts: time(lasts)?, kind });
+        self.calls.push(Call { at: moment(at)?, lasts: time(lasts)?, kind });
         Ok(())
     }
 
@@ -122,26 +125,22 @@ impl Plan {
     fn add_load(&mut self, count: &str, at: &str, span: &str, range: &str) -> Parsed<()> {
         let room = u64::try_from(CALLS_MAX - self.calls.len()).unwrap_or(0);
         let count = number(count, room)?;
-        let (at, span, (low, high)) = (time(at)?, time(span)?, between(range)?);
+        let (at, span, (low, high)) = (moment(at)?, time(span)?.as_micros(), between(range)?);
         let mut choice = Seeded::new(self.seed ^ 0x10ad);
         for call in 0..count {
             let (begin, end) = (span * call / count, span * (call + 1) / count);
-            let at = at + choice.between(begin, end);
-            self.calls.push(Call { at, lasts: choice.between(low, high), kind: Kind::Plain });
+            let at = at + Span::from_micros(choice.between(begin, end));
+            let lasts = Span::from_micros(choice.between(low.as_micros(), high.as_micros()));
+            self.calls.push(Call { at, lasts, kind: Kind::Plain });
         }
         Ok(())
     }
 
-    fn parse_worker(&self, name: &str) -> Parsed<u32> {
-        let unknown =
-            || format!("there is no worker `{name}`: use blue-0 to blue-{}, green-0 and so on", self.blue.max(1) - 1);
-        let (colour, number) = name.split_once('-').ok_or_else(unknown)?;
-        let number: u32 = number.parse().map_err(|_| unknown())?;
-        match colour {
-            "blue" if number < self.blue => Ok(number),
-            "green" if number < self.green => Ok(self.blue + number),
-            _ => Err(unknown()),
-        }
+    fn parse_worker(&self, name: &str) -> Parsed<WorkerIndex> {
+        self.worker_named(name).ok_or_else(|| {
+            let last = self.blue.max(1) - 1;
+            format!("there is no worker `{name}`: use blue-0 to blue-{last}, green-0 and so on")
+        })
     }
 
     fn parse_deed(&self, words: &[&str]) -> Parsed<Deed> {
@@ -165,7 +164,7 @@ impl Plan {
             ["torn-disk", name] => Deed::TornDisk(worker(name)?),
             ["partition", name, "for", span] => Deed::Partition(worker(name)?, time(span)?),
             ["slow-sink", name, "for", span] => Deed::SlowSink(worker(name)?, time(span)?),
-            ["clock", name, step] => Deed::ClockStep(worker(name)?, signed_time(step)?),
+            ["clock", name, step] => Deed::ClockStep(worker(name)?, skew(step)?),
             _ => {
                 return Err(format!("`{}` is nothing that can happen, or it names its parts wrongly", words.join(" ")));
             }
@@ -186,13 +185,13 @@ impl Plan {
         if self.blue == 0 || self.green == 0 || self.capacity == 0 || self.wave == 0 {
             return Err("workers, capacity and wave must be 1 or more".to_owned());
         }
-        if self.on_deadline != OnDeadline::Wait && self.drain_timeout.unwrap_or(0) == 0 {
+        if self.on_deadline != OnDeadline::Wait && self.drain_timeout.unwrap_or_default() == Span::ZERO {
             return Err("this drain policy needs a time above 0, such as `drain force 60s`".to_owned());
         }
         if !self.calls.is_sorted_by_key(|call| call.at) {
             return Err("a plan that speaks of single messages lists its calls in the order of time".to_owned());
         }
-        let strange = self.tampers.iter().find(|tamper| tamper.call as usize >= self.calls.len());
+        let strange = self.tampers.iter().find(|tamper| tamper.call.place() >= self.calls.len());
         if let Some(tamper) = strange {
             return Err(format!("`{tamper}`: there are only {} calls, counted from 0", self.calls.len()));
         }
@@ -238,7 +237,7 @@ fn small(text: &str, max: u32) -> Parsed<u32> {
 }
 
 /// A length of time such as `250us`, `20ms`, `5s`, `3m` or `2h`.
-pub(crate) fn time(text: &str) -> Parsed<u64> {
+fn time(text: &str) -> Parsed<Span> {
     let bad = || format!("`{text}` is not a time such as 20ms, 5s, 3m or 2h, up to ten days");
     let unit = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
     let (count, unit) = text.split_at(unit);
@@ -251,19 +250,23 @@ pub(crate) fn time(text: &str) -> Parsed<u64> {
         _ => return Err(bad()),
     };
     let micros = count.parse::<u64>().ok().and_then(|count| count.checked_mul(scale));
-    micros.filter(|micros| *micros <= TIME_MAX).ok_or_else(bad)
+    micros.map(Span::from_micros).filter(|span| *span <= TIME_MAX).ok_or_else(bad)
 }
 
-fn signed_time(text: &str) -> Parsed<i64> {
-    let (sign, rest) = match text.split_at_checked(1) {
-        Some(("+", rest)) => (1, rest),
-        Some(("-", rest)) => (-1, rest),
-        _ => return Err(format!("`{text}` needs a sign: +3s or -3s")),
-    };
-    Ok(sign * i64::try_from(time(rest)?).unwrap_or(0))
+/// A moment, as the length of time from the begin of the run.
+fn moment(text: &str) -> Parsed<Instant> {
+    Ok(Instant::EPOCH + time(text)?)
 }
 
-fn between(text: &str) -> Parsed<(u64, u64)> {
+fn skew(text: &str) -> Parsed<Skew> {
+    match text.split_at_checked(1) {
+        Some(("+", by)) => Ok(Skew::ahead(time(by)?)),
+        Some(("-", by)) => Ok(Skew::behind(time(by)?)),
+        _ => Err(format!("`{text}` needs a sign: +3s or -3s")),
+    }
+}
+
+fn between(text: &str) -> Parsed<(Span, Span)> {
     let (low, high) = text.split_once("..").ok_or_else(|| format!("`{text}` is not a range such as 1ms..20ms"))?;
     let (low, high) = (time(low)?, time(high)?);
     if low > high { Err(format!("`{text}` ends before it begins")) } else { Ok((low, high)) }

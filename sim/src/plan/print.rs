@@ -2,16 +2,23 @@
 
 use core::fmt;
 
+use openrtc_core::time::{Instant, Span};
 use openrtc_core::worker::OnDeadline;
 
 use super::{Call, Deed, Expect, Happening, Kind, Message, MessageFate, Plan, Tamper};
+use crate::id::WorkerIndex;
 
 /// A length of time in the largest unit that says it exactly.
-pub(crate) struct Time(pub(crate) u64);
+pub(crate) struct Time(pub(crate) Span);
+
+/// A moment, as the length of time from the begin of the run.
+const fn moment(at: Instant) -> Time {
+    Time(at.since(Instant::EPOCH))
+}
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self.0 {
+        let text = match self.0.as_micros() {
             micros if micros % 1_000_000 == 0 => format!("{}s", micros / 1_000_000),
             micros if micros % 1_000 == 0 => format!("{}ms", micros / 1_000),
             micros => format!("{micros}us"),
@@ -33,7 +40,7 @@ impl fmt::Display for Plan {
         writeln!(f, "latency {}..{}", Time(self.latency.0), Time(self.latency.1))?;
         match (self.on_deadline, self.drain_timeout) {
             (OnDeadline::Wait, None) => writeln!(f, "drain wait")?,
-            (policy, timeout) => writeln!(f, "drain {} {}", policy.as_str(), Time(timeout.unwrap_or(0)))?,
+            (policy, timeout) => writeln!(f, "drain {} {}", policy.as_str(), Time(timeout.unwrap_or_default()))?,
         }
         writeln!(f, "wave {}", self.wave)?;
         writeln!(f, "flush {}", Time(self.flush))?;
@@ -50,7 +57,7 @@ impl fmt::Display for Plan {
             writeln!(f, "expect unknown")?;
         }
         for (bug, invariant) in &self.catches {
-            writeln!(f, "catches {bug} {}", invariant.as_str().split(' ').next().unwrap_or_default())?;
+            writeln!(f, "catches {bug} {}", invariant.number())?;
         }
         for call in &self.calls {
             writeln!(f, "{call}")?;
@@ -67,7 +74,7 @@ impl fmt::Display for Plan {
 
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "call {} for {}", Time(self.at), Time(self.lasts))?;
+        write!(f, "call {} for {}", moment(self.at), Time(self.lasts))?;
         match self.kind {
             Kind::Plain => Ok(()),
             Kind::Watched => f.write_str(" watched"),
@@ -84,7 +91,7 @@ pub(crate) struct Told<'a>(pub(crate) &'a Plan, pub(crate) &'a Happening);
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(plan, Happening { at, deed }) = self;
-        write!(f, "at {} {}", Time(*at), Done(plan, *deed))
+        write!(f, "at {} {}", moment(*at), Done(plan, *deed))
     }
 }
 
@@ -94,7 +101,7 @@ pub(super) struct Done<'a>(pub(super) &'a Plan, pub(super) Deed);
 impl fmt::Display for Done<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(plan, deed) = self;
-        let name = |worker: &u32| plan.worker_name(*worker);
+        let name = |worker: &WorkerIndex| plan.worker_name(*worker);
         match deed {
             Deed::Rollout => f.write_str("rollout"),
             Deed::Rollback => f.write_str("rollback"),
@@ -111,10 +118,7 @@ impl fmt::Display for Done<'_> {
             Deed::CrashMidStep(w) => write!(f, "crash-mid-step {}", name(w)),
             Deed::TornDisk(w) => write!(f, "torn-disk {}", name(w)),
             Deed::Partition(w, span) => write!(f, "partition {} for {}", name(w), Time(*span)),
-            Deed::ClockStep(w, by) => {
-                let sign = if *by < 0 { '-' } else { '+' };
-                write!(f, "clock {} {sign}{}", name(w), Time(by.unsigned_abs()))
-            }
+            Deed::ClockStep(w, by) => write!(f, "clock {} {by}", name(w)),
             Deed::SlowSink(w, span) => write!(f, "slow-sink {} for {}", name(w), Time(*span)),
             Deed::CoordinatorCrash(span) => write!(f, "coordinator-crash for {}", Time(*span)),
             Deed::SecondCoordinator => f.write_str("second-coordinator"),

@@ -1,219 +1,123 @@
-//! The platform: starts processes, signals them, kills them; and the plan's happenings.
+//! The platform: starts processes, signals them, kills them.
 
-use openrtc_core::fleet::Order;
+use std::collections::BTreeSet;
+
 use openrtc_core::id::Actor;
 use openrtc_core::time::Span;
 use openrtc_core::word::Phase;
-use openrtc_core::worker::{Availability, Cause, Command, DrainOrder, EndReason};
+use openrtc_core::worker::{Cause, Command, DrainOrder, Terms};
 
-use super::queue::Event;
-use super::{Bug, Invariant, State, Who, World};
-use crate::choice::mix;
-use crate::ledger::Fate;
-use crate::plan::{Deed, SECOND};
+use super::queue::{Event, OfRun};
+use super::scene::Scene;
+use super::workers::{Node, Workers};
+use super::{Context, Life};
+use crate::bug::Bug;
+use crate::id::{Colour, WorkerIndex};
+use crate::oracle::Invariant;
+use crate::process::Death;
 
 const SIGTERM: Actor = Actor::from_static("SIGTERM");
-const PERSON: Actor = Actor::from_static("person");
 
-/// After how long an old worker is stopped by the planted bug that does not wait for it to drain.
-pub(super) const TIMED_STOP: u64 = 5 * SECOND;
+/// How long a process takes at least until it runs, and how much longer it may take.
+const BOOT: (Span, Span) = (Span::from_millis(500), Span::from_secs(2));
 
-impl World<'_> {
-    /// The run begins: the old version is rolled out.
-    pub(super) fn open(&mut self) {
-        self.queue.push(0, Event::FleetWake(0));
-    }
+/// What the platform was told.
+#[derive(Debug, Default)]
+pub(super) struct Platform {
+    /// Workers that a person has given up.
+    given_up: BTreeSet<WorkerIndex>,
+}
 
-    pub(super) fn happen(&mut self, deed: Deed) {
-        let plan = self.plan;
-        self.tell(Who::Plan, || plan.name(deed));
-        match deed {
-            Deed::Rollout => self.plan_version(1),
-            Deed::Rollback => self.order(Order::Rollback),
-            Deed::Pause => self.order(Order::Pause),
-            Deed::Resume => self.order(Order::Resume),
-            Deed::GiveUp(worker) => {
-                let worker = self.nodes[worker as usize].id;
-                self.order(Order::Force { worker });
-            }
-            Deed::Drain(worker) => self.api(worker, |world| Command::BeginDrain(world.drain_order(worker, Cause::Api))),
-            Deed::Cancel(worker) => self.api(worker, |_| Command::CancelDrain { actor: PERSON }),
-            Deed::Force(worker) => self.api(worker, |_| Command::ForceDrain { actor: PERSON }),
-            Deed::Extend(worker, by) => self.api(worker, |world| Command::ExtendDrain {
-                actor: PERSON,
-                deadline: world.nodes[worker as usize].clock(world.now) + Span::from_micros(by),
-            }),
-            Deed::Sigterm(worker) => self.sigterm(worker),
-            Deed::Sigkill(worker) => self.die(worker, Fate::Killed),
-            Deed::Restart(worker) => self.restart(worker),
-            Deed::CrashMidStep(worker) => self.nodes[worker as usize].crash_armed = true,
-            Deed::TornDisk(worker) => self.nodes[worker as usize].torn = true,
-            Deed::Partition(worker, span) => self.nodes[worker as usize].cut_until = self.now + span,
-            Deed::ClockStep(worker, by) => {
-                let node = &mut self.nodes[worker as usize];
-                node.offset = node.offset.saturating_add(by);
-                self.settle(worker);
-            }
-            Deed::SlowSink(worker, span) => self.nodes[worker as usize].flush = span,
-            Deed::CoordinatorCrash(span) => {
-                for coordinator in &mut self.coordinators {
-                    coordinator.up = false;
-                }
-                self.queue.push(self.now + span, Event::CoordinatorBack);
-            }
-            Deed::SecondCoordinator => self.take_over(),
-        }
-    }
-
-    fn api(&mut self, worker: u32, command: impl FnOnce(&Self) -> Command) {
-        if self.nodes[worker as usize].state == State::Up {
-            let command = command(self);
-            let _ = self.command(worker, command);
-            self.settle(worker);
-        }
-    }
-
-    fn drain_order(&self, worker: u32, cause: Cause) -> DrainOrder {
-        let now = self.nodes[worker as usize].clock(self.now);
-        DrainOrder {
-            cause,
-            actor: if cause == Cause::Signal { SIGTERM } else { PERSON },
-            deadline: self.plan.drain_timeout.map(|timeout| now + Span::from_micros(timeout)),
-            on_deadline: self.plan.on_deadline,
-        }
-    }
-
-    pub(super) fn sigterm(&mut self, worker: u32) {
-        let node = &mut self.nodes[worker as usize];
-        if node.state != State::Up {
-            return self.die(worker, Fate::Killed);
-        }
-        node.signals += 1;
-        let (signals, incarnation, live) = (node.signals, node.incarnation, node.live);
-        if let Some(grace) = self.plan.grace.filter(|_| signals == 1) {
-            self.queue.push(self.now + grace, Event::Kill(worker, incarnation));
-        }
-        if signals > 1 && self.has(Bug::SecondSignalKills) {
-            return self.die(worker, Fate::Lost);
-        }
-        if live > 0 && self.has(Bug::SignalSwallowed) {
-            return;
-        }
-        if self.has(Bug::SignalKillsCalls) {
-            self.cut_calls(worker, EndReason::Disconnected);
-        }
-        let order = self.drain_order(worker, Cause::Signal);
-        let _ = self.command(worker, Command::BeginDrain(order));
-        self.settle(worker);
-    }
-
-    pub(super) fn grace_over(&mut self, worker: u32, incarnation: u32) {
-        if self.running(worker, incarnation).is_some() {
-            self.die(worker, Fate::Killed);
-        }
+impl Platform {
+    /// A worker may be stopped, whatever it holds.
+    pub(super) fn give_up(&mut self, worker: WorkerIndex) {
+        self.given_up.insert(worker);
     }
 
     /// The coordinator wants a process ended: it must be one that has nothing to lose.
-    pub(super) fn stop(&mut self, worker: u32) {
-        let node = &self.nodes[worker as usize];
-        let empty = node.live == 0 && node.machine.phase() >= Phase::Draining;
-        let given_up =
-            self.plan.happenings[..self.next_happening].iter().any(|happening| happening.deed == Deed::GiveUp(worker));
-        if node.state == State::Up && !empty && !given_up {
-            let what = format!(
-                "{} is stopped while it holds {} calls, in phase {}",
-                self.name(worker),
-                node.live,
-                node.machine.phase()
-            );
-            self.violate(Invariant::KillSafety, Some(worker), what);
+    pub(super) fn stop(&self, context: &mut Context<'_>, node: &mut Node) {
+        let (worker, live, phase) = (node.host.worker, node.process.live, node.machine().phase());
+        let empty = live == 0 && phase >= Phase::Draining;
+        if node.process.is_up() && !empty && !self.given_up.contains(&worker) {
+            let name = context.scene.name(worker);
+            let what = format!("{name} is stopped while it holds {live} calls, in phase {phase}");
+            context.scene.violate(Invariant::KillSafety, Some(worker), what);
         }
-        self.sigterm(worker);
+        sigterm(context, node);
     }
+}
 
-    pub(super) fn timed_stop(&mut self, worker: u32, incarnation: u32) {
-        if self.running(worker, incarnation).is_some() {
-            self.stop(worker);
-        }
+/// How a worker of this plan is told to drain.
+pub(super) fn drain_order(scene: &Scene<'_>, node: &Node, cause: Cause, actor: Actor) -> DrainOrder {
+    let deadline = scene.plan.drain_timeout.map(|timeout| node.clock(scene) + timeout);
+    // A plan without a drain time-out waits, whatever it says is to happen then.
+    let terms = Terms::new(deadline, scene.plan.on_deadline).unwrap_or(Terms::PATIENT);
+    DrainOrder { cause, actor, terms }
+}
+
+/// SIGTERM. The first one comes with the notice that the process will be killed when the grace is over.
+pub(super) fn sigterm(context: &mut Context<'_>, node: &mut Node) {
+    if !node.process.is_up() {
+        return node.running(context).die(Death::Killed);
     }
+    let scene = &mut context.scene;
+    if let Some(grace) = scene.plan.grace.filter(|_| node.process.signals == 0) {
+        scene.after(grace, Event::Run(node.host.worker, node.host.incarnation, OfRun::Kill));
+    }
+    let order = drain_order(scene, node, Cause::Signal, SIGTERM);
+    node.catch_up(context);
+    node.running(context).sigterm(order);
+    node.settle(context);
+}
 
-    /// As many processes of a version as the coordinator wants, those that leave not counted.
-    pub(super) fn provision(&mut self, version: usize, wanted: u32) {
-        let staying = |node: &&super::Node| {
-            node.version == version
-                && matches!(node.state, State::Booting | State::Up)
-                && node.machine.phase() < Phase::Draining
-        };
-        let there = self.nodes.iter().filter(staying).count();
-        let mut missing = (wanted as usize).saturating_sub(there);
-        for state in [State::Absent, State::Gone] {
-            for worker in 0..self.plan.workers() {
-                let node = &self.nodes[worker as usize];
-                if missing > 0 && node.version == version && node.state == state {
-                    missing -= 1;
-                    self.restart(worker);
-                }
+/// As many processes of a version as the coordinator wants, those that leave not counted.
+pub(super) fn provision(scene: &mut Scene<'_>, workers: &mut Workers, colour: Colour, wanted: u32) {
+    let of_version = |node: &&mut Node| node.host.colour == colour;
+    let stays =
+        |node: &Node| matches!(node.life(), Life::Booting | Life::Up) && node.machine().phase() < Phase::Draining;
+    let there = workers.list.iter().filter(|node| node.host.colour == colour && stays(node)).count();
+    let mut missing = (wanted as usize).saturating_sub(there);
+    for life in [Life::Absent, Life::Gone] {
+        for node in workers.list.iter_mut().filter(of_version) {
+            if missing > 0 && node.life() == life {
+                missing -= 1;
+                start(scene, node);
             }
         }
     }
+}
 
-    fn restart(&mut self, worker: u32) {
-        let (plan, subject, now) = (self.plan, self.subject, self.now);
-        let node = &mut self.nodes[worker as usize];
-        if matches!(node.state, State::Absent | State::Gone) {
-            node.start(plan, subject, now);
-            let incarnation = node.incarnation;
-            let boot = SECOND / 2 + mix(plan.seed ^ u64::from(worker)) % (2 * SECOND);
-            self.queue.push(now + boot, Event::Boot(worker, incarnation));
-        }
+/// Starts a worker's process, unless it runs.
+pub(super) fn start(scene: &mut Scene<'_>, node: &mut Node) {
+    if matches!(node.life(), Life::Absent | Life::Gone) {
+        node.start(scene);
+        let (least, more) = BOOT;
+        let at = scene.now + least + scene.draw(node.host.worker.get().into(), more);
+        scene.at(at, Event::Run(node.host.worker, node.host.incarnation, OfRun::Boot));
     }
+}
 
-    pub(super) fn boot(&mut self, worker: u32, incarnation: u32) {
-        let node = &mut self.nodes[worker as usize];
-        if node.incarnation != incarnation || node.state != State::Booting {
-            return;
-        }
-        node.state = State::Up;
-        let eager = self.has(Bug::NoRegistration);
-        let _ = self.command(worker, if eager { Command::Serve } else { Command::StandBy });
-        self.settle(worker);
-        self.beat(worker, incarnation);
-    }
+/// A worker's process has started.
+pub(super) fn boot(context: &mut Context<'_>, node: &mut Node) {
+    node.process.life = Life::Up;
+    let eager = context.scene.has(Bug::NoRegistration);
+    node.command(context, if eager { Command::Serve } else { Command::StandBy });
+    node.settle(context);
+}
 
-    /// Now and then: registers or reports, and looks whether the run is over.
-    pub(super) fn beat(&mut self, worker: u32, incarnation: u32) {
-        if self.running(worker, incarnation).is_none() {
-            return;
-        }
-        let node = &self.nodes[worker as usize];
-        if node.registered {
-            self.report(worker);
-        } else {
-            let at = node.cut_until.max(self.now) + self.latency(u64::from(worker) << 41 ^ self.now);
-            self.queue.push(at, Event::Register(worker, incarnation));
-        }
-        self.queue.push(self.now + self.heartbeat, Event::Heartbeat(worker, incarnation));
-        self.settle(worker);
-        self.check_timers(worker);
-        if self.now >= self.look_again {
-            self.look_again = self.now + SECOND;
-            self.finished = self.is_finished();
-        }
+/// Now and then a worker registers or reports.
+pub(super) fn beat(context: &mut Context<'_>, node: &mut Node) {
+    let (worker, incarnation) = (node.host.worker, node.host.incarnation);
+    if node.host.uplink.is_registered() {
+        node.report(context);
+    } else {
+        let Context { scene, network, .. } = &mut *context;
+        let what = u64::from(worker.get()) << 41 ^ scene.now.as_micros();
+        let at = network.arrives_at(scene, worker, what);
+        scene.at(at, Event::Run(worker, incarnation, OfRun::Register));
     }
-
-    /// The dispatcher hears whether a worker takes calls.
-    pub(super) fn announced(&mut self, worker: u32, incarnation: u32, _open: bool) {
-        let node = &self.nodes[worker as usize];
-        if node.incarnation != incarnation {
-            return;
-        }
-        // The last word a connection carried counts: announcements of one connection keep their order.
-        let open = node.state == State::Up && node.announced == Availability::Open;
-        if open && !node.joined {
-            let what = format!("{} is offered calls and never joined", self.name(worker));
-            self.violate(Invariant::KeepOut, Some(worker), what);
-        }
-        let version = self.nodes[worker as usize].version;
-        self.dispatcher.set_open(worker, version, open);
-    }
+    let every = if context.scene.plan.workers() > 100 { Span::from_secs(5) } else { Span::from_secs(2) };
+    context.scene.after(every, Event::Run(worker, incarnation, OfRun::Heartbeat));
+    node.settle(context);
+    node.check_timers(context);
 }

@@ -3,39 +3,55 @@
 use core::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use openrtc_core::id::Epoch;
+use openrtc_core::id::{Epoch, Incarnation};
+use openrtc_core::time::Instant;
 
-use crate::plan::Message;
+use super::network::{MailIndex, Say};
+use crate::id::{AttemptIndex, CallIndex, Colour, CoordinatorIndex, WorkerIndex};
 
 /// What can come due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    Announced(u32, u32, bool),
-    AssignTimeout(u32),
-    Boot(u32, u32),
+    /// Something about an attempt to place a call.
+    Attempt(AttemptIndex, OfAttempt),
     CoordinatorBack,
-    Fail(u32),
-    FleetWake(u32),
-    Flushed(u32, u32),
-    Gone(u32, u32),
-    Goodbye(u32),
-    Heartbeat(u32, u32),
-    Kill(u32, u32),
-    Mail(u32),
-    Message(Message, u32),
-    OfferTimeout(u32),
-    Place(u32),
-    Progress(u32),
-    Redial(u32),
-    Register(u32, u32),
-    Route(u32, u8, Epoch),
-    TimedStop(u32, u32),
-    Wake(u32, u32),
+    FleetWake(CoordinatorIndex),
+    Mail(MailIndex),
+    Message(Say, AttemptIndex),
+    Place(CallIndex),
+    Redial(CallIndex),
+    Route(Colour, u8, Epoch),
+    /// Something about a run of a worker.
+    Run(WorkerIndex, Incarnation, OfRun),
+}
+
+/// What can come due of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OfAttempt {
+    AssignTimeout,
+    Fail,
+    Goodbye,
+    OfferTimeout,
+    Progress,
+}
+
+/// What can come due of a run of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OfRun {
+    Announced,
+    Boot,
+    Flushed,
+    Gone,
+    Heartbeat,
+    Kill,
+    Register,
+    TimedStop,
+    Wake,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Due {
-    at: u64,
+    at: Instant,
     order: u64,
     event: Event,
 }
@@ -69,12 +85,12 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn push(&mut self, at: u64, event: Event) {
+    pub(super) fn push(&mut self, at: Instant, event: Event) {
         self.order += 1;
         self.heap.push(Due { at, order: self.order, event });
     }
 
-    pub(super) fn next_at(&self) -> Option<u64> {
+    pub(super) fn next_at(&self) -> Option<Instant> {
         self.heap.peek().map(|due| due.at)
     }
 

@@ -16,6 +16,7 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let pool = AgentPool::builder()
         .deployment_version("v1")
         .force_grace(std::time::Duration::from_millis(50))
+        .exit_when_blocked(true)
         .from_env()?
         .build()?;
     let ops = pool.ops_addr().ok_or("set OPENRTC_OPS_ADDR")?;

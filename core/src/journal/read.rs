@@ -1,0 +1,136 @@
+//! A segment's records, one after the other.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::{FORMAT, Journaled, MAGIC, Opening, PAYLOAD_MAX, Torn, TornFault, format_1, frame, kind};
+use crate::codec::{self, Reader};
+use crate::id::CallNo;
+use crate::machine::Entry;
+
+/// One record of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record<'a, M: Journaled> {
+    /// The first of a segment.
+    Opened(Box<Opening<M>>),
+    /// What a call is called that the opening holds or an entry begins.
+    Called {
+        /// The call.
+        call: CallNo,
+        /// Its id, which is checked where it is made one.
+        id: &'a str,
+    },
+    /// What became true.
+    Entry(Entry<M::Event>),
+    /// A record of a kind that this build does not know: a newer one wrote it.
+    Newer {
+        /// Its kind.
+        kind: u8,
+    },
+}
+
+/// The format of a segment, by its first bytes.
+pub fn format(bytes: &[u8]) -> Result<u8, TornFault> {
+    if bytes.starts_with(&format_1::MAGIC) {
+        return Ok(format_1::FORMAT);
+    }
+    match bytes.strip_prefix(&MAGIC) {
+        // Format 1 is told by a letter, so that no other byte passes for it.
+        Some([never @ ..=format_1::FORMAT, ..]) => Err(TornFault::Format(*never)),
+        Some([format, ..]) => Ok(*format),
+        Some([]) => Err(TornFault::Short),
+        None if MAGIC.starts_with(bytes) => Err(TornFault::Short),
+        None => Err(TornFault::NotASegment),
+    }
+}
+
+/// The records of one segment of the current format, in order; ends at the first that is not whole.
+#[derive(Clone, Debug)]
+pub struct Records<'a> {
+    bytes: &'a [u8],
+    offset: usize,
+    torn: bool,
+}
+
+impl<'a> Records<'a> {
+    /// Reads a segment's bytes.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, offset: 0, torn: false }
+    }
+
+    /// How many bytes so far belong to whole frames.
+    #[must_use]
+    pub const fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// The next record; `None` at the end, and after the first that is not whole.
+    #[expect(clippy::should_implement_trait, reason = "whose records they are is said at each call")]
+    #[inline]
+    pub fn next<M: Journaled>(&mut self) -> Option<Result<Record<'a, M>, Torn>> {
+        if self.torn || (self.offset > 0 && self.offset == self.bytes.len()) {
+            return None;
+        }
+        Some(self.record().map_err(|fault| {
+            self.torn = true;
+            Torn { offset: self.offset, lost: self.bytes.len() - self.offset, fault }
+        }))
+    }
+
+    #[inline]
+    fn record<M: Journaled>(&mut self) -> Result<Record<'a, M>, TornFault> {
+        if self.offset == 0 {
+            self.offset = match format(self.bytes)? {
+                FORMAT => MAGIC.len() + 1,
+                other => return Err(TornFault::Format(other)),
+            };
+        }
+        let (kind, payload) = frame::read(&self.bytes[self.offset..])?;
+        let record = read(kind, payload)?;
+        self.offset += frame::HEAD + payload.len();
+        Ok(record)
+    }
+}
+
+#[inline]
+fn read<M: Journaled>(kind: u8, payload: &[u8]) -> Result<Record<'_, M>, TornFault> {
+    if kind == M::ENTRY {
+        let entry = M::read_quickly(payload).map_or_else(|| codec::decode::<_, PAYLOAD_MAX>(payload), Ok);
+        return entry.map(Record::Entry).map_err(|_| TornFault::Newer);
+    }
+    if kind == kind::CALL_ID {
+        return read_id(payload).ok_or(TornFault::Newer);
+    }
+    if kind == M::OPENING {
+        let opening = codec::decode::<_, PAYLOAD_MAX>(payload);
+        return opening.map(|opening| Record::Opened(Box::new(opening))).map_err(|_| TornFault::Newer);
+    }
+    match kind {
+        kind::WORKER_OPENING | kind::WORKER_ENTRY | kind::FLEET_OPENING | kind::FLEET_ENTRY => {
+            Err(TornFault::Misplaced)
+        }
+        kind => Ok(Record::Newer { kind }),
+    }
+}
+
+#[inline]
+fn read_id<M: Journaled>(payload: &[u8]) -> Option<Record<'_, M>> {
+    let mut reader = Reader::new(payload);
+    let call = CallNo::new(reader.number()?);
+    let id = core::str::from_utf8(reader.rest()).ok()?;
+    Some(Record::Called { call, id })
+}
+
+/// Every whole record of a segment, for tests and tools that want them all.
+#[must_use]
+pub fn all<M: Journaled>(bytes: &[u8]) -> (Vec<Record<'_, M>>, Option<Torn>) {
+    let (mut records, mut found) = (Records::new(bytes), Vec::new());
+    while let Some(next) = records.next() {
+        match next {
+            Ok(record) => found.push(record),
+            Err(torn) => return (found, Some(torn)),
+        }
+    }
+    (found, None)
+}

@@ -1,0 +1,101 @@
+//! What a worker counts.
+
+use serde::{Deserialize, Serialize};
+
+use super::reason::{Decline, EndReason};
+use crate::id::Seq;
+
+/// Totals over one incarnation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Calls taken without an offer.
+    pub admitted: u64,
+    /// Commands whose clock stood behind the entry before them.
+    pub clock_steps: u64,
+    /// Calls declined, by [`Decline`].
+    #[serde(with = "counts")]
+    pub declined: [u64; Decline::ALL.len()],
+    /// Calls ended, by [`EndReason`].
+    #[serde(with = "counts")]
+    pub ended: [u64; EndReason::ALL.len()],
+    /// Reservations that lapsed.
+    pub lapsed: u64,
+    /// Offers answered with yes.
+    pub reserved: u64,
+    /// Times a call was flagged as stalled.
+    pub stalled: u64,
+    /// Calls of earlier runs that went on here.
+    pub taken_over: u64,
+    /// Calls that went on in another run.
+    pub handed_over: u64,
+}
+
+impl Tally {
+    /// Calls that were this worker's to keep so far: reserved, admitted or taken over.
+    #[must_use]
+    pub const fn promised(&self) -> u64 {
+        self.reserved.saturating_add(self.admitted).saturating_add(self.taken_over)
+    }
+
+    /// Calls ended for `reason`.
+    #[must_use]
+    pub const fn ended_by(&self, reason: EndReason) -> u64 {
+        self.ended[reason as usize]
+    }
+
+    /// Calls over here, for whatever reason; lapsed reservations and calls that went on elsewhere included.
+    #[must_use]
+    pub fn over(&self) -> u64 {
+        self.ended.iter().fold(self.lapsed.saturating_add(self.handed_over), |sum, ended| sum.saturating_add(*ended))
+    }
+
+    /// Whether `seq` entries can have added up to this with so many calls left. Each entry promises, ends or flags one
+    /// call at most, so no total can overflow as long as sequence numbers do not.
+    pub(super) fn is_sound(&self, in_flight: u32, seq: Seq) -> bool {
+        let told = self.promised().saturating_add(self.over()).saturating_add(self.stalled);
+        told <= seq.get()
+            && self.clock_steps <= seq.get()
+            && self.promised().checked_sub(self.over()) == Some(u64::from(in_flight))
+    }
+}
+
+/// One count for each reason, stored with how many there are: a build with more reasons reads what one with fewer
+/// wrote, and one with fewer refuses what it would have to leave out.
+mod counts {
+    use core::fmt;
+
+    use serde::de::{Error, SeqAccess, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer, const N: usize>(
+        counts: &[u64; N],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(counts)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(
+        deserializer: D,
+    ) -> Result<[u64; N], D::Error> {
+        struct Counts<const N: usize>;
+
+        impl<'de, const N: usize> Visitor<'de> for Counts<N> {
+            type Value = [u64; N];
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "at most {N} counts")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<[u64; N], A::Error> {
+                let (mut counts, mut found) = ([0; N], 0);
+                while let Some(count) = list.next_element()? {
+                    *counts.get_mut(found).ok_or_else(|| A::Error::invalid_length(found + 1, &self))? = count;
+                    found += 1;
+                }
+                Ok(counts)
+            }
+        }
+
+        deserializer.deserialize_seq(Counts)
+    }
+}

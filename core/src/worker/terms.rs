@@ -1,0 +1,115 @@
+//! How long a drain may take and what happens then.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::reason::OnDeadline;
+use crate::time::Instant;
+
+/// When a drain is overdue and what happens then. The terms of several orders add up: each keeps what it asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// When the drain is overdue; `None` waits for as long as calls last.
+    pub deadline: Option<Instant>,
+    /// When an alert is raised if calls are left.
+    pub alert_at: Option<Instant>,
+    /// When the calls that are left are ended.
+    pub force_at: Option<Instant>,
+}
+
+impl Terms {
+    /// Waits for as long as calls last.
+    pub const PATIENT: Self = Self { deadline: None, alert_at: None, force_at: None };
+
+    /// The terms of one order; an error if something is to happen at a deadline that is not given.
+    pub fn new(deadline: Option<Instant>, on_deadline: OnDeadline) -> Result<Self, DeadlineMissing> {
+        let (alert_at, force_at) = match (on_deadline, deadline) {
+            (OnDeadline::Wait, _) => (None, None),
+            (OnDeadline::Alert | OnDeadline::Force, None) => return Err(DeadlineMissing { on_deadline }),
+            (OnDeadline::Alert, Some(_)) => (deadline, None),
+            (OnDeadline::Force, Some(_)) => (None, deadline),
+        };
+        Ok(Self { deadline, alert_at, force_at })
+    }
+
+    /// Both terms at once. Neither is weakened: what happens at an instant of one still happens no later than then.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let earlier = |one: Option<Instant>, two: Option<Instant>| one.into_iter().chain(two).min();
+        Self {
+            deadline: earlier(self.deadline, other.deadline),
+            alert_at: earlier(self.alert_at, other.alert_at),
+            force_at: earlier(self.force_at, other.force_at),
+        }
+    }
+
+    /// The same terms with nothing due before `deadline`, which becomes the new one.
+    #[must_use]
+    pub fn extended(self, deadline: Instant) -> Self {
+        let later = |at: Option<Instant>| at.map(|at| at.max(deadline));
+        Self { deadline: Some(deadline), alert_at: later(self.alert_at), force_at: later(self.force_at) }
+    }
+
+    /// The strictest thing that will happen.
+    #[must_use]
+    pub const fn on_deadline(&self) -> OnDeadline {
+        match (self.alert_at, self.force_at) {
+            (_, Some(_)) => OnDeadline::Force,
+            (Some(_), None) => OnDeadline::Alert,
+            (None, None) => OnDeadline::Wait,
+        }
+    }
+
+    /// Nothing happens before the deadline, or without one.
+    pub(super) fn is_sound(&self) -> bool {
+        let due = [self.alert_at, self.force_at];
+        due.into_iter().flatten().all(|at| self.deadline.is_some_and(|deadline| deadline <= at))
+    }
+}
+
+/// Something is to happen at a deadline, and none is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeadlineMissing {
+    /// What is to happen.
+    pub on_deadline: OnDeadline,
+}
+
+impl fmt::Display for DeadlineMissing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the policy `{}` needs a deadline: give one, or use `wait`", self.on_deadline.as_str())
+    }
+}
+
+impl core::error::Error for DeadlineMissing {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(secs: u64) -> Instant {
+        Instant::from_micros(secs * 1_000_000)
+    }
+
+    fn terms(secs: u64, on_deadline: OnDeadline) -> Terms {
+        Terms::new(Some(at(secs)), on_deadline).unwrap()
+    }
+
+    #[test]
+    fn terms_together_keep_what_each_asked_for() {
+        let (patient, strict) = (terms(20, OnDeadline::Wait), terms(30, OnDeadline::Force));
+        let both = Terms { deadline: Some(at(20)), alert_at: None, force_at: Some(at(30)) };
+        assert_eq!((patient.and(strict), strict.and(patient)), (both, both));
+        assert_eq!(both.on_deadline(), OnDeadline::Force);
+        assert_eq!(both.and(Terms::PATIENT), both);
+        let alerted = both.and(terms(10, OnDeadline::Alert));
+        assert_eq!(alerted, Terms { deadline: Some(at(10)), alert_at: Some(at(10)), force_at: Some(at(30)) });
+    }
+
+    #[test]
+    fn more_time_is_more_time_for_everything() {
+        let terms = Terms { deadline: Some(at(10)), alert_at: Some(at(10)), force_at: Some(at(30)) };
+        let later = Terms { deadline: Some(at(20)), alert_at: Some(at(20)), force_at: Some(at(30)) };
+        assert_eq!(terms.extended(at(20)), later);
+    }
+}

@@ -1,0 +1,82 @@
+//! A worker with an accept loop of its own. Each TCP connection is a call: the worker says back each line that it
+//! hears, until the caller closes. Start from this if your calls come in over a socket that you accept yourself.
+//!
+//! ```sh
+//! cargo run -p openrtc-runtime --example accept_loop -- 127.0.0.1:7000
+//! nc 127.0.0.1 7000    # talk, then press Ctrl-C in the first terminal: your call goes on, a new one is refused
+//! ```
+
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use openrtc_runtime::{AgentPool, CallGuard, CallId, EndReason};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+
+#[tokio::main]
+async fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".into());
+    let listener = TcpListener::bind(addr).await?;
+    // OPENRTC_* variables may set everything else: see docs/configuration.md.
+    let pool = AgentPool::builder().deployment_version("v1").from_env()?.build()?;
+    println!("listening on {}", listener.local_addr()?);
+
+    // Accept until the worker has left, also while it drains: a caller that is refused knows to try another worker.
+    let mut exited = pin!(pool.exited());
+    loop {
+        let accepted = tokio::select! {
+            exit = &mut exited => return Ok(exit.into()),
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => drop(tokio::spawn(answer(pool.clone(), stream, peer))),
+            Err(error) => {
+                // Out of descriptors, most likely: those of ended calls come back.
+                eprintln!("a connection could not be accepted: {error}");
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// Takes a connection as a call, or says why not.
+async fn answer(pool: AgentPool, mut stream: TcpStream, peer: SocketAddr) {
+    let id = CallId::new(&format!("tcp-{peer}")).expect("an address is short and printable");
+    let talked = match pool.admit(id) {
+        Ok(guard) => talk(stream, guard).await,
+        Err(refusal) => stream.write_all(format!("refused: {refusal}\n").as_bytes()).await,
+    };
+    if let Err(error) = talked {
+        eprintln!("{peer}: {error}");
+    }
+}
+
+/// The call. It is in flight until its guard is dropped or ended.
+async fn talk(mut stream: TcpStream, guard: CallGuard) -> io::Result<()> {
+    let (from, mut to) = stream.split();
+    to.write_all(b"hello\n").await?;
+    let mut lines = BufReader::new(from).lines();
+    let mut cancelled = pin!(guard.cancelled());
+    loop {
+        let line = tokio::select! {
+            line = lines.next_line() => line?,
+            // A forced drain: what is not over soon is dropped.
+            _ = &mut cancelled => {
+                to.write_all(b"sorry, this worker must leave now\n").await?;
+                guard.end(EndReason::DrainForced).await;
+                return Ok(());
+            }
+        };
+        let Some(line) = line else {
+            guard.end(EndReason::CallerHangup).await;
+            return Ok(());
+        };
+        guard.progress();
+        to.write_all(format!("{line}\n").as_bytes()).await?;
+    }
+}

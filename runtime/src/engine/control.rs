@@ -1,0 +1,54 @@
+//! The control loop: takes what passed the gate, journals it, then performs what it obliges to. The only loop there is,
+//! for every machine, in production and in the simulator.
+
+use openrtc_core::journal::{Batch, Journaled};
+use openrtc_core::time::Span;
+
+use super::intake::Intake;
+use super::ports::Ports;
+
+/// While entries flow the loop comes by this often, unasked; an entry is stamped at most this late.
+pub const TICK: Span = Span::from_millis(1);
+
+/// Runs until the machine is over, and returns it. `record` is the state that the intake started from; it is folded one
+/// journaled entry at a time, so it is always the state that the journal tells.
+pub async fn run<M: Journaled>(intake: &impl Intake<M>, mut record: M, ports: &mut impl Ports<M>) -> M {
+    let _attendance = intake.attend();
+    let mut batch = Batch::default();
+    while !record.is_over() {
+        // Deadlines before entries: what the last hang-up leads to is journaled together with it.
+        intake.wake(ports.now(), &record);
+        batch.clear();
+        intake.take(ports.now(), &mut batch);
+        let flowing = !batch.is_empty();
+        if flowing {
+            settle(&batch, &mut record, ports).await;
+            // And after them: a call is flagged only by a record that lacks nothing.
+            if record.is_over() || intake.wake(ports.now(), &record) {
+                continue;
+            }
+        }
+        let now = ports.now();
+        let sleeps = !flowing && intake.may_sleep();
+        // A deadline that is still due could not be acted on: a call is just ending, and it depends on how.
+        let deadline = intake.deadline(&record).map(|due| if due <= now { now + TICK } else { due });
+        let tick = (!sleeps).then_some(now + TICK);
+        ports.next(deadline.into_iter().chain(tick).min(), intake.work()).await;
+    }
+    record
+}
+
+/// Journals entries, folds them into the record, and performs their effects.
+async fn settle<M: Journaled>(batch: &Batch<M>, record: &mut M, ports: &mut impl Ports<M>) {
+    // A failed append shows in the journal's health; calls and drain go on.
+    let _ = ports.append(record, batch).await;
+    let mut effects = Vec::new();
+    for entry in &batch.entries {
+        record.apply(entry);
+        record.react(entry, &mut |effect| effects.push(effect));
+    }
+    ports.publish(record.head().seq, record);
+    for effect in effects {
+        ports.perform(effect).await;
+    }
+}

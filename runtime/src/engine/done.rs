@@ -1,0 +1,39 @@
+//! What a command came to.
+
+use openrtc_core::id::Seq;
+use openrtc_core::worker::{DeadlineMissing, Misuse, Refused, Rejection, Repeat};
+
+/// What a command came to. Asking for what holds already is a success that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// It holds from now on.
+    Now,
+    /// It held already, and nothing changed.
+    Already(Repeat),
+}
+
+/// Why a command changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The answer is no; nobody is at fault.
+    #[error("{0}")]
+    Refused(Refused),
+    /// The command makes no sense here; the caller is at fault.
+    #[error("{0}")]
+    Misuse(Misuse),
+    /// A drain was asked for whose policy needs a deadline.
+    #[error(transparent)]
+    DeadlineMissing(DeadlineMissing),
+}
+
+impl Done {
+    pub(crate) fn of(submitted: Result<Seq, Rejection>) -> Result<Self, CommandError> {
+        match submitted {
+            Ok(_) => Ok(Self::Now),
+            Err(Rejection::Repeat(repeat)) => Ok(Self::Already(repeat)),
+            Err(Rejection::Refused(refused)) => Err(CommandError::Refused(refused)),
+            Err(Rejection::Misuse(misuse)) => Err(CommandError::Misuse(misuse)),
+        }
+    }
+}

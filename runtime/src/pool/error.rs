@@ -1,0 +1,53 @@
+//! Why a pool cannot start.
+
+use std::io;
+use std::net::SocketAddr;
+
+use openrtc_records::journal::JournalError;
+use openrtc_records::trail::TrailError;
+
+use crate::config::ConfigError;
+use crate::secret::KeyError;
+
+/// Why a pool cannot start. Each message names the cause and the fix.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting is wrong. Nothing has been opened.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The signing key cannot be read.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The audit trail's file cannot be opened.
+    #[error(transparent)]
+    Trail(#[from] TrailError),
+    /// The ops endpoints cannot listen.
+    #[error(
+        "the ops endpoints cannot listen on {addr}: {error} (name another OPENRTC_OPS_ADDR; port 0 picks a free one)"
+    )]
+    Ops {
+        /// The address that was asked for.
+        addr: SocketAddr,
+        /// What the system said. Part of the message, and so not a source that a chain would tell once more.
+        error: io::Error,
+    },
+    /// Signal handlers cannot be installed.
+    #[error("signal handlers cannot be installed: {0}")]
+    Signals(io::Error),
+    /// A thread could not be started.
+    #[error("a thread of the runtime's own could not be started: {0}")]
+    Thread(io::Error),
+    /// The system has no random numbers to make this run's key for call ids from.
+    #[error("the system gives no random numbers: {0}")]
+    Random(io::Error),
+    /// The pool was built outside a tokio runtime.
+    #[error(
+        "build the pool inside a tokio runtime (under #[tokio::main] or Runtime::enter), or use \
+         openrtc_runtime::blocking"
+    )]
+    NoRuntime,
+}

@@ -1,0 +1,301 @@
+//! HTTP requests as calls: a layer that admits each of them, for axum and every other server that speaks tower.
+//!
+//! A request is a call from its head to the last byte of its response, so a streaming response is a call for as long as
+//! it streams. A handler whose call outlives the response, as a WebSocket does, [takes](AdmittedCall::take) the guard.
+//!
+//! ```no_run
+//! use openrtc_runtime::{AgentPool, tower::AdmitLayer};
+//! use axum::{Router, routing::get};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let pool = AgentPool::builder().deployment_version("v2.0.0").build()?;
+//! let app: Router = Router::new().route("/talk", get(async || "hello")).layer(AdmitLayer::new(&pool));
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! let left = async move {
+//!     pool.exited().await;
+//! };
+//! axum::serve(listener, app).with_graceful_shutdown(left).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+use std::fmt;
+use std::mem;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::thread;
+
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::request::Parts;
+use http::{Request, Response, StatusCode, Version};
+use http_body::{Body, Frame, SizeHint};
+use openrtc_core::id::CallId;
+use openrtc_core::word::Refusal;
+use openrtc_core::worker::{Availability, EndReason};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::AgentPool;
+use super::call::CallGuard;
+
+/// The header whose value names the call, unless [`AdmitLayer::id`] says otherwise.
+const REQUEST_ID: &str = "x-request-id";
+
+/// Admits each request as a call. A request that is refused is answered with 503, `Retry-After` and the reason as text,
+/// and does not reach the service. While the worker drains, or does not take calls for another reason than being full,
+/// every response over HTTP/1 also closes its connection, so that the client's next request goes to another worker.
+///
+/// A call that a handler neither takes nor fails ends, by what happened to its response, as
+///
+/// | reason | when |
+/// |---|---|
+/// | `agent_hangup` | the body ended |
+/// | `caller_hangup` | the response or its body was dropped before its end: the client was gone |
+/// | `failed` | the service or the body gave an error |
+/// | `panicked` | the handler panicked |
+/// | `drain_forced` | it was dropped after a forced drain had told it to end |
+#[derive(Clone)]
+pub struct AdmitLayer {
+    pool: AgentPool,
+    id: Arc<NameCall>,
+    /// How many calls got a number for want of an id.
+    numbered: Arc<AtomicU64>,
+}
+
+/// How calls are named by the heads of their requests.
+type NameCall = dyn Fn(&Parts) -> Option<CallId> + Send + Sync;
+
+impl AdmitLayer {
+    /// Calls are named by the header `x-request-id`, or get a number if there is none or it is no call id.
+    #[must_use]
+    pub fn new(pool: &AgentPool) -> Self {
+        let named = |parts: &Parts| CallId::new(parts.headers.get(REQUEST_ID)?.to_str().ok()?).ok();
+        Self { pool: pool.clone(), id: Arc::new(named), numbered: Arc::default() }
+    }
+
+    /// Names calls in another way: by a path, a query, another header. A call that gets `None` gets a number.
+    #[must_use]
+    pub fn id(mut self, id: impl Fn(&Parts) -> Option<CallId> + Send + Sync + 'static) -> Self {
+        self.id = Arc::new(id);
+        self
+    }
+
+    fn admit(&self, parts: &Parts) -> Result<CallGuard, Refusal> {
+        let numbered = || {
+            let number = self.numbered.fetch_add(1, Ordering::Relaxed) + 1;
+            CallId::new(&format!("http-{number}")).expect("a short name")
+        };
+        self.pool.admit((self.id)(parts).unwrap_or_else(numbered))
+    }
+}
+
+impl<S> Layer<S> for AdmitLayer {
+    type Service = Admit<S>;
+
+    fn layer(&self, inner: S) -> Admit<S> {
+        Admit { inner, layer: self.clone() }
+    }
+}
+
+impl fmt::Debug for AdmitLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdmitLayer").field("pool", &self.pool).finish_non_exhaustive()
+    }
+}
+
+/// The service that [`AdmitLayer`] puts around another one.
+#[derive(Clone, Debug)]
+pub struct Admit<S> {
+    inner: S,
+    layer: AdmitLayer,
+}
+
+impl<S, B, R> Service<Request<B>> for Admit<S>
+where
+    S: Service<Request<B>, Response = Response<R>, Future: Send + 'static> + Clone,
+    R: Body<Data: From<String>>,
+{
+    type Response = Response<CallBody<R>>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        let (version, pool) = (parts.version, self.layer.pool.clone());
+        let call = match self.layer.admit(&parts) {
+            Ok(guard) => AdmittedCall::new(pool.clone(), guard),
+            Err(refusal) => return Box::pin(async move { Ok(closing(refused(refusal), version, &pool)) }),
+        };
+        parts.extensions.insert(call.clone());
+        // The clone is not ready; the service that is takes the request.
+        let next = self.inner.clone();
+        let answer = mem::replace(&mut self.inner, next).call(Request::from_parts(parts, body));
+        let answering = Answering(call);
+        Box::pin(async move {
+            let answer = answer.await;
+            let guard = answering.0.take();
+            match answer {
+                Ok(response) => Ok(closing(response.map(|body| CallBody::maybe(body, guard)), version, &pool)),
+                Err(error) => {
+                    end(guard, EndReason::Failed);
+                    Err(error)
+                }
+            }
+        })
+    }
+}
+
+/// The call that a request is, among the request's extensions. Cheap to clone; all clones are the same call.
+#[derive(Clone, Debug)]
+pub struct AdmittedCall {
+    pool: AgentPool,
+    guard: Arc<Mutex<Option<CallGuard>>>,
+}
+
+impl AdmittedCall {
+    fn new(pool: AgentPool, guard: CallGuard) -> Self {
+        Self { pool, guard: Arc::new(Mutex::new(Some(guard))) }
+    }
+
+    /// Resolves when a forced drain tells the call to end: see [`CallGuard::cancelled`]. End the body then.
+    pub fn cancelled(&self) -> impl Future<Output = std::time::Instant> + Send + use<> {
+        let worker = self.pool.worker.clone();
+        async move { worker.forced().await }
+    }
+
+    /// Takes the guard, so that the call lasts for as long as the guard is held instead of until the response ends: for
+    /// a WebSocket, or a handler that gives the call's end a reason of its own. `None` if it was taken already or the
+    /// response is there.
+    #[must_use]
+    pub fn take(&self) -> Option<CallGuard> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A call whose request is being answered. Dropped meanwhile, the client was gone.
+struct Answering(AdmittedCall);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        end(self.0.take(), EndReason::CallerHangup);
+    }
+}
+
+pin_project! {
+    /// A response body that is a call: the call lasts until the body ends or is dropped. Each piece of the body counts
+    /// as progress. [`AdmitLayer`] makes one of every body; a handler that asks the pool by itself makes it with
+    /// [`CallBody::new`].
+    #[derive(Debug)]
+    pub struct CallBody<B> {
+        #[pin]
+        content: Content<B>,
+        call: Streaming,
+    }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    #[project = ContentPinned]
+    enum Content<B> {
+        Body { #[pin] body: B },
+        Text { text: Option<String> },
+    }
+}
+
+/// The guard of a call while its body streams. Dropped meanwhile, the client was gone.
+#[derive(Debug)]
+struct Streaming(Option<CallGuard>);
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        end(self.0.take(), EndReason::CallerHangup);
+    }
+}
+
+impl<B: Body> CallBody<B> {
+    /// Keeps the call of `guard` in flight until `body` ends.
+    pub fn new(body: B, guard: CallGuard) -> Self {
+        Self::maybe(body, Some(guard))
+    }
+
+    fn maybe(body: B, guard: Option<CallGuard>) -> Self {
+        let mut call = Streaming(guard);
+        // A server does not ask an empty body for its end.
+        if body.is_end_stream() {
+            end(call.0.take(), EndReason::AgentHangup);
+        }
+        Self { content: Content::Body { body }, call }
+    }
+}
+
+impl<B: Body<Data: From<String>>> Body for CallBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let this = self.project();
+        let mut body = match this.content.project() {
+            ContentPinned::Body { body } => body,
+            ContentPinned::Text { text } => return Poll::Ready(text.take().map(|text| Ok(Frame::data(text.into())))),
+        };
+        let Poll::Ready(frame) = body.as_mut().poll_frame(context) else { return Poll::Pending };
+        match &frame {
+            // Nor does it ask for the end of one that says that it has ended.
+            Some(Ok(_)) if body.is_end_stream() => end(this.call.0.take(), EndReason::AgentHangup),
+            Some(Ok(_)) => this.call.0.iter().for_each(CallGuard::progress),
+            Some(Err(_)) => end(this.call.0.take(), EndReason::Failed),
+            None => end(this.call.0.take(), EndReason::AgentHangup),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Body { body } => body.is_end_stream(),
+            Content::Text { text } => text.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Body { body } => body.size_hint(),
+            Content::Text { text } => SizeHint::with_exact(text.as_ref().map_or(0, String::len) as u64),
+        }
+    }
+}
+
+/// Ends a call that nobody has taken. A panic or a forced drain is a better reason than the client's silence.
+fn end(guard: Option<CallGuard>, reason: EndReason) {
+    let Some(guard) = guard else { return };
+    if reason == EndReason::CallerHangup && (thread::panicking() || guard.is_cancelled()) {
+        drop(guard);
+    } else {
+        // The future would only wait for the journal.
+        drop(guard.end(reason));
+    }
+}
+
+/// The answer to a request that is no call.
+fn refused<B>(refusal: Refusal) -> Response<CallBody<B>> {
+    let content = Content::Text { text: Some(format!("{refusal}\n")) };
+    let mut response = Response::new(CallBody { content, call: Streaming(None) });
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(RETRY_AFTER, const { HeaderValue::from_static("1") });
+    response.headers_mut().insert(CONTENT_TYPE, const { HeaderValue::from_static("text/plain; charset=utf-8") });
+    response
+}
+
+/// The same response, closing its connection if the worker takes no calls. Later HTTP versions have no such header.
+fn closing<B>(mut response: Response<B>, version: Version, pool: &AgentPool) -> Response<B> {
+    if version <= Version::HTTP_11 && pool.runtime_snapshot().availability == Availability::Closed {
+        response.headers_mut().insert(CONNECTION, const { HeaderValue::from_static("close") });
+    }
+    response
+}

@@ -1,0 +1,47 @@
+//! A coordinator's process, and what it stored.
+
+use openrtc_core::fleet::{Entry, Fleet, Limits};
+use openrtc_core::machine::{Machine, fold};
+use openrtc_core::time::Instant;
+
+/// One coordinator.
+#[derive(Debug)]
+pub(super) struct Coordinator {
+    pub(super) fleet: Fleet,
+    /// Every decision so far: all that is left of it after a crash.
+    store: Vec<Entry>,
+    pub(super) is_up: bool,
+    /// When it is woken next.
+    pub(super) wake_at: Option<Instant>,
+}
+
+impl Coordinator {
+    pub(super) fn new() -> Self {
+        Self::start(Vec::new())
+    }
+
+    /// A process that starts from what is stored.
+    fn start(store: Vec<Entry>) -> Self {
+        let mut fleet = Fleet::new(Limits::default()).expect("the defaults work");
+        fold(&mut fleet, &store);
+        Self { fleet, store, is_up: true, wake_at: None }
+    }
+
+    /// Another process, which starts from the same store.
+    pub(super) fn standby(&self) -> Self {
+        Self::start(self.store.clone())
+    }
+
+    /// The process crashed and starts again. False if it does not come to what it had decided.
+    pub(super) fn restart(&mut self) -> bool {
+        let again = Self::start(core::mem::take(&mut self.store));
+        self.fleet.forget();
+        let is_whole = again.fleet == self.fleet;
+        *self = again;
+        is_whole
+    }
+
+    pub(super) fn keep(&mut self, decision: &Entry) {
+        self.store.push(*decision);
+    }
+}

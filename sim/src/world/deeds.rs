@@ -1,0 +1,75 @@
+//! What happens besides calls: people, pipelines and faults, as the plan has them.
+
+use openrtc_core::fleet::Order;
+use openrtc_core::id::Actor;
+use openrtc_core::worker::{Cause, Command};
+
+use super::queue::Event;
+use super::scene::Who;
+use super::{World, platform};
+use crate::id::{Colour, WorkerIndex};
+use crate::plan::Deed;
+use crate::process::Death;
+
+const PERSON: Actor = Actor::from_static("person");
+
+impl World<'_> {
+    pub(super) fn happen(&mut self, deed: Deed) {
+        let scene = &mut self.context.scene;
+        let (plan, now) = (scene.plan, scene.now);
+        scene.tell(Who::Plan, || plan.name(deed));
+        match deed {
+            Deed::Rollout => self.coordinators.roll_out(&mut self.context, &mut self.workers, Colour::Green),
+            Deed::Rollback => self.order(Order::Rollback),
+            Deed::Pause => self.order(Order::Pause),
+            Deed::Resume => self.order(Order::Resume),
+            Deed::GiveUp(worker) => {
+                self.platform.give_up(worker);
+                let worker = self.workers.list[worker].host.id;
+                self.order(Order::Force { worker });
+            }
+            Deed::Drain(worker) => {
+                let node = &self.workers.list[worker];
+                let order = platform::drain_order(&self.context.scene, node, Cause::Api, PERSON);
+                self.ask(worker, Command::BeginDrain(order));
+            }
+            Deed::Cancel(worker) => self.ask(worker, Command::CancelDrain { actor: PERSON }),
+            Deed::Force(worker) => self.ask(worker, Command::ForceDrain { actor: PERSON }),
+            Deed::Extend(worker, by) => {
+                let deadline = self.workers.list[worker].clock(&self.context.scene) + by;
+                self.ask(worker, Command::ExtendDrain { actor: PERSON, deadline });
+            }
+            Deed::Sigterm(worker) => platform::sigterm(&mut self.context, &mut self.workers.list[worker]),
+            Deed::Sigkill(worker) => self.workers.list[worker].running(&mut self.context).die(Death::Killed),
+            Deed::Restart(worker) => platform::start(&mut self.context.scene, &mut self.workers.list[worker]),
+            Deed::CrashMidStep(worker) => self.workers.list[worker].process.crash_armed = true,
+            Deed::TornDisk(worker) => self.workers.list[worker].host.torn = true,
+            Deed::Partition(worker, span) => self.context.network.cut(worker, now + span),
+            Deed::ClockStep(worker, by) => {
+                let node = &mut self.workers.list[worker];
+                node.host.clock.step(by);
+                node.settle(&mut self.context);
+            }
+            Deed::SlowSink(worker, span) => self.workers.list[worker].host.flush = span,
+            Deed::CoordinatorCrash(span) => {
+                self.coordinators.crash();
+                self.context.scene.after(span, Event::CoordinatorBack);
+            }
+            Deed::SecondCoordinator => self.coordinators.take_over(&mut self.context, &mut self.workers),
+        }
+    }
+
+    /// An order of a person or a pipeline, to whoever is in office.
+    fn order(&mut self, order: Order) {
+        self.coordinators.order(&mut self.context, &mut self.workers, order);
+    }
+
+    /// A command through a worker's own API.
+    fn ask(&mut self, worker: WorkerIndex, command: Command) {
+        let node = &mut self.workers.list[worker];
+        if node.process.is_up() {
+            node.command(&mut self.context, command);
+            node.settle(&mut self.context);
+        }
+    }
+}
