@@ -1,12 +1,13 @@
 //! What is dropped when, and what may be dropped at any time.
 
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
 
 use openrtc_runtime::{AgentPool, CallId, Control, EndReason, Ended, Exit};
 use tokio::time::{Instant, sleep};
 
-use super::rig::{Fate, Reports, Rig, SECOND, TEST, Talk};
+use super::rig::{Fate, RELEASED, Reports, Rig, SECOND, TEST, Talk};
 
 #[tokio::test(start_paused = true)]
 async fn accept_is_dropped_a_second_after_the_reservation_has_lapsed() {
@@ -66,4 +67,21 @@ async fn what_waits_for_the_worker_may_be_dropped_and_asked_again() {
     pool.drained().await;
     assert_eq!(pool.exited().await, pool.exited().await);
     assert_eq!(pool.runtime_snapshot().totals.ended_by(EndReason::CallerHangup), 1);
+}
+
+/// In real time: a thread that blocks cannot be aborted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_blocks_its_thread_keeps_neither_serve_nor_its_report() {
+    let rig = Rig::with(AgentPool::builder().force_grace(SECOND / 20), Reports::default()).await;
+    rig.talk("stone", Talk::Block).await;
+    while rig.pool.runtime_snapshot().active_sessions == 0 {
+        tokio::task::yield_now().await;
+    }
+    rig.pool.begin_drain(TEST).unwrap();
+    rig.pool.force_drain(TEST).unwrap();
+    let reports = rig.reports.clone();
+    assert_eq!(rig.served.await.unwrap().unwrap().code(), Exit::FORCED, "and the process lives");
+    let how = reports.noted.lock().unwrap().iter().map(|end| end.how).collect::<Vec<_>>();
+    assert_eq!(how, [Ended::Recorded(EndReason::DrainForced)]);
+    RELEASED.store(true, Ordering::Relaxed);
 }

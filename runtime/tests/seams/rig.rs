@@ -1,7 +1,9 @@
 //! A worker under virtual time, with a source whose offers and reports a test holds.
 
 use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use openrtc_runtime::{
@@ -13,6 +15,8 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 pub(crate) const TEST: Actor = Actor::from_static("test");
+/// See [`Talk::Block`].
+pub(crate) static RELEASED: AtomicBool = AtomicBool::new(false);
 /// See [`Offered::dropped`].
 pub(crate) const DECLINED: &str = "declined";
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -31,6 +35,8 @@ pub(crate) enum Fate {
 /// What a handler does.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Talk {
+    /// Blocks its thread until [`RELEASED`].
+    Block,
     Deaf,
     EndAndLinger,
     Fail,
@@ -79,6 +85,12 @@ impl Offer for Offered {
 
 pub(crate) async fn handle(call: Call<Talk>) -> Result<(), &'static str> {
     match call.session {
+        Talk::Block => {
+            while !RELEASED.load(Ordering::Relaxed) {
+                thread::park_timeout(Duration::from_millis(10));
+            }
+            Ok(())
+        }
         Talk::Deaf => pending().await,
         Talk::EndAndLinger => {
             call.guard.end(EndReason::CallerHangup).await;
@@ -150,8 +162,13 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
+    /// A worker whose time the test controls.
     pub(crate) async fn new(builder: AgentPoolBuilder, reports: Reports) -> Self {
-        let pool = builder.deployment_version("v1").worker("w1").control(Control::Shared).build().unwrap();
+        Self::with(builder.control(Control::Shared), reports).await
+    }
+
+    pub(crate) async fn with(builder: AgentPoolBuilder, reports: Reports) -> Self {
+        let pool = builder.deployment_version("v1").worker("w1").signals(false).build().unwrap();
         let (offers, line) = mpsc::channel(16);
         let (views, view) = oneshot::channel();
         let source = Source { offers: line, reports: reports.clone(), views };
