@@ -20,7 +20,10 @@ fn a_silent_call_is_flagged_not_ended_and_recovers() {
     story.asks(&[Effect::Alert(Alert::Stalled(call))]);
     story.refuses(400, Command::Wake, Misuse::NotDue);
     assert_eq!((story.worker.word().in_flight(), story.worker.calls().stalled()), (1, 1));
-    assert!(story.worker.notes_progress(at(41), call), "of a call that stalled, any progress is");
+    assert!(
+        story.worker.notes_progress(at(11), call),
+        "of a call that stalled any progress is, whatever the clock says"
+    );
     story.tells(401, Command::Progress { call }, Event::CallProgressed { call });
     assert_eq!((story.worker.calls().stalled(), story.worker.tally().stalled), (0, 1));
     story.wakes(431, Event::CallStalled { call });

@@ -1,6 +1,7 @@
 //! Drains: what they wait for, how they are taken back and forced, and how they end.
 
 use openrtc_core::id::Actor;
+use openrtc_core::time::Span;
 use openrtc_core::word::{Phase, Refusal};
 use openrtc_core::worker::{
     Alert, Availability, Cause, Class, Command, Effect, EndReason, Event, Leave, Limits, Misuse, OnDeadline, Outcome,
@@ -144,6 +145,20 @@ fn calls_that_ignore_the_cancel_are_dropped_at_the_end_of_the_grace_and_counted_
     let left: Vec<_> = story.worker.calls().iter().map(|(call, _)| call).collect();
     assert_eq!(left, [deaf], "the one that the exit dropped is named");
     story.refuses(6, Command::End { call: deaf, reason: EndReason::DrainForced }, Repeat::AlreadyEnded);
+}
+
+#[test]
+fn calls_have_as_long_to_say_goodbye_as_is_set() {
+    for grace in [0, 7] {
+        let mut story = Story::with(Limits { force_grace: Span::from_secs(grace), ..Limits::default() }).opens();
+        story.admits(1);
+        story.drains(2, patient_drain());
+        let forced = Event::DrainForced { actor: ALICE, live: 1, stamp: None };
+        story.tells(3, Command::ForceDrain { actor: ALICE }, forced);
+        let until = at(3 + grace);
+        story.asks(&[Effect::Announce(Availability::Closed), Effect::CancelCalls { until }]);
+        story.wakes(3 + grace, exited(Outcome::Forced { dropped: 1 }));
+    }
 }
 
 #[test]

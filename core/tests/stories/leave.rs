@@ -4,8 +4,8 @@ use openrtc_core::order::Wish;
 use openrtc_core::time::Span;
 use openrtc_core::word::{Phase, Refusal};
 use openrtc_core::worker::{
-    Availability, Cause, Command, Decline, Effect, Event, Leave, Limits, Misuse, OnDeadline, Outcome, Repeat, Terms,
-    Why,
+    Availability, Cause, Command, Decline, Effect, EndReason, Event, Leave, Limits, Misuse, OnDeadline, Outcome,
+    Refused, Repeat, Terms, Why,
 };
 
 use crate::story::{
@@ -77,7 +77,7 @@ fn a_parked_worker_leaves_on_a_signal_and_on_a_fence() {
         let mut story = drained();
         story.tells(9, last, sealed(last, Terms::PATIENT));
         story.asks(&[Effect::Announce(Availability::Closed), Effect::Stop]);
-        story.refuses(9, CANCEL, openrtc_core::worker::Refused::Irrevocable);
+        story.refuses(9, CANCEL, Refused::Irrevocable);
         story.wakes(9, CLEAN);
 
         let mut story = Story::parked();
@@ -170,7 +170,7 @@ fn a_worker_that_was_forced_leaves_with_what_it_dropped_parked_or_not() {
         let call = story.admits(1);
         story.drains(2, patient_drain());
         story.tells(3, Command::ForceDrain { actor: ALICE }, Event::DrainForced { actor: ALICE, live: 1, stamp: None });
-        story.ends(4, call, openrtc_core::worker::EndReason::DrainForced);
+        story.ends(4, call, EndReason::DrainForced);
         story.wakes(4, Event::Drained);
         let (outcome, order) = (Outcome::Forced { dropped: 1 }, stamp(1, 1));
         story.tells(4, obey(order, Wish::Leave), Event::Exited { outcome, stamp: Some(order) });

@@ -1,6 +1,6 @@
 //! What a journal cannot say: `fits` is no looser than `decide`.
 
-use openrtc_core::id::{Actor, CallNo};
+use openrtc_core::id::{Actor, CallNo, Incarnation};
 use openrtc_core::order::{Stamp, Wish};
 use openrtc_core::word::{Phase, Refusal};
 use openrtc_core::worker::{
@@ -147,7 +147,7 @@ fn calls_come_and_go_as_they_can() {
     story.misfits(3, ended(CallNo::new(1), EndReason::Failed), because(Repeat::AlreadyEnded));
     story.misfits(3, Event::CallAssigned { call }, because(Repeat::AlreadyAssigned));
     story.misfits(3, Event::CallProgressed { call: reserved }, because(Misuse::NotAssigned));
-    let handed_over = Event::CallHandedOver { call: reserved, to: openrtc_core::id::Incarnation::new(2) };
+    let handed_over = Event::CallHandedOver { call: reserved, to: Incarnation::new(2) };
     story.misfits(3, handed_over, because(Misuse::NotAssigned));
 }
 

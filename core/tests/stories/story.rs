@@ -7,7 +7,7 @@ use openrtc_core::time::{Instant, Span};
 use openrtc_core::word::Phase;
 use openrtc_core::worker::{
     Availability, Cause, Class, Command, Drain, DrainOrder, Effect, EndReason, Entry, Event, Leave, Limits, Misfit,
-    Misuse, OnDeadline, Rejection, Terms, Worker,
+    Misuse, OnDeadline, Outcome, Rejection, Terms, Worker,
 };
 
 pub(crate) const ALICE: Actor = Actor::from_static("alice");
@@ -211,7 +211,7 @@ pub(crate) fn sealed(command: Command, terms: Terms) -> Event {
     Event::DrainSealed { cause, actor, terms, stamp: None }
 }
 
-pub(crate) const fn exited(outcome: openrtc_core::worker::Outcome) -> Event {
+pub(crate) const fn exited(outcome: Outcome) -> Event {
     Event::Exited { outcome, stamp: None }
 }
 

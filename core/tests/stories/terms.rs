@@ -66,11 +66,11 @@ fn making_a_drain_final_loses_no_force_no_deadline_and_no_alert() {
 #[test]
 fn a_drain_that_waited_is_forced_when_the_signal_that_seals_it_says_so() {
     let mut story = Story::serving();
-    story.admits(1);
+    let call = story.admits(1);
     story.drains(2, drain(Cause::Api, Some(20), OnDeadline::Wait));
     story.says(3, drain(Cause::Signal, Some(60), OnDeadline::Force)).expect("it can still be taken back");
     story.asks(&[Effect::Announce(Availability::Closed), Effect::Stop]);
-    story.wakes(31, Event::CallStalled { call: openrtc_core::id::CallNo::new(2) });
+    story.wakes(31, Event::CallStalled { call });
     story.wakes(60, Event::DrainForced { actor: DEADLINE, live: 1, stamp: None });
 }
 
