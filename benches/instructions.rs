@@ -22,11 +22,11 @@ use openrtc_runtime::gate::Gate;
 const TIMES: u64 = 1_000;
 
 /// Instructions of [`TIMES`] admissions.
-const ADMIT: u64 = 123_200;
+const ADMIT: u64 = 115_200;
 /// Instructions of [`TIMES`] hang-ups.
-const HANG_UP: u64 = 90_400;
+const HANG_UP: u64 = 67_400;
 /// Instructions of [`TIMES`] refusals.
-const REFUSE: u64 = 35_250;
+const REFUSE: u64 = 32_250;
 
 library_benchmark_group!(name = gate, benchmarks = [admit, hang_up, refuse]);
 main!(library_benchmark_groups = gate);

@@ -313,6 +313,24 @@ fn every_call_comes_with_its_id() {
     }
 }
 
+/// A slot is used again, so what a longer id left there must not show.
+#[test]
+fn an_id_of_any_length_comes_through_the_ring() {
+    const LONGEST: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKL";
+    let gate = Gate::with_slots(&worker(Limits::default()), DigestKey::default(), 2);
+    gate.submit(Instant::EPOCH, Command::Serve).unwrap();
+    for len in (1..=LONGEST.len()).rev() {
+        let id = CallId::new(&LONGEST[LONGEST.len() - len..]).unwrap();
+        let call = gate.admit(&id, Class::default()).unwrap();
+        let mut batch = Batch::default();
+        gate.take(Instant::EPOCH, &mut batch);
+        let ids: Vec<_> = batch.ids.iter().collect();
+        assert_eq!(ids, [(call, id.as_str())]);
+        gate.end(call, EndReason::CallerHangup);
+        gate.take(Instant::EPOCH, &mut Batch::default());
+    }
+}
+
 #[test]
 fn what_was_told_to_one_thread_holds_for_another() {
     for _ in 0..200 {

@@ -51,7 +51,7 @@ pub use recorder::View;
 use crate::engine::intake::Intake;
 use crate::engine::sync::{AtomicBool, AtomicU64, Bell, Mutex, MutexGuard, Ordering, Padded, Site};
 use recorder::{Line, Recorder};
-use ring::{Full, Hot, Published, Ring};
+use ring::{NoRoom, Published, Ring};
 
 /// Judges commands and queues their entries.
 #[derive(Debug)]
@@ -137,9 +137,9 @@ impl Gate {
             return None;
         }
         let after = before.release();
-        let ended = Hot::Ended { call, reason };
-        if self.ring.write(after.seq(), ended).map(|published| self.published(published)).is_err() {
-            self.publish_late(after.seq(), Event::CallEnded { call, reason }, None);
+        match self.ring.write_end(after.seq(), call, reason) {
+            Ok(published) => self.published(published),
+            Err(NoRoom) => self.publish_late_end(after.seq(), call, reason),
         }
         if after.phase() == Phase::Draining && after.in_flight() == 0 {
             self.nudge();
@@ -218,13 +218,12 @@ impl Gate {
         }
     }
 
+    // Not inlined: a refusal then needs no room for the id on its stack.
+    #[inline(never)]
     fn publish_admission(&self, seq: Seq, id: &CallId, class: Class) {
-        let text = id.as_str();
-        let fits = text.len() <= Ring::ID_MAX;
-        let written = fits.then(|| self.ring.write(seq, Hot::Admitted { id: text, class }));
-        match written {
-            Some(Ok(published)) => self.published(published),
-            Some(Err(Full)) | None => self.publish_late_admission(seq, id, class),
+        match self.ring.write_admission(seq, id.as_str(), class) {
+            Ok(published) => self.published(published),
+            Err(NoRoom) => self.publish_late_admission(seq, id, class),
         }
     }
 
@@ -245,6 +244,11 @@ impl Gate {
     #[cold]
     fn publish_late_admission(&self, seq: Seq, id: &CallId, class: Class) {
         self.publish_late(seq, Event::CallAdmitted { id: id.digest(self.key), class }, Some(id.clone()));
+    }
+
+    #[cold]
+    fn publish_late_end(&self, seq: Seq, call: CallNo, reason: EndReason) {
+        self.publish_late(seq, Event::CallEnded { call, reason }, None);
     }
 
     /// The ring is full, or the event does not fit into it: makes room for others, and takes the way that is never

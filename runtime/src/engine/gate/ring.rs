@@ -17,20 +17,6 @@ use openrtc_core::worker::{Class, EndReason};
 
 use crate::engine::sync::{AtomicU64, Ordering, Padded, Site};
 
-/// An event of the hot path.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Hot<'a> {
-    /// A call was admitted; its id has at most [`Ring::ID_MAX`] bytes.
-    Admitted {
-        id: &'a str,
-        class: Class,
-    },
-    Ended {
-        call: CallNo,
-        reason: EndReason,
-    },
-}
-
 /// The words that a slot holds an id in.
 const WORDS: usize = 6;
 
@@ -86,27 +72,45 @@ impl Ring {
         Self { slots, mask, read: Padded(AtomicU64::new(read.get())) }
     }
 
-    /// Publishes an event under the number its writer has claimed. `Err` when the slot still holds an unread event.
-    pub(super) fn write(&self, seq: Seq, event: Hot<'_>) -> Result<Published, Full> {
+    /// Publishes that a call was admitted.
+    pub(super) fn write_admission(&self, seq: Seq, id: &str, class: Class) -> Result<Published, NoRoom> {
+        if id.len() > Self::ID_MAX {
+            return Err(NoRoom);
+        }
+        self.write(seq, |slot| {
+            #[expect(clippy::cast_possible_truncation, reason = "at most ID_MAX")]
+            let what = u64::from_le_bytes([ADMITTED, class.index(), id.len() as u8, 0, 0, 0, 0, 0]);
+            slot.what.store(what, Ordering::Relaxed);
+            let mut rest = id.as_bytes();
+            for word in &slot.words {
+                let Some((whole, after)) = rest.split_first_chunk() else {
+                    if !rest.is_empty() {
+                        word.store(last_word(id.as_bytes(), rest), Ordering::Relaxed);
+                    }
+                    break;
+                };
+                word.store(u64::from_le_bytes(*whole), Ordering::Relaxed);
+                rest = after;
+            }
+        })
+    }
+
+    /// Publishes that a call has ended.
+    pub(super) fn write_end(&self, seq: Seq, call: CallNo, reason: EndReason) -> Result<Published, NoRoom> {
+        self.write(seq, |slot| {
+            slot.what.store(u64::from_le_bytes([ENDED, reason as u8, 0, 0, 0, 0, 0, 0]), Ordering::Relaxed);
+            slot.words[0].store(call.get(), Ordering::Relaxed);
+        })
+    }
+
+    /// Publishes what `fill` writes under the number its writer has claimed, unless the slot holds an unread event.
+    fn write(&self, seq: Seq, fill: impl FnOnce(&Slot)) -> Result<Published, NoRoom> {
         let ahead = seq.get() - self.read.0.load(Ordering::Acquire);
         if ahead > self.mask + 1 {
-            return Err(Full);
+            return Err(NoRoom);
         }
         let slot = self.slot(seq);
-        match event {
-            Hot::Admitted { id, class } => {
-                let (words, len) = pack(id.as_bytes());
-                let what = u64::from_le_bytes([ADMITTED, class.index(), len, 0, 0, 0, 0, 0]);
-                slot.what.store(what, Ordering::Relaxed);
-                for (word, value) in slot.words.iter().zip(words) {
-                    word.store(value, Ordering::Relaxed);
-                }
-            }
-            Hot::Ended { call, reason } => {
-                slot.what.store(u64::from_le_bytes([ENDED, reason as u8, 0, 0, 0, 0, 0, 0]), Ordering::Relaxed);
-                slot.words[0].store(call.get(), Ordering::Relaxed);
-            }
-        }
+        fill(slot);
         slot.stamp.store(seq.get(), Site::Stamp.ordering());
         Ok(Published { half_full: ahead == self.mask.div_ceil(2) })
     }
@@ -155,18 +159,15 @@ pub(super) struct Published {
     pub(super) half_full: bool,
 }
 
-/// The reader lags by a whole ring.
+/// The reader lags by a whole ring, or the id is longer than [`Ring::ID_MAX`].
 #[derive(Debug)]
-pub(super) struct Full;
+pub(super) struct NoRoom;
 
-/// An id of at most [`Ring::ID_MAX`] bytes as machine words, and its length.
-fn pack(id: &[u8]) -> ([u64; WORDS], u8) {
-    let mut bytes = [0; WORDS * 8];
-    bytes[..id.len()].copy_from_slice(id);
-    let mut words = [0; WORDS];
-    for (word, chunk) in words.iter_mut().zip(bytes.as_chunks().0) {
-        *word = u64::from_le_bytes(*chunk);
+/// The one to seven bytes in which an id ends, behind its whole words, as a word whose upper bytes are zero.
+fn last_word(id: &[u8], rest: &[u8]) -> u64 {
+    match id.last_chunk() {
+        // The id's last eight bytes in one load, without those of the word before.
+        Some(bytes) => u64::from_le_bytes(*bytes) >> (u64::BITS as usize - 8 * rest.len()),
+        None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
     }
-    #[expect(clippy::cast_possible_truncation, reason = "at most ID_MAX")]
-    (words, id.len() as u8)
 }
