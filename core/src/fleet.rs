@@ -80,9 +80,9 @@ pub const WORKERS_MAX: usize = 4_096;
 /// Why no steps are taken, and who wants that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
-    /// Who.
+    /// Who paused it.
     pub actor: Actor,
-    /// Why.
+    /// Why it is paused.
     pub reason: PauseReason,
     /// Since when.
     pub since: Instant,

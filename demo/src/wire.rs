@@ -47,7 +47,7 @@ pub(crate) enum Frame {
     Cut,
     /// The worker does not take the call.
     Decline {
-        /// Why.
+        /// Why it is declined.
         why: Decline,
         /// The same for a person.
         reason: String,

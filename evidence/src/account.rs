@@ -43,7 +43,7 @@ pub enum Left {
     Open,
     /// It ended.
     Ended {
-        /// When.
+        /// When it happened.
         at: Instant,
         /// How.
         end: CallEnd,

@@ -25,7 +25,7 @@ const BODY_MAX: usize = 4096;
 /// One worker let in or refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// When.
+    /// When it asked.
     pub at: Instant,
     /// Who asked, in its own words.
     pub worker: WorkerId,

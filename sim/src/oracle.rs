@@ -117,9 +117,9 @@ impl From<openrtc_core::fleet::invariant::Invariant> for Invariant {
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Which.
+    /// The invariant that is broken.
     pub invariant: Invariant,
-    /// When.
+    /// When it happened.
     pub at: Instant,
     /// After how many steps.
     pub step: u64,

@@ -147,9 +147,9 @@ pub enum Kind {
 /// Something that happens at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Happening {
-    /// When.
+    /// When it happens.
     pub at: Instant,
-    /// What.
+    /// What happens then.
     pub deed: Deed,
 }
 

@@ -78,8 +78,9 @@ pub(crate) struct Process<B> {
     count_at: Option<Instant>,
     /// SIGTERMs that it got.
     pub(crate) signals: u32,
-    /// What it told the dispatcher last, and whether it has ever told it that it takes calls.
+    /// What it told the dispatcher last.
     pub(crate) announced: Availability,
+    /// Whether it has ever told the dispatcher that it takes calls.
     was_open: bool,
     /// The entry of its last drain's end, and the entry up to which its records are on the disk. Both are zero before
     /// the first such entry.

@@ -155,13 +155,13 @@ impl fmt::Display for Target {
 /// A record before it has its place in a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
-    /// When.
+    /// When it happened.
     pub at: Instant,
-    /// What.
+    /// What happened.
     pub event: EventName,
     /// The journal entry it is derived from.
     pub entry: Seq,
-    /// Who.
+    /// Who did it.
     pub actor: Actor,
     /// To what.
     pub target: Target,

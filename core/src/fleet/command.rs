@@ -195,12 +195,12 @@ impl Plan {
 pub enum Order {
     /// Keep a worker out: it drains, is stopped, and never counts again in this run.
     Fence {
-        /// Which.
+        /// The worker.
         worker: WorkerId,
     },
     /// Do not wait for a worker's calls any longer: a draining worker ends them, a lost one is written off and stopped.
     Force {
-        /// Which.
+        /// The worker.
         worker: WorkerId,
     },
     /// Take no further step.
@@ -223,7 +223,7 @@ pub enum Command {
     },
     /// The platform says that a process is gone.
     Gone {
-        /// Which.
+        /// The worker's run.
         run: Run,
     },
     /// A person or a pipeline asks through a coordinator.
@@ -237,7 +237,7 @@ pub enum Command {
     },
     /// A worker whose membership token was verified asks to join.
     Register {
-        /// Who.
+        /// The worker's run.
         run: Run,
         /// The version it runs.
         version: Version,

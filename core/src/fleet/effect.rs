@@ -73,7 +73,7 @@ pub enum Effect {
         run: Run,
         /// Which order this is.
         stamp: Stamp,
-        /// Why.
+        /// Why it is turned away.
         reason: RejectReason,
     },
     /// Tell the dispatchers which share of new calls a version gets. They ignore a term before the latest they know.

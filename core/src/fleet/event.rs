@@ -93,12 +93,12 @@ pub enum Event {
         wave: u32,
         /// How many workers.
         size: u32,
-        /// The room there is without them.
+        /// The room for calls that is left without these workers.
         room: Room,
     },
     /// No worker of a retired version has a call left.
     VersionDrained {
-        /// Which.
+        /// The version.
         version: Version,
     },
     /// The rollout is done.
@@ -114,7 +114,7 @@ pub enum Event {
     Paused {
         /// Who paused it (`"fleet"` if it paused itself).
         actor: Actor,
-        /// Why.
+        /// Why it is paused.
         reason: PauseReason,
     },
     /// Steps are taken again.
@@ -124,7 +124,7 @@ pub enum Event {
     },
     /// A worker joined, or came back after its lease had expired.
     WorkerRegistered {
-        /// Who.
+        /// The worker's run.
         run: Run,
         /// The version it runs.
         version: Version,
@@ -133,16 +133,16 @@ pub enum Event {
     },
     /// A worker was kept out.
     WorkerRejected {
-        /// Who.
+        /// The worker's run.
         run: Run,
         /// The version it runs.
         version: Version,
-        /// Why.
+        /// Why it is turned away.
         reason: RejectReason,
     },
     /// The worker's lease expired.
     WorkerLost {
-        /// Who.
+        /// The worker's run.
         run: Run,
         /// The last sign of it: when it reported, joined, or began to be watched, whichever is latest.
         heard: Instant,
@@ -151,28 +151,28 @@ pub enum Event {
     },
     /// A worker is kept out from now on.
     WorkerFenced {
-        /// Who.
+        /// The worker's run.
         run: Run,
         /// Who asked.
         actor: Actor,
     },
     /// A worker takes no more calls and has none left.
     WorkerDrained {
-        /// Who.
+        /// The worker's run.
         run: Run,
         /// What it reported.
         facts: Facts,
     },
     /// A worker's process is gone.
     WorkerGone {
-        /// Who.
+        /// The worker's run.
         run: Run,
         /// How.
         departure: Departure,
     },
     /// A lost worker is given up.
     WorkerWrittenOff {
-        /// Who.
+        /// The worker's run.
         run: Run,
         /// Who decided that.
         actor: Actor,
@@ -181,7 +181,7 @@ pub enum Event {
     },
     /// A worker is told to take no more calls.
     DrainOrdered {
-        /// Who.
+        /// The worker's run.
         run: Run,
         /// How long its calls may take and what happens then.
         terms: DrainTerms,
@@ -192,19 +192,19 @@ pub enum Event {
     },
     /// A worker is told to take calls again.
     CancelOrdered {
-        /// Who.
+        /// The worker's run.
         run: Run,
     },
     /// A worker that stands by is told to take calls.
     ServeOrdered {
-        /// Who.
+        /// The worker's run.
         run: Run,
         /// What it reported.
         facts: Facts,
     },
     /// A drained worker is told to leave.
     StopOrdered {
-        /// Who.
+        /// The worker's run.
         run: Run,
         /// What it reported.
         facts: Facts,
@@ -220,9 +220,9 @@ pub enum Event {
     },
     /// A worker does what it was told.
     Acked {
-        /// Who.
+        /// The worker's run.
         run: Run,
-        /// What.
+        /// What it is to do.
         task: Task,
         /// What it reported.
         facts: Facts,
@@ -230,14 +230,14 @@ pub enum Event {
     /// A worker that was told to take calls again drains all the same: the drain can no longer be cancelled, or is
     /// another one.
     CancelRefused {
-        /// Who.
+        /// The worker's run.
         run: Run,
         /// What it reported.
         facts: Facts,
     },
     /// Somebody else took a worker's drain back: it has calls again, or may get some.
     DrainUndone {
-        /// Who.
+        /// The worker's run.
         run: Run,
         /// What it reported.
         facts: Facts,
@@ -249,7 +249,7 @@ pub enum Event {
     },
     /// A worker has not drained in the time given.
     DrainOverdue {
-        /// Who.
+        /// The worker's run.
         run: Run,
         /// How many calls it still has.
         live: u32,
@@ -261,7 +261,7 @@ pub enum Event {
     WorkerReported(Report),
     /// An observation: no report for too long, so how the worker is, is unknown.
     WorkerSilent {
-        /// Who.
+        /// The worker's run.
         run: Run,
     },
     /// An observation: an order without a sign that it arrived is sent again.

@@ -76,7 +76,7 @@ impl fmt::Display for Invariant {
 /// An invariant that does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Breach {
-    /// Which.
+    /// The invariant that is broken.
     pub invariant: Invariant,
     /// On account of which worker, if it is one's.
     pub run: Option<Run>,

@@ -28,7 +28,7 @@ impl Seen {
 /// A report that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heard {
-    /// When.
+    /// When it was said.
     pub at: Instant,
     /// What the worker said.
     pub facts: Facts,

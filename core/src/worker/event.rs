@@ -90,7 +90,7 @@ pub enum Event {
         cause: Cause,
         /// Who sealed it.
         actor: Actor,
-        /// The terms from now on: those before it and those that came with it.
+        /// The terms from now on: the drain's own, joined with those of whoever sealed it.
         terms: Terms,
         /// The order that this obeys, if one does.
         stamp: Option<Stamp>,

@@ -71,7 +71,7 @@ impl World<'_> {
         }
     }
 
-    /// The calls that a worker holds and that are over.
+    /// The calls that a worker still holds although their fate is settled.
     fn over(&self, node: &Node) -> impl Iterator<Item = CallIndex> {
         let held = node.process.held().map(|offer| self.context.network.attempt(offer).call);
         held.filter(|call| self.context.books.ledger.line(*call).fate.is_final())

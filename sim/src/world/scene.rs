@@ -13,7 +13,7 @@ use crate::subject::Subject;
 /// A line of the story a run tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
-    /// When.
+    /// When it happened.
     pub at: Instant,
     /// Who did it, or where.
     pub who: Who,

@@ -1,5 +1,6 @@
 //! Measures everything in one run, prints it as tables with ratios, and writes them to `docs/benchmarks.md` with a
-//! picture beside it: `cargo run --release -p benches --bin report`, on a quiet machine, from the repository's root.
+//! picture beside it: `cargo run --profile dist -p benches --bin report`, on a quiet machine, from the repository's
+//! root.
 #![forbid(unsafe_code)]
 
 mod bars;
@@ -91,9 +92,9 @@ fn table(page: &mut String, title: &str, costs: &[Cost], compared: fn(&Cost) -> 
 const INTRODUCTION: &str = "\
 # Benchmarks
 
-Written by `cargo run --release -p benches --bin report`; do not edit. Contenders are measured in turns within one run,
-so that whatever else the machine does meets them all alike: compare ratios, not figures. Where one thread works, the
-least disturbed round is compared; where two meet, the middle one. One operation admits a call and releases it.
+Written by `cargo run --profile dist -p benches --bin report`; do not edit. Contenders are measured in turns within one
+run, so that whatever else the machine does meets them all alike: compare ratios, not figures. Where one thread works,
+the least disturbed round is compared; where two meet, the middle one. One operation admits a call and releases it.
 
 While the ring has room, admitting, refusing and hanging up read no clock, allocate nothing, take no lock and make no
 system call. But one that finds the control loop asleep, or makes the ring half full, wakes it, which takes tokio's lock
