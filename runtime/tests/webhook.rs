@@ -176,14 +176,16 @@ fn a_dead_collector_is_seen_in_the_metrics_and_the_gap_is_filled_when_it_is_back
     let is_back = Arc::clone(&back);
     let (collector, told) = collect(move |_| is_back.load(Ordering::SeqCst).then_some(200));
     let runtime = runtime();
-    let pool = runtime.block_on(async {
+    let (pool, call) = runtime.block_on(async {
         let ops = "127.0.0.1:0".parse().unwrap();
         let pool = builder(dir.path(), collector).ops(ops).build().unwrap();
+        // A worker without a call would leave as soon as a drain begins.
+        let call = pool.admit(CallId::from_static("c")).unwrap();
         for _ in 0..600 {
             pool.begin_drain(ALICE).unwrap();
             pool.cancel_drain(ALICE).unwrap();
         }
-        pool
+        (pool, call)
     });
     wait_until(&pool, |health| health.failing == 1 && health.head > 1_200 && health.behind == health.head);
     back.store(true, Ordering::SeqCst);
@@ -191,6 +193,7 @@ fn a_dead_collector_is_seen_in_the_metrics_and_the_gap_is_filled_when_it_is_back
     let trail = trail(dir.path());
     assert!(trail.len() > BATCH, "more than one batch");
     assert_eq!(taken(&told, &trail), trail);
+    drop(call);
     runtime.block_on(leave(&pool));
 }
 
