@@ -89,6 +89,26 @@ bugs! {
     RollbackUnrouted = "rollback-unrouted",
     /// Nobody ends the workers of a version that is out of use.
     OldNeverStopped = "old-never-stopped",
+    /// An assignment that is not confirmed in time is made to another worker as well.
+    AssignsElsewhere = "assigns-elsewhere",
+    /// Every letter between workers and coordinators is sent on twice when it arrives.
+    MailBreeds = "mail-breeds",
+    /// A coordinator that crashed does not come back.
+    CoordinatorStaysDown = "coordinator-stays-down",
+    /// The coordinator's shell stores half of the share that its machine decided on.
+    HalfTheShare = "half-the-share",
+    /// The coordinator's shell asks the platform for more workers than its machine decided on.
+    AsksForTooMany = "asks-for-too-many",
+    /// The coordinator's shell stores that a worker obeyed where its machine decided to tell it to drain.
+    UnsentIsObeyed = "unsent-is-obeyed",
+    /// The coordinator's shell stores a wave one worker larger than its machine decided on.
+    WaveMiscounted = "wave-miscounted",
+    /// The coordinator's store loses that a worker drained.
+    DrainedLost = "drained-lost",
+    /// Level 1: the runtime's gate hears of every hang-up as of a handler that failed.
+    GateMishears = "gate-mishears",
+    /// Level 1: an offer is reserved twice at the runtime's gate.
+    GateReservesTwice = "gate-reserves-twice",
     /// Level 1: the journal takes only the first entry of a batch.
     BatchCut = "batch-cut",
     /// Level 1: the control loop hears no bell and sleeps until its next time-out.
@@ -100,7 +120,7 @@ impl Bug {
     #[must_use]
     pub const fn level(self) -> Level {
         match self {
-            Self::BatchCut | Self::BellUnheard => Level::Shell,
+            Self::BatchCut | Self::BellUnheard | Self::GateMishears | Self::GateReservesTwice => Level::Shell,
             _ => Level::Machine,
         }
     }

@@ -2,6 +2,7 @@
 
 mod explore;
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -120,6 +121,9 @@ pub(crate) struct SwarmArgs {
     /// The first seed.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// On how many threads; by default on every core. The result is the same.
+    #[arg(long)]
+    threads: Option<NonZero<usize>>,
     #[command(flatten)]
     subject: SubjectArgs,
 }
@@ -128,9 +132,13 @@ pub(crate) fn swarm(args: &SwarmArgs) -> anyhow::Result<ExitCode> {
     if args.seed.checked_add(args.runs).is_none() {
         bail!("--seed {} and --runs {} lead past the last seed there is", args.seed, args.runs);
     }
-    let bar = progress(args.runs);
-    let done = swarming::swarm(args.seed, args.runs, args.subject.into(), |_| bar.inc(1));
+    let (bar, threads) = (progress(args.runs), args.threads.unwrap_or_else(swarming::every_core));
+    let done = swarming::swarm(args.seed, args.runs, args.subject.into(), threads, |_| bar.inc(1));
+    let (runs, took) = (bar.position(), bar.elapsed());
     bar.finish_and_clear();
+    // Apart from the result, which is the same every time.
+    let rate = u128::from(runs) * 1_000 / took.as_millis().max(1);
+    eprintln!("{runs} rollouts in {:.1} s, {rate} a second; threads: {threads}", took.as_secs_f64());
     match done {
         Ok(tally) => {
             println!("rollouts  {:>10}", tally.runs);
@@ -222,7 +230,7 @@ pub(crate) fn bugs(args: &BugsArgs) -> ExitCode {
     let mut missed = 0;
     println!("{:24} {:24} {:>6}  what it does", "bug", "caught by", "seeds");
     for bug in Bug::ALL {
-        let (by, seeds) = match swarming::swarm(0, args.seeds, Subject::with(*bug), |_| {}) {
+        let (by, seeds) = match swarming::swarm(0, args.seeds, Subject::with(*bug), swarming::every_core(), |_| {}) {
             Err(found) => (found.violation.invariant.as_str(), found.tried),
             Ok(tally) => ("NOT CAUGHT", tally.runs),
         };

@@ -2,7 +2,7 @@
 
 use sim::bug::Bug;
 use sim::subject::{Level, Subject};
-use sim::swarm::swarm;
+use sim::swarm::{every_core, swarm};
 
 /// No bug may need more seeds than this.
 const SEEDS_MAX: u64 = 3_000;
@@ -22,7 +22,7 @@ fn catch_all(level: fn(Bug) -> Level) {
     let mut missed = Vec::new();
     for bug in Bug::ALL {
         let subject = Subject { level: level(*bug), bug: Some(*bug) };
-        match swarm(0, SEEDS_MAX, subject, |_| {}) {
+        match swarm(0, SEEDS_MAX, subject, every_core(), |_| {}) {
             Err(found) => println!("{bug:24} {:24} after {:4} seeds", found.violation.invariant, found.tried),
             Ok(_) => missed.push(bug.as_str()),
         }

@@ -1,6 +1,7 @@
 //! The fleet machine: whole rollouts told as stories, and where any history leads.
 #![allow(clippy::unwrap_used)]
 
+mod checkers;
 mod faults;
 mod laws;
 mod restarts;

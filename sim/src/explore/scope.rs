@@ -100,8 +100,12 @@ impl Scope {
     pub fn showing(bug: Bug) -> Result<Self, &'static str> {
         let scope = Self { signals: 2, drains: 1, failures: 1, ..Self::default() };
         match bug {
+            Bug::AssignsElsewhere => Err("sits in the dispatcher"),
+            Bug::MailBreeds => Err("sits in the network to the coordinators"),
             Bug::AnyIncarnation => Err("needs a worker that is started again and a coordinator"),
-            Bug::BatchCut | Bug::BellUnheard => Err("sits in the runtime's shell: level 1"),
+            Bug::BatchCut | Bug::BellUnheard | Bug::GateMishears | Bug::GateReservesTwice => {
+                Err("sits in the runtime's shell: level 1")
+            }
             Bug::DrainingIsDrained | Bug::ReportsServing => Err("sits in reports to a coordinator"),
             Bug::EpochIgnored => Err("needs two coordinators"),
             Bug::ForcedIsClean | Bug::ForcedIsHangup | Bug::NoTimers => {
@@ -109,9 +113,16 @@ impl Scope {
             }
             Bug::NoRegistration => Err("needs a coordinator to register with"),
             Bug::OverCapacity => Ok(Self { capacity: 1, ..scope }),
-            Bug::OldNeverStopped | Bug::RollbackUnrouted | Bug::TimerForDrained | Bug::UnknownIsDrained => {
-                Err("sits in the coordinator's shell")
-            }
+            Bug::AsksForTooMany
+            | Bug::CoordinatorStaysDown
+            | Bug::HalfTheShare
+            | Bug::OldNeverStopped
+            | Bug::DrainedLost
+            | Bug::RollbackUnrouted
+            | Bug::TimerForDrained
+            | Bug::UnknownIsDrained
+            | Bug::UnsentIsObeyed
+            | Bug::WaveMiscounted => Err("sits in the coordinator's shell"),
             _ => Ok(scope),
         }
     }

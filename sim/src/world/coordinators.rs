@@ -7,7 +7,7 @@ use openrtc_core::codec;
 use openrtc_core::fleet::invariant::{self, Office};
 use openrtc_core::fleet::{
     Command, Effect, Entry, Event as Became, Facts, Fleet, Order, Plan, Policy, Refused, Rejection, Repeat, Report,
-    Run, Stage,
+    Run, Stage, Task,
 };
 use openrtc_core::id::{Actor, Epoch, Incarnation};
 use openrtc_core::machine::Machine;
@@ -32,6 +32,9 @@ const STANDBY: Actor = Actor::from_static("standby");
 
 /// Up to this many workers every entry of the fleet is checked with everything; above, reports are checked lightly.
 const SMALL: usize = 64;
+
+/// More workers than any plan of a simulated rollout has.
+const TOO_MANY: u32 = 10_000;
 
 /// How long the platform waits before it tells a coordinator again that is down.
 const TELL_AGAIN: Span = Span::from_secs(1);
@@ -101,6 +104,9 @@ impl Coordinators {
 
     /// They are back with their stores: they do again what they still owe.
     pub(super) fn come_back(&mut self, context: &mut Context<'_>, workers: &mut Workers) {
+        if context.scene.has(Bug::CoordinatorStaysDown) {
+            return;
+        }
         for index in self.every() {
             let coordinator = &mut self.list[index];
             if !coordinator.restart() {
@@ -129,7 +135,7 @@ impl Coordinators {
             return Err(Refused::Unknown.into());
         }
         let fleet = &mut coordinator.fleet;
-        let entry = fleet.decide(clock(&context.scene), command)?;
+        let entry = misstored(context.scene.subject.bug, fleet.decide(clock(&context.scene), command)?);
         let is_report = matches!(entry.event, Became::WorkerReported(_));
         let in_full = !is_report || fleet.members().len() <= SMALL;
         let office = Office::from(&*fleet);
@@ -138,7 +144,9 @@ impl Coordinators {
         let fits = !is_decision || fleet.fits(&entry).is_ok();
         if is_decision {
             context.books.chain(SALT + u64::from(index.get()), |bytes| codec::encode(&entry, bytes));
-            coordinator.keep(&entry);
+            if !(context.scene.has(Bug::DrainedLost) && matches!(entry.event, Became::WorkerDrained { .. })) {
+                coordinator.keep(&entry);
+            }
         }
         let fleet = &mut coordinator.fleet;
         let mut effects = Vec::new();
@@ -253,22 +261,21 @@ impl Coordinators {
         worker: WorkerIndex,
         mut report: Report,
     ) {
+        let sender = report.run;
         for index in self.every() {
             if context.scene.has(Bug::AnyIncarnation)
-                && let Some(member) = self.list[index].fleet.members().get(report.run.worker)
-                && member.incarnation != report.run.incarnation
+                && let Some(member) = self.list[index].fleet.members().get(sender.worker)
             {
-                let what = format!(
-                    "a report of run {} of {} was taken for run {}",
-                    report.run.incarnation, report.run.worker, member.incarnation
-                );
                 report.run.incarnation = member.incarnation;
-                if self.command(context, workers, index, Command::Report(report)).is_ok() {
-                    context.scene.violate(Invariant::DrainedSound, None, what);
-                }
-                continue;
             }
             let outcome = self.command(context, workers, index, Command::Report(report));
+            if let Ok(Entry { event: Became::WorkerReported(Report { run, .. }), .. }) = outcome
+                && run != sender
+            {
+                let (worker, said, taken) = (sender.worker, sender.incarnation, run.incarnation);
+                let what = format!("a report of run {said} of {worker} was taken for run {taken}");
+                context.scene.violate(Invariant::DrainedSound, None, what);
+            }
             let unknown = matches!(outcome, Err(Rejection::Refused(Refused::NotRegistered | Refused::LeaseExpired)));
             if unknown {
                 workers.list[worker].hear(context, Answer::NotRegistered);
@@ -322,6 +329,26 @@ impl Coordinators {
     fn is_rolling_back(&self) -> bool {
         self.fleet().rollout().is_some_and(|rollout| rollout.stage == Stage::RollingBack)
     }
+}
+
+/// What planted bugs of the coordinator's shell make of an entry before they store it.
+fn misstored(bug: Option<Bug>, entry: Entry) -> Entry {
+    let event = match (bug, entry.event) {
+        (Some(Bug::HalfTheShare), Became::Shifted { to, weight, room }) => {
+            Became::Shifted { to, weight: weight / 2, room }
+        }
+        (Some(Bug::AsksForTooMany), Became::ProvisionOrdered { version, workers, usable }) => {
+            Became::ProvisionOrdered { version, workers: workers + TOO_MANY, usable }
+        }
+        (Some(Bug::UnsentIsObeyed), Became::DrainOrdered { run, terms, facts, .. }) => {
+            Became::Acked { run, task: Task::Drain(terms), facts }
+        }
+        (Some(Bug::WaveMiscounted), Became::WaveStarted { version, wave, size, room }) => {
+            Became::WaveStarted { version, wave, size: size + 1, room }
+        }
+        (_, event) => event,
+    };
+    Entry { event, ..entry }
 }
 
 /// What a coordinator's clock shows.

@@ -10,6 +10,7 @@ use super::network::{Attempt, Say};
 use super::queue::{Event, OfAttempt};
 use super::scene::Scene;
 use super::workers::Node;
+use crate::bug::Bug;
 use crate::choice::mix;
 use crate::id::{AttemptIndex, CallIndex, Colour, WorkerIndex};
 use crate::ledger::Fate;
@@ -193,13 +194,19 @@ impl Dispatcher {
         waits
     }
 
-    /// Nothing was heard of an assignment in time: it is said again.
-    pub(super) fn assign_timed_out(&self, context: &mut Context<'_>, attempt: AttemptIndex) {
+    /// Nothing was heard of an assignment in time: it is said again. Returns whether the call is to go to another
+    /// worker, as a planted bug has it.
+    pub(super) fn assign_timed_out(&self, context: &mut Context<'_>, attempt: AttemptIndex) -> bool {
         let call = context.network.attempt(attempt).call;
-        if !self.tries[attempt].started && is_ours(context, call, attempt) {
+        if self.tries[attempt].started || !is_ours(context, call, attempt) {
+            return false;
+        }
+        let elsewhere = context.scene.has(Bug::AssignsElsewhere);
+        if !elsewhere {
             context.send(Say::Assign, attempt);
             context.scene.after(ASSIGN_TIMEOUT, Event::Attempt(attempt, OfAttempt::AssignTimeout));
         }
+        elsewhere
     }
 }
 

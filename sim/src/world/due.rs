@@ -6,6 +6,7 @@ use openrtc_core::time::Span;
 use super::network::{Mail, MailIndex, Say};
 use super::queue::{Event, OfAttempt, OfRun};
 use super::{Life, World, callers, platform};
+use crate::bug::Bug;
 use crate::id::{AttemptIndex, CallIndex, WorkerIndex};
 use crate::ledger::Fate;
 use crate::process::Death;
@@ -35,14 +36,19 @@ impl World<'_> {
 
     /// The dispatcher looks for a worker for a call that waits.
     pub(super) fn place(&mut self, call: CallIndex) {
+        if self.context.books.ledger.line(call).fate == Fate::Waiting && !self.offer(call) {
+            self.callers.wait(&mut self.context, call);
+        }
+    }
+
+    /// A call is offered to a worker. Returns whether there is one.
+    fn offer(&mut self, call: CallIndex) -> bool {
         let context = &mut self.context;
-        if context.books.ledger.line(call).fate != Fate::Waiting {
-            return;
+        let worker = self.dispatcher.pick(context, call);
+        if let Some(worker) = worker {
+            self.dispatcher.offer(context, call, &self.workers.list[worker]);
         }
-        match self.dispatcher.pick(context, call) {
-            Some(worker) => self.dispatcher.offer(context, call, &self.workers.list[worker]),
-            None => self.callers.wait(context, call),
-        }
+        worker.is_some()
     }
 
     fn receive(&mut self, say: Say, index: AttemptIndex) {
@@ -61,7 +67,11 @@ impl World<'_> {
         let context = &mut self.context;
         let attempt = context.network.attempt(index);
         match (what, self.workers.up(attempt.worker, attempt.incarnation)) {
-            (OfAttempt::AssignTimeout, _) => self.dispatcher.assign_timed_out(context, index),
+            (OfAttempt::AssignTimeout, _) => {
+                if self.dispatcher.assign_timed_out(context, index) {
+                    self.offer(attempt.call);
+                }
+            }
             (OfAttempt::OfferTimeout, _) => {
                 if self.dispatcher.offer_timed_out(context, index) {
                     self.place(attempt.call);
@@ -110,7 +120,14 @@ impl World<'_> {
     /// A letter arrives.
     fn deliver(&mut self, mail: MailIndex) {
         let (context, workers) = (&mut self.context, &mut self.workers);
-        match context.network.take(mail) {
+        let mail = context.network.take(mail);
+        if context.scene.has(Bug::MailBreeds) {
+            for after in [Span::from_millis(5), Span::from_millis(10)] {
+                let at = context.scene.now + after;
+                context.network.post(&mut context.scene, mail, at);
+            }
+        }
+        match mail {
             Mail::Report(worker, report) => self.coordinators.hear(context, workers, worker, report),
             Mail::Order(worker, order) => {
                 let node = &mut workers.list[worker];

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use openrtc_core::id::{CallId, Seq};
 use openrtc_core::journal::Batch;
 use openrtc_core::time::Instant;
-use openrtc_core::worker::{Command, Effect, Entry, Refused, Rejection, Worker};
+use openrtc_core::worker::{Command, Effect, EndReason, Entry, Refused, Rejection, Worker};
 use openrtc_runtime::control;
 use openrtc_runtime::gate::Gate;
 use openrtc_runtime::ports::Ports;
@@ -77,6 +77,9 @@ impl Shell {
         if decided.is_err() && of_a_call {
             return None;
         }
+        if self.tray.bug == Some(Bug::GateReservesTwice) && matches!(command, Command::Reserve { .. }) {
+            let _ = self.submit(at, command, id);
+        }
         let submitted = self.submit(at, command, id);
         let differs = submitted.as_ref().ok() != decided.as_ref().ok().map(|entry| &entry.seq);
         differs.then(|| format!("{command:?}: the gate says {submitted:?}, the machine {decided:?}"))
@@ -86,6 +89,9 @@ impl Shell {
     /// nothing, and an offer comes with the call's id.
     fn submit(&self, at: Instant, command: Command, id: Option<&CallId>) -> Result<Seq, Rejection> {
         match (command, id) {
+            (Command::End { call, .. }, _) if self.tray.bug == Some(Bug::GateMishears) => {
+                self.gate.end(call, EndReason::Failed).ok_or_else(|| Refused::ReservationGone.into())
+            }
             (Command::End { call, reason }, _) => {
                 self.gate.end(call, reason).ok_or_else(|| Refused::ReservationGone.into())
             }

@@ -1,6 +1,7 @@
 //! A worker's side of its coordinators: what core's half of the conversation says and hears, on the world's wires.
 
 use openrtc_core::fleet::{Effect, Facts, Run};
+use openrtc_core::machine::Machine;
 use openrtc_core::order::Stamp;
 use openrtc_core::time::Span;
 use openrtc_core::uplink::{self, Answer, Message};
@@ -116,13 +117,20 @@ impl Node {
             return false;
         }
         let before = self.machine().obeyed();
+        let obeys_anybody =
+            |stamp: Stamp, before: Stamp| context.scene.has(Bug::EpochIgnored) && stamp.epoch < before.epoch;
         if let Effect::StopWorker { stamp, .. } = effect {
             let before = before.max(self.host.uplink.stopped);
+            let obeys = stamp > before || obeys_anybody(stamp, before);
             self.host.uplink.stopped = before.max(stamp);
-            return stamp > before || self.obeys_anybody(context, stamp, before);
+            self.check_obedience(context, obeys, stamp, before);
+            return obeys;
         }
         let Some((_, order)) = effect.order(PIPELINE) else { return false };
-        if self.obeys_anybody(context, order.stamp, before) {
+        let obeys_anybody = obeys_anybody(order.stamp, before);
+        self.catch_up(context);
+        let head = self.machine().head();
+        if obeys_anybody {
             let at = self.clock(&context.scene);
             if let Some(command) = self.machine().life().command_for(at, &order) {
                 self.command(context, command);
@@ -133,6 +141,8 @@ impl Node {
                 return false;
             }
         }
+        let obeys = self.machine().head() != head;
+        self.check_obedience(context, obeys, order.stamp, before);
         context.scene.tell(Who::Worker(self.host.worker), || format!("an order arrives, {effect}"));
         if matches!(effect, Effect::OrderDrain { .. }) && context.scene.has(Bug::TimerForDrained) {
             context.scene.after(TIMED_STOP, Event::Run(self.host.worker, self.host.incarnation, OfRun::TimedStop));
@@ -142,16 +152,13 @@ impl Node {
         false
     }
 
-    /// A planted bug: an order is obeyed and the machine is not asked whether it may be.
-    fn obeys_anybody(&mut self, context: &mut Context<'_>, stamp: Stamp, before: Stamp) -> bool {
-        let ignores = context.scene.has(Bug::EpochIgnored) && stamp.epoch < before.epoch;
-        if ignores {
+    /// Nothing follows from an order that does not come after the last one obeyed.
+    fn check_obedience(&mut self, context: &mut Context<'_>, obeys: bool, stamp: Stamp, before: Stamp) {
+        if obeys && stamp <= before {
             let mut running = self.running(context);
-            let (given, obeyed) = (stamp.epoch, before.epoch);
-            let name = running.env.name();
+            let (name, given, obeyed) = (running.env.name(), stamp.epoch, before.epoch);
             let what = format!("{name} obeys a coordinator of term {given} after one of term {obeyed}");
             running.env.violate(Invariant::SingleWriter, what);
         }
-        ignores
     }
 }
