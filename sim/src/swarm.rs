@@ -51,8 +51,8 @@ pub fn every_core() -> NonZero<usize> {
 /// Runs `count` seeds from `first` on so many threads; stops at the lowest that breaks an invariant. `each` hears of
 /// every seed, in order.
 ///
-/// Of n threads, thread t runs the seeds t, t + n, t + 2 n and so on; what they find is put together in the order of the
-/// seeds. So the result does not depend on the number of threads.
+/// Of n threads, thread t runs the seeds t, t + n, t + 2 n and so on. What they find is put together in the order of
+/// the seeds, so the result does not depend on the number of threads.
 pub fn swarm(
     first: u64,
     count: u64,

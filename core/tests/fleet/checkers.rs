@@ -1,5 +1,5 @@
-//! Every invariant of a fleet can fail: each is shown histories, entries and effects that no fleet machine makes, forged
-//! one by one. `docs/checkers.md` lists them.
+//! Every invariant of a fleet can fail: each is shown states, entries and effects that no fleet machine makes. They are
+//! forged one by one, and `docs/checkers.md` lists them.
 
 use openrtc_core::fleet::invariant::{self, Breach, Invariant, Office};
 use openrtc_core::fleet::{
