@@ -13,14 +13,18 @@ mod membership;
 mod status;
 mod worker;
 
+use std::env;
 use std::error::Error;
 use std::fmt;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use openrtc_runtime::{ConfigError, Exit, StartError};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Deploys a new version of a realtime-call worker without dropping a call.
 #[derive(Debug, Parser)]
@@ -64,12 +68,7 @@ impl Error for Usage {}
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    log();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
@@ -78,6 +77,16 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => fail(&error),
     }
+}
+
+/// Writes log lines to standard error, from `warn` upwards unless `RUST_LOG` says otherwise: `info`, or a level for
+/// each target (`openrtc_runtime=debug,warn`).
+#[expect(clippy::disallowed_methods, reason = "RUST_LOG is read before there is a configuration")]
+fn log() {
+    let wanted = env::var("RUST_LOG").ok().and_then(|targets| targets.parse().ok());
+    let filter = wanted.unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN));
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
