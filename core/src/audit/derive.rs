@@ -14,6 +14,8 @@ pub enum EventName {
     AuditClosed,
     /// The trail so far is vouched for; signed.
     AuditCheckpoint,
+    /// Somebody else moved, cut or wrote the trail's file.
+    AuditDisturbed,
     /// Offers were answered with no.
     CallDeclined,
     /// A forced drain cut a call.
@@ -54,9 +56,10 @@ pub enum EventName {
 
 impl EventName {
     /// Every name.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::AuditClosed,
         Self::AuditCheckpoint,
+        Self::AuditDisturbed,
         Self::CallDeclined,
         Self::CallDrainForced,
         Self::CallFailed,
@@ -83,6 +86,7 @@ impl EventName {
         match self {
             Self::AuditClosed => "audit.closed",
             Self::AuditCheckpoint => "audit.checkpoint",
+            Self::AuditDisturbed => "audit.disturbed",
             Self::CallDeclined => "call.declined",
             Self::CallDrainForced => "call.drain_forced",
             Self::CallFailed => "call.failed",

@@ -26,6 +26,9 @@ pub(super) const PREV: &[u8] = b",\"prev\":\"";
 pub(super) const KEY: &[u8] = b"\",\"key\":\"";
 pub(super) const SIGNATURE: &[u8] = b"\",\"signature\":\"";
 
+/// What separates a closing record from its own digest.
+pub(super) const DIGEST: &[u8] = b"\",\"digest\":\"";
+
 /// A line's SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Head(pub [u8; 32]);
@@ -76,7 +79,16 @@ impl Chain {
 
     /// Appends the closing record of a trail that nobody signs.
     pub fn close_unsigned(&mut self, identity: &Identity, at: Instant, entry: Seq, out: &mut Vec<u8>) {
-        self.append(identity, &self.mark(EventName::AuditClosed, at, entry, "unsigned"), out);
+        let start = self.open(identity, &self.mark(EventName::AuditClosed, at, entry, "unsigned"), out);
+        append_digest(start, out);
+        out.extend_from_slice(b"\"}");
+        self.close(start, out);
+    }
+
+    /// Appends a record that somebody else did this to the trail's file: `renamed`, `truncated` or `written`.
+    pub fn disturbed(&mut self, identity: &Identity, at: Instant, entry: Seq, how: &'static str, out: &mut Vec<u8>) {
+        let mark = self.mark(EventName::AuditDisturbed, at, entry, how);
+        self.append(identity, &Draft { result: Verdict::Failure, ..mark }, out);
     }
 
     /// Appends a signed record: `AuditCheckpoint`, or `AuditClosed` when nothing follows.
@@ -95,6 +107,9 @@ impl Chain {
         let signature = key.sign(&[DOMAIN, &out[start..]].concat());
         out.extend_from_slice(SIGNATURE);
         out.extend_from_slice(Base64UrlUnpadded::encode_string(&signature.to_bytes()).as_bytes());
+        if event == EventName::AuditClosed {
+            append_digest(start, out);
+        }
         out.extend_from_slice(b"\"}");
         self.close(start, out);
     }
@@ -128,6 +143,13 @@ impl Chain {
         self.head = Head::of(&out[start..]);
         out.push(b'\n');
     }
+}
+
+/// No record follows a closing one and tells by its link whether it was altered, so it bears a digest of itself.
+fn append_digest(start: usize, out: &mut Vec<u8>) {
+    let digest = Head::of(&out[start..]);
+    out.extend_from_slice(DIGEST);
+    hex::append(&digest.0, out);
 }
 
 /// Appends what a record says, without its place in a chain: all that a journal can be compared with.

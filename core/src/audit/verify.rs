@@ -8,7 +8,7 @@ use core::fmt;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use ed25519_dalek::{Signature, VerifyingKey};
 
-use super::line::{Chain, DOMAIN, EVENT, Head, KEY, PREV, SIGNATURE, TIME, TIME_LEN};
+use super::line::{Chain, DIGEST, DOMAIN, EVENT, Head, KEY, PREV, SIGNATURE, TIME, TIME_LEN};
 use crate::hex;
 use crate::membership::KeyId;
 
@@ -115,7 +115,7 @@ pub fn verify(text: &[u8], start: Option<Chain>, keys: &[VerifyingKey]) -> Repor
             // Whether the line is as it was written: the one after it tells, or its own signature.
             let intact = || match &next {
                 Some((_, after)) => after.as_ref().is_some_and(|after| after.prev == Some(head)),
-                None => parsed.signed.as_ref().is_none_or(|signed| signed.holds(keys) != Ok(false)),
+                None => parsed.is_sealed && parsed.signed.as_ref().is_none_or(|signed| signed.holds(keys) != Ok(false)),
             };
             let elsewhere = |number| numbers.get_or_init(|| all_numbers(text)).contains(&number);
             let fault = judge(line, place, &parsed, intact, elsewhere);
@@ -128,10 +128,19 @@ pub fn verify(text: &[u8], start: Option<Chain>, keys: &[VerifyingKey]) -> Repor
         expected = records + 1;
         place = Some(report.end);
         report.closed = parsed.event == b"audit.closed";
+        if !parsed.is_sealed {
+            report.faults.push(Fault { line, record: records, kind: FaultKind::Altered });
+        }
         report.judge_signature(line, &parsed, keys);
     }
     report.faults.dedup();
     report
+}
+
+/// The number of the record that a line, newline included, holds; none if it holds no record.
+#[must_use]
+pub fn number_of(line: &[u8]) -> Option<u64> {
+    parse(line).map(|parsed| parsed.seq)
 }
 
 /// What each derived record says, without its place in the chain: to be compared with what the journal leads to. With
@@ -199,6 +208,8 @@ struct Parsed<'a> {
     body: &'a [u8],
     prev: Option<Head>,
     signed: Option<Signed<'a>>,
+    /// Whether its digest of itself, if it bears one, is right.
+    is_sealed: bool,
 }
 
 struct Signed<'a> {
@@ -217,7 +228,8 @@ impl Signed<'_> {
 
 fn parse(raw: &[u8]) -> Option<Parsed<'_>> {
     let line = raw.strip_suffix(b"\n")?;
-    let rest = line.strip_prefix(b"{\"seq\":")?;
+    let (stated, is_sealed) = without_digest(line.strip_suffix(b"\"}")?);
+    let rest = stated.strip_prefix(b"{\"seq\":")?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     // No trail is so long that a record could not follow.
     let seq = core::str::from_utf8(&rest[..digits]).ok()?.parse().ok().filter(|seq| *seq < u64::MAX)?;
@@ -226,10 +238,21 @@ fn parse(raw: &[u8]) -> Option<Parsed<'_>> {
     let after = &rest[end + PREV.len()..];
     let prev = hex::read(after.get(..64)?).map(Head);
     let signed = match after.get(64..)? {
-        b"\"}" => None,
-        tail => Some(parse_signed(line, tail)?),
+        b"" => None,
+        tail => Some(parse_signed(stated, tail)?),
     };
-    Some(Parsed { line, seq, event: parse_event(body)?, body, prev, signed })
+    Some(Parsed { line, seq, event: parse_event(body)?, body, prev, signed, is_sealed })
+}
+
+/// What a line states before its digest of itself, and whether that is right. A line without one is not judged by it.
+fn without_digest(content: &[u8]) -> (&[u8], bool) {
+    let Some((stated, tail)) = content.len().checked_sub(DIGEST.len() + 64).map(|at| content.split_at(at)) else {
+        return (content, true);
+    };
+    match tail.strip_prefix(DIGEST) {
+        Some(digest) => (stated, hex::read(digest).map(Head) == Some(Head::of(stated))),
+        None => (content, true),
+    }
 }
 
 /// The name after the time, which is always equally long.
@@ -238,20 +261,21 @@ fn parse_event(body: &[u8]) -> Option<&[u8]> {
     rest.split(|byte| *byte == b'"').next()
 }
 
-fn parse_signed<'a>(line: &'a [u8], tail: &'a [u8]) -> Option<Signed<'a>> {
+/// `stated` is the line up to its signature's end, and `tail` that from after the link on.
+fn parse_signed<'a>(stated: &'a [u8], tail: &'a [u8]) -> Option<Signed<'a>> {
     let tail = tail.strip_prefix(KEY)?;
     let (key, tail) = tail.split_at_checked(2 * KeyId::LEN)?;
-    let text = tail.strip_prefix(SIGNATURE)?.strip_suffix(b"\"}")?;
+    let text = tail.strip_prefix(SIGNATURE)?;
     let mut bytes = [0; 64];
     let read = Base64UrlUnpadded::decode(text, &mut bytes).ok()?.len();
-    let message = line.get(..line.len() - SIGNATURE.len() - text.len() - 2)?;
+    let message = stated.get(..stated.len() - SIGNATURE.len() - text.len())?;
     let key = KeyId::from_bytes(hex::read(key)?);
     (read == 64).then(|| Signed { key, message, signature: Signature::from_bytes(&bytes) })
 }
 
 /// Where the link begins: at one place in an unsigned line, further ahead in a signed one.
 fn find_link(rest: &[u8]) -> Option<usize> {
-    let usual = rest.len().checked_sub(PREV.len() + 64 + 2)?;
+    let usual = rest.len().checked_sub(PREV.len() + 64)?;
     if rest[usual..].starts_with(PREV) {
         return Some(usual);
     }
