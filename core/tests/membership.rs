@@ -87,6 +87,37 @@ fn replays_and_earlier_runs_are_refused_and_a_later_run_is_not() {
     assert_eq!(judge(&verifier, &with(|c| c.identity.incarnation = Incarnation::new(4))), Ok(()));
 }
 
+/// A manifest is read again whenever a version is rolled out, so a verifier that forgot with it what it admitted would let
+/// an old token in at every rollout.
+#[test]
+fn a_new_manifest_forgets_no_admission() {
+    let mut verifier = verifier();
+    let bytes = sign_membership(&key(), &claims()).to_bytes();
+    let admitted = verifier.judge(NOW, &bytes, None).unwrap();
+    verifier.apply(&admitted);
+    let manifest = verifier.manifest().clone();
+    let versions = vec![Version::from_static("v2"), Version::from_static("v3")];
+    for manifest in [manifest.clone(), Manifest { versions, ..manifest.clone() }] {
+        verifier.set_manifest(manifest);
+        assert_eq!(judge(&verifier, &claims()), Err(Refusal::Replayed));
+        let earlier = Incarnation::new(2);
+        let stale = with(|c| c.identity.incarnation = earlier);
+        assert_eq!(judge(&verifier, &stale), Err(Refusal::StaleIncarnation(earlier)));
+    }
+    // Nor does it once a version is out of it and in again, or the clock was set back meanwhile.
+    verifier.set_manifest(Manifest { versions: vec![], ..manifest.clone() });
+    verifier.set_manifest(manifest.clone());
+    assert_eq!(judge(&verifier, &claims()), Err(Refusal::Replayed));
+    let long_ago = with(|c| c.issued_at = NOW - LIMITS.age_max - LIMITS.age_max);
+    let old = sign_membership(&key(), &long_ago).to_bytes();
+    assert!(matches!(verifier.judge(long_ago.issued_at, &old, None), Err(Refusal::Expired(_))));
+    // A later term makes every earlier token useless, and an admission of an earlier term still counts in it.
+    verifier.set_manifest(Manifest { epoch: Epoch::new(10), ..manifest });
+    assert_eq!(judge(&verifier, &claims()), Err(Refusal::StaleEpoch(Epoch::new(9))));
+    let stale = with(|c| (c.epoch, c.identity.incarnation) = (Epoch::new(10), Incarnation::new(2)));
+    assert_eq!(judge(&verifier, &stale), Err(Refusal::StaleIncarnation(Incarnation::new(2))));
+}
+
 #[test]
 fn a_full_table_forgets_only_what_expired_and_a_clock_set_back_revives_nothing() {
     let mut verifier = verifier();

@@ -147,3 +147,77 @@ async fn register(State(registrar): State<Registrar>, body: Bytes) -> (StatusCod
     };
     (status, Json(answer))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use openrtc_core::id::{Deployment, Identity, Incarnation, Version};
+    use openrtc_core::membership::{Limits, SigningKey, sign_membership};
+    use openrtc_core::time::Span;
+
+    use super::*;
+
+    const KEY: [u8; 32] = [7; 32];
+    const LIMITS: Limits = Limits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max: 8 };
+
+    fn registrar() -> Registrar {
+        let mut verifier = MembershipVerifier::new(manifest("v1"), LIMITS);
+        verifier.add_key(SigningKey::from_bytes(&KEY).verifying_key().as_bytes()).expect("a key");
+        Registrar::new(verifier, |_| ())
+    }
+
+    fn manifest(version: &'static str) -> Manifest {
+        let versions = vec![Version::from_static("v1"), Version::from_static(version)];
+        Manifest { deployment: Deployment::from_static("voice"), versions, epoch: Epoch::new(1) }
+    }
+
+    /// A registration of a run of the one worker.
+    fn request(incarnation: u64) -> Request {
+        let identity = Identity {
+            deployment: Deployment::from_static("voice"),
+            version: Version::from_static("v1"),
+            worker: WorkerId::from_static("w"),
+            incarnation: Incarnation::new(incarnation),
+        };
+        let claims = Claims { identity, epoch: Epoch::new(1), issued_at: Clock::wall() };
+        let token = sign_membership(&SigningKey::from_bytes(&KEY), &claims).to_text();
+        Request { worker: identity.worker, token }
+    }
+
+    /// Judging and remembering are one step. In two, the second of two requests is judged before the first is remembered:
+    /// not in each round, but in one of so many.
+    #[test]
+    fn of_many_registrations_of_one_token_at_once_one_is_let_in() {
+        const AT_ONCE: usize = 4;
+        let registrar = registrar();
+        for round in 1..=200 {
+            let (request, barrier) = (request(round), Barrier::new(AT_ONCE));
+            let register = || {
+                barrier.wait();
+                registrar.decide(&request).0
+            };
+            let statuses: Vec<_> = thread::scope(|scope| {
+                let asked: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(register)).collect();
+                asked.into_iter().map(|asked| asked.join().expect("an answer")).collect()
+            });
+            let count = |status| statuses.iter().filter(|told| **told == status).count();
+            let counts = (count(StatusCode::OK), count(StatusCode::FORBIDDEN));
+            assert_eq!(counts, (1, AT_ONCE - 1), "round {round}: {statuses:?}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_is_read_again_lets_no_token_in_twice() {
+        let (registrar, token) = (registrar(), request(2));
+        assert_eq!(registrar.decide(&token).0, StatusCode::OK);
+        for version in ["v1", "v2"] {
+            registrar.set_manifest(manifest(version));
+            let (status, answer) = registrar.decide(&token);
+            assert_eq!((status, &*answer.reason), (StatusCode::FORBIDDEN, "replayed"));
+            assert_eq!(registrar.decide(&request(1)).1.reason, "stale_incarnation");
+        }
+        assert_eq!(registrar.clone().decide(&request(3)).0, StatusCode::OK, "a later run is another matter");
+    }
+}
