@@ -87,8 +87,8 @@ fn replays_and_earlier_runs_are_refused_and_a_later_run_is_not() {
     assert_eq!(judge(&verifier, &with(|c| c.identity.incarnation = Incarnation::new(4))), Ok(()));
 }
 
-/// A manifest is read again whenever a version is rolled out, so a verifier that forgot with it what it admitted would let
-/// an old token in at every rollout.
+/// A manifest is read again whenever a version is rolled out. A verifier that then forgot what it admitted would let an
+/// old token in at every rollout.
 #[test]
 fn a_new_manifest_forgets_no_admission() {
     let mut verifier = verifier();

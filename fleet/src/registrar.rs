@@ -186,8 +186,8 @@ mod tests {
         Request { worker: identity.worker, token }
     }
 
-    /// Judging and remembering are one step. In two, the second of two requests is judged before the first is remembered:
-    /// not in each round, but in one of so many.
+    /// Judging and remembering are one step. In two, the second of two requests is judged before the first is
+    /// remembered: not in each round, but in one of so many.
     #[test]
     fn of_many_registrations_of_one_token_at_once_one_is_let_in() {
         const AT_ONCE: usize = 4;
