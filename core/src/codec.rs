@@ -59,12 +59,20 @@ pub fn decode<T: DeserializeOwned, const LIMIT: usize>(bytes: &[u8]) -> Result<T
 
 /// [`decode`] for a value that may borrow its text from `bytes`.
 pub(crate) fn decode_borrowed<'a, T: Deserialize<'a>, const LIMIT: usize>(bytes: &'a [u8]) -> Result<T, BadBytes> {
-    let config = config::standard().with_limit::<LIMIT>();
-    let (value, read) = bincode::serde::borrow_decode_from_slice(bytes, config).map_err(|_| BadBytes::Malformed)?;
-    match bytes.len() - read {
+    let (value, rest) = decode_first::<T, LIMIT>(bytes)?;
+    match rest.len() {
         0 => Ok(value),
         extra => Err(BadBytes::Trailing { extra }),
     }
+}
+
+/// Reads the value that `bytes` begin with, and returns the bytes after it too.
+pub(crate) fn decode_first<'a, T: Deserialize<'a>, const LIMIT: usize>(
+    bytes: &'a [u8],
+) -> Result<(T, &'a [u8]), BadBytes> {
+    let config = config::standard().with_limit::<LIMIT>();
+    let (value, read) = bincode::serde::borrow_decode_from_slice(bytes, config).map_err(|_| BadBytes::Malformed)?;
+    Ok((value, &bytes[read..]))
 }
 
 /// Reads values one at a time, for a caller that knows the layout; `None` at the end, and for forms that [`encode`]
@@ -101,10 +109,6 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) const fn rest(&self) -> &'a [u8] {
         self.0
-    }
-
-    pub(crate) const fn is_at_end(&self) -> bool {
-        self.0.is_empty()
     }
 
     #[inline]

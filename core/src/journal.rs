@@ -3,12 +3,12 @@
 //! ```text
 //!  segment = "OpenRTC" format, opening frame, frame, frame, …
 //!  frame   = head, payload: one record                                          (see `journal/frame.rs`)
-//!  record  = an opening, the id of a call, an entry, or something of a newer build
+//!  record  = an opening, the id of a call in it, an entry, or something of a newer build
 //! ```
 //!
 //! A segment opens with the whole state of the machine and the ids of the calls in it, so it can be folded without the
-//! ones before it, and old ones can be deleted. The id of a call is a record of its own, written before the entry that
-//! begins the call.
+//! ones before it, and old ones can be deleted. Every other call's id lies in one record with the entry that begins the
+//! call.
 //!
 //! Journals of format 1, which held a worker's entries only, are read as well; see `docs/journal-format.md`.
 
@@ -69,6 +69,9 @@ pub trait Journaled:
     /// The run that writes it: a later one has a larger number.
     fn incarnation(about: &Self::About) -> Incarnation;
 
+    /// Whether this entry begins a call. The call's number is that of the entry, and its id may follow the entry.
+    fn begins_call(event: &Self::Event) -> bool;
+
     /// The call that is over once this entry was folded, and so needs no id any more.
     fn ends_call(entry: &Entry<Self::Event>) -> Option<CallNo>;
 
@@ -86,9 +89,10 @@ pub trait Journaled:
     /// What is told of an entry that does not fit.
     fn misfit(misfit: Misfit<Self::Rejection>) -> TornFault;
 
-    /// Reads an entry faster than the codec does, if it is of a frequent kind.
+    /// Reads the entry that a payload begins with faster than the codec does, if it is of a frequent kind, and returns
+    /// what follows it too.
     #[must_use]
-    fn read_quickly(_payload: &[u8]) -> Option<Entry<Self::Event>> {
+    fn read_quickly(_payload: &[u8]) -> Option<(Entry<Self::Event>, &[u8])> {
         None
     }
 }
@@ -150,6 +154,11 @@ impl Journaled for Worker {
         entry.event.ended_call()
     }
 
+    #[inline]
+    fn begins_call(event: &worker::Event) -> bool {
+        event.begins_call()
+    }
+
     fn has_call(&self, call: CallNo) -> bool {
         self.calls().get(call).is_some()
     }
@@ -166,7 +175,7 @@ impl Journaled for Worker {
     }
 
     #[inline]
-    fn read_quickly(payload: &[u8]) -> Option<worker::Entry> {
+    fn read_quickly(payload: &[u8]) -> Option<(worker::Entry, &[u8])> {
         quick::read(payload)
     }
 }
@@ -179,6 +188,10 @@ impl Journaled for Fleet {
 
     fn incarnation(about: &Office) -> Incarnation {
         about.incarnation
+    }
+
+    fn begins_call(_: &Self::Event) -> bool {
+        false
     }
 
     fn ends_call(_: &Entry<Self::Event>) -> Option<CallNo> {
@@ -199,24 +212,28 @@ pub fn write_opening<M: Journaled>(opening: &Opening<M>, ids: &IdLog, out: &mut 
     out.extend_from_slice(&MAGIC);
     out.push(FORMAT);
     frame::write(M::OPENING, out, |out| codec::encode(opening, out));
-    ids.iter().for_each(|(call, text)| write_id(call, text, out));
+    for (call, text) in ids.iter() {
+        frame::write(kind::CALL_ID, out, |out| {
+            codec::encode(&call, out);
+            out.extend_from_slice(text.as_bytes());
+        });
+    }
 }
 
-/// Appends the decisions of a batch to `out`, each call's id before the entry that begins it. Observations are left
+/// Appends the decisions of a batch to `out`, each call's id with the entry that begins the call. Observations are left
 /// out.
 pub fn write_batch<M: Journaled>(batch: &Batch<M>, out: &mut Vec<u8>) {
     let mut ids = batch.ids.iter().peekable();
     for entry in batch.entries.iter().filter(|entry| !M::is_observation(&entry.event)) {
-        while let Some((call, text)) = ids.next_if(|(call, _)| call.get() <= entry.seq.get()) {
-            write_id(call, text, out);
+        let mut id = "";
+        if M::begins_call(&entry.event) {
+            while let Some((call, text)) = ids.next_if(|(call, _)| call.get() <= entry.seq.get()) {
+                id = if call.get() == entry.seq.get() { text } else { "" };
+            }
         }
-        frame::write(M::ENTRY, out, |out| codec::encode(entry, out));
+        frame::write(M::ENTRY, out, |out| {
+            codec::encode(entry, out);
+            out.extend_from_slice(id.as_bytes());
+        });
     }
-}
-
-fn write_id(call: CallNo, text: &str, out: &mut Vec<u8>) {
-    frame::write(kind::CALL_ID, out, |out| {
-        codec::encode(&call, out);
-        out.extend_from_slice(text.as_bytes());
-    });
 }

@@ -56,6 +56,7 @@ fn journals() -> Vec<Seed> {
         ("journal", "other-machine", with(&frame(5, &[1, 0, 0, 0]))),
         ("journal", "ids", with(&[frame(2, b"\x01one"), frame(2, b"\x01two"), frame(2, b"\x02far")].concat())),
         ("journal", "id-not-text", with(&frame(2, b"\x01\xff\xfe"))),
+        ("journal", "id-behind-another-entry", with(&frame(3, b"\x01\0\0\0call"))),
     ]
 }
 

@@ -63,7 +63,7 @@ fn assert_same(found: &Replay<Worker>, expected: &Replay<Worker>) {
     assert_eq!(found.torn, None);
 }
 
-/// What was read, written by this build: each id that is still known at the beginning of its call.
+/// What was read, written by this build: each id that is still known with the entry that begins its call.
 fn rewritten(replayed: &Replay<Worker>, entries: Vec<Entry>) -> Vec<u8> {
     let opened = |call: CallNo| replayed.opening.state.calls().get(call).is_some();
     let ids = |at_opening: bool| {
@@ -82,14 +82,14 @@ fn rewritten(replayed: &Replay<Worker>, entries: Vec<Entry>) -> Vec<u8> {
 fn check_records(bytes: &[u8], replayed: &Replay<Worker>) {
     let (mut records, mut state) = (Records::new(bytes), replayed.opening.state.clone());
     while records.offset() < replayed.whole {
-        if let Record::Entry(entry) = records.next::<Worker>().expect("there is more").expect("it is whole") {
+        if let Record::Entry { entry, .. } = records.next::<Worker>().expect("there is more").expect("it is whole") {
             assert_eq!(state.fits(&entry), Ok(()));
             state.apply(&entry);
         }
     }
     assert_eq!((records.offset(), &state), (replayed.whole, &replayed.state));
     if let Some(TornFault::Misfit(misfit)) = replayed.torn.map(|torn| torn.fault) {
-        let Some(Ok(Record::Entry(entry))) = records.next::<Worker>() else { panic!("only an entry can misfit") };
+        let Some(Ok(Record::Entry { entry, .. })) = records.next::<Worker>() else { panic!("only an entry can misfit") };
         assert_eq!(state.fits(&entry), Err(misfit));
     }
 }

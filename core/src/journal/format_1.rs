@@ -166,10 +166,26 @@ where
             if was_decided(&fold.state, &entry) => {}
         Err(misfit) => return Err(TornFault::Misfit(misfit)),
     }
-    if let OldEvent::CallReserved { id, .. } | OldEvent::CallAdmitted { id, .. } = old.event {
-        fold.name(CallNo::new(old.seq.get()), id)?;
-    }
-    fold.take(&entry);
+    let id = match old.event {
+        OldEvent::CallReserved { id, .. } | OldEvent::CallAdmitted { id, .. } => id,
+        OldEvent::StoodBy
+        | OldEvent::ServingBegan
+        | OldEvent::CallAssigned { .. }
+        | OldEvent::CallProgressed { .. }
+        | OldEvent::CallStalled { .. }
+        | OldEvent::ReservationLapsed { .. }
+        | OldEvent::CallEnded { .. }
+        | OldEvent::CallsDeclined { .. }
+        | OldEvent::DrainBegun { .. }
+        | OldEvent::DrainSealed { .. }
+        | OldEvent::DrainExtended { .. }
+        | OldEvent::DrainCancelled { .. }
+        | OldEvent::DrainOverdue { .. }
+        | OldEvent::DrainForced { .. }
+        | OldEvent::Drained
+        | OldEvent::Exited { .. } => "",
+    };
+    fold.take(&entry, id);
     Ok(())
 }
 

@@ -1,5 +1,5 @@
 //! A short cut for what a busy journal consists of: calls that begin and end, read where they lie in half the time the
-//! codec takes. It judges nothing: what it does not read to the last byte, the codec reads.
+//! codec takes. It judges nothing: what it does not read, the codec reads.
 
 use crate::codec::Reader;
 use crate::id::{CallNo, Digest, Seq};
@@ -11,9 +11,10 @@ const ADMITTED: u8 = 3;
 /// [`Event::CallEnded`]'s index.
 const ENDED: u8 = 8;
 
-/// The entry that a payload holds, if it is one of these two and written as the codec writes it.
+/// The entry that a payload begins with, if it is one of these two and written as the codec writes it, and the bytes
+/// after it.
 #[inline]
-pub(super) fn read(payload: &[u8]) -> Option<Entry> {
+pub(super) fn read(payload: &[u8]) -> Option<(Entry, &[u8])> {
     let mut reader = Reader::new(payload);
     let seq = Seq::new(reader.number()?);
     let at = Instant::from_micros(reader.number()?);
@@ -29,7 +30,7 @@ pub(super) fn read(payload: &[u8]) -> Option<Entry> {
         }
         _ => return None,
     };
-    reader.is_at_end().then_some(Entry { seq, at, behind, event })
+    Some((Entry { seq, at, behind, event }, reader.rest()))
 }
 
 #[cfg(test)]
@@ -78,7 +79,7 @@ mod tests {
     proptest! {
         #[test]
         fn both_events_take_the_short_cut(entry in entries()) {
-            prop_assert_eq!(read(&payload(&entry)), Some(entry));
+            prop_assert_eq!(read(&payload(&entry)), Some((entry, &[][..])));
         }
 
         #[test]
@@ -93,8 +94,8 @@ mod tests {
                 bytes[at] = *byte;
             }
             bytes.resize(len.index(bytes.len() + 4), 0);
-            if let Some(entry) = read(&bytes) {
-                prop_assert_eq!(codec::decode::<Entry, PAYLOAD_MAX>(&bytes), Ok(entry));
+            if let Some(found) = read(&bytes) {
+                prop_assert_eq!(codec::decode_first::<Entry, PAYLOAD_MAX>(&bytes), Ok(found));
             }
         }
     }

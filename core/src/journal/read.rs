@@ -13,15 +13,20 @@ use crate::machine::Entry;
 pub enum Record<'a, M: Journaled> {
     /// The first of a segment.
     Opened(Box<Opening<M>>),
-    /// What a call is called that the opening holds or an entry begins.
+    /// The id of a call that the opening holds.
     Called {
         /// The call.
         call: CallNo,
-        /// Its id, which is checked where it is made one.
+        /// Its id. Whoever makes a [`CallId`](crate::id::CallId) of it checks it.
         id: &'a str,
     },
     /// What became true.
-    Entry(Entry<M::Event>),
+    Entry {
+        /// The entry.
+        entry: Entry<M::Event>,
+        /// The id of the call that it begins; empty if it begins none, or one whose id is not known.
+        id: &'a str,
+    },
     /// A record of a kind that this build does not know: a newer one wrote it.
     Newer {
         /// Its kind.
@@ -96,8 +101,7 @@ impl<'a> Records<'a> {
 #[inline]
 fn read<M: Journaled>(kind: u8, payload: &[u8]) -> Result<Record<'_, M>, TornFault> {
     if kind == M::ENTRY {
-        let entry = M::read_quickly(payload).map_or_else(|| codec::decode::<_, PAYLOAD_MAX>(payload), Ok);
-        return entry.map(Record::Entry).map_err(|_| TornFault::Newer);
+        return read_entry(payload).ok_or(TornFault::Newer);
     }
     if kind == kind::CALL_ID {
         return read_id(payload).ok_or(TornFault::Newer);
@@ -112,6 +116,15 @@ fn read<M: Journaled>(kind: u8, payload: &[u8]) -> Result<Record<'_, M>, TornFau
         }
         kind => Ok(Record::Newer { kind }),
     }
+}
+
+#[inline]
+fn read_entry<M: Journaled>(payload: &[u8]) -> Option<Record<'_, M>> {
+    let quick = M::read_quickly(payload);
+    let (entry, rest) = quick.or_else(|| codec::decode_first::<_, PAYLOAD_MAX>(payload).ok())?;
+    let id = core::str::from_utf8(rest).ok()?;
+    let may_follow = id.is_empty() || M::begins_call(&entry.event);
+    may_follow.then_some(Record::Entry { entry, id })
 }
 
 #[inline]

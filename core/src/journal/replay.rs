@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{FORMAT, Journaled, MAGIC, Opening, Predecessor, Record, Records, Run, Torn, TornFault, format, format_1};
-use crate::id::{CallId, CallNo, Ids, OpenIds};
+use crate::id::{CallId, CallNo, Ids, OpenIds, Seq};
 use crate::machine::Entry;
 use crate::worker::Worker;
 
@@ -75,14 +75,12 @@ impl<'a> IdsSoFar<'a> {
         Some(self.0[at].1)
     }
 
-    /// Adds the id of a call that is later than all before it; whether it is.
+    /// Notes the id of the call that the entry of this number begins, if there is one. Such calls come in order.
     #[inline]
-    fn push(&mut self, call: CallNo, id: &'a str) -> bool {
-        let is_next = self.0.last().is_none_or(|(last, _)| *last < call);
-        if is_next {
-            self.0.push((call, id));
+    fn begin(&mut self, seq: Seq, id: &'a str) {
+        if !id.is_empty() {
+            self.0.push((CallNo::new(seq.get()), id));
         }
-        is_next
     }
 }
 
@@ -102,7 +100,7 @@ pub fn replay<M: Journaled>(
         Some(Ok(Record::Opened(opening))) => *opening,
         // A newer build may open its segments with more than this one knows.
         Some(Ok(Record::Newer { .. })) => return Err(at_opening(TornFault::Newer)),
-        Some(Ok(Record::Called { .. } | Record::Entry(_))) => return Err(at_opening(TornFault::Misplaced)),
+        Some(Ok(Record::Called { .. } | Record::Entry { .. })) => return Err(at_opening(TornFault::Misplaced)),
         Some(Err(torn)) => return Err(torn),
         None => return Err(torn_at(0, TornFault::Short)),
     };
@@ -110,7 +108,7 @@ pub fn replay<M: Journaled>(
     let (mut newer, mut torn, mut whole) = (0, None, records.offset());
     while let Some(next) = records.next::<M>() {
         let taken = match next {
-            Ok(Record::Entry(entry)) => fold.follow(&entry),
+            Ok(Record::Entry { entry, id }) => fold.follow(&entry, id),
             Ok(Record::Called { call, id }) => fold.name(call, id),
             Ok(Record::Newer { .. }) => {
                 newer += 1;
@@ -145,31 +143,39 @@ impl<'a, M: Journaled, F: FnMut(&M, &IdsSoFar<'_>, &Entry<M::Event>)> Fold<'a, M
         Ok(Self { state: opening.state.clone(), ids: IdsSoFar::default(), entries: 0, each })
     }
 
-    /// The ids of the calls in the machine. Text that is no id, which only a forger writes, is left out, and so is the
-    /// id of a call whose beginning a crash cut off.
+    /// The ids of the calls in the machine. Text that is no id, which only a forger writes, is left out.
     pub(super) fn open_ids(&self) -> OpenIds {
         let in_flight = self.ids.0.iter().filter(|(call, _)| self.state.has_call(*call));
         in_flight.filter_map(|(call, id)| Some((*call, CallId::new(id).ok()?))).collect()
     }
 
-    /// The id of a call that is in flight, or that the next entry begins.
-    #[inline]
+    /// The id of a call that the opening holds. All of them come before the first entry.
     pub(super) fn name(&mut self, call: CallNo, id: &'a str) -> Result<(), TornFault> {
-        let next = self.state.head().seq.next();
-        let is_known = call.get() == next.get() || self.state.has_call(call);
-        if is_known && self.ids.push(call, id) { Ok(()) } else { Err(TornFault::Misplaced) }
+        let is_next = self.ids.0.last().is_none_or(|(last, _)| *last < call);
+        if self.entries > 0 || !is_next || !self.state.has_call(call) {
+            return Err(TornFault::Misplaced);
+        }
+        self.ids.0.push((call, id));
+        Ok(())
     }
 
+    /// Takes an entry if it fits, and the id of the call that it begins.
     #[inline]
-    pub(super) fn follow(&mut self, entry: &Entry<M::Event>) -> Result<(), TornFault> {
+    pub(super) fn follow(&mut self, entry: &Entry<M::Event>, id: &'a str) -> Result<(), TornFault> {
         let Self { state, ids, each, .. } = self;
-        state.follow(entry, |state| each(state, ids, entry)).map_err(M::misfit)?;
+        let seen = |state: &M| {
+            ids.begin(entry.seq, id);
+            each(state, ids, entry);
+        };
+        state.follow(entry, seen).map_err(M::misfit)?;
         self.entries += 1;
         Ok(())
     }
 
+    /// Takes an entry, and the id of the call that it begins.
     #[inline]
-    pub(super) fn take(&mut self, entry: &Entry<M::Event>) {
+    pub(super) fn take(&mut self, entry: &Entry<M::Event>, id: &'a str) {
+        self.ids.begin(entry.seq, id);
         (self.each)(&self.state, &self.ids, entry);
         self.state.apply(entry);
         self.entries += 1;

@@ -214,6 +214,32 @@ impl Event {
         Some(self)
     }
 
+    /// Whether this event begins a call. The call's number is that of the entry.
+    #[must_use]
+    pub const fn begins_call(&self) -> bool {
+        match self {
+            Self::CallReserved { .. } | Self::CallAdmitted { .. } | Self::CallTakenOver { .. } => true,
+            Self::StoodBy
+            | Self::ServingBegan { .. }
+            | Self::CallAssigned { .. }
+            | Self::CallProgressed { .. }
+            | Self::CallStalled { .. }
+            | Self::ReservationLapsed { .. }
+            | Self::CallEnded { .. }
+            | Self::CallsDeclined { .. }
+            | Self::DrainBegun { .. }
+            | Self::DrainSealed { .. }
+            | Self::DrainExtended { .. }
+            | Self::DrainCancelled { .. }
+            | Self::DrainOverdue { .. }
+            | Self::DrainForced { .. }
+            | Self::Drained
+            | Self::Exited { .. }
+            | Self::OrderTaken { .. }
+            | Self::CallHandedOver { .. } => false,
+        }
+    }
+
     /// The call that this event ends here.
     #[must_use]
     pub const fn ended_call(&self) -> Option<CallNo> {

@@ -1,26 +1,31 @@
-//! The ids of calls: records of their own, each before the entry that uses it.
+//! The ids of calls: each in one record with the entry that begins its call, or in a record of its own behind an
+//! opening that holds the call.
 
 use openrtc_core::id::{CallId, CallNo, IdLog, Ids};
 use openrtc_core::journal::{Replay, TornFault, replay, write_opening};
 use openrtc_core::worker::Worker;
 
 use crate::reader::{frame, frames, told};
-use crate::sample::{Segment, append, life, logged, opening};
+use crate::sample::{CALLS, Segment, append, life, logged, opening};
 
 const CALL_ID: u8 = 2;
+const ENTRY: u8 = 3;
 
 #[test]
-fn each_id_lies_before_the_entry_that_begins_its_call() {
-    let segment = Segment::whole();
-    let told: Vec<_> =
-        frames(&segment.bytes).into_iter().map(|frame| (frame.kind, told(frame.kind, frame.payload))).collect();
-    for (at, (kind, text)) in told.iter().enumerate().filter(|(_, (kind, _))| *kind == CALL_ID) {
-        let (begun, entry) = &told[at + 1];
-        let number = text.split([')', '(']).nth(1).expect("CallNo(n)");
-        assert_eq!((*kind, *begun), (CALL_ID, 3));
-        assert!(entry.starts_with(&format!("Entry {{ seq: Seq({number}),")), "{text}, then {entry}");
+fn each_id_lies_behind_the_entry_that_begins_its_call_or_behind_the_opening() {
+    let of = |segment: &Segment, kind: u8| -> Vec<_> {
+        let frames = frames(&segment.bytes).into_iter().filter(|frame| frame.kind == kind);
+        frames.map(|frame| told(kind, frame.payload)).collect()
+    };
+    let (whole, rotated) = (Segment::whole(), Segment::rotated());
+    for (entry, number) in of(&whole, ENTRY).iter().zip(1..) {
+        let id = CALLS.into_iter().find(|(call, _)| *call == number).map_or("", |(_, id)| id);
+        assert!(entry.starts_with(&format!("Entry {{ seq: Seq({number}),")), "{entry}");
+        assert!(entry.ends_with(&format!("}} {id:?}")), "{entry}");
     }
-    assert_eq!(told.iter().filter(|(kind, _)| *kind == CALL_ID).count(), 5);
+    assert_eq!(of(&whole, CALL_ID), [""; 0]);
+    let opened = [1, 3, 4, 6].iter().zip(CALLS).map(|(call, (_, id))| format!("CallNo({call}) {id:?}"));
+    assert_eq!(of(&rotated, CALL_ID), opened.collect::<Vec<_>>());
 }
 
 #[test]
@@ -65,64 +70,73 @@ fn without_an_id_a_call_is_known_by_its_digest() {
 }
 
 #[test]
-fn ids_come_once_each_and_in_the_order_of_their_calls() {
-    let torn = |ids: &[&[u8]]| read(&with_ids(ids)).torn.map(|torn| torn.fault);
+fn ids_behind_an_opening_come_once_each_and_in_the_order_of_their_calls() {
+    let torn = |ids: &[&[u8]]| read(&opened_with(ids)).torn.map(|torn| torn.fault);
     assert_eq!(torn(&[b"\x03once"]), None);
+    assert_eq!(torn(&[b"\x03once", b"\x04another"]), None);
     assert_eq!(torn(&[b"\x03once", b"\x03twice"]), Some(TornFault::Misplaced));
     assert_eq!(torn(&[b"\x03once", b"\x01of the call before"]), Some(TornFault::Misplaced));
-    let twice = read(&with_ids(&[b"\x03once", b"\x03twice"]));
-    assert_eq!(twice.state.word().seq().get(), 2, "nothing behind it is read");
+    let twice = read(&opened_with(&[b"\x03once", b"\x03twice"]));
+    assert_eq!(twice.entries, 0, "nothing behind it is read");
 }
 
 #[test]
-fn an_id_for_a_call_that_is_neither_in_flight_nor_next_is_misplaced() {
-    // 2 was no call, 4 comes after the next entry.
-    for call in [0, 2, 4, 250] {
-        let bytes = with_ids(&[&[call, b'x']]);
-        let read = read(&bytes);
+fn an_id_of_no_call_in_flight_or_behind_an_entry_is_misplaced() {
+    // 2 was no call, and 10 begins later.
+    for call in [0, 2, 5, 10, 250] {
+        let read = read(&opened_with(&[&[call, b'x']]));
         let torn = read.torn.expect("it belongs to no call");
-        assert_eq!((torn.offset, torn.fault), (read.whole, TornFault::Misplaced), "call {call}");
-        assert_eq!(read.state.word().seq().get(), 2);
+        assert_eq!((torn.offset, torn.fault, read.entries), (read.whole, TornFault::Misplaced, 0), "call {call}");
     }
-}
-
-#[test]
-fn the_id_of_a_call_whose_beginning_a_crash_cut_off_is_of_no_call() {
-    let (start, entries) = life();
-    let mut bytes = Vec::new();
-    write_opening(&opening(start), &IdLog::default(), &mut bytes);
-    let opened = bytes.len();
-    append(&entries[..1], &logged([(1, "call")]), &mut bytes);
-    let id = frames(&bytes)[1];
-    assert_eq!((id.kind, id.payload), (CALL_ID, &b"\x01call"[..]));
-    let read = read(&bytes[..id.end]);
-    assert_eq!((read.torn, read.whole > opened, read.ids.iter().count()), (None, true, 0));
+    let whole = Segment::whole();
+    // 3 is in flight there, and 4 would be next.
+    for call in [3, 4] {
+        let read = read(&[&whole.bytes[..whole.ends[3].0], &frame(CALL_ID, &[call, b'x'])].concat());
+        assert_eq!(read.torn.map(|torn| torn.fault), Some(TornFault::Misplaced), "call {call}");
+        assert_eq!(read.entries, 3);
+    }
 }
 
 #[test]
 fn ids_of_up_to_255_bytes_of_printable_text_are_kept_and_other_text_is_left_out() {
     let long = "é".repeat(127) + "x";
-    for text in ["x", " ", "Ärger mit 電話 ☎", &long] {
-        let read = read(&with_ids(&[&[b"\x03", text.as_bytes()].concat()]));
-        assert_eq!((read.torn, read.ids.get(CallNo::new(3)).map(CallId::as_str)), (None, Some(text)));
-    }
-    let (longer, digest) =
-        ("x".repeat(256), read(&with_ids(&[])).state.calls().get(CallNo::new(3)).map(|call| call.id));
-    for text in ["", "a\nb", "\u{202e}gpj.exe", "\0", &longer] {
-        let read = read(&with_ids(&[&[b"\x03", text.as_bytes()].concat()]));
-        assert_eq!((read.torn, read.ids.get(CallNo::new(3))), (None, None), "{text:?}");
-        let (_, told) = read.open_calls().next().expect("the call is in flight all the same");
-        assert_eq!(Some(told), digest.map(CallId::unnamed), "{text:?}");
+    let digest = read(&admitted_as(b"")).state.calls().get(CallNo::new(3)).map(|call| call.id);
+    for segment in [|id: &str| opened_with(&[&[b"\x03", id.as_bytes()].concat()]), |id| admitted_as(id.as_bytes())] {
+        for text in ["x", " ", "Ärger mit 電話 ☎", &long] {
+            let read = read(&segment(text));
+            assert_eq!((read.torn, read.ids.get(CallNo::new(3)).map(CallId::as_str)), (None, Some(text)));
+        }
+        for text in ["", "a\nb", "\u{202e}gpj.exe", "\0", &"x".repeat(256)] {
+            let read = read(&segment(text));
+            assert_eq!((read.torn, read.ids.get(CallNo::new(3))), (None, None), "{text:?}");
+            let named = read.open_calls().find(|(call, _)| *call == CallNo::new(3)).map(|(_, id)| id);
+            assert_eq!(named, digest.map(CallId::unnamed), "{text:?}: the call is in flight all the same");
+        }
     }
 }
 
 #[test]
 fn what_is_no_text_or_names_no_call_is_of_a_newer_build() {
     for payload in [&b"\x03\xff\xfe"[..], b"", b"\xfe\x03call", b"\xfb\x03", b"\x03\xc3"] {
-        let bytes = with_ids(&[payload]);
-        let torn = read(&bytes).torn.expect("it cannot be read");
-        let lost = bytes.len() - with_ids(&[]).len() + rest().len();
-        assert_eq!((torn.fault, torn.lost), (TornFault::Newer, lost), "{payload:?}");
+        let torn = read(&opened_with(&[payload])).torn.expect("it cannot be read");
+        assert_eq!(torn.fault, TornFault::Newer, "{payload:?}");
+    }
+    for id in [&b"\xff\xfe"[..], b"\xc3", b"cut \xe9\x9b"] {
+        let read = read(&admitted_as(id));
+        assert_eq!((read.torn.map(|torn| torn.fault), read.entries), (Some(TornFault::Newer), 2), "{id:?}");
+    }
+}
+
+#[test]
+fn only_an_entry_that_begins_a_call_has_an_id_behind_it() {
+    let whole = Segment::whole();
+    for (nth, entry) in whole.entries.iter().enumerate() {
+        let (before, after) = (whole.ends[nth].0, whole.ends[nth + 1].0);
+        let payload = frames(&whole.bytes)[nth + 1].payload;
+        let longer = [&whole.bytes[..before], &frame(ENTRY, &[payload, b"x"].concat())].concat();
+        let fault = (!entry.event.begins_call()).then_some(TornFault::Newer);
+        assert_eq!(read(&longer).torn.map(|torn| torn.fault), fault, "{entry:?}");
+        assert_eq!(read(&whole.bytes[..after]).torn, None);
     }
 }
 
@@ -148,20 +162,20 @@ fn a_text_of_256_bytes_is_no_id_and_whoever_checked_it_is_wrong() {
     logged([(1, &*"x".repeat(256))]);
 }
 
-/// A segment up to its entry 8 in which these records stand for the id of call 3.
-fn with_ids(payloads: &[&[u8]]) -> Vec<u8> {
+/// A segment that opens with the calls 1, 3, 4 and 6 in flight, these records for their ids, and one entry.
+fn opened_with(payloads: &[&[u8]]) -> Vec<u8> {
     let ids = payloads.iter().map(|payload| frame(CALL_ID, payload));
-    let Segment { bytes, ends, .. } = Segment::whole();
-    let (before, own) = (ends[3].0, &bytes[ends[3].0..ends[4].0]);
-    assert_eq!(own, frame(CALL_ID, &[&b"\x03"[..], "Ärger mit 電話 ☎".as_bytes()].concat()));
-    [bytes[..before].to_vec(), ids.collect::<Vec<_>>().concat(), rest()].concat()
+    let Segment { bytes, ends, .. } = Segment::rotated();
+    let entry = &bytes[ends[4].0..ends[5].0];
+    [bytes[..ends[0].0].to_vec(), ids.collect::<Vec<_>>().concat(), entry.to_vec()].concat()
 }
 
-/// What follows the id of call 3, up to entry 8.
-fn rest() -> Vec<u8> {
+/// A segment up to its entry 3, which begins call 3, with these bytes for the call's id.
+fn admitted_as(id: &[u8]) -> Vec<u8> {
     let Segment { bytes, ends, .. } = Segment::whole();
-    let (end, _) = ends.iter().rfind(|(_, entries)| *entries == 8).expect("there are more");
-    bytes[ends[4].0..*end].to_vec()
+    let own = frames(&bytes)[3].payload;
+    let entry = own.strip_suffix(CALLS[1].1.as_bytes()).expect("its id lies behind it");
+    [&bytes[..ends[2].0], &frame(ENTRY, &[entry, id].concat())].concat()
 }
 
 fn read(bytes: &[u8]) -> Replay<Worker> {

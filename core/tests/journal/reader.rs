@@ -4,7 +4,7 @@
 use openrtc_core::journal::{Journaled, Record};
 use openrtc_core::worker::Worker;
 use wincode::SchemaRead;
-use wincode::config::{Configuration, deserialize_exact};
+use wincode::config::{Configuration, deserialize_exact, deserialize_from};
 
 use crate::common;
 
@@ -66,7 +66,11 @@ pub(crate) fn told(kind: u8, payload: &[u8]) -> String {
             let call: mirror::CallNo = deserialize_exact(call, config).expect(readable);
             format!("{call:?} {:?}", str::from_utf8(id).expect("text"))
         }
-        3 => format!("{:?}", deserialize_exact::<mirror::Entry, _>(payload, config).expect(readable)),
+        3 => {
+            let mut rest = payload;
+            let entry: mirror::Entry = deserialize_from(&mut rest, config).expect(readable);
+            format!("{entry:?} {:?}", str::from_utf8(rest).expect("text"))
+        }
         // The fleet's records, 4 and 5, are told here once they are pinned.
         kind => panic!("no kind {kind} is written down"),
     }
@@ -80,7 +84,7 @@ pub(crate) fn expected(record: &Record<'_, Worker>) -> (u8, String) {
             (Worker::OPENING, format!("{:?} {:?} {state:?}", about.identity, about.predecessor))
         }
         Record::Called { call, id } => (2, format!("{call:?} {id:?}")),
-        Record::Entry(entry) => (Worker::ENTRY, format!("{entry:?}")),
+        Record::Entry { entry, id } => (Worker::ENTRY, format!("{entry:?} {id:?}")),
         Record::Newer { kind } => panic!("this build does not write {kind}"),
     }
 }

@@ -20,7 +20,7 @@ const KEY: DigestKey = DigestKey([0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908])
 const STAMP: Stamp = Stamp { epoch: Epoch::new(2), order: Seq::new(251) };
 
 /// The calls of [`life`] and what they are called.
-const CALLS: [(u64, &str); 5] = [
+pub(crate) const CALLS: [(u64, &str); 5] = [
     (1, "call"),
     (3, "Ärger mit 電話 ☎"),
     (4, "a84b4c76e66710@pc33.example.org"),
@@ -51,12 +51,14 @@ const LONGEST: &str = "sip:0123456789abcdef0123456789abcdef0123456789abcdef01234
      0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\
      0123456789abcdef0123456789abcdef0123456789abcdef0123456789ab@example.org.au";
 
-fn recorded((event, seq): (Event, u64)) -> (String, Record<'static, Worker>) {
+fn recorded(((event, id), seq): ((Event, &'static str), u64)) -> (String, Record<'static, Worker>) {
     let (at, behind) = (Instant::from_micros(1_700_000_000_000_000), Span::from_micros(250));
-    (format!("Entry/{event:?}"), Record::Entry(Entry { seq: Seq::new(seq), at, behind, event }))
+    let name = if id.is_empty() { format!("Entry/{event:?}") } else { format!("Entry/{event:?} {id}") };
+    (name, Record::Entry { entry: Entry { seq: Seq::new(seq), at, behind, event }, id })
 }
 
-fn events() -> Vec<Event> {
+/// Every event, and those that begin a call once more with the call's id.
+fn events() -> Vec<(Event, &'static str)> {
     let (id, class, call) = (Digest::new(0x0123_4567_89ab_cdef), Class::default(), CallNo::new(70_000));
     let (deadline, actor, stamp) = (at(3_600), ALICE, Some(STAMP));
     let terms = |on_deadline| Terms::new(Some(deadline), on_deadline).expect("there is a deadline");
@@ -96,7 +98,13 @@ fn events() -> Vec<Event> {
     ];
     events.extend(EndReason::ALL.map(|reason| Event::CallEnded { call, reason }));
     events.extend(Decline::ALL.map(|reason| Event::CallsDeclined { reason, count: u64::MAX }));
-    events
+    let named = [
+        (Event::CallReserved { id, class }, "call"),
+        (Event::CallAdmitted { id, class }, CALLS[1].1),
+        (Event::CallAdmitted { id, class }, LONGEST),
+        (Event::CallTakenOver { id, class, origin: origin(true) }, CALLS[2].1),
+    ];
+    events.into_iter().map(|event| (event, "")).chain(named).collect()
 }
 
 /// The frame of a record, as the journal writes it.
@@ -108,13 +116,15 @@ pub(crate) fn framed(record: &Record<'_, Worker>) -> Vec<u8> {
             write_opening(opening, &IdLog::default(), &mut bytes);
         }
         Record::Called { call, id } => {
-            // It is written with the entry that begins the call.
-            let (seq, event) = (Seq::new(call.get()), Event::StoodBy);
-            let entry = Entry { seq, at: at(0), behind: Span::ZERO, event };
-            append(&[entry], &logged([(call.get(), *id)]), &mut bytes);
-            bytes.truncate(frames(&bytes)[0].end);
+            // It is written behind an opening.
+            let mut segment = Vec::new();
+            write_opening(&opening(life().0), &logged([(call.get(), *id)]), &mut segment);
+            bytes.extend_from_slice(&segment[frames(&segment)[0].end..]);
         }
-        Record::Entry(entry) => append(&[*entry], &IdLog::default(), &mut bytes),
+        Record::Entry { entry, id } => {
+            let ids = [(entry.seq.get(), *id)].into_iter().filter(|(_, id)| !id.is_empty());
+            append(&[*entry], &logged(ids), &mut bytes);
+        }
         Record::Newer { kind } => panic!("this build does not write {kind}"),
     }
     bytes.split_off(HEADER.len())
@@ -187,7 +197,7 @@ impl Segment {
     }
 }
 
-/// Appends a batch, each id before the entry that begins its call.
+/// Appends a batch, each id with the entry that begins its call.
 pub(crate) fn append(entries: &[Entry], ids: &IdLog, out: &mut Vec<u8>) {
     write_batch::<Worker>(&Batch { entries: entries.to_vec(), ids: ids.clone() }, out);
 }
