@@ -6,12 +6,12 @@
 //!     │            │              │            │           │
 //!     │            └─ too late ───┴─► Failed   │           │
 //!     └───────────── Rollback ─────────────────┴───────────┴─► RollingBack ─► RolledBack
-//!     └───────────── a newer plan, at any time ──────────────► Superseded ──► Planned (the newer)
+//!     └───────────── a newer rollout, at any time ───────────► Superseded ──► Planned (the newer)
 //!     Pause stops every step but no call; Resume goes on.
 //!
 //!  version:  Inactive ─► Ramping ─► Current ─► Draining ─► Drained
 //!               │           ▲                     │            │
-//!               ▼           └────── Rollback ─────┴────────────┘   (a plan back leads to Inactive)
+//!               ▼           └────── Rollback ─────┴────────────┘   (a rollout to it leads to Inactive)
 //!             Failed
 //!
 //!  worker:   Known ─ silent ─► Unknown ─ lease expires ─► Lost ─ Register ─► Unknown ─ Report ─► Known
@@ -38,7 +38,6 @@ mod effect;
 mod event;
 mod grounds;
 pub mod invariant;
-mod limits;
 mod member;
 mod members;
 mod order;
@@ -48,24 +47,25 @@ mod rollout;
 mod room;
 mod seen;
 mod step;
+mod timeouts;
 mod words;
 
 use alloc::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use command::{BadPlan, Command, Facts, Order, Plan, Policy, Report, Run, Stamp};
+pub use command::{BadSpec, Command, Facts, Policy, Report, Request, Run, Spec, Stamp};
 pub use due::Watch;
 pub use effect::{Alert, Effect};
 pub use event::{Departure, Entry, Event, Gate, PauseReason, RejectReason};
 pub use grounds::Grounds;
-pub use limits::{BadLimits, Limits};
-pub use member::{DrainTerms, Lease, Member, Standing, Task, Told};
+pub use member::{DrainTerms, Lease, Member, OrderInForce, Standing, Task};
 pub use members::{Members, Pool};
 pub use rejection::{Misfit, Misuse, Refused, Rejection, Repeat};
 pub use rollout::{Rollout, Stage, VersionInfo, VersionState, Wave};
 pub use room::Room;
 pub use seen::{Heard, Seen, View};
+pub use timeouts::{BadTimeouts, Timeouts};
 
 use crate::id::{Actor, Epoch, Seq, Version, WorkerId};
 use crate::machine::{Head, Machine, Sink};
@@ -123,7 +123,7 @@ pub enum Why {
 /// The fleet machine. See the [module](self) for its life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fleet {
-    limits: Limits,
+    timeouts: Timeouts,
     seq: Seq,
     now: Instant,
     /// The term of the coordinator that this state belongs to.
@@ -136,8 +136,8 @@ pub struct Fleet {
     versions: BTreeMap<Version, VersionInfo>,
     members: Members,
     rollout: Option<Rollout>,
-    /// The plan that superseded the rollout and begins next.
-    queued: Option<(Actor, Plan)>,
+    /// The rollout that superseded the one under way and begins next.
+    queued: Option<(Actor, Spec)>,
     paused: Option<Pause>,
     wave: Option<Wave>,
     /// Which gates were said to be blocked, by [`Gate`].
@@ -147,10 +147,10 @@ pub struct Fleet {
 
 impl Fleet {
     /// A fleet without versions and workers, with limits that passed [`Limits::check`].
-    pub fn new(limits: Limits) -> Result<Self, BadLimits> {
-        limits.check()?;
+    pub fn new(timeouts: Timeouts) -> Result<Self, BadTimeouts> {
+        timeouts.check()?;
         Ok(Self {
-            limits,
+            timeouts,
             seq: Seq::default(),
             now: Instant::EPOCH,
             epoch: Epoch::default(),
@@ -170,8 +170,8 @@ impl Fleet {
 
     /// How it follows its workers.
     #[must_use]
-    pub const fn limits(&self) -> &Limits {
-        &self.limits
+    pub const fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
     }
 
     /// The last decision's number.
@@ -265,7 +265,7 @@ impl Fleet {
     }
 
     fn policy(&self) -> Policy {
-        self.rollout.map_or_else(Policy::default, |rollout| rollout.plan.policy)
+        self.rollout.map_or_else(Policy::default, |rollout| rollout.spec.policy)
     }
 
     fn in_state(&self, state: VersionState) -> Option<Version> {
@@ -280,7 +280,7 @@ impl Fleet {
     fn verify_by(&self, since: Instant) -> Option<Instant> {
         let waits = |rollout: &Rollout| matches!(rollout.stage, Stage::Provisioning | Stage::Verifying);
         let rollout = self.rollout.filter(|rollout| waits(rollout) && self.paused.is_none())?;
-        Some(rollout.since.max(since) + rollout.plan.policy.verify_timeout)
+        Some(rollout.since.max(since) + rollout.spec.policy.verify_timeout)
     }
 }
 
@@ -343,16 +343,16 @@ impl Machine for Fleet {
 
     fn is_sound(&self) -> bool {
         let known = |version: &Version| self.versions.contains_key(version);
-        self.limits.check().is_ok()
+        self.timeouts.check().is_ok()
             && self.versions.len() <= VERSIONS_MAX
             && self.members.len() <= WORKERS_MAX
             && self.members.is_sound()
             && self.members.iter().all(|(_, member)| known(&member.version))
             && self.latest_epoch >= self.epoch
             && self.rollout.is_none_or(|rollout| {
-                rollout.plan.check().is_ok() && known(&rollout.green()) && rollout.blue.as_ref().is_none_or(known)
+                rollout.spec.check().is_ok() && known(&rollout.green()) && rollout.blue.as_ref().is_none_or(known)
             })
-            && self.queued.is_none_or(|(_, plan)| plan.check().is_ok())
+            && self.queued.is_none_or(|(_, spec)| spec.check().is_ok())
             && invariant::state(self).is_ok()
     }
 }

@@ -36,7 +36,7 @@ impl Fleet {
             return false;
         }
         match *event {
-            Event::Planned { actor, plan } if self.queued.is_some() => self.queued == Some((actor, plan)),
+            Event::Planned { actor, spec } if self.queued.is_some() => self.queued == Some((actor, spec)),
             Event::TookOver { .. }
             | Event::FencedOff(_)
             | Event::DemandStated { .. }
@@ -89,7 +89,7 @@ impl Fleet {
     /// Whether the time for something has come. It is counted from the beginning of the term at the earliest: nobody
     /// was listened to before.
     fn is_due(&self, at: Instant, run: Run, due: impl FnOnce(&Member, &Watch) -> Option<Instant>) -> bool {
-        let term = Watch { since: self.in_office, limits: self.limits };
+        let term = Watch { since: self.in_office, timeouts: self.timeouts };
         self.is(run, |member| due(member, &term).is_some_and(|by| by <= at))
     }
 
@@ -117,7 +117,7 @@ impl Fleet {
     }
 
     fn is_enough(&self, workers: u32) -> bool {
-        self.rollout.is_some_and(|rollout| workers >= rollout.plan.workers)
+        self.rollout.is_some_and(|rollout| workers >= rollout.spec.workers)
     }
 
     fn is_late(&self, at: Instant) -> bool {
@@ -127,10 +127,10 @@ impl Fleet {
     fn may_provision(&self, version: Version, workers: u32, usable: u32) -> bool {
         let Some(rollout) = self.rollout.filter(|_| self.is_stepping()) else { return false };
         if rollout.stage == Stage::Planned {
-            return version == rollout.green() && workers == rollout.plan.workers && self.ramping().is_none();
+            return version == rollout.green() && workers == rollout.spec.workers && self.ramping().is_none();
         }
         let wanted = self.versions.get(&version).map_or(0, |info| info.workers);
-        let most = usable.saturating_add(rollout.plan.policy.surge);
+        let most = usable.saturating_add(rollout.spec.policy.surge);
         let again = self.returning() == Some(version) && rollout.asked == 0;
         again && workers == wanted.min(most) && usable < workers
     }

@@ -2,8 +2,8 @@
 //! an observation changes nothing that was decided.
 
 use super::{
-    Departure, Entry, Event, Facts, Fleet, Gate, Lease, Member, Pause, PauseReason, Plan, Report, Rollout, Run, Seen,
-    Stage, Stamp, Standing, Task, Told, VERSIONS_MAX, VersionInfo, VersionState, Watch, Wave,
+    Departure, Entry, Event, Facts, Fleet, Gate, Lease, Member, OrderInForce, Pause, PauseReason, Report, Rollout, Run,
+    Seen, Spec, Stage, Stamp, Standing, Task, VERSIONS_MAX, VersionInfo, VersionState, Watch, Wave,
 };
 use crate::id::{Actor, Epoch, Version};
 use crate::time::Span;
@@ -19,8 +19,8 @@ impl Fleet {
             Event::TookOver { epoch, .. } => self.take_office(epoch),
             Event::FencedOff(report) => self.latest_epoch = self.latest_epoch.max(report.facts.obeyed.epoch),
             Event::DemandStated { calls } => self.demand = calls,
-            Event::Planned { actor, plan } => self.plan(actor, plan),
-            Event::Superseded { actor, plan } => self.supersede(actor, plan),
+            Event::Planned { actor, spec } => self.plan(actor, spec),
+            Event::Superseded { actor, spec } => self.supersede(actor, spec),
             Event::ProvisionOrdered { workers, .. } => self.ask_for(workers),
             Event::VerifyingBegan { .. } => self.enter(Stage::Verifying),
             Event::VerifyFailed { .. } => self.fail(),
@@ -47,11 +47,11 @@ impl Fleet {
             Event::StopOrdered { run, facts } => self.order(run, Task::Stop, &facts),
             Event::ForceOrdered { run, facts, .. } => self.order(run, Task::Force, &facts),
             Event::Acked { run, facts, .. } => self.acknowledge(run, &facts),
-            Event::CancelRefused { run, facts } => self.on_facts(run, &facts, |member| member.told = None),
+            Event::CancelRefused { run, facts } => self.on_facts(run, &facts, |member| member.order = None),
             Event::DrainUndone { run, facts } => self.undo(run, &facts),
             Event::DrainWithdrawn { run } => self.withdraw(run),
             Event::DrainOverdue { run, live } => self.overrun(run, live),
-            Event::WatchBegan => self.members.listen(Watch { since: entry.at, limits: self.limits }),
+            Event::WatchBegan => self.members.listen(Watch { since: entry.at, timeouts: self.timeouts }),
             Event::WorkerReported(Report { run, facts, .. }) => self.see(run, |seen| seen.hear(entry.at, facts)),
             Event::WorkerSilent { run } => self.see(run, |seen| seen.fresh = false),
             Event::Reissued { run } => self.see(run, |seen| seen.resent = Some(entry.at)),
@@ -68,17 +68,17 @@ impl Fleet {
         self.members.forget();
     }
 
-    fn plan(&mut self, actor: Actor, plan: Plan) {
+    fn plan(&mut self, actor: Actor, spec: Spec) {
         if self.versions.len() >= VERSIONS_MAX
-            && !self.versions.contains_key(&plan.version)
+            && !self.versions.contains_key(&spec.version)
             && let Some(oldest) = self.evictable()
         {
             self.versions.remove(&oldest);
         }
         let blue = self.current();
-        let fresh = VersionInfo { state: VersionState::Inactive, weight: 0, workers: plan.workers, since: self.now };
-        let info = self.versions.entry(plan.version).or_insert(fresh);
-        info.workers = plan.workers;
+        let fresh = VersionInfo { state: VersionState::Inactive, weight: 0, workers: spec.workers, since: self.now };
+        let info = self.versions.entry(spec.version).or_insert(fresh);
+        info.workers = spec.workers;
         info.since = self.now;
         if !info.state.admits() {
             info.state = VersionState::Inactive;
@@ -86,11 +86,11 @@ impl Fleet {
         self.queued = None;
         self.blocked = Default::default();
         self.members.forgive();
-        self.rollout = Some(Rollout { actor, plan, blue, stage: Stage::Planned, since: self.now, asked: 0 });
+        self.rollout = Some(Rollout { actor, spec, blue, stage: Stage::Planned, since: self.now, asked: 0 });
     }
 
-    fn supersede(&mut self, actor: Actor, plan: Plan) {
-        self.queued = Some((actor, plan));
+    fn supersede(&mut self, actor: Actor, spec: Spec) {
+        self.queued = Some((actor, spec));
         self.retire_inactive();
         self.enter(Stage::Superseded);
     }
@@ -231,11 +231,11 @@ impl Fleet {
     }
 
     fn fence(&mut self, run: Run) {
-        let told = self.told(Task::Drain(self.terms()), None);
+        let order = self.order_to(Task::Drain(self.terms()), None);
         self.members.change(run.worker, |member| {
             member.standing = Standing::Fenced;
             member.withdrawn = false;
-            member.told = Some(told);
+            member.order = Some(order);
         });
     }
 
@@ -250,11 +250,11 @@ impl Fleet {
 
     fn write_off(&mut self, run: Run) {
         self.tally.written_off += 1;
-        let told = self.told(Task::Stop, None);
+        let order = self.order_to(Task::Stop, None);
         self.members.change(run.worker, |member| {
             member.standing = Standing::WrittenOff;
             member.withdrawn = false;
-            member.told = Some(told);
+            member.order = Some(order);
         });
     }
 
@@ -266,32 +266,32 @@ impl Fleet {
     }
 
     fn order(&mut self, run: Run, task: Task, facts: &Facts) {
-        let told = self.told(task, self.stands_for(task));
-        self.on_facts(run, facts, |member| member.told = Some(told));
+        let order = self.order_to(task, self.stands_for(task));
+        self.on_facts(run, facts, |member| member.order = Some(order));
     }
 
     fn tell_to_return(&mut self, run: Run) {
-        let told = self.told(Task::Cancel, None);
+        let order = self.order_to(Task::Cancel, None);
         self.members.change(run.worker, |member| {
-            member.told = Some(told);
+            member.order = Some(order);
             member.drained = false;
         });
     }
 
     fn acknowledge(&mut self, run: Run, facts: &Facts) {
         let now = self.now;
-        self.on_facts(run, facts, |member| member.told = member.told.and_then(|told| told.obeyed(now)));
+        self.on_facts(run, facts, |member| member.order = member.order.and_then(|order| order.obeyed(now)));
     }
 
     /// Whoever was sent away is told to drain once more; others are left alone.
     fn undo(&mut self, run: Run, facts: &Facts) {
-        let again = self.told(Task::Drain(self.terms()), None);
+        let again = self.order_to(Task::Drain(self.terms()), None);
         self.on_facts(run, facts, |member| {
-            if member.told.is_some_and(|told| told.is_undone_by(facts)) {
-                member.told = match member.standing {
+            if member.order.is_some_and(|order| order.is_undone_by(facts)) {
+                member.order = match member.standing {
                     Standing::Member => None,
                     Standing::Fenced => Some(again),
-                    Standing::WrittenOff => member.told,
+                    Standing::WrittenOff => member.order,
                 };
             }
         });
@@ -299,9 +299,9 @@ impl Fleet {
 
     fn withdraw(&mut self, run: Run) {
         self.tally.withdrawn += 1;
-        let told = self.told(Task::Cancel, None);
+        let order = self.order_to(Task::Cancel, None);
         self.members.change(run.worker, |member| {
-            member.told = Some(told);
+            member.order = Some(order);
             member.withdrawn = true;
         });
     }
@@ -309,8 +309,8 @@ impl Fleet {
     fn overrun(&mut self, run: Run, live: u32) {
         self.members.change(run.worker, |member| {
             member.live = live;
-            if let Some(told) = &mut member.told {
-                told.overdue = true;
+            if let Some(order) = &mut member.order {
+                order.overdue = true;
             }
         });
     }
@@ -323,8 +323,8 @@ impl Fleet {
     }
 
     /// An order given by the entry being folded.
-    fn told(&self, task: Task, stands_for: Option<Span>) -> Told {
-        Told {
+    fn order_to(&self, task: Task, stands_for: Option<Span>) -> OrderInForce {
+        OrderInForce {
             task,
             stamp: Stamp { epoch: self.epoch, order: self.seq },
             given: self.now,

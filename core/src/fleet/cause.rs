@@ -1,27 +1,29 @@
 //! Which command can have led to an event.
 
-use super::{Command, Departure, Event, Fleet, Order, PauseReason};
+use super::{Command, Departure, Event, Fleet, PauseReason, Request};
 use crate::id::Actor;
 
 impl Fleet {
     /// The one command that can have led to an event in this state. What it was judged on beyond that, the event says.
     pub(super) fn cause_of(&self, event: &Event) -> Command {
-        let order = |actor: Actor, order| Command::Order { epoch: self.epoch, actor, order };
+        let request = |actor: Actor, request| Command::Request { epoch: self.epoch, actor, request };
         match *event {
             Event::TookOver { epoch, actor } => Command::TakeOver { epoch, actor },
             Event::DemandStated { calls } => Command::Demand { calls },
             Event::Planned { .. } if self.queued.is_some() => Command::Wake,
-            Event::Planned { actor, plan } | Event::Superseded { actor, plan } => order(actor, Order::Plan(plan)),
-            Event::RollbackStarted { actor } => order(actor, Order::Rollback),
-            Event::Paused { actor, reason: PauseReason::Asked } => order(actor, Order::Pause),
-            Event::Resumed { actor } => order(actor, Order::Resume),
+            Event::Planned { actor, spec } | Event::Superseded { actor, spec } => {
+                request(actor, Request::RollOut(spec))
+            }
+            Event::RollbackStarted { actor } => request(actor, Request::Rollback),
+            Event::Paused { actor, reason: PauseReason::Asked } => request(actor, Request::Pause),
+            Event::Resumed { actor } => request(actor, Request::Resume),
             Event::WorkerRegistered { run, version, .. } | Event::WorkerRejected { run, version, .. } => {
                 Command::Register { run, version }
             }
             Event::FencedOff(report) | Event::WorkerReported(report) => Command::Report(report),
-            Event::WorkerFenced { run, actor } => order(actor, Order::Fence { worker: run.worker }),
+            Event::WorkerFenced { run, actor } => request(actor, Request::Fence { worker: run.worker }),
             Event::WorkerWrittenOff { run, actor, .. } | Event::ForceOrdered { run, actor, .. } => {
-                order(actor, Order::Force { worker: run.worker })
+                request(actor, Request::Force { worker: run.worker })
             }
             Event::WorkerGone { run, departure: Departure::Stopped | Departure::Vanished { .. } } => {
                 Command::Gone { run }

@@ -127,9 +127,9 @@ impl Default for Policy {
     }
 }
 
-/// A rollout to be done.
+/// A rollout to be done: where to, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plan {
+pub struct Spec {
     /// The version to go to.
     pub version: Version,
     /// How many workers of it there must be.
@@ -138,9 +138,9 @@ pub struct Plan {
     pub policy: Policy,
 }
 
-/// Why a plan cannot work.
+/// Why a rollout cannot be done as specified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadPlan {
+pub enum BadSpec {
     /// Orders would be withdrawn at once.
     AckTimeoutZero,
     /// The policy needs a drain time-out and has none.
@@ -157,7 +157,7 @@ pub enum BadPlan {
     WorkersZero,
 }
 
-impl fmt::Display for BadPlan {
+impl fmt::Display for BadSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::AckTimeoutZero => "ack_timeout is 0, so every drain would be withdrawn at once: set it to 30s or so",
@@ -171,20 +171,20 @@ impl fmt::Display for BadPlan {
     }
 }
 
-impl core::error::Error for BadPlan {}
+impl core::error::Error for BadSpec {}
 
-impl Plan {
-    /// Refuses a plan that could not be carried out.
-    pub fn check(&self) -> Result<(), BadPlan> {
+impl Spec {
+    /// Refuses a rollout that could not be carried out.
+    pub fn check(&self) -> Result<(), BadSpec> {
         let policy = &self.policy;
         let faults = [
-            (policy.ack_timeout == Span::ZERO, BadPlan::AckTimeoutZero),
-            (policy.on_deadline != OnDeadline::Wait && policy.drain_timeout.is_none(), BadPlan::DeadlineMissing),
-            (!(1..=100).contains(&policy.shift_step), BadPlan::ShiftStep),
-            (self.workers > policy.surge, BadPlan::Surge),
-            (policy.verify_timeout == Span::ZERO, BadPlan::VerifyTimeoutZero),
-            (policy.wave == 0, BadPlan::WaveZero),
-            (self.workers == 0, BadPlan::WorkersZero),
+            (policy.ack_timeout == Span::ZERO, BadSpec::AckTimeoutZero),
+            (policy.on_deadline != OnDeadline::Wait && policy.drain_timeout.is_none(), BadSpec::DeadlineMissing),
+            (!(1..=100).contains(&policy.shift_step), BadSpec::ShiftStep),
+            (self.workers > policy.surge, BadSpec::Surge),
+            (policy.verify_timeout == Span::ZERO, BadSpec::VerifyTimeoutZero),
+            (policy.wave == 0, BadSpec::WaveZero),
+            (self.workers == 0, BadSpec::WorkersZero),
         ];
         faults.into_iter().find(|(wrong, _)| *wrong).map_or(Ok(()), |(_, fault)| Err(fault))
     }
@@ -192,7 +192,7 @@ impl Plan {
 
 /// What a person or a pipeline asks of the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum Request {
     /// Keep a worker out: it drains, is stopped, and never counts again in this run.
     Fence {
         /// The worker.
@@ -206,7 +206,7 @@ pub enum Order {
     /// Take no further step.
     Pause,
     /// Roll out a version; a rollout under way is superseded.
-    Plan(Plan),
+    RollOut(Spec),
     /// Go on.
     Resume,
     /// Go back to the version before.
@@ -227,13 +227,13 @@ pub enum Command {
         run: Run,
     },
     /// A person or a pipeline asks through a coordinator.
-    Order {
+    Request {
         /// The term of that coordinator.
         epoch: Epoch,
         /// Who asks.
         actor: Actor,
         /// For what.
-        order: Order,
+        request: Request,
     },
     /// A worker whose membership token was verified asks to join.
     Register {

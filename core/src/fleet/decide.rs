@@ -2,8 +2,8 @@
 
 use super::due::AT_ONCE;
 use super::{
-    Command, Departure, Event, Facts, Fleet, Member, Misuse, Order, PauseReason, Plan, Refused, RejectReason,
-    Rejection, Repeat, Report, Run, Stage, Standing, Task, VERSIONS_MAX, VersionState, View, WORKERS_MAX,
+    Command, Departure, Event, Facts, Fleet, Member, Misuse, PauseReason, Refused, RejectReason, Rejection, Repeat,
+    Report, Request, Run, Spec, Stage, Standing, Task, VERSIONS_MAX, VersionState, View, WORKERS_MAX,
 };
 use crate::id::{Actor, Epoch, Version, WorkerId};
 use crate::time::{Instant, Span};
@@ -27,7 +27,7 @@ impl Fleet {
             Command::Demand { calls } if calls == self.demand => Err(Repeat::DemandNoted.into()),
             Command::Demand { calls } => Ok(Event::DemandStated { calls }),
             Command::Gone { run } => self.judge_gone(run),
-            Command::Order { epoch, actor, order } => self.judge_order(epoch, actor, order),
+            Command::Request { epoch, actor, request } => self.judge_request(epoch, actor, request),
             Command::Register { run, version } => self.judge_register(run, version, Member::is_settled),
             Command::Report(report) => self.judge_report(at, &report),
             Command::TakeOver { epoch, actor } => Ok(Event::TookOver { epoch, actor }),
@@ -39,43 +39,43 @@ impl Fleet {
         Refused::Fenced { by: self.latest_epoch }.into()
     }
 
-    fn judge_order(&self, epoch: Epoch, actor: Actor, order: Order) -> Judgement {
+    fn judge_request(&self, epoch: Epoch, actor: Actor, request: Request) -> Judgement {
         if epoch < self.epoch {
             return Err(self.fenced());
         }
         if epoch > self.epoch {
             return Err(Misuse::EpochAhead.into());
         }
-        match order {
-            Order::Fence { worker } => self.judge_fence(actor, worker),
-            Order::Force { worker } => self.judge_force(actor, worker, Member::fresh),
-            Order::Pause if self.paused.is_some() => Err(Repeat::AlreadyPaused.into()),
-            Order::Pause => Ok(Event::Paused { actor, reason: PauseReason::Asked }),
-            Order::Plan(plan) => self.judge_plan(actor, plan),
-            Order::Resume if self.paused.is_none() => Err(Repeat::NotPaused.into()),
-            Order::Resume => Ok(Event::Resumed { actor }),
-            Order::Rollback => self.judge_rollback(actor),
+        match request {
+            Request::Fence { worker } => self.judge_fence(actor, worker),
+            Request::Force { worker } => self.judge_force(actor, worker, Member::fresh),
+            Request::Pause if self.paused.is_some() => Err(Repeat::AlreadyPaused.into()),
+            Request::Pause => Ok(Event::Paused { actor, reason: PauseReason::Asked }),
+            Request::RollOut(spec) => self.judge_roll_out(actor, spec),
+            Request::Resume if self.paused.is_none() => Err(Repeat::NotPaused.into()),
+            Request::Resume => Ok(Event::Resumed { actor }),
+            Request::Rollback => self.judge_rollback(actor),
         }
     }
 
-    fn judge_plan(&self, actor: Actor, plan: Plan) -> Judgement {
-        plan.check()?;
+    fn judge_roll_out(&self, actor: Actor, spec: Spec) -> Judgement {
+        spec.check()?;
         let active = self.rollout.filter(|rollout| !rollout.stage.is_over());
-        let queued = self.queued.map(|(_, plan)| plan.version);
-        if queued.or_else(|| active?.target()) == Some(plan.version) {
+        let queued = self.queued.map(|(_, spec)| spec.version);
+        if queued.or_else(|| active?.target()) == Some(spec.version) {
             return Err(Repeat::AlreadyPlanned.into());
         }
-        if self.state_of(plan.version) == Some(VersionState::Current) {
+        if self.state_of(spec.version) == Some(VersionState::Current) {
             return Err(Misuse::AlreadyCurrent.into());
         }
-        let room = self.versions.len() < VERSIONS_MAX || self.versions.contains_key(&plan.version);
+        let room = self.versions.len() < VERSIONS_MAX || self.versions.contains_key(&spec.version);
         if !room && self.evictable().is_none() {
             return Err(Refused::VersionsFull.into());
         }
         if active.is_some() || self.queued.is_some() {
-            return Ok(Event::Superseded { actor, plan });
+            return Ok(Event::Superseded { actor, spec });
         }
-        Ok(Event::Planned { actor, plan })
+        Ok(Event::Planned { actor, spec })
     }
 
     /// The version over for longest that has no workers left.
@@ -130,7 +130,7 @@ impl Fleet {
             return Ok(Event::WorkerWrittenOff { run, actor, live: member.live });
         }
         let facts = *fresh(member).ok_or(Refused::Unknown)?;
-        if matches!(member.told.map(|told| told.task), Some(Task::Force)) {
+        if matches!(member.order.map(|order| order.task), Some(Task::Force)) {
             return Err(Repeat::AlreadyForced.into());
         }
         match facts.phase {
@@ -197,7 +197,7 @@ impl Fleet {
         if facts.seq < member.seq || member.facts().is_some_and(overtaken) {
             return Err(Refused::Stale.into());
         }
-        let noted = Span::from_micros(self.limits.report_ttl.as_micros() / REPORTS_PER_TTL);
+        let noted = Span::from_micros(self.timeouts.report_ttl.as_micros() / REPORTS_PER_TTL);
         let same = member.seen.heard.filter(|heard| heard.facts == facts && at.since(heard.at) < noted);
         if member.view() == View::Known && same.is_some() {
             return Err(Repeat::ReportNoted.into());
@@ -223,7 +223,7 @@ impl Fleet {
             Some((due, _)) => Some(due).filter(|due| *due > AT_ONCE),
             None => verify,
         };
-        if timed.is_some_and(|due| at.since(due) >= self.limits.report_ttl) {
+        if timed.is_some_and(|due| at.since(due) >= self.timeouts.report_ttl) {
             return Ok(Event::WatchBegan);
         }
         if let Some((_, worker)) = worker {

@@ -2,8 +2,8 @@
 
 use super::command::Facts;
 use super::event::{Departure, Event};
-use super::member::{Lease, Member, Standing, Task, Told};
-use super::{Limits, Run};
+use super::member::{Lease, Member, OrderInForce, Standing, Task};
+use super::{Run, Timeouts};
 use crate::time::Instant;
 use crate::word::Phase;
 
@@ -16,7 +16,7 @@ pub struct Watch {
     /// When it began.
     pub since: Instant,
     /// How workers are followed.
-    pub limits: Limits,
+    pub timeouts: Timeouts,
 }
 
 /// What is due of a worker, most urgent first.
@@ -76,7 +76,7 @@ impl Member {
         if facts.phase == Phase::Exited {
             return Some(News::Gone);
         }
-        let undone = self.told.is_some_and(|told| told.is_undone_by(facts)) || (self.drained && !facts.is_empty());
+        let undone = self.order.is_some_and(|order| order.is_undone_by(facts)) || (self.drained && !facts.is_empty());
         if undone && self.standing != Standing::WrittenOff {
             return Some(News::Undone);
         }
@@ -86,10 +86,10 @@ impl Member {
 
     /// What a report says to an order that is owed.
     fn reply(&self, facts: &Facts) -> Option<News> {
-        let told = self.told.filter(Told::is_owed)?;
-        let obeyed = facts.obeyed >= told.stamp;
+        let order = self.order.filter(OrderInForce::is_owed)?;
+        let obeyed = facts.obeyed >= order.stamp;
         let closed = facts.phase >= Phase::Draining;
-        let acked = match told.task {
+        let acked = match order.task {
             Task::Cancel if closed && (facts.sealed || obeyed) => return Some(News::Refusal),
             Task::Cancel => !closed && obeyed,
             Task::Drain(_) => closed,
@@ -105,7 +105,7 @@ impl Member {
         Some(match self.news(&facts)? {
             News::Gone => Event::WorkerGone { run, departure: Departure::Exited { dropped: facts.in_flight } },
             News::Undone => Event::DrainUndone { run, facts },
-            News::Ack => Event::Acked { run, task: self.told?.task, facts },
+            News::Ack => Event::Acked { run, task: self.order?.task, facts },
             News::Refusal => Event::CancelRefused { run, facts },
             News::Drained => Event::WorkerDrained { run, facts },
         })
@@ -133,26 +133,26 @@ impl Member {
     }
 
     fn resent_at(&self, watch: &Watch) -> Option<Instant> {
-        let told = self.told.filter(Told::is_owed)?;
-        let sent = told.given.max(watch.since).max(self.seen.resent.unwrap_or_default());
-        Some(sent + watch.limits.resend_after)
+        let order = self.order.filter(OrderInForce::is_owed)?;
+        let sent = order.given.max(watch.since).max(self.seen.resent.unwrap_or_default());
+        Some(sent + watch.timeouts.resend_after)
     }
 
     /// When its order is withdrawn unless it obeys.
     pub(super) fn withdrawn_at(&self, watch: &Watch) -> Option<Instant> {
-        let told = self.told.filter(Told::is_owed)?;
-        Some(told.given.max(watch.since) + told.stands_for?)
+        let order = self.order.filter(OrderInForce::is_owed)?;
+        Some(order.given.max(watch.since) + order.stands_for?)
     }
 
     /// When the drain that it obeys is overdue, unless that was said.
     pub(super) fn overdue_at(&self, watch: &Watch) -> Option<Instant> {
-        let told = self.told.filter(|told| !told.is_owed() && !told.overdue && !self.was_settled())?;
-        Some(told.overdue_at?.max(watch.since + watch.limits.report_ttl))
+        let order = self.order.filter(|order| !order.is_owed() && !order.overdue && !self.was_settled())?;
+        Some(order.overdue_at?.max(watch.since + watch.timeouts.report_ttl))
     }
 
     fn due_silence(&self, watch: &Watch) -> Option<(Instant, Due)> {
         match self.seen.heard.filter(|_| self.seen.fresh && !self.is_told_to_stop()) {
-            Some(heard) => Some((heard.at + watch.limits.report_ttl, Due::Silent)),
+            Some(heard) => Some((heard.at + watch.timeouts.report_ttl, Due::Silent)),
             None => self.lost_at(self.last_sign(watch), watch).map(|at| (at, Due::Lost)),
         }
     }
@@ -167,7 +167,7 @@ impl Member {
     pub(super) fn lost_at(&self, heard: Instant, watch: &Watch) -> Option<Instant> {
         let leased = heard >= self.joined.max(watch.since) && !self.is_told_to_stop();
         match self.lease {
-            Lease::Held => leased.then_some(heard + watch.limits.lease_ttl),
+            Lease::Held => leased.then_some(heard + watch.timeouts.lease_ttl),
             Lease::Void => Some(AT_ONCE),
             Lease::Expired => None,
         }

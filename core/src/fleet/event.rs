@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::command::{Facts, Plan, Report, Run};
+use super::command::{Facts, Report, Run, Spec};
 use super::member::{DrainTerms, Task};
 use super::room::Room;
 use crate::id::{Actor, Epoch, Incarnation, Version};
@@ -35,15 +35,15 @@ pub enum Event {
     Planned {
         /// Who asked for it.
         actor: Actor,
-        /// What it is.
-        plan: Plan,
+        /// Where to, and how.
+        spec: Spec,
     },
-    /// A newer plan ended the rollout under way; it begins next.
+    /// A newer rollout was asked for: the one under way ends, and the newer one begins next.
     Superseded {
-        /// Who asked for the newer plan.
+        /// Who asked for the newer one.
         actor: Actor,
-        /// What it is.
-        plan: Plan,
+        /// Where to, and how.
+        spec: Spec,
     },
     /// The platform is asked for workers.
     ProvisionOrdered {

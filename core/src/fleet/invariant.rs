@@ -95,14 +95,14 @@ impl fmt::Display for Breach {
 
 impl core::error::Error for Breach {}
 
-type Verdict = Result<(), Breach>;
+type Checked = Result<(), Breach>;
 
-fn holds(invariant: Invariant, run: Option<Run>, holds: bool) -> Verdict {
+fn holds(invariant: Invariant, run: Option<Run>, holds: bool) -> Checked {
     if holds { Ok(()) } else { Err(Breach { invariant, run }) }
 }
 
 /// Whether a state is one a fleet may be in.
-pub fn state(fleet: &Fleet) -> Verdict {
+pub fn state(fleet: &Fleet) -> Checked {
     one_current(fleet)?;
     for info in fleet.versions().values() {
         holds(Invariant::ShiftClosed, None, info.state.admits() || info.weight == 0)?;
@@ -115,7 +115,7 @@ pub fn state(fleet: &Fleet) -> Verdict {
 }
 
 /// S10.
-fn one_current(fleet: &Fleet) -> Verdict {
+fn one_current(fleet: &Fleet) -> Checked {
     let count = |state| fleet.versions().values().filter(|info| info.state == state).count();
     let shares: u32 = fleet.versions().values().map(|info| u32::from(info.weight)).sum();
     let one = count(VersionState::Current) <= 1 && count(VersionState::Ramping) <= 1;
@@ -123,21 +123,21 @@ fn one_current(fleet: &Fleet) -> Verdict {
 }
 
 /// S3, S6 and S7 of one worker.
-fn worker_state(run: Run, member: &Member) -> Verdict {
-    let told = |is: fn(Task) -> bool| member.told.is_some_and(|told| is(told.task));
-    let stop = told(|task| task == Task::Stop);
+fn worker_state(run: Run, member: &Member) -> Checked {
+    let ordered = |is: fn(Task) -> bool| member.order.is_some_and(|order| is(order.task));
+    let stop = ordered(|task| task == Task::Stop);
     let heard = member.view() == View::Known || stop;
     let empty = member.facts().is_none_or(|facts| facts.phase > Phase::Draining && facts.in_flight == 0);
-    let returns = told(|task| task == Task::Cancel);
+    let returns = ordered(|task| task == Task::Cancel);
     let given_up = member.standing == Standing::WrittenOff;
-    let leaves = told(|task| matches!(task, Task::Drain(_) | Task::Force | Task::Stop));
+    let leaves = ordered(|task| matches!(task, Task::Drain(_) | Task::Force | Task::Stop));
     holds(Invariant::ShiftClosed, Some(run), !leaves || member.slots() == 0)?;
     holds(Invariant::DrainedSound, Some(run), !member.is_drained() || (member.drained && empty && heard && !returns))?;
     holds(Invariant::KillSafety, Some(run), !stop || member.drained || given_up)
 }
 
 /// Whether `entry` may follow `before`.
-pub fn entry(before: &Fleet, entry: &Entry) -> Verdict {
+pub fn entry(before: &Fleet, entry: &Entry) -> Checked {
     capacity(before, entry)?;
     drained_sound(before, entry)?;
     keep_out(before, entry)?;
@@ -146,7 +146,7 @@ pub fn entry(before: &Fleet, entry: &Entry) -> Verdict {
 }
 
 /// Whether `entry` may have led from a coordinator in `office` to `after`, and `effects` follow from it.
-pub fn outcome(office: Office, entry: &Entry, after: &Fleet, effects: &[Effect]) -> Verdict {
+pub fn outcome(office: Office, entry: &Entry, after: &Fleet, effects: &[Effect]) -> Checked {
     state(after)?;
     kill_safety(after, effects)?;
     single_writer(office, entry, after, effects)
@@ -168,7 +168,7 @@ impl From<&Fleet> for Office {
 }
 
 /// S5: of room counted from the reports, which the entry must state as it is.
-pub fn capacity(before: &Fleet, entry: &Entry) -> Verdict {
+pub fn capacity(before: &Fleet, entry: &Entry) -> Checked {
     let Some(stated) = entry.event.grounds().and_then(|grounds| grounds.room) else { return Ok(()) };
     if let Event::CapacityBlocked { .. } = entry.event {
         return Ok(());
@@ -184,7 +184,7 @@ pub fn capacity(before: &Fleet, entry: &Entry) -> Verdict {
     let members = || before.members().iter().map(|(_, member)| member);
     let waited_for = members().filter(|member| member.standing != Standing::WrittenOff);
     let calls: u64 = waited_for.map(|member| u64::from(member.live())).sum();
-    let headroom = before.rollout().map_or(0, |rollout| rollout.plan.policy.headroom);
+    let headroom = before.rollout().map_or(0, |rollout| rollout.spec.policy.headroom);
     let need = (calls.max(u64::from(before.demand)) * (100 + u64::from(headroom))).div_ceil(100);
     let counted = members().filter(|member| routed(&member.version));
     let have: u64 = counted.map(|member| room(before, member, entry.at)).sum();
@@ -198,15 +198,15 @@ pub fn capacity(before: &Fleet, entry: &Entry) -> Verdict {
 
 /// The calls a worker can hold if it is heard, belongs to the fleet, serves, and was not told to stop doing so.
 fn room(fleet: &Fleet, member: &Member, at: Instant) -> u64 {
-    let fresh = member.seen.heard.is_some_and(|heard| at < heard.at + fleet.limits().report_ttl);
+    let fresh = member.seen.heard.is_some_and(|heard| at < heard.at + fleet.timeouts().report_ttl);
     let reachable = fresh && member.view() == View::Known && member.standing == Standing::Member;
-    let stays = member.told.is_none_or(|told| matches!(told.task, Task::Serve));
+    let stays = member.order.is_none_or(|order| matches!(order.task, Task::Serve));
     let serving = member.facts().filter(|facts| facts.phase == Phase::Serving && reachable && stays);
     serving.map_or(0, |facts| u64::from(facts.in_flight) + u64::from(facts.available))
 }
 
 /// S6 of a version.
-pub fn drained_sound(before: &Fleet, entry: &Entry) -> Verdict {
+pub fn drained_sound(before: &Fleet, entry: &Entry) -> Checked {
     let Event::VersionDrained { version } = entry.event else { return Ok(()) };
     let mut workers = before.members().iter().filter(|(_, member)| member.version == version);
     let waited_for = workers.find(|(_, member)| !member.is_drained() && member.standing != Standing::WrittenOff);
@@ -215,7 +215,7 @@ pub fn drained_sound(before: &Fleet, entry: &Entry) -> Verdict {
 }
 
 /// S7 of what the platform is asked.
-pub fn kill_safety(after: &Fleet, effects: &[Effect]) -> Verdict {
+pub fn kill_safety(after: &Fleet, effects: &[Effect]) -> Checked {
     for effect in effects {
         let Effect::StopWorker { run, .. } = *effect else { continue };
         let may = |member: &Member| member.is_drained() || member.standing == Standing::WrittenOff;
@@ -226,7 +226,7 @@ pub fn kill_safety(after: &Fleet, effects: &[Effect]) -> Verdict {
 }
 
 /// S8.
-pub fn single_writer(office: Office, entry: &Entry, after: &Fleet, effects: &[Effect]) -> Verdict {
+pub fn single_writer(office: Office, entry: &Entry, after: &Fleet, effects: &[Effect]) -> Checked {
     let in_office = !office.is_fenced || matches!(entry.event, Event::TookOver { .. });
     let forward = after.epoch() >= office.epoch;
     let own_term = effects.iter().filter_map(Effect::epoch).all(|epoch| epoch == after.epoch());
@@ -235,7 +235,7 @@ pub fn single_writer(office: Office, entry: &Entry, after: &Fleet, effects: &[Ef
 }
 
 /// S9.
-pub fn keep_out(before: &Fleet, entry: &Entry) -> Verdict {
+pub fn keep_out(before: &Fleet, entry: &Entry) -> Checked {
     if let Event::WorkerReported(report) = entry.event {
         let known = before.members().of(report.run);
         let may = known.is_some_and(|member| member.version == report.version && !member.is_lost());
@@ -250,26 +250,26 @@ pub fn keep_out(before: &Fleet, entry: &Entry) -> Verdict {
 }
 
 /// S13.
-pub fn bounds(before: &Fleet, entry: &Entry) -> Verdict {
-    let Some(Rollout { plan, .. }) = before.rollout() else { return Ok(()) };
+pub fn bounds(before: &Fleet, entry: &Entry) -> Checked {
+    let Some(Rollout { spec, .. }) = before.rollout() else { return Ok(()) };
     if let Event::DrainOrdered { .. } = entry.event {
         let retired = |version: &Version| before.versions().get(version).is_some_and(|info| !info.state.admits());
         let drains = |member: &Member| {
-            let told = member.told.is_some_and(|told| matches!(told.task, Task::Drain(_) | Task::Force));
-            told && retired(&member.version) && member.standing == Standing::Member && !member.drained
+            let ordered = member.order.is_some_and(|order| matches!(order.task, Task::Drain(_) | Task::Force));
+            ordered && retired(&member.version) && member.standing == Standing::Member && !member.drained
         };
         let draining = before.members().iter().filter(|(_, member)| drains(member)).count();
-        holds(Invariant::Bounds, None, draining < plan.policy.wave as usize)?;
+        holds(Invariant::Bounds, None, draining < spec.policy.wave as usize)?;
     }
     if let Event::ProvisionOrdered { version, workers, .. } = entry.event {
         let there = before.members().iter().filter(|(_, member)| member.version == version).count();
-        holds(Invariant::Bounds, None, workers as usize <= there + plan.policy.surge as usize)?;
+        holds(Invariant::Bounds, None, workers as usize <= there + spec.policy.surge as usize)?;
     }
     Ok(())
 }
 
 /// S14: and whatever follows from a report carries that report.
-pub fn acked_drain(before: &Fleet, entry: &Entry) -> Verdict {
+pub fn acked_drain(before: &Fleet, entry: &Entry) -> Checked {
     let report = entry.event.grounds().and_then(|grounds| grounds.report);
     let Some((run, facts)) = report else { return Ok(()) };
     let heard = before.members().of(run).and_then(Member::fresh) == Some(&facts);

@@ -40,7 +40,7 @@ pub struct DrainTerms {
     pub on_deadline: OnDeadline,
 }
 
-/// What a worker can be told.
+/// What a worker can be ordered to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Task {
     /// Take calls again.
@@ -55,9 +55,9 @@ pub enum Task {
     Stop,
 }
 
-/// What a worker was told last.
+/// The last order to a worker, until the worker has obeyed or shed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
+pub struct OrderInForce {
     /// To do what.
     pub task: Task,
     /// Which order that was.
@@ -74,7 +74,7 @@ pub struct Told {
     pub overdue: bool,
 }
 
-impl Told {
+impl OrderInForce {
     /// Whether the order must still be sent.
     #[must_use]
     pub const fn is_owed(&self) -> bool {
@@ -123,8 +123,8 @@ pub struct Member {
     pub drained: bool,
     /// Whether an order to drain was withdrawn because no sign came back.
     pub withdrawn: bool,
-    /// What it was told last and has not shed.
-    pub told: Option<Told>,
+    /// The last order to it, if it is still in force.
+    pub order: Option<OrderInForce>,
     /// The latest entry of its journal that something was decided on.
     pub seq: Seq,
     /// The calls it had then.
@@ -144,7 +144,7 @@ impl Member {
             lease: Lease::Held,
             drained: false,
             withdrawn: false,
-            told: None,
+            order: None,
             seq: Seq::default(),
             live: 0,
             seen: Seen::default(),
@@ -228,8 +228,8 @@ impl Member {
     /// Whether it is being drained for a rollout and has calls, or may have.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        let told = matches!(self.told, Some(Told { task: Task::Drain(_) | Task::Force, .. }));
-        told && !self.drained && self.standing == Standing::Member
+        let ordered = matches!(self.order, Some(OrderInForce { task: Task::Drain(_) | Task::Force, .. }));
+        ordered && !self.drained && self.standing == Standing::Member
     }
 
     /// Whether nothing but its phase can keep it from being told to drain.
@@ -250,7 +250,7 @@ impl Member {
     }
 
     pub(super) fn serves_as(&self, facts: &Facts) -> bool {
-        facts.phase == Phase::Standby && self.told.is_none() && self.is_member() && !self.drained
+        facts.phase == Phase::Standby && self.order.is_none() && self.is_member() && !self.drained
     }
 
     /// Whether its drain can be cancelled, as far as is known.
@@ -259,7 +259,7 @@ impl Member {
     }
 
     pub(super) fn is_told_to_drain(&self) -> bool {
-        matches!(self.told, Some(Told { task: Task::Drain(_), .. })) && self.is_member()
+        matches!(self.order, Some(OrderInForce { task: Task::Drain(_), .. })) && self.is_member()
     }
 
     pub(super) fn must_stop(&self) -> bool {
@@ -271,12 +271,12 @@ impl Member {
     }
 
     pub(super) const fn is_told_to_stop(&self) -> bool {
-        matches!(self.told, Some(Told { task: Task::Stop, .. }))
+        matches!(self.order, Some(OrderInForce { task: Task::Stop, .. }))
     }
 
     /// Whether it was told to take calls again: whatever it reports, it may have some by now.
     pub(super) const fn is_returning(&self) -> bool {
-        matches!(self.told, Some(Told { task: Task::Cancel, .. }))
+        matches!(self.order, Some(OrderInForce { task: Task::Cancel, .. }))
     }
 
     fn is_member(&self) -> bool {
@@ -284,15 +284,15 @@ impl Member {
     }
 
     fn is_left_alone(&self) -> bool {
-        let alone = match self.told {
-            None | Some(Told { task: Task::Serve, .. }) => true,
-            Some(Told { task: Task::Cancel | Task::Drain(_) | Task::Force | Task::Stop, .. }) => false,
+        let alone = match self.order {
+            None | Some(OrderInForce { task: Task::Serve, .. }) => true,
+            Some(OrderInForce { task: Task::Cancel | Task::Drain(_) | Task::Force | Task::Stop, .. }) => false,
         };
         alone && self.is_member()
     }
 
     fn is_leaving(&self) -> bool {
-        matches!(self.told, Some(Told { task: Task::Drain(_) | Task::Force | Task::Stop, .. }))
+        matches!(self.order, Some(OrderInForce { task: Task::Drain(_) | Task::Force | Task::Stop, .. }))
     }
 
     fn is_sealed(&self) -> bool {

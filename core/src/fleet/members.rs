@@ -232,7 +232,7 @@ impl Members {
         self.change_all(|member| {
             let heard = member.seen.heard;
             member.seen.awaited = heard.is_none();
-            member.seen.fresh &= heard.is_some_and(|heard| heard.at + watch.limits.report_ttl > watch.since);
+            member.seen.fresh &= heard.is_some_and(|heard| heard.at + watch.timeouts.report_ttl > watch.since);
         });
     }
 

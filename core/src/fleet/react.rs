@@ -1,7 +1,7 @@
 //! What a coordinator's shell must do about an entry, and what it still owes in a state.
 
 use super::{
-    Alert, Departure, DrainTerms, Effect, Event, Fleet, Gate, Member, Run, Stage, Stamp, Standing, Task, Told,
+    Alert, Departure, DrainTerms, Effect, Event, Fleet, Gate, Member, OrderInForce, Run, Stage, Stamp, Standing, Task,
 };
 use crate::id::WorkerId;
 use crate::machine::Sink;
@@ -98,10 +98,10 @@ impl Fleet {
 
     fn owe_order(&self, worker: WorkerId, effects: &mut impl Sink<Effect>) {
         let Some(member) = self.members.get(worker) else { return };
-        let Some(told) = member.told.filter(Told::is_owed) else { return };
+        let Some(order) = member.order.filter(OrderInForce::is_owed) else { return };
         let run = member.run(worker);
-        let stamp = Stamp { epoch: self.epoch, order: told.stamp.order };
-        effects.emit(match told.task {
+        let stamp = Stamp { epoch: self.epoch, order: order.stamp.order };
+        effects.emit(match order.task {
             Task::Cancel => Effect::CancelDrain { run, stamp },
             Task::Drain(terms) => Effect::OrderDrain { run, stamp, terms },
             Task::Force => Effect::ForceDrain { run, stamp },
@@ -123,7 +123,7 @@ fn alerts(run: Run, member: &Member, effects: &mut impl Sink<Effect>) {
     if member.withdrawn {
         effects.emit(Effect::Alert(Alert::DrainWithdrawn(run)));
     }
-    if member.told.is_some_and(|told| told.overdue) && !member.was_settled() {
+    if member.order.is_some_and(|order| order.overdue) && !member.was_settled() {
         effects.emit(Effect::Alert(Alert::DrainOverdue(run)));
     }
 }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::command::BadPlan;
+use super::command::BadSpec;
 use super::{VERSIONS_MAX, WORKERS_MAX};
 use crate::id::Epoch;
 use crate::machine;
@@ -71,8 +71,8 @@ pub enum Refused {
 pub enum Misuse {
     /// The version takes all calls.
     AlreadyCurrent,
-    /// The plan cannot work.
-    BadPlan(BadPlan),
+    /// The rollout cannot be done as specified.
+    BadSpec(BadSpec),
     /// A later term than the coordinator's own, which it has not taken over with.
     EpochAhead,
     /// No such worker.
@@ -112,9 +112,9 @@ impl fmt::Display for Refused {
         f.write_str(match self {
             Self::Fenced { by } => return write!(f, "a coordinator of epoch {by} is in office: ask that one"),
             Self::LeaseExpired => "the worker's lease expired: register again",
-            Self::NothingBefore => "there is no version to go back to: plan a rollout to another one",
+            Self::NothingBefore => "there is no version to go back to: roll out another one",
             Self::NotRegistered => "the worker is not registered: register first",
-            Self::RolloutOver => "the rollout is over: plan a rollout to the version wanted",
+            Self::RolloutOver => "the rollout is over: roll out the version wanted",
             Self::Stale => "a later run of the worker, or a later report of it, was heard",
             Self::Unknown => "the worker is silent: wait for its report or for its lease to expire",
             Self::VersionsFull => {
@@ -131,12 +131,12 @@ impl fmt::Display for Misuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::AlreadyCurrent => "this version takes all calls already",
-            Self::BadPlan(bad) => return bad.fmt(f),
+            Self::BadSpec(bad) => return bad.fmt(f),
             Self::EpochAhead => "the epoch is ahead of the coordinator's: take over with it first",
             Self::NoSuchWorker => "no worker has this name",
             Self::NotDraining => "the worker does not drain: only a draining or lost one can be forced",
             Self::NotDue => "no deadline has been reached",
-            Self::NoRollout => "there is no rollout: plan one first",
+            Self::NoRollout => "there is no rollout: begin one first",
             Self::ReportImpossible => "no worker can be as reported: check its counts and phase",
             Self::VersionChanged => "one run cannot change its version: register as a new incarnation",
         })
@@ -161,8 +161,8 @@ impl From<Misuse> for Rejection {
     }
 }
 
-impl From<BadPlan> for Rejection {
-    fn from(bad: BadPlan) -> Self {
-        Self::Misuse(Misuse::BadPlan(bad))
+impl From<BadSpec> for Rejection {
+    fn from(bad: BadSpec) -> Self {
+        Self::Misuse(Misuse::BadSpec(bad))
     }
 }

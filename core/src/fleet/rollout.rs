@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::command::Plan;
+use super::command::Spec;
 use crate::id::{Actor, Version};
 use crate::time::Instant;
 
@@ -55,7 +55,7 @@ pub struct VersionInfo {
     pub state: VersionState,
     /// Its share of new calls, per cent.
     pub weight: u8,
-    /// How many workers its last plan asked for.
+    /// How many workers the last rollout to it asked for.
     pub workers: u32,
     /// When it was last planned, drained or failed.
     pub since: Instant,
@@ -81,7 +81,7 @@ pub enum Stage {
     RollingBack,
     /// Taken back.
     RolledBack,
-    /// Overtaken by a newer plan.
+    /// Overtaken by a newer rollout.
     Superseded,
     /// The new workers were not ready in time.
     Failed,
@@ -126,7 +126,7 @@ pub struct Rollout {
     /// Who asked for it.
     pub actor: Actor,
     /// What was asked for.
-    pub plan: Plan,
+    pub spec: Spec,
     /// The version before; `None` for the first rollout ever.
     pub blue: Option<Version>,
     /// Where it is.
@@ -141,7 +141,7 @@ impl Rollout {
     /// The new version.
     #[must_use]
     pub const fn green(&self) -> Version {
-        self.plan.version
+        self.spec.version
     }
 
     /// The version that new calls move to.

@@ -10,8 +10,8 @@ pub(super) const FLEET: Actor = Actor::from_static("fleet");
 impl Fleet {
     /// The next step, due at once.
     pub(super) fn step(&self) -> Option<Event> {
-        if let Some((actor, plan)) = self.queued {
-            return Some(Event::Planned { actor, plan });
+        if let Some((actor, spec)) = self.queued {
+            return Some(Event::Planned { actor, spec });
         }
         if self.paused.is_some() {
             return None;
@@ -32,7 +32,7 @@ impl Fleet {
         let green = rollout.green();
         let pool = self.members.pool(green);
         match rollout.stage {
-            Stage::Planned => self.shift().or_else(|| self.provision(green, rollout.plan.workers)),
+            Stage::Planned => self.shift().or_else(|| self.provision(green, rollout.spec.workers)),
             Stage::Provisioning => self.revive().or_else(|| self.take(Event::VerifyingBegan { usable: pool.usable })),
             Stage::Verifying => self.revive().or_else(|| self.take(Event::ShiftingBegan { ready: pool.ready })),
             Stage::Shifting => self.promote(green).or_else(|| self.shift()),

@@ -2,7 +2,7 @@
 
 use core::fmt::{Display, Formatter, Result};
 
-use super::command::{Plan, Run};
+use super::command::{Run, Spec};
 use super::effect::{Alert, Effect};
 use super::event::{Departure, Event, Gate, PauseReason, RejectReason};
 use super::member::{DrainTerms, Task};
@@ -14,8 +14,8 @@ impl Display for Event {
             Self::TookOver { epoch, actor } => write!(f, "{actor} takes over, term {epoch}"),
             Self::FencedOff(report) => write!(f, "stands back: {} obeys a later coordinator", report.run),
             Self::DemandStated { calls } => write!(f, "room for {calls} calls is needed"),
-            Self::Planned { actor, plan } => write!(f, "begins {plan}, asked by {actor}"),
-            Self::Superseded { actor, plan } => write!(f, "gives up the rollout for {plan}, asked by {actor}"),
+            Self::Planned { actor, spec } => write!(f, "begins {spec}, asked by {actor}"),
+            Self::Superseded { actor, spec } => write!(f, "gives up the rollout for {spec}, asked by {actor}"),
             Self::ProvisionOrdered { version, workers, .. } => {
                 write!(f, "asks the platform for {workers} workers of {version}")
             }
@@ -108,7 +108,7 @@ impl Display for Run {
     }
 }
 
-impl Display for Plan {
+impl Display for Spec {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         let Self { version, workers, policy } = self;
         write!(f, "the rollout of {version} to {workers} workers, {} at a time", policy.wave)?;
@@ -207,7 +207,7 @@ mod tests {
         let again = Run { incarnation: Incarnation::new(2), ..run };
         let policy =
             Policy { drain_timeout: TERMS.within, on_deadline: TERMS.on_deadline, wave: 2, ..Policy::default() };
-        let plan = Plan { version, workers: 4, policy };
+        let spec = Spec { version, workers: 4, policy };
         let report = Report { run, version, facts: FACTS };
         let facts = FACTS;
         let room = Room { need: 7, have: 5, own: 5 };
@@ -216,8 +216,8 @@ mod tests {
             (Event::TookOver { epoch, actor }, "alice takes over, term 3"),
             (Event::FencedOff(report), "stands back: blue-0 obeys a later coordinator"),
             (Event::DemandStated { calls: 7 }, "room for 7 calls is needed"),
-            (Event::Planned { actor, plan }, &*alloc::format!("begins {rollout}, asked by alice")),
-            (Event::Superseded { actor, plan }, &*alloc::format!("gives up the rollout for {rollout}, asked by alice")),
+            (Event::Planned { actor, spec }, &*alloc::format!("begins {rollout}, asked by alice")),
+            (Event::Superseded { actor, spec }, &*alloc::format!("gives up the rollout for {rollout}, asked by alice")),
             (Event::ProvisionOrdered { version, workers: 4, usable: 0 }, "asks the platform for 4 workers of v2"),
             (Event::VerifyingBegan { usable: 4 }, "waits until the new workers are ready"),
             (Event::VerifyFailed { ready: 1 }, "fails: only 1 new workers are ready in time"),

@@ -1,7 +1,7 @@
 //! What goes wrong with workers and coordinators during a rollout, told as stories.
 
 use openrtc_core::fleet::{
-    Alert, Command, Effect, Event, Gate, Misuse, Order, Policy, Refused, RejectReason, Rejection, Repeat, Run, Stage,
+    Alert, Command, Effect, Event, Gate, Misuse, Policy, Refused, RejectReason, Rejection, Repeat, Request, Run, Stage,
     Task, VersionState, View,
 };
 use openrtc_core::id::{Epoch, Incarnation};
@@ -18,7 +18,7 @@ fn capacity_that_is_lost_in_the_middle_holds_the_next_wave() {
     world.fake("v1-0").calls = 1;
     world.fake("v1-1").calls = 1;
     world.command(Command::Demand { calls: 10 }).unwrap();
-    world.plan(V2, 2, Policy { wave: 1, ..Policy::default() });
+    world.roll_out(V2, 2, Policy { wave: 1, ..Policy::default() });
     world.run(4);
     assert_eq!(world.fleet.wave().unwrap().number, 1);
     world.fake("v2-0").mute = true;
@@ -42,20 +42,20 @@ fn a_lost_worker_is_never_drained_and_never_stopped_until_a_person_says_so() {
     let mut world = World::serving(2);
     world.fake("v1-0").calls = 3;
     world.run(1);
-    world.plan(V2, 2, Policy::default());
+    world.roll_out(V2, 2, Policy::default());
     world.run(5);
     world.fake("v1-0").mute = true;
     world.run(20);
     let view = |world: &World| world.fleet.members().get(id("v1-0")).unwrap().view();
     assert_eq!(view(&world), View::Unknown);
-    assert_eq!(world.order(Order::Force { worker: id("v1-0") }), Err(Refused::Unknown.into()));
+    assert_eq!(world.request(Request::Force { worker: id("v1-0") }), Err(Refused::Unknown.into()));
     world.run(600);
     assert_eq!(view(&world), View::Lost);
     let run = Run { worker: id("v1-0"), incarnation: Incarnation::new(1) };
     assert!(world.effects.contains(&Effect::Alert(Alert::WorkerLost(run))));
     assert_eq!((world.stage(), world.state(V1)), (Stage::Draining, VersionState::Draining));
     assert_eq!(world.stops(), 0);
-    world.order(Order::Force { worker: id("v1-0") }).unwrap();
+    world.request(Request::Force { worker: id("v1-0") }).unwrap();
     world.run(5);
     assert_eq!(world.stage(), Stage::Completed);
     assert_eq!(world.stops(), 2);
@@ -66,7 +66,7 @@ fn a_lost_worker_is_never_drained_and_never_stopped_until_a_person_says_so() {
 fn a_lost_worker_that_comes_back_registers_again_and_drains() {
     let mut world = World::serving(2);
     world.fake("v1-0").calls = 3;
-    world.plan(V2, 2, Policy::default());
+    world.roll_out(V2, 2, Policy::default());
     world.run(5);
     world.fake("v1-0").mute = true;
     world.run(100);
@@ -83,7 +83,7 @@ fn a_drain_without_an_answer_is_withdrawn_and_never_ends_in_a_kill() {
     let mut world = World::serving(1);
     world.fake("v1-0").calls = 2;
     world.fake("v1-0").deaf = true;
-    world.plan(V2, 1, Policy::default());
+    world.roll_out(V2, 1, Policy::default());
     world.run(50);
     let run = Run { worker: id("v1-0"), incarnation: Incarnation::new(1) };
     assert!(world.happened(|event| matches!(event, Event::Reissued { .. })) >= 4);
@@ -95,7 +95,7 @@ fn a_drain_without_an_answer_is_withdrawn_and_never_ends_in_a_kill() {
     world.fake("v1-0").deaf = false;
     world.run(10);
     assert_eq!(world.fake("v1-0").phase, Phase::Serving);
-    world.order(Order::Resume).unwrap();
+    world.request(Request::Resume).unwrap();
     world.run(10);
     assert_eq!(world.fake("v1-0").phase, Phase::Draining);
     world.fake("v1-0").hang_up(2);
@@ -107,10 +107,10 @@ fn a_drain_without_an_answer_is_withdrawn_and_never_ends_in_a_kill() {
 fn a_cancel_that_comes_after_a_signal_is_refused_and_the_worker_is_left_to_drain() {
     let mut world = World::serving(2);
     world.fake("v1-0").calls = 2;
-    world.plan(V2, 2, Policy::default());
+    world.roll_out(V2, 2, Policy::default());
     world.run(8);
     world.fake("v1-0").deaf = true;
-    world.order(Order::Rollback).unwrap();
+    world.request(Request::Rollback).unwrap();
     world.run(2);
     world.fake("v1-0").sealed = true;
     world.fake("v1-0").seq += 1;
@@ -126,7 +126,7 @@ fn a_cancel_that_comes_after_a_signal_is_refused_and_the_worker_is_left_to_drain
 fn two_coordinators_never_both_advance_a_rollout() {
     let mut first = World::serving(1);
     first.take_over(1).unwrap();
-    first.plan(V2, 1, Policy::default());
+    first.roll_out(V2, 1, Policy::default());
     first.run(2);
     let mut second = World::new();
     for entry in first.decisions() {
@@ -139,7 +139,7 @@ fn two_coordinators_never_both_advance_a_rollout() {
     second.fleet.react(&taken, &mut |effect: Effect| effects.push(effect));
     assert!(effects.iter().all(|effect| effect.epoch().is_none_or(|term| term == epoch)));
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Route { .. })), "what is owed is said anew");
-    let stale = Command::Order { epoch: Epoch::new(1), actor: ALICE, order: Order::Pause };
+    let stale = Command::Request { epoch: Epoch::new(1), actor: ALICE, request: Request::Pause };
     let fenced = Err(Refused::Fenced { by: epoch }.into());
     assert_eq!(second.fleet.decide(first.at, stale), fenced);
     // A worker that obeyed the second tells the first, which stands back for good.
@@ -147,7 +147,7 @@ fn two_coordinators_never_both_advance_a_rollout() {
     first.fake("v2-0").seq += 1;
     assert!(matches!(first.report(id("v2-0")), Ok(Event::FencedOff(_))));
     let told = first.effects.len();
-    assert_eq!(first.order(Order::Pause), fenced.map(|entry| entry.event));
+    assert_eq!(first.request(Request::Pause), fenced.map(|entry| entry.event));
     assert_eq!(first.fleet.deadline(), None);
     first.run(100);
     assert_eq!(first.effects.len(), told);
@@ -172,7 +172,7 @@ fn strangers_and_leftovers_are_kept_out() {
     };
     assert_eq!(rejected(&world, "stranger", RejectReason::VersionNotAllowed), 1);
     world.fakes.remove(&id("stranger"));
-    world.plan(V2, 1, Policy::default());
+    world.roll_out(V2, 1, Policy::default());
     world.run(20);
     assert_eq!(world.stage(), Stage::Completed);
     world.start("v1-0", V1, Phase::Serving);
@@ -190,7 +190,7 @@ fn strangers_and_leftovers_are_kept_out() {
 fn an_old_image_restarted_in_a_drain_is_refused_and_its_calls_are_not_called_drained() {
     let mut world = World::serving(2);
     world.fake("v1-0").calls = 3;
-    world.plan(V2, 2, Policy::default());
+    world.roll_out(V2, 2, Policy::default());
     world.run(5);
     world.start("v1-0", V1, Phase::Serving);
     world.run(5);
@@ -205,9 +205,9 @@ fn a_fenced_worker_drains_is_stopped_and_counts_no_more() {
     let mut world = World::serving(2);
     world.fake("v1-0").calls = 1;
     world.run(1);
-    world.order(Order::Fence { worker: id("v1-0") }).unwrap();
-    assert_eq!(world.order(Order::Fence { worker: id("v1-0") }), Err(Repeat::AlreadyFenced.into()));
-    assert_eq!(world.order(Order::Fence { worker: id("nobody") }), Err(Misuse::NoSuchWorker.into()));
+    world.request(Request::Fence { worker: id("v1-0") }).unwrap();
+    assert_eq!(world.request(Request::Fence { worker: id("v1-0") }), Err(Repeat::AlreadyFenced.into()));
+    assert_eq!(world.request(Request::Fence { worker: id("nobody") }), Err(Misuse::NoSuchWorker.into()));
     assert_eq!(world.fleet.members().pool(V1).slots, 10);
     world.run(5);
     assert_eq!(world.fake("v1-0").phase, Phase::Draining);
@@ -223,14 +223,14 @@ fn an_overdue_drain_raises_an_alert_and_a_person_may_force_it() {
     world.fake("v1-0").calls = 4;
     let policy =
         Policy { drain_timeout: Some(Span::from_secs(60)), on_deadline: OnDeadline::Alert, ..Policy::default() };
-    world.plan(V2, 1, policy);
-    assert_eq!(world.order(Order::Force { worker: id("v1-0") }), Err(Misuse::NotDraining.into()));
+    world.roll_out(V2, 1, policy);
+    assert_eq!(world.request(Request::Force { worker: id("v1-0") }), Err(Misuse::NotDraining.into()));
     world.run(80);
     let run = Run { worker: id("v1-0"), incarnation: Incarnation::new(1) };
     assert_eq!(world.happened(|event| *event == Event::DrainOverdue { run, live: 4 }), 1);
     assert_eq!((world.stage(), world.stops()), (Stage::Draining, 0));
-    world.order(Order::Force { worker: id("v1-0") }).unwrap();
-    assert_eq!(world.order(Order::Force { worker: id("v1-0") }), Err(Repeat::AlreadyForced.into()));
+    world.request(Request::Force { worker: id("v1-0") }).unwrap();
+    assert_eq!(world.request(Request::Force { worker: id("v1-0") }), Err(Repeat::AlreadyForced.into()));
     world.run(5);
     assert_eq!(world.stage(), Stage::Completed);
 }
@@ -252,28 +252,28 @@ fn a_late_order_overtaken_by_its_withdrawal_has_no_effect() {
     let mut world = World::serving(1);
     world.fake("v1-0").calls = 1;
     world.fake("v1-0").deaf = true;
-    world.plan(V2, 1, Policy::default());
+    world.roll_out(V2, 1, Policy::default());
     world.run(10);
-    world.order(Order::Rollback).unwrap();
+    world.request(Request::Rollback).unwrap();
     world.run(10);
     let member = *world.fleet.members().get(id("v1-0")).unwrap();
-    assert_eq!(member.told.unwrap().task, Task::Cancel, "serving is no proof that the cancel came before the drain");
+    assert_eq!(member.order.unwrap().task, Task::Cancel, "serving is no proof that the cancel came before the drain");
     assert_eq!((member.phase(), member.slots()), (Some(Phase::Serving), 0));
     assert_eq!(world.fleet.weight(V1), 0, "and no calls are moved to it on that account");
     world.fake("v1-0").deaf = false;
     world.run(10);
     assert_eq!(world.fleet.weight(V1), 100);
-    assert_eq!(world.fleet.members().get(id("v1-0")).unwrap().told, None);
+    assert_eq!(world.fleet.members().get(id("v1-0")).unwrap().order, None);
 }
 
 #[test]
 fn a_report_from_before_a_cancel_does_not_make_a_worker_drained() {
     let mut world = World::serving(2);
     world.fake("v1-0").mute = true;
-    world.plan(V2, 2, Policy::default());
+    world.roll_out(V2, 2, Policy::default());
     world.run(10);
     assert_eq!(world.fake("v1-0").phase, Phase::Drained);
-    world.order(Order::Rollback).unwrap();
+    world.request(Request::Rollback).unwrap();
     world.settle();
     world.report(id("v1-0")).unwrap();
     world.settle();

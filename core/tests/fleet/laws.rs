@@ -1,7 +1,7 @@
 //! Where random histories lead: orders, crashes, lost messages, silent and deaf workers, clocks that step back,
 //! restarts and new coordinators. The laws of single steps are every machine's, in `tests/laws`.
 
-use openrtc_core::fleet::{Command, Fleet, Order, Plan, Policy, Stage, Stamp, VersionState};
+use openrtc_core::fleet::{Command, Fleet, Policy, Request, Spec, Stage, Stamp, VersionState};
 use openrtc_core::id::{Epoch, Seq, Version, WorkerId};
 use openrtc_core::time::Span;
 use openrtc_core::word::Phase;
@@ -23,7 +23,7 @@ enum Act {
     Mute { who: usize, mute: bool },
     Overtake { who: usize },
     Pause,
-    Plan { version: Version, workers: u32, policy: Policy },
+    RollOut { version: Version, workers: u32, policy: Policy },
     Reboot,
     Register { who: usize },
     Report { who: usize },
@@ -74,7 +74,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => who().prop_map(|who| Act::Overtake { who }),
         1 => Just(Act::Pause),
         3 => (version(), 1..4_u32, policy())
-            .prop_map(|(version, workers, policy)| Act::Plan { version, workers, policy }),
+            .prop_map(|(version, workers, policy)| Act::RollOut { version, workers, policy }),
         1 => Just(Act::Reboot),
         2 => who().prop_map(|who| Act::Register { who }),
         2 => who().prop_map(|who| Act::Report { who }),
@@ -114,10 +114,10 @@ fn perform(world: &mut World, act: Act) {
         Act::Deaf { who, deaf } => change(world, who, &|fake| fake.deaf = deaf),
         Act::Demand { calls } => drop(world.command(Command::Demand { calls })),
         Act::Fence { who } => {
-            let _ = named(world, who).map(|worker| world.order(Order::Fence { worker }));
+            let _ = named(world, who).map(|worker| world.request(Request::Fence { worker }));
         }
         Act::Force { who } => {
-            let _ = named(world, who).map(|worker| world.order(Order::Force { worker }));
+            let _ = named(world, who).map(|worker| world.request(Request::Force { worker }));
         }
         Act::HangUp { who } => change(world, who, &|fake| fake.hang_up(CAPACITY)),
         Act::Mute { who, mute } => change(world, who, &|fake| fake.mute = mute),
@@ -126,8 +126,10 @@ fn perform(world: &mut World, act: Act) {
             let epoch = Epoch::new(world.fleet.latest_epoch().get() + 1);
             change(world, who, &|fake| fake.obeyed = Stamp { epoch, order: Seq::new(1) });
         }
-        Act::Pause => drop(world.order(Order::Pause)),
-        Act::Plan { version, workers, policy } => drop(world.order(Order::Plan(Plan { version, workers, policy }))),
+        Act::Pause => drop(world.request(Request::Pause)),
+        Act::RollOut { version, workers, policy } => {
+            drop(world.request(Request::RollOut(Spec { version, workers, policy })))
+        }
         Act::Reboot => world.restart(),
         Act::Register { who } => {
             let _ = named(world, who).map(|worker| world.register(worker.as_str()));
@@ -139,8 +141,8 @@ fn perform(world: &mut World, act: Act) {
             let name = named(world, who).unwrap_or(WorkerId::from_static("newcomer"));
             world.start(name.as_str(), version, phase);
         }
-        Act::Resume => drop(world.order(Order::Resume)),
-        Act::Rollback => drop(world.order(Order::Rollback)),
+        Act::Resume => drop(world.request(Request::Resume)),
+        Act::Rollback => drop(world.request(Request::Rollback)),
         // Somebody on the spot starts the worker, or takes its drain back.
         Act::Serve { who } => change(world, who, &|fake| {
             if !fake.sealed && fake.phase != Phase::Exited {
@@ -205,13 +207,13 @@ fn calm_down(world: &mut World) {
         }
         let lost = world.fleet.members().iter().filter(|(_, member)| member.is_lost());
         for worker in lost.map(|(worker, _)| worker).collect::<Vec<_>>() {
-            let _ = world.order(Order::Force { worker });
+            let _ = world.request(Request::Force { worker });
         }
         let in_use = world.fleet.versions().iter().filter(|(_, info)| info.state.admits());
         for (version, info) in in_use.map(|(version, info)| (*version, *info)).collect::<Vec<_>>() {
             world.provision(version, info.workers);
         }
-        let _ = world.order(Order::Resume);
+        let _ = world.request(Request::Resume);
         world.run(1);
     }
 }

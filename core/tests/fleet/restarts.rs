@@ -1,8 +1,8 @@
 //! What a coordinator knows after a restart, a take-over or a sleep of its own, and what its store may hold.
 
 use openrtc_core::fleet::{
-    Alert, Command, DrainTerms, Effect, Entry, Event, Facts, Fleet, Gate, Limits, Misfit, Order, Policy, Refused, Room,
-    Run, Stage, Task, View, WORKERS_MAX, Why,
+    Alert, Command, DrainTerms, Effect, Entry, Event, Facts, Fleet, Gate, Misfit, Policy, Refused, Request, Room, Run,
+    Stage, Task, Timeouts, View, WORKERS_MAX, Why,
 };
 use openrtc_core::id::{Epoch, Incarnation, Seq, Version, WorkerId};
 use openrtc_core::machine::Machine;
@@ -20,7 +20,7 @@ fn draining() -> World {
     let mut world = World::serving(2);
     world.fake("v1-0").calls = 3;
     world.fake("v1-1").calls = 1;
-    world.plan(V2, 2, Policy::default());
+    world.roll_out(V2, 2, Policy::default());
     world.run(8);
     assert_eq!((world.stage(), world.fleet.members().total().draining), (Stage::Draining, 2));
     world
@@ -62,7 +62,7 @@ fn a_rollout_resumes_by_itself_whenever_its_coordinator_restarts() {
         let mut world = World::serving(3);
         world.starts_in = Some(Phase::Standby);
         world.fake("v1-0").calls = 2;
-        world.plan(V2, 3, Policy { wave: 2, shift_step: 50, ..Policy::default() });
+        world.roll_out(V2, 3, Policy { wave: 2, shift_step: 50, ..Policy::default() });
         for _ in 0..moment {
             let _ = world.command(Command::Wake);
             world.deliver();
@@ -86,7 +86,7 @@ fn nothing_moves_on_what_half_of_the_workers_say() {
     world.command(Command::Demand { calls: 0 }).unwrap_err();
     world.fake("v1-0").calls = 9;
     world.fake("v1-1").calls = 9;
-    world.plan(V2, 1, Policy::default());
+    world.roll_out(V2, 1, Policy::default());
     world.run(5);
     assert_eq!((world.stage(), world.fleet.need()), (Stage::Shifting, 22), "10 slots are not room for 18 calls");
     world.fake("v1-0").mute = true;
@@ -106,7 +106,7 @@ fn a_coordinator_that_was_away_itself_judges_nobody() {
     let mut world = World::serving(2);
     world.fake("v1-0").deaf = true;
     world.fake("v1-0").calls = 1;
-    world.plan(V2, 2, Policy::default());
+    world.roll_out(V2, 2, Policy::default());
     world.run(8);
     world.at = world.at + Span::from_secs(1_000);
     assert_eq!(world.command(Command::Wake), Ok(Event::WatchBegan));
@@ -122,7 +122,7 @@ fn a_coordinator_that_was_away_itself_judges_nobody() {
 fn new_workers_have_their_time_again_after_a_restart() {
     let mut world = World::serving(1);
     world.starts_in = Some(Phase::Starting);
-    world.plan(V2, 1, Policy { verify_timeout: Span::from_secs(30), ..Policy::default() });
+    world.roll_out(V2, 1, Policy { verify_timeout: Span::from_secs(30), ..Policy::default() });
     world.run(5);
     world.restart();
     world.at = world.at + Span::from_secs(100);
@@ -137,12 +137,12 @@ fn what_was_decided_of_a_worker_outlives_a_restart() {
     let mut world = draining();
     world.fake("v1-1").hang_up(1);
     world.run(2);
-    let told = |world: &World| world.fleet.members().get(id("v1-0")).and_then(|member| member.told);
-    let before = told(&world);
-    assert!(before.is_some_and(|told| !told.is_owed()));
+    let order = |world: &World| world.fleet.members().get(id("v1-0")).and_then(|member| member.order);
+    let before = order(&world);
+    assert!(before.is_some_and(|order| !order.is_owed()));
     let seq = world.fake("v1-1").seq;
     world.restart();
-    assert_eq!(told(&world), before);
+    assert_eq!(order(&world), before);
     let member = world.fleet.members().get(id("v1-1")).unwrap();
     assert_eq!((member.drained, member.is_drained(), member.seq), (true, false, Seq::new(seq)));
     // A report from before that decision, still on its way when the coordinator restarted.
@@ -171,7 +171,7 @@ fn a_history_that_no_coordinator_decided_is_refused() {
         let mut world = World::serving(3);
         world.starts_in = Some(Phase::Standby);
         world.fake("v1-0").calls = 2;
-        world.plan(V2, 3, Policy { wave: 2, shift_step: 50, ..Policy::default() });
+        world.roll_out(V2, 3, Policy { wave: 2, shift_step: 50, ..Policy::default() });
         world.run(10);
         world.fake("v1-0").hang_up(2);
         world.run(10);
@@ -184,13 +184,13 @@ fn a_history_that_no_coordinator_decided_is_refused() {
         world.fake("v1-0").sealed = true;
         world.fake("v1-0").seq += 1;
         world.run(1);
-        world.order(Order::Rollback).unwrap();
+        world.request(Request::Rollback).unwrap();
         world.run(10);
         world
     };
     let mut doctored = 0;
     for world in [rolled_out, taken_back] {
-        let mut fleet = Fleet::new(Limits::default()).unwrap();
+        let mut fleet = Fleet::new(Timeouts::default()).unwrap();
         for entry in world.decisions() {
             fleet.fits(entry).unwrap_or_else(|misfit| panic!("{entry:?}: {misfit}"));
             for event in distort(&entry.event) {

@@ -1,7 +1,8 @@
 //! Rollouts told from beginning to end.
 
 use openrtc_core::fleet::{
-    Alert, Command, Effect, Event, Gate, Misuse, Order, Policy, Refused, Rejection, Repeat, Stage, Task, VersionState,
+    Alert, Command, Effect, Event, Gate, Misuse, Policy, Refused, Rejection, Repeat, Request, Spec, Stage, Task,
+    VersionState,
 };
 use openrtc_core::machine::Machine;
 use openrtc_core::time::Span;
@@ -16,7 +17,7 @@ fn a_rollout_goes_from_blue_to_green_without_touching_a_call() {
     world.fake("v1-0").calls = 5;
     world.fake("v1-1").calls = 4;
     world.run(1);
-    world.plan(V2, 3, Policy::default());
+    world.roll_out(V2, 3, Policy::default());
     world.run(5);
     assert_eq!(world.stage(), Stage::Draining);
     assert_eq!((world.state(V1), world.state(V2)), (VersionState::Draining, VersionState::Current));
@@ -42,7 +43,7 @@ fn waves_are_as_large_as_asked_and_one_follows_the_other() {
     for worker in 0..5 {
         world.fake(&format!("v1-{worker}")).calls = 1;
     }
-    world.plan(V2, 5, Policy { wave: 2, ..Policy::default() });
+    world.roll_out(V2, 5, Policy { wave: 2, ..Policy::default() });
     world.run(20);
     assert_eq!(world.fleet.members().total().draining, 2);
     for wave in [2, 2, 1] {
@@ -59,7 +60,7 @@ fn waves_are_as_large_as_asked_and_one_follows_the_other() {
 fn a_worker_that_starts_again_after_the_shift_is_promoted_too() {
     let mut world = World::serving(2);
     world.run(1);
-    world.plan(V2, 2, Policy::default());
+    world.roll_out(V2, 2, Policy::default());
     world.run(30);
     assert_eq!(world.stage(), Stage::Completed);
     world.start("late", V2, Phase::Standby);
@@ -71,7 +72,7 @@ fn a_worker_that_starts_again_after_the_shift_is_promoted_too() {
 fn weight_moves_in_steps_and_standing_by_workers_are_promoted_first() {
     let mut world = World::serving(2);
     world.starts_in = Some(Phase::Standby);
-    world.plan(V2, 2, Policy { shift_step: 40, ..Policy::default() });
+    world.roll_out(V2, 2, Policy { shift_step: 40, ..Policy::default() });
     world.run(20);
     let shifts = world.entries.iter().filter_map(|entry| match entry.event {
         Event::Shifted { to: V2, weight, .. } => Some(weight),
@@ -86,7 +87,7 @@ fn weight_moves_in_steps_and_standing_by_workers_are_promoted_first() {
 fn green_that_is_never_ready_fails_and_blue_is_untouched() {
     let mut world = World::serving(2);
     world.starts_in = Some(Phase::Starting);
-    world.plan(V2, 2, Policy { verify_timeout: Span::from_secs(30), ..Policy::default() });
+    world.roll_out(V2, 2, Policy { verify_timeout: Span::from_secs(30), ..Policy::default() });
     world.run(29);
     assert_eq!(world.stage(), Stage::Verifying);
     world.run(3);
@@ -103,7 +104,7 @@ fn green_that_is_never_ready_fails_and_blue_is_untouched() {
 fn green_that_never_comes_fails_too_and_is_asked_for_again_after_a_crash() {
     let mut world = World::serving(1);
     world.starts_in = None;
-    world.plan(V2, 2, Policy::default());
+    world.roll_out(V2, 2, Policy::default());
     world.run(5);
     let mut owed = Vec::new();
     world.fleet.obligations(&mut |effect| owed.push(effect));
@@ -116,7 +117,7 @@ fn green_that_never_comes_fails_too_and_is_asked_for_again_after_a_crash() {
 fn a_step_without_room_waits_says_so_once_and_is_taken_when_there_is_room() {
     let mut world = World::serving(2);
     world.command(Command::Demand { calls: 17 }).unwrap();
-    world.plan(V2, 2, Policy::default());
+    world.roll_out(V2, 2, Policy::default());
     world.run(30);
     assert_eq!(world.stage(), Stage::Shifting, "20 slots are not room for 17 calls and 20 % more");
     assert_eq!(world.fleet.need(), 21);
@@ -133,13 +134,13 @@ fn a_rollback_in_the_middle_of_a_drain_revives_what_can_be_revived() {
     for worker in ["v1-0", "v1-1", "v1-2"] {
         world.fake(worker).calls = 2;
     }
-    world.plan(V2, 3, Policy::default());
+    world.roll_out(V2, 3, Policy::default());
     world.run(8);
     assert!(world.fakes.values().filter(|fake| fake.version == V1).all(|fake| fake.phase == Phase::Draining));
     world.fake("v1-2").sealed = true;
     world.fake("v1-2").seq += 1;
     world.run(1);
-    world.order(Order::Rollback).unwrap();
+    world.request(Request::Rollback).unwrap();
     assert_eq!(world.state(V1), VersionState::Ramping);
     world.run(20);
     assert_eq!(world.fake("v1-0").phase, Phase::Serving);
@@ -155,23 +156,23 @@ fn a_rollback_in_the_middle_of_a_drain_revives_what_can_be_revived() {
 fn a_rollback_before_the_shift_leaves_blue_alone() {
     let mut world = World::serving(2);
     world.starts_in = Some(Phase::Starting);
-    world.plan(V2, 2, Policy::default());
+    world.roll_out(V2, 2, Policy::default());
     world.run(5);
-    world.order(Order::Rollback).unwrap();
-    assert_eq!(world.order(Order::Rollback), Err(Repeat::AlreadyRollingBack.into()));
+    world.request(Request::Rollback).unwrap();
+    assert_eq!(world.request(Request::Rollback), Err(Repeat::AlreadyRollingBack.into()));
     world.run(10);
     assert_eq!(world.stage(), Stage::RolledBack);
     assert_eq!(world.fleet.weight(V1), 100);
-    assert_eq!(world.order(Order::Rollback), Err(Refused::RolloutOver.into()));
+    assert_eq!(world.request(Request::Rollback), Err(Refused::RolloutOver.into()));
 }
 
 #[test]
 fn after_the_end_going_back_is_a_rollout_like_any_other() {
     let mut world = World::serving(2);
-    world.plan(V2, 2, Policy::default());
+    world.roll_out(V2, 2, Policy::default());
     world.run(20);
     assert_eq!(world.stage(), Stage::Completed);
-    world.plan(V1, 2, Policy::default());
+    world.roll_out(V1, 2, Policy::default());
     world.run(20);
     assert_eq!(world.stage(), Stage::Completed);
     assert_eq!((world.state(V1), world.state(V2)), (VersionState::Current, VersionState::Drained));
@@ -181,10 +182,10 @@ fn after_the_end_going_back_is_a_rollout_like_any_other() {
 fn a_newer_plan_supersedes_the_one_under_way() {
     let mut world = World::serving(2);
     world.command(Command::Demand { calls: 14 }).unwrap();
-    world.plan(V2, 1, Policy { shift_step: 50, ..Policy::default() });
+    world.roll_out(V2, 1, Policy { shift_step: 50, ..Policy::default() });
     world.run(10);
     assert_eq!((world.stage(), world.fleet.weight(V2)), (Stage::Shifting, 50));
-    world.plan(V3, 2, Policy::default());
+    world.roll_out(V3, 2, Policy::default());
     assert_eq!(world.stage(), Stage::Superseded);
     world.run(20);
     assert_eq!(world.stage(), Stage::Completed);
@@ -197,9 +198,9 @@ fn a_newer_plan_supersedes_the_one_under_way() {
 fn a_newer_plan_during_the_drain_lets_both_old_versions_drain() {
     let mut world = World::serving(2);
     world.fake("v1-0").calls = 1;
-    world.plan(V2, 2, Policy::default());
+    world.roll_out(V2, 2, Policy::default());
     world.run(10);
-    world.plan(V3, 2, Policy::default());
+    world.roll_out(V3, 2, Policy::default());
     world.run(10);
     assert_eq!((world.state(V1), world.state(V2)), (VersionState::Draining, VersionState::Draining));
     world.fake("v1-0").hang_up(1);
@@ -211,11 +212,11 @@ fn a_newer_plan_during_the_drain_lets_both_old_versions_drain() {
 #[test]
 fn a_newer_plan_gets_a_fleet_out_of_a_rollback_that_nobody_can_serve() {
     let mut world = World::serving(1);
-    world.plan(V2, 1, Policy::default());
+    world.roll_out(V2, 1, Policy::default());
     world.fake("v1-0").calls = 1;
     world.run(10);
     world.starts_in = None;
-    world.order(Order::Rollback).unwrap();
+    world.request(Request::Rollback).unwrap();
     for name in ["v1-0", "v2-0"] {
         world.fake(name).phase = Phase::Exited;
         world.fake(name).seq += 1;
@@ -226,7 +227,7 @@ fn a_newer_plan_gets_a_fleet_out_of_a_rollback_that_nobody_can_serve() {
         (Stage::RollingBack, VersionState::Ramping, 0)
     );
     world.starts_in = Some(Phase::Serving);
-    world.plan(V3, 1, Policy::default());
+    world.roll_out(V3, 1, Policy::default());
     world.run(10);
     assert_eq!((world.stage(), world.fleet.weight(V3)), (Stage::Completed, 100));
 }
@@ -235,13 +236,13 @@ fn a_newer_plan_gets_a_fleet_out_of_a_rollback_that_nobody_can_serve() {
 fn what_a_superseded_rollback_left_ramping_is_retired_even_if_the_newer_plan_is_taken_back_at_once() {
     let mut world = World::serving(1);
     world.fake("v1-0").calls = 1;
-    world.plan(V2, 1, Policy::default());
+    world.roll_out(V2, 1, Policy::default());
     world.run(10);
-    world.order(Order::Rollback).unwrap();
-    world.plan(V3, 1, Policy::default());
+    world.request(Request::Rollback).unwrap();
+    world.roll_out(V3, 1, Policy::default());
     world.command(Command::Wake).unwrap();
     assert_eq!((world.stage(), world.state(V1)), (Stage::Planned, VersionState::Ramping));
-    world.order(Order::Rollback).unwrap();
+    world.request(Request::Rollback).unwrap();
     world.fake("v1-0").hang_up(1);
     world.run(20);
     assert_eq!((world.stage(), world.fleet.current()), (Stage::RolledBack, Some(V2)));
@@ -251,13 +252,13 @@ fn what_a_superseded_rollback_left_ramping_is_retired_even_if_the_newer_plan_is_
 #[test]
 fn pause_stops_steps_and_resume_goes_on() {
     let mut world = World::serving(2);
-    world.plan(V2, 2, Policy::default());
-    world.order(Order::Pause).unwrap();
-    assert_eq!(world.order(Order::Pause), Err(Repeat::AlreadyPaused.into()));
+    world.roll_out(V2, 2, Policy::default());
+    world.request(Request::Pause).unwrap();
+    assert_eq!(world.request(Request::Pause), Err(Repeat::AlreadyPaused.into()));
     world.run(1_000);
     assert_eq!(world.stage(), Stage::Planned);
-    world.order(Order::Resume).unwrap();
-    assert_eq!(world.order(Order::Resume), Err(Repeat::NotPaused.into()));
+    world.request(Request::Resume).unwrap();
+    assert_eq!(world.request(Request::Resume), Err(Repeat::NotPaused.into()));
     world.run(20);
     assert_eq!(world.stage(), Stage::Completed);
 }
@@ -267,7 +268,7 @@ fn the_table_of_versions_is_bounded_and_forgets_the_oldest_that_is_over() {
     let mut world = World::serving(1);
     for number in 2..40 {
         let version = openrtc_core::id::Version::new(&format!("v{number}")).unwrap();
-        world.plan(version, 1, Policy::default());
+        world.roll_out(version, 1, Policy::default());
         world.run(8);
         assert_eq!(world.stage(), Stage::Completed, "{version}");
     }
@@ -277,7 +278,7 @@ fn the_table_of_versions_is_bounded_and_forgets_the_oldest_that_is_over() {
 #[test]
 fn plans_that_cannot_work_are_refused() {
     let mut world = World::serving(1);
-    let plan = |policy, workers| Order::Plan(openrtc_core::fleet::Plan { version: V2, workers, policy });
+    let spec = |policy, workers| Request::RollOut(Spec { version: V2, workers, policy });
     for (policy, workers) in [
         (Policy { wave: 0, ..Policy::default() }, 1),
         (Policy { shift_step: 0, ..Policy::default() }, 1),
@@ -288,9 +289,12 @@ fn plans_that_cannot_work_are_refused() {
         (Policy { on_deadline: OnDeadline::Force, ..Policy::default() }, 1),
         (Policy::default(), 0),
     ] {
-        assert!(matches!(world.order(plan(policy, workers)), Err(Rejection::Misuse(Misuse::BadPlan(_)))), "{policy:?}");
+        assert!(
+            matches!(world.request(spec(policy, workers)), Err(Rejection::Misuse(Misuse::BadSpec(_)))),
+            "{policy:?}"
+        );
     }
-    let current = Order::Plan(openrtc_core::fleet::Plan { version: V1, workers: 1, policy: Policy::default() });
-    assert_eq!(world.order(current), Err(Misuse::AlreadyCurrent.into()));
-    assert_eq!(world.order(Order::Rollback), Err(Refused::RolloutOver.into()));
+    let current = Request::RollOut(Spec { version: V1, workers: 1, policy: Policy::default() });
+    assert_eq!(world.request(current), Err(Misuse::AlreadyCurrent.into()));
+    assert_eq!(world.request(Request::Rollback), Err(Refused::RolloutOver.into()));
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use openrtc_core::fleet::invariant::{self, Office};
 use openrtc_core::fleet::{
-    Command, Effect, Entry, Event, Facts, Fleet, Limits, Order, Plan, Policy, Rejection, Report, Run, Stage, Stamp,
+    Command, Effect, Entry, Event, Facts, Fleet, Policy, Rejection, Report, Request, Run, Spec, Stage, Stamp, Timeouts,
     VersionState,
 };
 use openrtc_core::id::{Actor, Epoch, Incarnation, Seq, Version, WorkerId};
@@ -95,7 +95,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let fleet = Fleet::new(Limits::default()).expect("defaults work");
+        let fleet = Fleet::new(Timeouts::default()).expect("defaults work");
         Self {
             recorded: fleet.clone(),
             fleet,
@@ -112,7 +112,7 @@ impl World {
     /// A fleet with `workers` workers of v1 that serve, as a first rollout leaves it.
     pub(crate) fn serving(workers: u32) -> Self {
         let mut world = Self::new();
-        world.plan(V1, workers, Policy::default());
+        world.roll_out(V1, workers, Policy::default());
         world.run(3);
         assert_eq!(world.stage(), Stage::Completed);
         assert_eq!(world.fleet.weight(V1), 100);
@@ -162,13 +162,13 @@ impl World {
         self.effects.extend(owed);
     }
 
-    pub(crate) fn order(&mut self, order: Order) -> Result<Event, Rejection> {
+    pub(crate) fn request(&mut self, request: Request) -> Result<Event, Rejection> {
         let epoch = self.fleet.epoch();
-        self.command(Command::Order { epoch, actor: ALICE, order })
+        self.command(Command::Request { epoch, actor: ALICE, request })
     }
 
-    pub(crate) fn plan(&mut self, version: Version, workers: u32, policy: Policy) {
-        self.order(Order::Plan(Plan { version, workers, policy })).expect("a plan that works");
+    pub(crate) fn roll_out(&mut self, version: Version, workers: u32, policy: Policy) {
+        self.request(Request::RollOut(Spec { version, workers, policy })).expect("a rollout that can be done");
     }
 
     pub(crate) fn start(&mut self, name: &str, version: Version, phase: Phase) {

@@ -6,8 +6,8 @@ mod strays;
 
 use openrtc_core::fleet::invariant::{self, Office};
 use openrtc_core::fleet::{
-    Alert, Command, Departure, Effect, Entry, Event, Fleet, Gate, Misuse, PauseReason, Refused, RejectReason,
-    Rejection, Repeat, Run, Stage, Stamp, Task, Told, Why,
+    Alert, Command, Departure, Effect, Entry, Event, Fleet, Gate, Misuse, OrderInForce, PauseReason, Refused,
+    RejectReason, Rejection, Repeat, Run, Stage, Stamp, Task, Why,
 };
 use openrtc_core::time::Instant;
 use proptest::prelude::*;
@@ -51,7 +51,7 @@ impl Subject for FleetSubject {
             Command::Wake | Command::TakeOver { .. } => false,
             Command::Register { .. } => matches!(entry.event, Event::WorkerRegistered { .. }),
             Command::Report(_) => matches!(entry.event, Event::WorkerReported(_)),
-            Command::Demand { .. } | Command::Gone { .. } | Command::Order { .. } => true,
+            Command::Demand { .. } | Command::Gone { .. } | Command::Request { .. } => true,
         }
     }
 
@@ -76,7 +76,7 @@ impl Subject for FleetSubject {
             Effect::Alert(Alert::CapacityBlocked) => !Gate::ALL.into_iter().any(|gate| fleet.is_blocked(gate)),
             Effect::Alert(Alert::DrainOverdue(run)) => {
                 let member = fleet.members().of(run).filter(|member| !member.drained);
-                member.and_then(|member| member.told).is_none_or(|told| !told.overdue)
+                member.and_then(|member| member.order).is_none_or(|order| !order.overdue)
             }
             Effect::Alert(Alert::DrainWithdrawn(run)) => fleet.members().of(run).is_none_or(|member| !member.withdrawn),
             Effect::Alert(Alert::VerifyFailed) => stage(fleet) != Some(Stage::Failed),
@@ -131,8 +131,8 @@ fn stage(fleet: &Fleet) -> Option<Stage> {
 
 /// Whether an order is obeyed, overtaken by another, or addressed to a run that is gone.
 fn is_answered(fleet: &Fleet, run: Run, stamp: Stamp, is: impl Fn(Task) -> bool) -> bool {
-    let told = fleet.members().of(run).and_then(|member| member.told).filter(Told::is_owed);
-    told.is_none_or(|told| told.stamp.order != stamp.order || !is(told.task))
+    let order = fleet.members().of(run).and_then(|member| member.order).filter(OrderInForce::is_owed);
+    order.is_none_or(|order| order.stamp.order != stamp.order || !is(order.task))
 }
 
 names!(
@@ -212,7 +212,7 @@ names!(
     Rejection::Refused(Refused::VersionsFull) => "VersionsFull",
     Rejection::Refused(Refused::WorkersFull) => "WorkersFull",
     Rejection::Misuse(Misuse::AlreadyCurrent) => "AlreadyCurrent",
-    Rejection::Misuse(Misuse::BadPlan(_)) => "BadPlan",
+    Rejection::Misuse(Misuse::BadSpec(_)) => "BadSpec",
     Rejection::Misuse(Misuse::EpochAhead) => "EpochAhead",
     Rejection::Misuse(Misuse::NoSuchWorker) => "NoSuchWorker",
     Rejection::Misuse(Misuse::NotDraining) => "NotDraining",

@@ -6,8 +6,8 @@ mod store;
 use openrtc_core::codec;
 use openrtc_core::fleet::invariant::{self, Office};
 use openrtc_core::fleet::{
-    Command, Effect, Entry, Event as Became, Facts, Fleet, Order, Plan, Policy, Refused, Rejection, Repeat, Report,
-    Run, Stage, Task,
+    Command, Effect, Entry, Event as Became, Facts, Fleet, Policy, Refused, Rejection, Repeat, Report, Request, Run,
+    Spec, Stage, Task,
 };
 use openrtc_core::id::{Actor, Epoch, Incarnation};
 use openrtc_core::machine::Machine;
@@ -73,15 +73,15 @@ impl Coordinators {
             headroom: 0,
             ..Policy::default()
         };
-        let plan = Plan { version: colour.version(), workers: plan.workers_of(colour), policy };
-        self.order(context, workers, Order::Plan(plan));
+        let spec = Spec { version: colour.version(), workers: plan.workers_of(colour), policy };
+        self.request(context, workers, Request::RollOut(spec));
     }
 
-    /// An order of a person or a pipeline, to whoever is in office.
-    pub(super) fn order(&mut self, context: &mut Context<'_>, workers: &mut Workers, order: Order) {
+    /// A request of a person or a pipeline, to whoever is in office.
+    pub(super) fn request(&mut self, context: &mut Context<'_>, workers: &mut Workers, request: Request) {
         let in_office = CoordinatorIndex::at(self.list.len() - 1);
         let epoch = self.list[in_office].fleet.epoch();
-        let _ = self.command(context, workers, in_office, Command::Order { epoch, actor: PIPELINE, order });
+        let _ = self.command(context, workers, in_office, Command::Request { epoch, actor: PIPELINE, request });
         self.settle(context, workers, in_office);
     }
 

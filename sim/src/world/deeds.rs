@@ -1,6 +1,6 @@
 //! What happens besides calls: people, pipelines and faults, as the plan has them.
 
-use openrtc_core::fleet::Order;
+use openrtc_core::fleet::Request;
 use openrtc_core::id::Actor;
 use openrtc_core::worker::{Cause, Command};
 
@@ -20,13 +20,13 @@ impl World<'_> {
         scene.tell(Who::Plan, || plan.name(deed));
         match deed {
             Deed::Rollout => self.coordinators.roll_out(&mut self.context, &mut self.workers, Colour::Green),
-            Deed::Rollback => self.order(Order::Rollback),
-            Deed::Pause => self.order(Order::Pause),
-            Deed::Resume => self.order(Order::Resume),
+            Deed::Rollback => self.request(Request::Rollback),
+            Deed::Pause => self.request(Request::Pause),
+            Deed::Resume => self.request(Request::Resume),
             Deed::GiveUp(worker) => {
                 self.platform.give_up(worker);
                 let worker = self.workers.list[worker].host.id;
-                self.order(Order::Force { worker });
+                self.request(Request::Force { worker });
             }
             Deed::Drain(worker) => {
                 let node = &self.workers.list[worker];
@@ -59,9 +59,9 @@ impl World<'_> {
         }
     }
 
-    /// An order of a person or a pipeline, to whoever is in office.
-    fn order(&mut self, order: Order) {
-        self.coordinators.order(&mut self.context, &mut self.workers, order);
+    /// A request of a person or a pipeline, to whoever is in office.
+    fn request(&mut self, request: Request) {
+        self.coordinators.request(&mut self.context, &mut self.workers, request);
     }
 
     /// A command through a worker's own API.

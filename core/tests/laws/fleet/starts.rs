@@ -1,7 +1,7 @@
 //! Fleets at different points of their lives, so that short scripts reach what comes late.
 
 use openrtc_core::fleet::{
-    Command, Facts, Fleet, Limits, Order, Plan, Policy, Report, Run, Stage, Stamp, VERSIONS_MAX,
+    Command, Facts, Fleet, Policy, Report, Request, Run, Spec, Stage, Stamp, Timeouts, VERSIONS_MAX,
 };
 use openrtc_core::id::{Actor, Incarnation, Version, WorkerId};
 use openrtc_core::machine::Machine;
@@ -43,9 +43,9 @@ pub(crate) const HASTY: Policy = Policy {
 };
 
 pub(crate) fn fleets() -> BoxedStrategy<Fleet> {
-    let limits =
-        Limits { report_ttl: Span::from_secs(5), lease_ttl: Span::from_secs(12), resend_after: Span::from_secs(2) };
-    let new = Fleet::new(limits).expect("these limits work");
+    let timeouts =
+        Timeouts { report_ttl: Span::from_secs(5), lease_ttl: Span::from_secs(12), resend_after: Span::from_secs(2) };
+    let new = Fleet::new(timeouts).expect("these timeouts work");
     let shifted = first_shift(&new);
     let serving = serving(&shifted);
     let provisioned = provisioned(&serving);
@@ -65,7 +65,7 @@ pub(crate) fn fleets() -> BoxedStrategy<Fleet> {
 /// The first rollout ever, of two workers: all calls have just moved.
 fn first_shift(new: &Fleet) -> Fleet {
     let mut fleet = new.clone();
-    order(&mut fleet, plan(V1, 2));
+    request(&mut fleet, roll_out(V1, 2));
     settle(&mut fleet, EARLY);
     for worker in &WORKERS[..2] {
         join(&mut fleet, *worker, V1, Phase::Serving);
@@ -88,7 +88,7 @@ fn serving(shifted: &Fleet) -> Fleet {
 /// A rollout to v2, one worker of which is there.
 fn provisioned(serving: &Fleet) -> Fleet {
     let mut fleet = serving.clone();
-    order(&mut fleet, plan(V2, 1));
+    request(&mut fleet, roll_out(V2, 1));
     settle(&mut fleet, EARLY);
     join(&mut fleet, WORKERS[2], V2, Phase::Standby);
     assert_eq!(stage(&fleet), Stage::Provisioning);
@@ -104,7 +104,7 @@ fn draining(provisioned: &Fleet) -> Fleet {
     report(&mut fleet, WORKERS[1], Phase::Serving, 2);
     settle(&mut fleet, EARLY);
     assert_eq!((stage(&fleet), fleet.weight(V2)), (Stage::Draining, 100));
-    assert!(fleet.members().get(WORKERS[0]).is_some_and(|member| member.told.is_some()));
+    assert!(fleet.members().get(WORKERS[0]).is_some_and(|member| member.order.is_some()));
     fleet
 }
 
@@ -124,7 +124,7 @@ fn versions_full(serving: &Fleet) -> Fleet {
     for number in 1..VERSIONS_MAX {
         let version = Version::new(&format!("old{number}")).expect("a short name");
         let worker = WorkerId::new(&format!("old{number}")).expect("a short name");
-        order(&mut fleet, plan(version, 1));
+        request(&mut fleet, roll_out(version, 1));
         settle(&mut fleet, EARLY);
         join(&mut fleet, worker, version, Phase::Serving);
         settle(&mut fleet, EARLY);
@@ -138,13 +138,13 @@ fn stage(fleet: &Fleet) -> Stage {
     fleet.rollout().expect("a rollout").stage
 }
 
-fn plan(version: Version, workers: u32) -> Order {
-    Order::Plan(Plan { version, workers, policy: HASTY })
+fn roll_out(version: Version, workers: u32) -> Request {
+    Request::RollOut(Spec { version, workers, policy: HASTY })
 }
 
-fn order(fleet: &mut Fleet, order: Order) {
+fn request(fleet: &mut Fleet, request: Request) {
     let epoch = fleet.epoch();
-    command(fleet, Command::Order { epoch, actor: ALICE, order });
+    command(fleet, Command::Request { epoch, actor: ALICE, request });
 }
 
 fn join(fleet: &mut Fleet, worker: WorkerId, version: Version, phase: Phase) {
@@ -154,7 +154,7 @@ fn join(fleet: &mut Fleet, worker: WorkerId, version: Version, phase: Phase) {
 
 fn report(fleet: &mut Fleet, worker: WorkerId, phase: Phase, calls: u32) {
     let member = fleet.members().get(worker).expect("a member");
-    let told = member.told.map_or_else(Stamp::default, |told| told.stamp);
+    let obeyed = member.order.map_or_else(Stamp::default, |order| order.stamp);
     let facts = Facts {
         seq: member.facts().map_or(member.seq, |facts| facts.seq).next(),
         phase,
@@ -162,7 +162,7 @@ fn report(fleet: &mut Fleet, worker: WorkerId, phase: Phase, calls: u32) {
         capacity: CAPACITY,
         available: if phase == Phase::Serving { CAPACITY - calls } else { 0 },
         sealed: false,
-        obeyed: told,
+        obeyed,
     };
     let report = Report { run: Run { worker, incarnation: FIRST }, version: member.version, facts };
     command(fleet, Command::Report(report));

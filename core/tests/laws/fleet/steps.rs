@@ -1,6 +1,6 @@
 //! What a script does to a fleet.
 
-use openrtc_core::fleet::{Command, Facts, Fleet, Member, Order, Plan, Policy, Report, Run, Stamp, Task};
+use openrtc_core::fleet::{Command, Facts, Fleet, Member, Policy, Report, Request, Run, Spec, Stamp, Task};
 use openrtc_core::id::{Epoch, Incarnation, Seq, Version, WorkerId};
 use openrtc_core::word::Phase;
 use proptest::prelude::*;
@@ -14,7 +14,7 @@ pub(crate) enum Step {
     Wake,
     Demand(u32),
     Gone(WorkerId, Age),
-    Order(Order),
+    Request(Request),
     OrderOfTerm(Ahead),
     Register(WorkerId, Age, Version),
     Report(WorkerId, Says),
@@ -67,7 +67,7 @@ pub(crate) fn steps() -> BoxedStrategy<Step> {
         60 => Just(Step::Wake),
         2 => (0..12_u32).prop_map(Step::Demand),
         3 => (who(), age()).prop_map(|(worker, age)| Step::Gone(worker, age)),
-        14 => order().prop_map(Step::Order),
+        14 => request().prop_map(Step::Request),
         1 => ahead().prop_map(Step::OrderOfTerm),
         12 => register.prop_map(|(worker, age, version)| Step::Register(worker, age, version)),
         60 => (who(), says()).prop_map(|(worker, says)| Step::Report(worker, says)),
@@ -76,18 +76,18 @@ pub(crate) fn steps() -> BoxedStrategy<Step> {
     .boxed()
 }
 
-fn order() -> impl Strategy<Value = Order> {
+fn request() -> impl Strategy<Value = Request> {
     let who = || select(vec![WORKERS[0], WORKERS[1], WORKERS[2], WorkerId::from_static("nobody")]);
     let policy = select(vec![HASTY, Policy { shift_step: 100, ..HASTY }, Policy { wave: 2, headroom: 50, ..HASTY }]);
-    let plan = (select(vec![V1, V2, V3]), 0..4_u32, policy);
-    let plan = plan.prop_map(|(version, workers, policy)| Order::Plan(Plan { version, workers, policy }));
+    let spec = (select(vec![V1, V2, V3]), 0..4_u32, policy);
+    let roll_out = spec.prop_map(|(version, workers, policy)| Request::RollOut(Spec { version, workers, policy }));
     prop_oneof![
-        5 => plan,
-        2 => who().prop_map(|worker| Order::Fence { worker }),
-        5 => who().prop_map(|worker| Order::Force { worker }),
-        1 => Just(Order::Pause),
-        3 => Just(Order::Resume),
-        3 => Just(Order::Rollback),
+        5 => roll_out,
+        2 => who().prop_map(|worker| Request::Fence { worker }),
+        5 => who().prop_map(|worker| Request::Force { worker }),
+        1 => Just(Request::Pause),
+        3 => Just(Request::Resume),
+        3 => Just(Request::Rollback),
     ]
 }
 
@@ -118,9 +118,9 @@ impl Step {
             Self::Wake => Command::Wake,
             Self::Demand(calls) => Command::Demand { calls },
             Self::Gone(worker, age) => Command::Gone { run: age.of(fleet, worker) },
-            Self::Order(order) => Command::Order { epoch: fleet.epoch(), actor: ALICE, order },
+            Self::Request(request) => Command::Request { epoch: fleet.epoch(), actor: ALICE, request },
             Self::OrderOfTerm(ahead) => {
-                Command::Order { epoch: ahead.of(fleet.epoch()), actor: ALICE, order: Order::Pause }
+                Command::Request { epoch: ahead.of(fleet.epoch()), actor: ALICE, request: Request::Pause }
             }
             Self::Register(worker, age, version) => Command::Register { run: age.of(fleet, worker), version },
             Self::Report(worker, says) => Command::Report(says.of(fleet, worker)),
@@ -198,12 +198,12 @@ fn at(facts: Facts, phase: Phase, calls: u32) -> Facts {
 
 /// A worker that does what it was told, as soon as it may.
 fn obeys(fleet: &Fleet, member: Option<&Member>, facts: Facts, calls: u32) -> Facts {
-    let Some(told) = member.and_then(|member| member.told) else { return at(facts, Phase::Serving, calls) };
-    let phase = match told.task {
+    let Some(order) = member.and_then(|member| member.order) else { return at(facts, Phase::Serving, calls) };
+    let phase = match order.task {
         Task::Cancel | Task::Serve => Phase::Serving,
         Task::Drain(_) if calls > 0 => Phase::Draining,
         Task::Drain(_) | Task::Force | Task::Stop => Phase::Drained,
     };
-    let obeyed = Stamp { epoch: fleet.epoch(), order: told.stamp.order };
+    let obeyed = Stamp { epoch: fleet.epoch(), order: order.stamp.order };
     Facts { obeyed, ..at(facts, phase, calls) }
 }

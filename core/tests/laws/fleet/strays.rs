@@ -1,7 +1,7 @@
 //! Entries that no fleet decided: any at all, many of them close to what one could have decided.
 
 use openrtc_core::fleet::{
-    Departure, DrainTerms, Entry, Event, Facts, Gate, PauseReason, Plan, Policy, RejectReason, Report, Room, Run,
+    Departure, DrainTerms, Entry, Event, Facts, Gate, PauseReason, Policy, RejectReason, Report, Room, Run, Spec,
     Stamp, Task,
 };
 use openrtc_core::id::{Actor, Epoch, Incarnation, Seq, Version, WorkerId};
@@ -43,8 +43,8 @@ fn of_rollout() -> impl Strategy<Value = Event> {
     let weight = || prop_oneof![3 => select(vec![50, 100]), 1 => any::<u8>()];
     let gate = select(vec![Gate::Shift, Gate::Wave]);
     prop_oneof![
-        (actor(), plan()).prop_map(|(actor, plan)| Event::Planned { actor, plan }),
-        (actor(), plan()).prop_map(|(actor, plan)| Event::Superseded { actor, plan }),
+        (actor(), spec()).prop_map(|(actor, spec)| Event::Planned { actor, spec }),
+        (actor(), spec()).prop_map(|(actor, spec)| Event::Superseded { actor, spec }),
         (version(), count(), count()).prop_map(|(version, workers, usable)| Event::ProvisionOrdered {
             version,
             workers,
@@ -143,9 +143,9 @@ fn run() -> impl Strategy<Value = Run> {
     (worker, incarnation).prop_map(|(worker, incarnation)| Run { worker, incarnation })
 }
 
-fn plan() -> impl Strategy<Value = Plan> {
+fn spec() -> impl Strategy<Value = Spec> {
     let policy = select(vec![HASTY, Policy { wave: 0, ..HASTY }, Policy { shift_step: 255, ..HASTY }]);
-    (version(), count(), policy).prop_map(|(version, workers, policy)| Plan { version, workers, policy })
+    (version(), count(), policy).prop_map(|(version, workers, policy)| Spec { version, workers, policy })
 }
 
 fn room() -> impl Strategy<Value = Room> {

@@ -1,6 +1,6 @@
 //! A coordinator's process, and what it stored.
 
-use openrtc_core::fleet::{Entry, Fleet, Limits};
+use openrtc_core::fleet::{Entry, Fleet, Timeouts};
 use openrtc_core::machine::{Machine, fold};
 use openrtc_core::time::Instant;
 
@@ -22,7 +22,7 @@ impl Coordinator {
 
     /// A process that starts from what is stored.
     fn start(store: Vec<Entry>) -> Self {
-        let mut fleet = Fleet::new(Limits::default()).expect("the defaults work");
+        let mut fleet = Fleet::new(Timeouts::default()).expect("the defaults work");
         fold(&mut fleet, &store);
         Self { fleet, store, is_up: true, wake_at: None }
     }

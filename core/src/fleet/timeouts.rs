@@ -8,7 +8,7 @@ use crate::time::Span;
 
 /// How a coordinator follows its workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
+pub struct Timeouts {
     /// How long after its last report, or after it registered, a worker counts as lost. The time begins anew when the
     /// coordinator starts, takes over, or was away itself.
     pub lease_ttl: Span,
@@ -18,7 +18,7 @@ pub struct Limits {
     pub resend_after: Span,
 }
 
-impl Default for Limits {
+impl Default for Timeouts {
     /// Reports are good for 10 s, leases for 60 s, and orders are sent every 5 s.
     fn default() -> Self {
         Self { lease_ttl: Span::from_secs(60), report_ttl: Span::from_secs(10), resend_after: Span::from_secs(5) }
@@ -27,7 +27,7 @@ impl Default for Limits {
 
 /// Why limits cannot work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadLimits {
+pub enum BadTimeouts {
     /// A lease would expire before the report that renews it is stale.
     LeaseShort,
     /// Every report would be stale at once.
@@ -36,7 +36,7 @@ pub enum BadLimits {
     ResendZero,
 }
 
-impl fmt::Display for BadLimits {
+impl fmt::Display for BadTimeouts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::LeaseShort => "lease_ttl is not above report_ttl: set it to several times that",
@@ -46,19 +46,19 @@ impl fmt::Display for BadLimits {
     }
 }
 
-impl core::error::Error for BadLimits {}
+impl core::error::Error for BadTimeouts {}
 
-impl Limits {
+impl Timeouts {
     /// Refuses limits under which no rollout could be done.
-    pub fn check(&self) -> Result<(), BadLimits> {
+    pub fn check(&self) -> Result<(), BadTimeouts> {
         if self.report_ttl == Span::ZERO {
-            return Err(BadLimits::ReportTtlZero);
+            return Err(BadTimeouts::ReportTtlZero);
         }
         if self.lease_ttl <= self.report_ttl {
-            return Err(BadLimits::LeaseShort);
+            return Err(BadTimeouts::LeaseShort);
         }
         if self.resend_after == Span::ZERO {
-            return Err(BadLimits::ResendZero);
+            return Err(BadTimeouts::ResendZero);
         }
         Ok(())
     }
