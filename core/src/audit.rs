@@ -9,6 +9,6 @@ mod derive;
 mod line;
 mod verify;
 
-pub use derive::{Draft, EventName, Target, Verdict, derive, derive_loss};
+pub use derive::{Draft, EventName, EventResult, Target, derive, derive_loss};
 pub use line::{Chain, Head, body};
 pub use verify::{Fault, FaultKind, Report, bodies, number_of, verify};

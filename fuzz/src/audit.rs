@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use openrtc_core::audit::{Chain, Draft, EventName, Target, Verdict, bodies, verify};
+use openrtc_core::audit::{Chain, Draft, EventName, Target, EventResult, bodies, verify};
 use openrtc_core::id::{Actor, CallId, Deployment, Identity, Incarnation, Seq, Version, WorkerId};
 use openrtc_core::membership::{SigningKey, VerifyingKey};
 use openrtc_core::time::Instant;
@@ -50,7 +50,7 @@ pub fn trail(key: &SigningKey) -> Vec<u8> {
         entry: Seq::new(number),
         actor: const { Actor::from_static("alice") },
         target,
-        result: Verdict::Success,
+        result: EventResult::Success,
         reason: "api",
         count,
     };

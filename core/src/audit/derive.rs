@@ -111,7 +111,7 @@ impl EventName {
 
 /// How it went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum EventResult {
     /// A call was cut short.
     Dropped,
     /// It did not go as it should.
@@ -122,8 +122,8 @@ pub enum Verdict {
     Success,
 }
 
-impl Verdict {
-    /// The verdict as records carry it.
+impl EventResult {
+    /// The result as records carry it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -170,7 +170,7 @@ pub struct Draft {
     /// To what.
     pub target: Target,
     /// How it went.
-    pub result: Verdict,
+    pub result: EventResult,
     /// Why, in one word.
     pub reason: &'static str,
     /// How many calls it concerns.
@@ -193,7 +193,8 @@ pub fn derive(before: &Worker, ids: &impl Ids, entry: &Entry, mut emit: impl FnM
         reason,
         count,
     };
-    let worker = |event, actor, reason, count| record(event, actor, Target::Worker, Verdict::Success, reason, count);
+    let worker =
+        |event, actor, reason, count| record(event, actor, Target::Worker, EventResult::Success, reason, count);
     let about = |event, call: CallNo, result, reason| {
         let target = before.calls().get(call).map_or(Target::Worker, |live| named(ids, call, live));
         record(event, RUNTIME, target, result, reason, 1)
@@ -202,19 +203,28 @@ pub fn derive(before: &Worker, ids: &impl Ids, entry: &Entry, mut emit: impl FnM
         Event::StoodBy => emit(worker(EventName::WorkerStoodBy, RUNTIME, "standby", 0)),
         Event::ServingBegan { .. } => emit(worker(EventName::DeploymentStarted, RUNTIME, "serving", 0)),
         Event::CallsDeclined { reason, count } => {
-            emit(record(EventName::CallDeclined, RUNTIME, Target::Worker, Verdict::Refused, reason.as_str(), count));
+            emit(record(
+                EventName::CallDeclined,
+                RUNTIME,
+                Target::Worker,
+                EventResult::Refused,
+                reason.as_str(),
+                count,
+            ));
         }
-        Event::CallStalled { call } => emit(about(EventName::CallStalled, call, Verdict::Failure, "silent")),
-        Event::ReservationLapsed { call } => emit(about(EventName::CallLapsed, call, Verdict::Failure, "not_assigned")),
+        Event::CallStalled { call } => emit(about(EventName::CallStalled, call, EventResult::Failure, "silent")),
+        Event::ReservationLapsed { call } => {
+            emit(about(EventName::CallLapsed, call, EventResult::Failure, "not_assigned"))
+        }
         Event::CallEnded { call, reason } => match reason {
             EndReason::DrainForced => {
                 emit(Draft {
                     actor: forcer(before),
-                    ..about(EventName::CallDrainForced, call, Verdict::Dropped, "drain_forced")
+                    ..about(EventName::CallDrainForced, call, EventResult::Dropped, "drain_forced")
                 });
             }
             EndReason::Failed | EndReason::Panicked | EndReason::ProgramFailed => {
-                emit(about(EventName::CallFailed, call, Verdict::Failure, reason.as_str()));
+                emit(about(EventName::CallFailed, call, EventResult::Failure, reason.as_str()));
             }
             EndReason::AgentHangup
             | EndReason::CallerHangup
@@ -234,7 +244,7 @@ pub fn derive(before: &Worker, ids: &impl Ids, entry: &Entry, mut emit: impl FnM
             emit(worker(EventName::DeploymentRolledBack, actor, "drain_cancelled", live));
         }
         Event::DrainOverdue { live } => {
-            let (target, result) = (Target::Worker, Verdict::Failure);
+            let (target, result) = (Target::Worker, EventResult::Failure);
             emit(record(EventName::WorkerDrainOverdue, RUNTIME, target, result, "deadline", live.into()));
         }
         Event::DrainForced { actor, live, .. } => {
@@ -257,19 +267,19 @@ fn derive_exit(
     before: &Worker,
     ids: &impl Ids,
     outcome: Outcome,
-    record: impl Fn(EventName, Actor, Target, Verdict, &'static str, u64) -> Draft,
+    record: impl Fn(EventName, Actor, Target, EventResult, &'static str, u64) -> Draft,
     mut emit: impl FnMut(Draft),
 ) {
     if before.phase() == Phase::Draining {
         for (number, call) in before.calls().iter() {
             let target = named(ids, number, call);
-            emit(record(EventName::CallDrainForced, forcer(before), target, Verdict::Dropped, "no_goodbye", 1));
+            emit(record(EventName::CallDrainForced, forcer(before), target, EventResult::Dropped, "no_goodbye", 1));
         }
     }
     let (event, result, reason, count) = match outcome {
-        Outcome::Clean => (EventName::DeploymentCompleted, Verdict::Success, "clean", 0),
-        Outcome::Forced { dropped } => (EventName::DeploymentCompleted, Verdict::Failure, "forced", dropped),
-        Outcome::Rejected => (EventName::WorkerRejected, Verdict::Refused, "membership", 0),
+        Outcome::Clean => (EventName::DeploymentCompleted, EventResult::Success, "clean", 0),
+        Outcome::Forced { dropped } => (EventName::DeploymentCompleted, EventResult::Failure, "forced", dropped),
+        Outcome::Rejected => (EventName::WorkerRejected, EventResult::Refused, "membership", 0),
     };
     emit(record(event, RUNTIME, Target::Worker, result, reason, count));
 }
@@ -286,7 +296,7 @@ pub fn derive_loss(left: &Worker, ids: &impl Ids, mut emit: impl FnMut(Draft)) {
         entry: left.word().seq(),
         actor: RUNTIME,
         target,
-        result: Verdict::Dropped,
+        result: EventResult::Dropped,
         reason,
         count,
     };

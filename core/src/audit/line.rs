@@ -7,7 +7,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use ed25519_dalek::{Signer, SigningKey};
 use sha2::{Digest, Sha256};
 
-use super::derive::{Draft, EventName, Target, Verdict};
+use super::derive::{Draft, EventName, EventResult, Target};
 use crate::hex::{self, Hex};
 use crate::id::{Actor, Identity, Seq};
 use crate::membership::KeyId;
@@ -122,7 +122,7 @@ impl Chain {
             entry,
             actor: const { Actor::from_static("runtime") },
             target: Target::Trail,
-            result: Verdict::Success,
+            result: EventResult::Success,
             reason,
             count: self.records,
         }

@@ -128,7 +128,7 @@ fn perform(world: &mut World, act: Act) {
         }
         Act::Pause => drop(world.request(Request::Pause)),
         Act::RollOut { version, workers, policy } => {
-            drop(world.request(Request::RollOut(Spec { version, workers, policy })))
+            let _ = world.request(Request::RollOut(Spec { version, workers, policy }));
         }
         Act::Reboot => world.restart(),
         Act::Register { who } => {

@@ -101,7 +101,8 @@ fn an_id_of_no_call_in_flight_or_behind_an_entry_is_misplaced() {
 fn ids_of_up_to_255_bytes_of_printable_text_are_kept_and_other_text_is_left_out() {
     let long = "é".repeat(127) + "x";
     let digest = read(&admitted_as(b"")).state.calls().get(CallNo::new(3)).map(|call| call.id);
-    for segment in [|id: &str| opened_with(&[&[b"\x03", id.as_bytes()].concat()]), |id| admitted_as(id.as_bytes())] {
+    let opened_with: fn(&str) -> Vec<u8> = |id| opened_with(&[&[b"\x03", id.as_bytes()].concat()]);
+    for segment in [opened_with, |id| admitted_as(id.as_bytes())] {
         for text in ["x", " ", "Ärger mit 電話 ☎", &long] {
             let read = read(&segment(text));
             assert_eq!((read.torn, read.ids.get(CallNo::new(3)).map(CallId::as_str)), (None, Some(text)));
