@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use EventResult::{Dropped, Failure, Refused, Success};
+
 use crate::id::{Actor, CallId, CallNo, Ids, Seq};
 use crate::time::Instant;
 use crate::word::Phase;
@@ -193,8 +195,7 @@ pub fn derive(before: &Worker, ids: &impl Ids, entry: &Entry, mut emit: impl FnM
         reason,
         count,
     };
-    let worker =
-        |event, actor, reason, count| record(event, actor, Target::Worker, EventResult::Success, reason, count);
+    let worker = |event, actor, reason, count| record(event, actor, Target::Worker, Success, reason, count);
     let about = |event, call: CallNo, result, reason| {
         let target = before.calls().get(call).map_or(Target::Worker, |live| named(ids, call, live));
         record(event, RUNTIME, target, result, reason, 1)
@@ -203,28 +204,19 @@ pub fn derive(before: &Worker, ids: &impl Ids, entry: &Entry, mut emit: impl FnM
         Event::StoodBy => emit(worker(EventName::WorkerStoodBy, RUNTIME, "standby", 0)),
         Event::ServingBegan { .. } => emit(worker(EventName::DeploymentStarted, RUNTIME, "serving", 0)),
         Event::CallsDeclined { reason, count } => {
-            emit(record(
-                EventName::CallDeclined,
-                RUNTIME,
-                Target::Worker,
-                EventResult::Refused,
-                reason.as_str(),
-                count,
-            ));
+            emit(record(EventName::CallDeclined, RUNTIME, Target::Worker, Refused, reason.as_str(), count));
         }
-        Event::CallStalled { call } => emit(about(EventName::CallStalled, call, EventResult::Failure, "silent")),
-        Event::ReservationLapsed { call } => {
-            emit(about(EventName::CallLapsed, call, EventResult::Failure, "not_assigned"))
-        }
+        Event::CallStalled { call } => emit(about(EventName::CallStalled, call, Failure, "silent")),
+        Event::ReservationLapsed { call } => emit(about(EventName::CallLapsed, call, Failure, "not_assigned")),
         Event::CallEnded { call, reason } => match reason {
             EndReason::DrainForced => {
                 emit(Draft {
                     actor: forcer(before),
-                    ..about(EventName::CallDrainForced, call, EventResult::Dropped, "drain_forced")
+                    ..about(EventName::CallDrainForced, call, Dropped, "drain_forced")
                 });
             }
             EndReason::Failed | EndReason::Panicked | EndReason::ProgramFailed => {
-                emit(about(EventName::CallFailed, call, EventResult::Failure, reason.as_str()));
+                emit(about(EventName::CallFailed, call, Failure, reason.as_str()));
             }
             EndReason::AgentHangup
             | EndReason::CallerHangup
@@ -244,7 +236,7 @@ pub fn derive(before: &Worker, ids: &impl Ids, entry: &Entry, mut emit: impl FnM
             emit(worker(EventName::DeploymentRolledBack, actor, "drain_cancelled", live));
         }
         Event::DrainOverdue { live } => {
-            let (target, result) = (Target::Worker, EventResult::Failure);
+            let (target, result) = (Target::Worker, Failure);
             emit(record(EventName::WorkerDrainOverdue, RUNTIME, target, result, "deadline", live.into()));
         }
         Event::DrainForced { actor, live, .. } => {
@@ -273,13 +265,13 @@ fn derive_exit(
     if before.phase() == Phase::Draining {
         for (number, call) in before.calls().iter() {
             let target = named(ids, number, call);
-            emit(record(EventName::CallDrainForced, forcer(before), target, EventResult::Dropped, "no_goodbye", 1));
+            emit(record(EventName::CallDrainForced, forcer(before), target, Dropped, "no_goodbye", 1));
         }
     }
     let (event, result, reason, count) = match outcome {
-        Outcome::Clean => (EventName::DeploymentCompleted, EventResult::Success, "clean", 0),
-        Outcome::Forced { dropped } => (EventName::DeploymentCompleted, EventResult::Failure, "forced", dropped),
-        Outcome::Rejected => (EventName::WorkerRejected, EventResult::Refused, "membership", 0),
+        Outcome::Clean => (EventName::DeploymentCompleted, Success, "clean", 0),
+        Outcome::Forced { dropped } => (EventName::DeploymentCompleted, Failure, "forced", dropped),
+        Outcome::Rejected => (EventName::WorkerRejected, Refused, "membership", 0),
     };
     emit(record(event, RUNTIME, Target::Worker, result, reason, count));
 }
@@ -296,7 +288,7 @@ pub fn derive_loss(left: &Worker, ids: &impl Ids, mut emit: impl FnMut(Draft)) {
         entry: left.word().seq(),
         actor: RUNTIME,
         target,
-        result: EventResult::Dropped,
+        result: Dropped,
         reason,
         count,
     };
