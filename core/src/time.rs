@@ -1,38 +1,69 @@
 //! Time as data: it enters a machine with each command and is never read from a clock.
 
 use core::fmt;
+use core::num::NonZeroU64;
 use core::ops::{Add, Sub};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A point in time: microseconds since an epoch the shell chooses.
 ///
 /// `openrtc-runtime` samples the Unix epoch once at start and advances it by the monotonic clock, so that instants
 /// never step within one process and are readable across processes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Instant(u64);
+///
+/// Held as one more than its microseconds, so that `Option<Instant>` takes no more room: an entry has up to four.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(NonZeroU64);
 
 impl Instant {
     /// The epoch itself.
-    pub const EPOCH: Self = Self(0);
+    pub const EPOCH: Self = Self(NonZeroU64::MIN);
 
-    /// The instant `micros` microseconds after the epoch.
+    /// The instant `micros` microseconds after the epoch; the last one there is for `u64::MAX`.
     #[must_use]
+    #[inline]
     pub const fn from_micros(micros: u64) -> Self {
-        Self(micros)
+        Self(NonZeroU64::MIN.saturating_add(micros))
     }
 
     /// Microseconds since the epoch.
     #[must_use]
+    #[inline]
     pub const fn as_micros(self) -> u64 {
-        self.0
+        self.0.get() - 1
     }
 
     /// How long ago `earlier` was; zero if it lies ahead.
     #[must_use]
+    #[inline]
     pub const fn since(self, earlier: Self) -> Span {
-        Span(self.0.saturating_sub(earlier.0))
+        Span(self.0.get().saturating_sub(earlier.0.get()))
+    }
+}
+
+impl Default for Instant {
+    fn default() -> Self {
+        Self::EPOCH
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Instant").field(&self.as_micros()).finish()
+    }
+}
+
+impl Serialize for Instant {
+    #[inline]
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.as_micros().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Instant {
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u64::deserialize(deserializer).map(Self::from_micros)
     }
 }
 
@@ -48,7 +79,7 @@ impl Sub<Span> for Instant {
     type Output = Self;
 
     fn sub(self, span: Span) -> Self {
-        Self(self.0.saturating_sub(span.0))
+        Self::from_micros(self.as_micros().saturating_sub(span.0))
     }
 }
 
@@ -101,5 +132,25 @@ impl From<Span> for core::time::Duration {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", core::time::Duration::from_micros(self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_that_may_be_missing_takes_no_more_room() {
+        assert_eq!(size_of::<Option<Instant>>(), size_of::<u64>());
+    }
+
+    #[test]
+    fn arithmetic_ends_at_the_first_and_the_last_instant() {
+        let (micros, last) = (Instant::from_micros, Instant::from_micros(u64::MAX));
+        assert_eq!((micros(7).as_micros(), Instant::EPOCH.as_micros(), last.as_micros()), (7, 0, u64::MAX - 1));
+        assert_eq!(micros(7) + Span::from_micros(2), micros(9));
+        assert_eq!(micros(7) - Span::from_micros(2), micros(5));
+        assert_eq!((micros(7) - Span::from_micros(8), micros(7) + Span::from_micros(u64::MAX)), (Instant::EPOCH, last));
+        assert_eq!((micros(7).since(micros(5)), micros(5).since(micros(7))), (Span::from_micros(2), Span::ZERO));
     }
 }
