@@ -3,7 +3,7 @@
 
 use openrtc_core::fleet::invariant::{self, Breach, Invariant, Office};
 use openrtc_core::fleet::{
-    Command, DrainTerms, Effect, Entry, Event, Facts, Fleet, Order, Plan, Policy, Report, Room, Run, Stamp, Task,
+    Command, DrainTerms, Effect, Entry, Event, Facts, Fleet, Policy, Report, Request, Room, Run, Spec, Stamp, Task,
 };
 use openrtc_core::id::{Epoch, Incarnation, Seq, Version, WorkerId};
 use openrtc_core::machine::Machine;
@@ -169,7 +169,7 @@ fn shifted(to: Version, weight: u8) -> Event {
 }
 
 fn planned(version: Version) -> Event {
-    Event::Planned { actor: ALICE, plan: Plan { version, workers: 2, policy: Policy::default() } }
+    Event::Planned { actor: ALICE, spec: Spec { version, workers: 2, policy: Policy::default() } }
 }
 
 const fn joins(run: Run, version: Version) -> Event {
@@ -284,7 +284,7 @@ fn in_a_wave() -> World {
     let mut world = serving();
     world.fake("v1-0").calls = 1;
     world.fake("v1-1").calls = 1;
-    world.plan(V2, 2, Policy { wave: 1, surge: 10, ..Policy::default() });
+    world.roll_out(V2, 2, Policy { wave: 1, surge: 10, ..Policy::default() });
     world.run(8);
     assert_eq!(world.fleet.members().total().draining, 1);
     world
@@ -321,9 +321,9 @@ fn a_member_that_comes_back_is_what_it_was_and_was_told_what_it_was_told() {
         assert!(!after.is_lost());
         (before, after)
     };
-    let told = |world: &mut World| {
+    let back = |world: &mut World| {
         let (before, after) = leave(world);
-        assert_eq!((after.told, after.standing, after.withdrawn), (before.told, before.standing, before.withdrawn));
+        assert_eq!((after.order, after.standing, after.withdrawn), (before.order, before.standing, before.withdrawn));
         assert_eq!((after.live, after.seq, after.drained), (before.live, before.seq, before.drained));
         after
     };
@@ -335,9 +335,9 @@ fn a_member_that_comes_back_is_what_it_was_and_was_told_what_it_was_told() {
     };
 
     let mut drained = with_calls();
-    drained.plan(V2, 2, Policy::default());
+    drained.roll_out(V2, 2, Policy::default());
     drained.run(8);
-    let task = told(&mut drained).told.expect("an order").task;
+    let task = back(&mut drained).order.expect("an order").task;
     assert!(matches!(task, Task::Drain(_)), "{task:?}");
     drained.fake("v1-0").mute = false;
     drained.run(3);
@@ -345,20 +345,20 @@ fn a_member_that_comes_back_is_what_it_was_and_was_told_what_it_was_told() {
     assert_eq!(orders, 1, "who drains already is not told again");
 
     let mut fenced = with_calls();
-    fenced.order(Order::Fence { worker: id("v1-0") }).expect("an order");
+    fenced.request(Request::Fence { worker: id("v1-0") }).expect("a request");
     fenced.run(3);
-    let member = told(&mut fenced);
-    assert!(member.told.is_some() && !member.is_usable(), "{member:?}");
+    let member = back(&mut fenced);
+    assert!(member.order.is_some() && !member.is_usable(), "{member:?}");
 
     let mut withdrawn = with_calls();
     withdrawn.fake("v1-0").deaf = true;
-    withdrawn.plan(V2, 2, Policy::default());
+    withdrawn.roll_out(V2, 2, Policy::default());
     withdrawn.run(50);
-    assert!(told(&mut withdrawn).withdrawn);
+    assert!(back(&mut withdrawn).withdrawn);
 
     // Of a run that was never there nothing is known.
     let mut world = with_calls();
     world.command(Command::Register { run: run("v1-0", 2), version: V1 }).expect("a later run may join");
     let member = world.fleet.members().get(id("v1-0")).expect("a member");
-    assert_eq!((member.told, member.live), (None, 0));
+    assert_eq!((member.order, member.live), (None, 0));
 }
