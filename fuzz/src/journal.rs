@@ -89,7 +89,8 @@ fn check_records(bytes: &[u8], replayed: &Replay<Worker>) {
     }
     assert_eq!((records.offset(), &state), (replayed.whole, &replayed.state));
     if let Some(TornFault::Misfit(misfit)) = replayed.torn.map(|torn| torn.fault) {
-        let Some(Ok(Record::Entry { entry, .. })) = records.next::<Worker>() else { panic!("only an entry can misfit") };
+        let next = records.next::<Worker>();
+        let Some(Ok(Record::Entry { entry, .. })) = next else { panic!("only an entry can misfit") };
         assert_eq!(state.fits(&entry), Err(misfit));
     }
 }
