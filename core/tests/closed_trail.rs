@@ -2,7 +2,7 @@
 //! not closed look closed.
 #![allow(clippy::unwrap_used)]
 
-use openrtc_core::audit::{Chain, Draft, EventName, Target, Verdict, number_of, verify};
+use openrtc_core::audit::{Chain, Draft, EventName, EventResult, Target, number_of, verify};
 use openrtc_core::id::{Actor, CallId, Deployment, Identity, Incarnation, Seq, Version, WorkerId};
 use openrtc_core::membership::{SigningKey, VerifyingKey};
 use openrtc_core::time::Instant;
@@ -31,7 +31,8 @@ fn open() -> (Identity, Chain, Vec<u8>) {
     for (entry, (event, target)) in (1..).zip(records) {
         let actor = Actor::from_static("alice");
         let entry = Seq::new(entry);
-        let draft = Draft { at: AT, event, entry, actor, target, result: Verdict::Success, reason: "api", count: 1 };
+        let draft =
+            Draft { at: AT, event, entry, actor, target, result: EventResult::Success, reason: "api", count: 1 };
         chain.append(&identity, &draft, &mut text);
     }
     (identity, chain, text)

@@ -88,7 +88,7 @@ impl Chain {
     /// Appends a record that somebody else did this to the trail's file: `renamed`, `truncated` or `written`.
     pub fn disturbed(&mut self, identity: &Identity, at: Instant, entry: Seq, how: &'static str, out: &mut Vec<u8>) {
         let mark = self.mark(EventName::AuditDisturbed, at, entry, how);
-        self.append(identity, &Draft { result: Verdict::Failure, ..mark }, out);
+        self.append(identity, &Draft { result: EventResult::Failure, ..mark }, out);
     }
 
     /// Appends a signed record: `AuditCheckpoint`, or `AuditClosed` when nothing follows.
