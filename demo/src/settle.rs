@@ -37,7 +37,7 @@ impl Rollout<'_> {
             let story = Story::from(accounts(&worker.journal)?);
             let found = story.disagreements(ledger.of(index), self.dispatcher.declines(index));
             disagreements.extend(found.into_iter().map(|problem| format!("{name}: {problem}")));
-            let told = story.outcome.map(|outcome| i32::from(Exit(outcome).code()));
+            let told = story.outcome.map(|outcome| i32::from(Exit::Left(outcome).code()));
             if told != status.code() {
                 let told = story.outcome.map_or_else(|| "nothing of its end".to_owned(), |told| told.to_string());
                 disagreements.push(format!("{name}: it ended with {status}, its journal tells: {told}"));

@@ -66,7 +66,7 @@ async fn a_refused_worker_leaves_and_is_recorded_with_the_reason() {
     let (registrar, decisions) = registrar("v2", 1);
     let (listener, addr) = listen().await;
     tokio::spawn(registrar.serve(listener));
-    assert_eq!(worker(addr, "v1").exited().await, Exit(Outcome::Rejected));
+    assert_eq!(worker(addr, "v1").exited().await, Exit::Left(Outcome::Rejected));
     let decision = decisions.recv().unwrap();
     assert_eq!(decision.event(), "worker.rejected");
     assert_eq!(decision.verdict, Err(Refusal::VersionNotAllowed(Version::from_static("v1"))));
@@ -77,7 +77,7 @@ async fn a_drain_ends_a_worker_that_was_never_let_in() {
     let (_silent, addr) = listen().await;
     let pool = worker(addr, "v1");
     pool.begin_drain(Actor::from_static("test")).unwrap();
-    assert_eq!(pool.exited().await, Exit(Outcome::Clean));
+    assert_eq!(pool.exited().await, Exit::Left(Outcome::Clean));
 }
 
 #[tokio::test]

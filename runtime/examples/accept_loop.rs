@@ -27,10 +27,10 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     println!("listening on {}", listener.local_addr()?);
 
     // Accept until the worker has left, also while it drains: a caller that is refused knows to try another worker.
-    let mut exited = pin!(pool.exited());
+    let mut retired = pin!(pool.retired());
     loop {
         let accepted = tokio::select! {
-            exit = &mut exited => return Ok(exit.into()),
+            exit = &mut retired => return Ok(exit.into()),
             accepted = listener.accept() => accepted,
         };
         match accepted {

@@ -26,7 +26,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let accepting = pool.clone();
     thread::Builder::new().spawn(move || accept(&listener, &accepting))?;
     // Returns when the last call has ended after SIGTERM or Ctrl-C. The accepting thread ends with the process.
-    Ok(pool.exited().into())
+    Ok(pool.retired().into())
 }
 
 /// Accepts also while the worker drains: a caller that is refused knows to try another worker.

@@ -82,7 +82,7 @@ pub use pool::builder::AgentPoolBuilder;
 pub use pool::call::{CallGuard, Lapsed, Reservation};
 #[doc(hidden)]
 pub use pool::doc;
-pub use pool::error::StartError;
+pub use pool::error::{ServeError, StartError};
 pub use pool::report::{CallEnd, Reporter};
 pub use pool::source::{Call, CallSource, Ending, Offer};
 #[cfg(feature = "tower")]

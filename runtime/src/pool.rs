@@ -25,14 +25,14 @@ use openrtc_core::id::{Actor, CallId, Identity, Seq};
 use openrtc_core::order::Order;
 use openrtc_core::snapshot::RuntimeSnapshot;
 use openrtc_core::word::Refusal;
-use openrtc_core::worker::{Cause, Class, Command};
+use openrtc_core::worker::{Cause, Class, Command, Outcome};
 use openrtc_records::journal::Recovered;
 use tokio::time::{Instant as Moment, timeout_at};
 
 use crate::audit::Trail;
 use crate::config::DrainTerms;
 use crate::engine::done::{CommandError, Done};
-use crate::engine::handle::WorkerHandle;
+use crate::engine::handle::{Lost, WorkerHandle};
 use crate::process::Exit;
 use builder::AgentPoolBuilder;
 use call::{CallGuard, OpenCall, Reservation};
@@ -115,6 +115,22 @@ impl AgentPool {
         self.worker.cancel_drain(actor)
     }
 
+    /// Takes no more calls, and stays up: a drain without a deadline, of a worker that is parked once it has drained
+    /// ([`Leave::Parked`](crate::Leave::Parked)). Calls in flight go on. [`AgentPool::uncordon`] takes it back; SIGTERM
+    /// makes it final.
+    ///
+    /// # Errors
+    /// [`CommandError::NotParked`] if the worker would leave by itself, and [`CommandError::DrainsForGood`] if it
+    /// drains already, finally or by a deadline. Nothing has changed then.
+    pub fn cordon(&self, actor: Actor) -> Result<Done, CommandError> {
+        self.worker.cordon(actor)
+    }
+
+    /// Takes calls again after a [`cordon`](AgentPool::cordon): the cancel of a drain by another name.
+    pub fn uncordon(&self, actor: Actor) -> Result<Done, CommandError> {
+        self.worker.cancel_drain(actor)
+    }
+
     /// Moves the drain's deadline to `deadline` from now. It must be later than the deadline in force.
     pub fn extend_drain(&self, actor: Actor, deadline: Duration) -> Result<Done, CommandError> {
         self.worker.extend_drain(actor, deadline)
@@ -137,13 +153,14 @@ impl AgentPool {
     }
 
     /// Leaves, once drained: for a pool that stays up when it has drained ([`Leave::Parked`](crate::Leave::Parked)).
-    /// Any other leaves by itself. Wait for [`AgentPool::exited`] then.
+    /// Any other leaves by itself. Wait for [`AgentPool::exited`] then, or let [`AgentPool::retired`] do all of it.
     pub fn leave(&self) -> Result<Done, CommandError> {
         self.worker.submit(Command::Leave)
     }
 
-    /// Resolves when the last call of a drain has ended and the journal says so, or the worker has left. A worker that
-    /// is parked then may still cancel the drain. Cancel-safe.
+    /// Resolves when the last call of a drain has ended and the journal says so, or the worker has left. The drain of a
+    /// worker that is parked then can still be taken back, so do not leave on this alone: [`AgentPool::retired`] does.
+    /// Cancel-safe.
     pub async fn drained(&self) {
         self.worker.drained().await;
     }
@@ -152,11 +169,34 @@ impl AgentPool {
     /// that has something of its own to flush does it then: no call is left, and the worker does not come back. Waits
     /// for the trail for half a second at most; the next run completes one that is behind.
     ///
+    /// [`Exit::Lost`] says that the worker's control loop ended before the worker could leave. No more calls are taken
+    /// from then on, and this resolves once those that are left have ended.
+    ///
     /// Cancel-safe: the next call resolves as well.
     pub async fn exited(&self) -> Exit {
-        let exit = Exit(self.worker.exited().await);
-        self.audited().await;
-        exit
+        let left = self.worker.exited().await;
+        self.told(left).await
+    }
+
+    /// Waits until a drain has run to its end, leaves, and resolves like [`AgentPool::exited`]: the one call for a
+    /// program with an accept loop of its own, whatever its leave policy. A drain that is taken back meanwhile is
+    /// waited out: either the worker leaves and the cancel is refused, or it serves on and this goes on waiting.
+    ///
+    /// Cancel-safe. Dropped early, it may have told a drained worker to leave.
+    pub async fn retired(&self) -> Exit {
+        let left = self.worker.retired().await;
+        self.told(left).await
+    }
+
+    /// How the worker left, once its audit trail is complete.
+    async fn told(&self, left: Result<Outcome, Lost>) -> Exit {
+        match left {
+            Ok(outcome) => {
+                self.audited().await;
+                Exit::Left(outcome)
+            }
+            Err(Lost) => Exit::Lost,
+        }
     }
 
     /// Resolves when the audit trail is closed and sent, or has had its time: what is missing then, the next run

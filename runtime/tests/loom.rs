@@ -19,7 +19,7 @@ use openrtc_core::id::{Actor, CallId, CallNo, DigestKey};
 use openrtc_core::journal::Batch;
 use openrtc_core::machine::Machine;
 use openrtc_core::time::{Instant, Span};
-use openrtc_core::word::{Phase, Word};
+use openrtc_core::word::{Phase, Refusal, Word};
 use openrtc_core::worker::{
     Cause, Class, Command, DrainOrder, EndReason, Leave, Limits, Outcome, Repeat, Terms, Worker,
 };
@@ -347,14 +347,15 @@ fn ring_that_overwrites_what_was_not_read() {
 fn shutdown_of_the_recorder() {
     model(|| {
         let (gate, _) = serving(2);
-        let calling = thread::spawn({
+        let calls = [(); 2].map(|()| gate.admit(&CALL, Class::default()).unwrap());
+        let ending = thread::spawn({
             let gate = Arc::clone(&gate);
-            move || gate.end(gate.admit(&CALL, Class::default()).unwrap(), HANGUP).unwrap()
+            move || gate.end(calls[0], HANGUP).unwrap()
         });
         drop(gate.attend());
-        let call = gate.admit(&CALL, Class::default()).unwrap();
-        gate.end(call, HANGUP).unwrap();
-        calling.join().unwrap();
+        assert_eq!(gate.admit(&CALL, Class::default()), Err(Refusal::Full), "nobody would journal it");
+        gate.end(calls[1], HANGUP).unwrap();
+        ending.join().unwrap();
         let life = gate.view(NOW).life;
         assert_eq!((life.word().in_flight(), life.tally().ended_by(HANGUP)), (0, 2), "totals are kept");
         let mut batch = Batch::default();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use openrtc_core::word::{Phase, Refusal};
-use openrtc_core::worker::{Decline, Refused, Repeat};
+use openrtc_core::worker::{Decline, Leave, Refused, Repeat};
 use openrtc_runtime::journal::{JournalConfig, Sync};
 use openrtc_runtime::{
     Actor, AgentPool, AgentPoolBuilder, CallId, CommandError, Config, Control, Done, EndReason, Exit, OnDeadline,
@@ -234,11 +234,48 @@ async fn a_forced_drain_is_a_reason_only_if_there_is_one() {
 #[test]
 fn a_pool_outlives_the_runtime_of_its_control_loop() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let pool = runtime.block_on(async { builder().build().unwrap() });
+    let pool = runtime.block_on(async { builder().capacity(20_000).build().unwrap() });
+    let calls: Vec<_> = (0..20_000).map(|n| pool.admit(id(&format!("call-{n}"))).unwrap()).collect();
     drop(runtime);
-    for n in 0..20_000 {
-        drop(pool.admit(id(&format!("call-{n}"))).expect("calls come and go"));
-    }
-    let snapshot = pool.runtime_snapshot();
-    assert_eq!((snapshot.active_sessions, snapshot.totals.over()), (0, 20_000), "and are counted");
+    assert_eq!(pool.admit(id("late")).unwrap_err(), Refusal::Full, "nobody would journal it");
+    assert_eq!(pool.reserve(id("late")).unwrap_err(), Refusal::Full);
+    let waiting = pool.clone();
+    let (drained, exited) = std::thread::scope(|scope| {
+        let wait =
+            |future| tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
+        let drained = scope.spawn(move || wait(async move { (waiting.drained().await, waiting.exited().await).1 }));
+        let others = calls.len() / 2;
+        let left = calls.into_iter().skip(others).collect::<Vec<_>>();
+        assert!(!drained.is_finished(), "calls are left");
+        drop(left);
+        (pool.runtime_snapshot().active_sessions, drained.join().unwrap())
+    });
+    assert_eq!((drained, exited, exited.code()), (0, Exit::Lost, Exit::FAILURE), "never clean");
+    let totals = pool.runtime_snapshot().totals;
+    assert_eq!(totals.ended_by(EndReason::GuardDropped), 20_000, "calls go on, and are counted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cordoned_worker_waits_for_as_long_as_it_takes_and_serves_again() {
+    let pool = builder().leave(Leave::Parked).drain_timeout(Duration::from_secs(9)).on_deadline(OnDeadline::Force);
+    let pool = pool.build().unwrap();
+    let call = pool.admit(id("call")).unwrap();
+    assert_eq!(pool.cordon(ALICE), Ok(Done::Now));
+    assert_eq!(pool.cordon(ALICE), Ok(Done::Already(Repeat::AlreadyDraining)));
+    sleep(Duration::from_hours(9)).await;
+    assert!(!call.is_cancelled(), "no deadline of any kind");
+    call.end(EndReason::CallerHangup).await;
+    pool.drained().await;
+    sleep(Duration::from_hours(9)).await;
+    assert_eq!(pool.admit(id("late")).unwrap_err(), Refusal::Closed(Phase::Drained), "it is up, and closed");
+    assert_eq!(pool.uncordon(ALICE), Ok(Done::Now));
+    assert_eq!(pool.uncordon(ALICE), Ok(Done::Already(Repeat::NotDraining)));
+    drop(pool.admit(id("welcome")).unwrap());
+
+    pool.begin_drain(ALICE).unwrap();
+    assert_eq!(pool.cordon(ALICE), Err(CommandError::DrainsForGood), "a deadline is in force");
+    pool.uncordon(ALICE).unwrap();
+    let alone = builder().build().unwrap();
+    assert_eq!(alone.cordon(ALICE), Err(CommandError::NotParked));
+    drop(alone.admit(id("welcome")).expect("nothing has changed"));
 }

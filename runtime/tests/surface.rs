@@ -15,9 +15,9 @@ use openrtc_runtime::{
     Decline, Deployment, Done, Drain, DrainTerms, EndReason, Ended, Ending, Epoch, Exit, FLUSH, Fault, Forced,
     Identity, Incarnation, JournalHealth, KeyError, Lapsed, Leave, Misuse, NoSuchClass, Offer, OnDeadline, Order,
     Outcome, Phase, Predecessor, Refusal, Refused, Repeat, Reporter, Reservation, RuntimeSnapshot, Secret, Seq,
-    SigningKey, Stamp, Start, StartError, Tally, Terms, Torn, TornFault, TrailError, UrlError, VARIABLES, Variable,
-    VerifyingKey, Version, Wish, WorkerId, WorkerView, blocking, parse_duration, read_public_key, read_signing_key,
-    time, write_key_pair,
+    ServeError, SigningKey, Stamp, Start, StartError, Tally, Terms, Torn, TornFault, TrailError, UrlError, VARIABLES,
+    Variable, VerifyingKey, Version, Wish, WorkerId, WorkerView, blocking, parse_duration, read_public_key,
+    read_signing_key, time, write_key_pair,
 };
 
 const ME: Actor = Actor::from_static("surface");
@@ -100,7 +100,7 @@ async fn a_worker_serves_a_source_to_its_end() {
     let (told, ends) = mpsc::channel();
     let pool: AgentPool = builder().control(Control::Shared).start(Start::Serving).build().unwrap();
     let exit: Exit = pool.serve(Offers(["one", "two"].into(), told), handle).await.unwrap();
-    assert_eq!((exit.code(), exit.dropped(), exit.0), (Exit::CLEAN, 0, Outcome::Clean));
+    assert_eq!((exit.code(), exit.dropped(), exit.outcome()), (Exit::CLEAN, 0, Some(Outcome::Clean)));
     let ends: Vec<CallEnd> = ends.iter().collect();
     assert!(ends.iter().all(|end| end.how == Ended::Recorded(EndReason::CallerHangup) && end.number > CallNo::new(0)));
     assert_eq!(ends.len(), 2);
@@ -155,6 +155,7 @@ fn the_rest_can_be_named_too() {
     error::<KeyError>();
     error::<Lapsed>();
     error::<NoSuchClass>();
+    error::<ServeError<String>>();
     error::<StartError>();
     error::<TrailError>();
     error::<UrlError>();

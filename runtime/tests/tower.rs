@@ -115,31 +115,30 @@ async fn each_end_of_a_request_has_its_reason() {
     let pool = pool(9);
     let (_sender, body) = stream(&pool).await;
     drop(body);
-    assert_eq!(ended(&pool), [EndReason::CallerHangup], "the client is gone in the middle of the body");
+    assert_eq!(ended(&pool), [EndReason::GuardDropped], "gone in the middle of the body, the client or the program");
 
     let waiting = ask(&pool, request(), |_| pending::<Result<Response<Full<Bytes>>, Infallible>>());
     assert!(timeout(Duration::from_secs(1), waiting).await.is_err());
-    assert_eq!(ended(&pool), [EndReason::CallerHangup; 2], "and while it waits for the response");
+    assert_eq!(ended(&pool), [EndReason::GuardDropped; 2], "and while it waits for the response");
 
     let (sender, mut body) = stream(&pool).await;
     sender.send(Err("the model is gone")).unwrap();
     assert_eq!(body.frame().await.unwrap().unwrap_err(), "the model is gone");
     let failing = ask(&pool, request(), async |_| Err::<Response<Full<Bytes>>, _>("no"));
     assert_eq!(failing.await.unwrap_err(), "no");
-    assert_eq!(ended(&pool)[2..], [EndReason::Failed; 2]);
+    assert_eq!(pool.runtime_snapshot().totals.ended_by(EndReason::Failed), 2);
 
     let other = pool.clone();
     let panicking = async move { ask(&other, request(), |_| async { panic!("a handler's bug") }).await };
     let panicking =
         tokio::spawn(async { drop::<Result<Response<CallBody<Full<Bytes>>>, Infallible>>(panicking.await) });
     assert!(panicking.await.unwrap_err().is_panic());
-    assert_eq!(ended(&pool)[4..], [EndReason::Panicked]);
+    assert_eq!(pool.runtime_snapshot().totals.ended_by(EndReason::Panicked), 1);
 
     let whole = ask(&pool, request(), async |_| Ok::<_, Infallible>(Response::new(Full::from("hello"))));
     assert_eq!(text(whole.await.unwrap().into_body()).await, "hello");
     let empty = ask(&pool, request(), async |_| Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())));
     drop(empty.await.unwrap());
-    assert_eq!(ended(&pool)[..2], [EndReason::CallerHangup; 2]);
     assert_eq!(
         pool.runtime_snapshot().totals.ended_by(EndReason::AgentHangup),
         2,
@@ -209,6 +208,32 @@ async fn a_handler_that_takes_the_guard_keeps_the_call_beyond_the_response() {
     assert_eq!(pool.runtime_snapshot().active_sessions, 1);
     guard.await.unwrap().end(EndReason::CallerHangup).await;
     assert_eq!(ended(&pool), [EndReason::CallerHangup]);
+}
+
+/// Taken and let go, in a handler or while the body streams: the request is a call to its last byte all the same.
+#[tokio::test(start_paused = true)]
+async fn a_body_whose_guard_was_dropped_early_is_a_call_until_it_ends() {
+    let pool = pool(9);
+    let (sender, pieces) = mpsc::unbounded_channel();
+    let pieces = Arc::new(Mutex::new(Some(Pieces(pieces))));
+    let response = ask(&pool, request(), move |request: Request<()>| {
+        drop(request.extensions().get::<AdmittedCall>().expect("admitted").take());
+        let pieces = pieces.lock().unwrap().take().expect("one request");
+        async move { Ok::<_, Infallible>(Response::new(pieces)) }
+    });
+    let mut body = response.await.unwrap().into_body();
+    pool.begin_drain(TEST).unwrap();
+    for _ in 0..5 {
+        sleep(Duration::from_secs(20)).await;
+        sender.send(Ok("…")).unwrap();
+        body.frame().await.unwrap().unwrap();
+        let snapshot = pool.runtime_snapshot();
+        assert_eq!((snapshot.active_sessions, snapshot.stalled_sessions), (1, 0), "it streams, and is counted");
+    }
+    drop(sender);
+    assert!(body.frame().await.is_none());
+    assert_eq!(pool.exited().await.code(), Exit::CLEAN);
+    assert_eq!(ended(&pool), [EndReason::AgentHangup]);
 }
 
 #[tokio::test(start_paused = true)]

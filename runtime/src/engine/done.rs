@@ -25,6 +25,15 @@ pub enum CommandError {
     /// A drain was asked for whose policy needs a deadline.
     #[error(transparent)]
     DeadlineMissing(DeadlineMissing),
+    /// A worker that leaves by itself once it has drained cannot be cordoned.
+    #[error(
+        "this worker leaves once it has drained, so a cordon could not be taken back: start it with \
+         OPENRTC_LEAVE=parked, or drain it"
+    )]
+    NotParked,
+    /// A cordon was asked for while a drain runs that ends by itself.
+    #[error("the worker drains for good or by a deadline: take that drain back first, if it can be")]
+    DrainsForGood,
 }
 
 impl Done {

@@ -22,9 +22,10 @@
 //!
 //! **Nothing is lost, nobody waits for long.** An event that finds the ring full is put aside under the lock, where its
 //! writer first folds the ring to make room. A writer interrupted between its number and its event delays the record
-//! behind it, and no other caller. When the control loop is gone, totals are still kept, entries no longer. When it is
-//! there and does not come by, no calls are taken once [`BACKLOG`] entries wait for it: what is kept for it stays
-//! bounded, by that and by the hang-ups of the calls in flight.
+//! behind it, and no other caller. When the control loop is gone before the worker has left, no more calls are taken,
+//! and of those in flight totals are still kept, entries no longer. When it is there and does not come by, no calls are
+//! taken once [`BACKLOG`] entries wait for it: what is kept for it stays bounded, by that and by the hang-ups of the
+//! calls in flight.
 //!
 //! **Time.** The hot path reads no clock: an entry is stamped when it is folded, so it is at most one visit of the
 //! control loop late ([`TICK`](crate::engine::control::TICK) while calls flow, less when anybody asks or a deadline is
@@ -283,13 +284,14 @@ impl Gate {
     fn make_room(&self, recorder: &Recorder) {
         let capacity = self.limits.capacity;
         let most = BACKLOG.max(4 * capacity as usize);
-        let room = if recorder.backlog() < most { capacity } else { 0 };
+        let room = if recorder.is_attended() && recorder.backlog() < most { capacity } else { 0 };
         if self.room() == room {
             return;
         }
         self.room.0.store(room.into(), Ordering::Relaxed);
         if room == 0 {
-            tracing::error!(waiting = most, "the control loop does not run: no calls are taken until it does");
+            let waiting = recorder.backlog();
+            tracing::error!(waiting, "the control loop does not run: no calls are taken until it does");
         } else {
             tracing::info!("the control loop runs again: calls are taken");
         }
@@ -379,7 +381,10 @@ impl Drop for Attendance<'_> {
     fn drop(&mut self) {
         let mut recorder = self.0.recorder();
         recorder.abandon();
-        self.0.make_room(&recorder);
+        // Whoever has left takes no more calls anyway.
+        if recorder.live(&self.0.word.0).phase() != Phase::Exited {
+            self.0.make_room(&recorder);
+        }
     }
 }
 

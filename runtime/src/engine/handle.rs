@@ -8,8 +8,9 @@ use openrtc_core::id::{Actor, CallNo, DigestKey, Identity, Seq};
 use openrtc_core::snapshot::{JournalHealth, RuntimeSnapshot};
 use openrtc_core::time::Instant;
 use openrtc_core::word::Phase;
-use openrtc_core::worker::{Availability, Cause, Command, DrainOrder, Entry, Outcome, Rejection, Terms, Worker};
+use openrtc_core::worker::{Availability, Cause, Command, DrainOrder, Entry, Leave, Outcome, Rejection, Terms, Worker};
 use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
 
 use super::clock::Clock;
 use super::done::{CommandError, Done};
@@ -55,6 +56,13 @@ pub(crate) struct Published {
     /// How the journal fares.
     pub(crate) health: JournalHealth,
 }
+
+/// The control loop ended before the worker could leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lost;
+
+/// How often a worker without a control loop is looked at for calls that are left.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The control loop's end of the handle.
 #[derive(Debug)]
@@ -178,6 +186,20 @@ impl WorkerHandle {
         self.submit(Command::BeginDrain(DrainOrder { cause, actor, terms }))
     }
 
+    /// Takes no more calls, and stays up until that is taken back: a drain without a deadline.
+    pub(crate) fn cordon(&self, actor: Actor) -> Result<Done, CommandError> {
+        if self.gate().limits().leave != Leave::Parked {
+            return Err(CommandError::NotParked);
+        }
+        let order = DrainOrder { cause: Cause::Api, actor, terms: Terms::PATIENT };
+        let done = self.submit(Command::BeginDrain(order))?;
+        let drain = self.gate().view(self.now()).life.drain().copied();
+        match drain {
+            Some(drain) if drain.sealed || drain.terms != Terms::PATIENT => Err(CommandError::DrainsForGood),
+            Some(_) | None => Ok(done),
+        }
+    }
+
     /// Takes calls again.
     pub(crate) fn cancel_drain(&self, actor: Actor) -> Result<Done, CommandError> {
         self.submit(Command::CancelDrain { actor })
@@ -206,17 +228,49 @@ impl WorkerHandle {
         if self.inner.published.borrow().settled < seq {
             self.gate().nudge();
         }
-        self.wait(|published| published.settled >= seq || published.outcome.is_some()).await;
+        // A worker that is lost journals nothing any more.
+        let _ = self.wait(|published| published.settled >= seq || published.outcome.is_some()).await;
     }
 
-    /// Resolves when the last call of a drain has ended, or the worker has left.
+    /// Resolves when the last call of a drain has ended, or the worker has left or is lost.
     pub(crate) async fn drained(&self) {
-        self.wait(|published| published.phase == Phase::Drained || published.outcome.is_some()).await;
+        let drained = self.wait(|published| published.phase == Phase::Drained || published.outcome.is_some()).await;
+        if drained.is_err() {
+            self.outlived().await;
+        }
     }
 
-    /// Resolves when the worker has left, with how it did.
-    pub(crate) async fn exited(&self) -> Outcome {
-        self.wait(|published| published.outcome.is_some()).await.outcome.unwrap_or(Outcome::Clean)
+    /// Resolves when the worker has left, with how it did, or is lost.
+    pub(crate) async fn exited(&self) -> Result<Outcome, Lost> {
+        match self.wait(|published| published.outcome.is_some()).await.map(|published| published.outcome) {
+            Ok(Some(outcome)) => Ok(outcome),
+            Ok(None) | Err(Lost) => Err(self.outlived().await),
+        }
+    }
+
+    /// Tells a drained worker to leave, and resolves when it has left or is lost. A drain that is taken back before it
+    /// could leave is none: the next one counts.
+    pub(crate) async fn retired(&self) -> Result<Outcome, Lost> {
+        loop {
+            self.drained().await;
+            if self.submit(Command::Leave).is_ok() {
+                return self.exited().await;
+            }
+            // It takes calls again. What is published may say so a moment later.
+            self.gate().nudge();
+            if self.wait(|published| published.phase != Phase::Drained).await.is_err() {
+                return Err(self.outlived().await);
+            }
+        }
+    }
+
+    /// Without its control loop a worker takes no more calls, and there is nobody to say when the last of those that
+    /// are left has ended.
+    async fn outlived(&self) -> Lost {
+        while self.gate().view(self.now()).life.word().in_flight() > 0 {
+            sleep(LOOK_EVERY).await;
+        }
+        Lost
     }
 
     /// What the control loop last made known, and every change of it.
@@ -253,10 +307,9 @@ impl WorkerHandle {
         self.inner.clock.timer(until).into_std()
     }
 
-    async fn wait(&self, until: impl FnMut(&Published) -> bool) -> Published {
+    async fn wait(&self, until: impl FnMut(&Published) -> bool) -> Result<Published, Lost> {
         let mut published = self.inner.published.clone();
-        // The control loop is gone only with the whole runtime; then nobody is left to wait.
-        published.wait_for(until).await.map_or_else(|_| *self.inner.published.borrow(), |published| *published)
+        published.wait_for(until).await.map(|published| *published).map_err(|_| Lost)
     }
 }
 

@@ -95,6 +95,13 @@ impl AgentPool {
     pub fn exited(&self) -> Exit {
         self.waiter.wait(self.pool.exited())
     }
+
+    /// Waits until a drain has run to its end, leaves, and returns how the worker ended. See
+    /// [`crate::AgentPool::retired`].
+    #[must_use]
+    pub fn retired(&self) -> Exit {
+        self.waiter.wait(self.pool.retired())
+    }
 }
 
 /// Keeps a call in flight for as long as it is held; the [async guard](crate::CallGuard) for plain threads.
@@ -165,6 +172,11 @@ impl Reservation {
     pub fn assign(self) -> Result<CallGuard, call::Lapsed> {
         let guard = self.reservation.assign()?;
         Ok(CallGuard { guard, waiter: self.waiter })
+    }
+
+    /// Takes the reservation back. See [`crate::Reservation::withdraw`].
+    pub fn withdraw(self) {
+        self.reservation.withdraw();
     }
 
     /// Waits until the reservation is in the journal. See [`crate::Reservation::recorded`].

@@ -21,16 +21,21 @@ pub(crate) struct OpenCall {
     class: Class,
     assigned: bool,
     ended: bool,
+    /// Whether somebody else tells a panic of the call from a thread that panics for another reason.
+    attended: bool,
 }
 
 impl OpenCall {
     pub(crate) fn new(worker: WorkerHandle, number: CallNo, id: CallId, class: Class, assigned: bool) -> Self {
-        Self { worker, number, id, class, assigned, ended: false }
+        Self { worker, number, id, class, assigned, ended: false, attended: false }
     }
 
     /// Ends the call, resolving when that is in the journal.
     pub(crate) fn end(mut self, reason: EndReason) -> impl Future<Output = ()> + Send + use<> {
-        let reason = if reason == EndReason::DrainForced { self.implied() } else { reason };
+        let reason = match reason {
+            EndReason::DrainForced => self.implied(EndReason::AgentHangup),
+            reason => reason,
+        };
         let ended = self.close(reason);
         let worker = self.worker.clone();
         async move { worker.settled(ended).await }
@@ -50,30 +55,35 @@ impl OpenCall {
         ended.unwrap_or_default()
     }
 
-    /// Why a call ends whose guard is just dropped.
-    fn implied(&self) -> EndReason {
-        if thread::panicking() {
-            EndReason::Panicked
-        } else if !self.assigned {
-            EndReason::Withdrawn
-        } else if self.worker.is_forced() {
-            EndReason::DrainForced
-        } else {
-            EndReason::AgentHangup
-        }
+    /// `reason`, unless a forced drain has told the call to end.
+    fn implied(&self, reason: EndReason) -> EndReason {
+        if self.assigned && self.worker.is_forced() { EndReason::DrainForced } else { reason }
     }
 }
 
+/// Without a word: a program that goes drops its calls as well, so this says no more than that.
 impl Drop for OpenCall {
     fn drop(&mut self) {
-        if !self.ended {
-            self.close(self.implied());
+        if self.ended {
+            return;
         }
+        let reason = if !self.attended && thread::panicking() {
+            EndReason::Panicked
+        } else {
+            self.implied(EndReason::GuardDropped)
+        };
+        self.close(reason);
     }
 }
 
-/// Keeps a call in flight for as long as it is held. When the guard is dropped, the call ends, whatever the reason: the
-/// handler returned, failed or panicked, or its task was aborted. A drain waits for exactly the guards that are left.
+/// Keeps a call in flight for as long as it is held. When the guard is dropped, the call ends at once, whatever the
+/// reason: its task panicked, was aborted, or let it go. A drain waits for exactly the guards that are left.
+///
+/// [`CallGuard::end`] says why the call ended. A guard that is dropped without a word ends its call as
+/// [`EndReason::GuardDropped`] ([`EndReason::Panicked`] in a thread that panics, [`EndReason::DrainForced`] after a
+/// forced drain has told it to end): a program that goes down drops its guards too, so a record whose last entries are
+/// such ends proves nothing about them. In a handler of [`serve`](crate::AgentPool::serve) what the handler returns is
+/// the word.
 #[derive(Debug)]
 pub struct CallGuard {
     /// There until the guard is gone.
@@ -81,8 +91,40 @@ pub struct CallGuard {
     begun: Seq,
     /// When progress was last noted, in microseconds.
     noted: AtomicU64,
-    /// Where `serve` waits for the call, to end it by what the handler returned.
-    home: Option<oneshot::Sender<OpenCall>>,
+    /// Where somebody waits for the call who knows better why it ends.
+    home: Option<oneshot::Sender<Returned>>,
+}
+
+/// A call whose guard was dropped, on its way to who ends it.
+#[derive(Debug)]
+pub(crate) struct Returned {
+    open: OpenCall,
+    begun: Seq,
+    /// Whether the thread that dropped the guard was panicking.
+    panicked: bool,
+}
+
+impl Returned {
+    /// Ends the call: as panicked or forced if it was, and else for `reason`.
+    pub(crate) fn end(mut self, reason: EndReason) {
+        let reason = if self.panicked { EndReason::Panicked } else { self.open.implied(reason) };
+        self.open.close(reason);
+    }
+
+    /// Ends the call for `reason`, whatever else was the case.
+    pub(crate) fn end_as(mut self, reason: EndReason) {
+        self.open.close(reason);
+    }
+
+    /// Keeps it in flight again; `None` if it has panicked, which ends it.
+    #[cfg(feature = "tower")]
+    pub(crate) fn guard(self) -> Option<CallGuard> {
+        if self.panicked {
+            self.end(EndReason::Panicked);
+            return None;
+        }
+        Some(CallGuard::new(self.open, self.begun))
+    }
 }
 
 impl CallGuard {
@@ -91,9 +133,12 @@ impl CallGuard {
     }
 
     /// Gives the call back to the receiver when the guard is dropped, instead of ending it there.
-    pub(crate) fn homing(mut self) -> (Self, oneshot::Receiver<OpenCall>) {
+    pub(crate) fn homing(mut self) -> (Self, oneshot::Receiver<Returned>) {
         let (home, back) = oneshot::channel();
         self.home = Some(home);
+        if let Some(open) = &mut self.open {
+            open.attended = true;
+        }
         (self, back)
     }
 
@@ -166,17 +211,17 @@ const HELD: &str = "a guard holds its call until it is gone";
 
 impl Drop for CallGuard {
     fn drop(&mut self) {
-        let Some(open) = self.open.take() else { return };
-        match self.home.take() {
-            // If nobody waits there any more, the call comes back in the error and ends here.
-            Some(home) if !thread::panicking() => drop(home.send(open)),
-            Some(_) | None => drop(open),
+        let (Some(open), Some(home)) = (self.open.take(), self.home.take()) else { return };
+        let returned = Returned { open, begun: self.begun, panicked: thread::panicking() };
+        // If nobody waits there any more, the call comes back in the error and ends here.
+        if let Err(returned) = home.send(returned) {
+            returned.end(EndReason::GuardDropped);
         }
     }
 }
 
-/// A call that the worker has said yes to and that is not assigned yet. It counts as a call in flight. Dropped, it is
-/// withdrawn; kept too long without an assignment, it lapses.
+/// A call that the worker has said yes to and that is not assigned yet. It counts as a call in flight. Kept too long
+/// without an assignment, it lapses; dropped, it ends as a [`CallGuard`] does that is dropped without a word.
 #[derive(Debug)]
 pub struct Reservation {
     open: OpenCall,
@@ -219,6 +264,22 @@ impl Reservation {
             }
             Err(_) => Err(Lapsed { id: self.open.id.clone() }),
         }
+    }
+
+    /// Takes the reservation back: the dispatcher or the caller does not want it any more, or this side does not.
+    pub fn withdraw(self) {
+        self.end(EndReason::Withdrawn);
+    }
+
+    /// Ends it for `reason`.
+    pub(crate) fn end(mut self, reason: EndReason) {
+        self.open.close(reason);
+    }
+
+    /// Has whoever holds it tell a panic of the call from a thread that panics for another reason.
+    pub(crate) const fn attended(mut self) -> Self {
+        self.open.attended = true;
+        self
     }
 
     /// Resolves when the reservation has lapsed: nobody assigned it in time. Cancel-safe; may be awaited several times.

@@ -1,5 +1,6 @@
 //! Why a pool cannot start.
 
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 
@@ -8,6 +9,22 @@ use openrtc_records::trail::TrailError;
 
 use crate::config::ConfigError;
 use crate::secret::KeyError;
+
+/// Why [`AgentPool::serve`](crate::AgentPool::serve) returns no exit.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError<E: Display> {
+    /// The call source failed. The worker has drained and left.
+    #[error("{0}")]
+    Source(E),
+    /// The worker's control loop ended before the worker could leave. Its calls have ended all the same, and how is not
+    /// on record.
+    #[error(
+        "the worker's control loop was lost: its calls have ended, and the journal does not say how (a panic in the \
+         log tells why, or the runtime that it ran on was dropped)"
+    )]
+    Lost,
+}
 
 /// Why a pool cannot start. Each message names the cause and the fix.
 #[derive(Debug, thiserror::Error)]

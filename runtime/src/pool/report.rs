@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::AgentPool;
 use super::call::Reservation;
 use crate::engine::ended::Ended;
-use crate::engine::handle::WorkerHandle;
+use crate::engine::handle::{Lost, WorkerHandle};
 
 /// How long one report may take.
 const REPORT: Duration = Duration::from_mins(1);
@@ -38,7 +38,8 @@ pub struct CallEnd {
 ///
 /// [`serve`](crate::AgentPool::serve) reports every call of the source that it reserved exactly once: also one that was
 /// withdrawn or that lapsed before it was assigned, and one that a forced drain dropped. An offer that was declined is
-/// no call, and is not reported.
+/// no call, and is not reported. The one exception is a worker whose control loop was lost
+/// ([`Exit::Lost`](crate::Exit::Lost)): how its last calls ended is not known.
 ///
 /// A source that has nobody to tell uses `()`.
 pub trait Reporter: Send + Sync + 'static {
@@ -102,22 +103,27 @@ impl<R: Reporter> Reports<R> {
         self.unreported.clone()
     }
 
-    /// Reports until the worker has left and every report is made, or has had its time.
+    /// Reports until the worker has left or is lost and every report is made, or has had its time.
     pub(crate) async fn run(mut self, worker: &WorkerHandle) {
-        loop {
+        let left = loop {
             tokio::select! {
                 biased;
                 Some((number, how)) = self.ends.recv() => self.report(number, how),
-                _ = worker.exited() => break,
+                left = worker.exited() => break left,
             }
-        }
+        };
         // Every end came before the exit, so what is left was cut by it.
         while let Ok((number, how)) = self.ends.try_recv() {
             self.report(number, how);
         }
         let cut: Vec<_> = self.unreported.lock().keys().copied().collect();
-        for number in cut {
-            self.report(number, Ended::Recorded(EndReason::DrainForced));
+        if left == Err(Lost) {
+            // How they ended was never recorded.
+            tracing::error!(calls = cut.len(), "the ends of the last calls cannot be reported");
+        } else {
+            for number in cut {
+                self.report(number, Ended::Recorded(EndReason::DrainForced));
+            }
         }
         self.under_way.close();
         if timeout(LAST_REPORTS, self.under_way.wait()).await.is_err() {

@@ -14,13 +14,15 @@ use std::time::Duration;
 use openrtc_core::id::Actor;
 use openrtc_core::word::{Phase, Refusal};
 use openrtc_core::worker::EndReason;
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::AgentPool;
-use super::call::Reservation;
+use super::call::{Reservation, Returned};
+use super::error::ServeError;
 use super::report::{Reporter, Reports, Unreported};
 use super::source::{Call, CallSource, Ending, Offer};
 use crate::process::Exit;
@@ -36,9 +38,10 @@ impl AgentPool {
     /// Runs the worker to its end: offers every call of `source` to the pool, runs `handler` for each call that is
     /// assigned, and returns how the worker ended once it has drained and left.
     ///
-    /// A handler that panics or fails ends its own call only. When a handler returns and its
-    /// [`CallGuard`](crate::CallGuard) is gone, its call has ended; a guard that was moved to another task keeps the
-    /// call in flight until it is dropped there.
+    /// A handler that panics or fails ends its own call only, and so does an offer. A handler that returns with its
+    /// [`CallGuard`](crate::CallGuard) ends its call by what it returns. One that drops the guard before and goes on
+    /// has ended its call without a word ([`EndReason::GuardDropped`]), as soon as it waits for something. A guard that
+    /// was moved to another task keeps the call in flight until it is dropped there.
     ///
     /// When the worker has left, `serve` takes at most one second more: handlers that still run get half a second, and
     /// are then aborted at their next await; reports to the source get one second, whatever the handlers do
@@ -46,22 +49,33 @@ impl AgentPool {
     /// happens to handlers that block their threads even then.
     ///
     /// # Errors
-    /// A source that fails drains the worker. Its error is returned once the calls have ended, in place of the exit.
+    /// [`ServeError::Source`] if the source fails: that drains the worker, and the error is returned once the calls
+    /// have ended, in place of the exit. [`ServeError::Lost`] if the worker's control loop ends before the worker can
+    /// leave: no call is taken from then on, and the error is returned once those that are left have ended.
     ///
     /// # Panics
-    /// If [`CallSource::next`] panics, likewise: the worker drains, and the panic goes on once the calls have ended.
+    /// If [`CallSource::attach`] or [`CallSource::next`] panics, likewise: the worker drains, and the panic goes on
+    /// once the calls have ended.
     ///
     /// # Cancellation
     /// If the future is dropped, no more offers are taken from the source, and nothing is reported to it. Calls that
     /// are under way go on, and so does the worker.
-    pub async fn serve<S, H, F>(&self, mut source: S, handler: H) -> Result<Exit, S::Error>
+    pub async fn serve<S, H, F>(&self, mut source: S, handler: H) -> Result<Exit, ServeError<S::Error>>
     where
         S: CallSource,
         H: Fn(Call<<S::Offer as Offer>::Session>) -> F + Send + Sync + 'static,
         F: Future + Send + 'static,
         F::Output: Ending,
     {
-        let reporter = source.attach(self.view());
+        let reporter = match catch_unwind(AssertUnwindSafe(|| source.attach(self.view()))) {
+            Ok(reporter) => reporter,
+            Err(panic) => {
+                let failure = Failure::<S::Error>::Panic(panic);
+                self.give_up(&failure);
+                self.exited().await;
+                return failure.end();
+            }
+        };
         let reports = Reports::new(&self.worker, reporter);
         let calls = Calls {
             pool: self.clone(),
@@ -72,30 +86,40 @@ impl AgentPool {
         let handler = Arc::new(handler);
         let life = calls.live(reports);
         let mut life = pin!(life);
-        let over = loop {
+        let failure = loop {
             tokio::select! {
                 biased;
-                exit = &mut life => return Ok(exit),
+                exit = &mut life => return found(exit),
                 offer = catch(source.next()) => match offer {
                     Ok(Ok(Some(offer))) => calls.spawn(offer, &handler),
-                    Ok(Ok(None)) => break Ok(()),
-                    Ok(Err(error)) => break Err(Failure::Error(error)),
-                    Err(panic) => break Err(Failure::Panic(panic)),
+                    Ok(Ok(None)) => break None,
+                    Ok(Err(error)) => break Some(Failure::Error(error)),
+                    Err(panic) => break Some(Failure::Panic(panic)),
                 },
             }
         };
-        let actor = if over.is_ok() { "source-closed" } else { "source-failed" };
-        // Refused only by a worker that drains already, or has left.
-        let _ = self.begin_drain(Actor::from_static(actor));
-        if let Err(failure) = &over {
-            tracing::error!(%failure, "the call source failed: draining");
+        match &failure {
+            Some(failure) => self.give_up(failure),
+            // Refused only by a worker that drains already, or has left.
+            None => drop(self.begin_drain(const { Actor::from_static("source-closed") })),
         }
         let exit = life.await;
-        match over {
-            Ok(()) => Ok(exit),
-            Err(Failure::Error(error)) => Err(error),
-            Err(Failure::Panic(panic)) => resume_unwind(panic),
-        }
+        failure.map_or_else(|| found(exit), Failure::end)
+    }
+
+    /// Drains for want of a call source.
+    fn give_up<E: fmt::Display>(&self, failure: &Failure<E>) {
+        let _ = self.begin_drain(const { Actor::from_static("source-failed") });
+        let told = catch_unwind(AssertUnwindSafe(|| failure.to_string()));
+        let failure = told.unwrap_or_else(|_| "it panicked when it was asked why".to_owned());
+        tracing::error!(%failure, "the call source failed: draining");
+    }
+}
+
+fn found<E: fmt::Display>(exit: Exit) -> Result<Exit, ServeError<E>> {
+    match exit {
+        Exit::Left(_) => Ok(exit),
+        Exit::Lost => Err(ServeError::Lost),
     }
 }
 
@@ -103,6 +127,16 @@ impl AgentPool {
 enum Failure<E> {
     Error(E),
     Panic(Box<dyn Any + Send>),
+}
+
+impl<E: fmt::Display> Failure<E> {
+    /// What `serve` comes to after it. A panic goes on.
+    fn end(self) -> Result<Exit, ServeError<E>> {
+        match self {
+            Self::Error(error) => Err(ServeError::Source(error)),
+            Self::Panic(panic) => resume_unwind(panic),
+        }
+    }
 }
 
 impl<E: fmt::Display> fmt::Display for Failure<E> {
@@ -137,9 +171,11 @@ impl Calls {
     /// Resolves when the worker has left and all that follows from it is done, or has had its time.
     async fn live<R: Reporter>(&self, reports: Reports<R>) -> Exit {
         let leave = async {
-            let exit = Exit(self.pool.worker.exited().await);
-            let ((), finished) = tokio::join!(self.pool.audited(), self.finish());
-            (exit, finished)
+            let left = self.pool.worker.exited().await;
+            if left.is_err() {
+                tracing::error!("the worker's control loop was lost: it ends without a record of its last calls");
+            }
+            tokio::join!(self.pool.told(left), self.finish())
         };
         let ((exit, finished), ()) = tokio::join!(leave, reports.run(&self.pool.worker));
         if !finished && self.pool.built.exit_when_blocked {
@@ -201,20 +237,28 @@ where
     F::Output: Ending,
 {
     let reservation = match reserved {
-        Ok(reservation) => reservation,
+        Ok(reservation) => reservation.attended(),
         Err(refusal) => return offer.decline(refusal).await,
     };
     reservation.recorded().await;
     // An offer that nobody assigns or withdraws must not be held for longer than its reservation lasts.
+    let lapsed = reservation.lapsed();
     let given_up = async {
-        reservation.lapsed().await;
+        lapsed.await;
         sleep(TOO_LATE).await;
     };
     let session = tokio::select! {
         biased;
-        session = offer.accept() => match session {
-            Some(session) => session,
-            None => return tracing::debug!("withdrawn before it was assigned"),
+        accepted = catch(async { offer.accept().await }) => match accepted {
+            Ok(Some(session)) => session,
+            Ok(None) => {
+                tracing::debug!("withdrawn before it was assigned");
+                return reservation.withdraw();
+            }
+            Err(_) => {
+                tracing::error!("the offer panicked before it was assigned");
+                return reservation.end(EndReason::Panicked);
+            }
         },
         () = given_up => return tracing::warn!("not assigned in time: hung up on"),
     };
@@ -222,16 +266,50 @@ where
         Ok(guard) => guard,
         Err(lapsed) => return tracing::warn!(%lapsed, "assigned too late"),
     };
-    let (guard, back) = guard.homing();
-    let failure = handler(Call::new(session, guard)).await.failure();
-    if let Some(error) = &failure {
-        tracing::warn!(%error, "the handler failed");
-    }
-    // Comes back when the guard is dropped, here or in the task it was moved to; an error means it was ended by name.
-    if let Ok(open) = back.await {
-        match failure {
-            Some(_) => drop(open.end(EndReason::Failed)),
-            None => drop(open),
+    let (guard, home) = guard.homing();
+    run(home, async move { handler(Call::new(session, guard)).await.failure() }).await;
+}
+
+/// Runs a handler to its end, and ends its call: by what the handler returns, or as soon as it lets its guard go and
+/// goes on without it. `home` is where the call comes when its guard is dropped.
+async fn run(mut home: oneshot::Receiver<Returned>, handler: impl Future<Output = Option<String>>) {
+    let mut handler = pin!(catch(handler));
+    let mut has_guard = true;
+    let returned = loop {
+        tokio::select! {
+            biased;
+            returned = &mut handler => break returned,
+            call = &mut home, if has_guard => {
+                has_guard = false;
+                // An error: it was ended by name.
+                if let Ok(call) = call {
+                    call.end(EndReason::GuardDropped);
+                }
+            }
         }
+    };
+    let word = match returned {
+        Ok(None) => None,
+        Ok(Some(error)) => {
+            tracing::warn!(%error, "the handler failed");
+            Some(EndReason::Failed)
+        }
+        Err(_) => {
+            tracing::error!("the handler panicked");
+            Some(EndReason::Panicked)
+        }
+    };
+    if !has_guard {
+        return;
+    }
+    let (call, silence) = match home.try_recv() {
+        Ok(call) => (Ok(call), EndReason::AgentHangup),
+        // Ended by name, or moved to another task, which may yet do that.
+        Err(_) => (home.await, EndReason::GuardDropped),
+    };
+    match (call, word) {
+        (Ok(call), Some(reason)) => call.end_as(reason),
+        (Ok(call), None) => call.end(silence),
+        (Err(_), _) => {}
     }
 }

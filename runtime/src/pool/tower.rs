@@ -23,9 +23,8 @@ use std::fmt;
 use std::mem;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::thread;
 
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
@@ -35,11 +34,12 @@ use openrtc_core::id::CallId;
 use openrtc_core::word::Refusal;
 use openrtc_core::worker::{Availability, EndReason};
 use pin_project_lite::pin_project;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::AgentPool;
-use super::call::CallGuard;
+use super::call::{CallGuard, Returned};
 
 /// The header whose value names the call, unless [`AdmitLayer::id`] says otherwise.
 const REQUEST_ID: &str = "x-request-id";
@@ -53,7 +53,7 @@ const REQUEST_ID: &str = "x-request-id";
 /// | reason | when |
 /// |---|---|
 /// | `agent_hangup` | the body ended |
-/// | `caller_hangup` | the response or its body was dropped before its end: the client was gone |
+/// | `guard_dropped` | the response or its body was dropped before its end: the client was gone, or the program went |
 /// | `failed` | the service or the body gave an error |
 /// | `panicked` | the handler panicked |
 /// | `drain_forced` | it was dropped after a forced drain had told it to end |
@@ -140,11 +140,11 @@ where
         let answering = Answering(call);
         Box::pin(async move {
             let answer = answer.await;
-            let guard = answering.0.take();
+            let mut call = answering.0.hand_on();
             match answer {
-                Ok(response) => Ok(closing(response.map(|body| CallBody::maybe(body, guard)), version, &pool)),
+                Ok(response) => Ok(closing(response.map(|body| CallBody::holding(body, call)), version, &pool)),
                 Err(error) => {
-                    end(guard, EndReason::Failed);
+                    call.end(EndReason::Failed);
                     Err(error)
                 }
             }
@@ -156,12 +156,12 @@ where
 #[derive(Clone, Debug)]
 pub struct AdmittedCall {
     pool: AgentPool,
-    guard: Arc<Mutex<Option<CallGuard>>>,
+    held: Arc<Mutex<Held>>,
 }
 
 impl AdmittedCall {
     fn new(pool: AgentPool, guard: CallGuard) -> Self {
-        Self { pool, guard: Arc::new(Mutex::new(Some(guard))) }
+        Self { pool, held: Arc::new(Mutex::new(Held::Here(guard))) }
     }
 
     /// Resolves when a forced drain tells the call to end: see [`CallGuard::cancelled`]. End the body then.
@@ -170,21 +170,83 @@ impl AdmittedCall {
         async move { worker.forced().await }
     }
 
-    /// Takes the guard, so that the call lasts for as long as the guard is held instead of until the response ends: for
-    /// a WebSocket, or a handler that gives the call's end a reason of its own. `None` if it was taken already or the
+    /// Takes the guard, so that the call lasts for as long as the guard is held, also beyond the response: for a
+    /// WebSocket, or a handler that gives the call's end a reason of its own. If it is dropped without a word while the
+    /// response still streams, the call lasts until the response has ended. `None` if it was taken already or the
     /// response is there.
     #[must_use]
     pub fn take(&self) -> Option<CallGuard> {
-        self.guard.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.held().lend()
+    }
+
+    /// What the response keeps the call in flight by from now on.
+    fn hand_on(&self) -> Held {
+        mem::take(&mut *self.held())
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A call whose request is being answered. Dropped meanwhile, the client was gone.
+/// What keeps a request's call in flight.
+#[derive(Debug, Default)]
+enum Held {
+    /// Its guard.
+    Here(CallGuard),
+    /// The guard that a handler has taken: it comes back here if it is dropped without a word.
+    Taken(oneshot::Receiver<Returned>),
+    /// Nothing.
+    #[default]
+    Gone,
+}
+
+impl Held {
+    fn lend(&mut self) -> Option<CallGuard> {
+        match mem::take(self) {
+            Self::Here(guard) => {
+                let (guard, back) = guard.homing();
+                *self = Self::Taken(back);
+                Some(guard)
+            }
+            held @ (Self::Taken(_) | Self::Gone) => {
+                *self = held;
+                None
+            }
+        }
+    }
+
+    /// The guard, if it is here or has come back.
+    fn guard(&mut self) -> Option<&CallGuard> {
+        if let Self::Taken(back) = self {
+            match back.try_recv() {
+                Ok(call) => *self = call.guard().map_or(Self::Gone, Self::Here),
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Closed) => *self = Self::Gone,
+            }
+        }
+        match self {
+            Self::Here(guard) => Some(guard),
+            Self::Taken(_) | Self::Gone => None,
+        }
+    }
+
+    /// Ends the call for `reason`. A guard that is elsewhere ends its call by itself from now on.
+    fn end(&mut self, reason: EndReason) {
+        self.guard();
+        if let Self::Here(guard) = mem::take(self) {
+            // The future would only wait for the journal.
+            drop(guard.end(reason));
+        }
+    }
+}
+
+/// A call whose request is being answered. Dropped meanwhile, the client was gone or the program went: nobody said.
 struct Answering(AdmittedCall);
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        end(self.0.take(), EndReason::CallerHangup);
+        drop(self.0.hand_on());
     }
 }
 
@@ -196,7 +258,7 @@ pin_project! {
     pub struct CallBody<B> {
         #[pin]
         content: Content<B>,
-        call: Streaming,
+        call: Held,
     }
 }
 
@@ -209,27 +271,16 @@ pin_project! {
     }
 }
 
-/// The guard of a call while its body streams. Dropped meanwhile, the client was gone.
-#[derive(Debug)]
-struct Streaming(Option<CallGuard>);
-
-impl Drop for Streaming {
-    fn drop(&mut self) {
-        end(self.0.take(), EndReason::CallerHangup);
-    }
-}
-
 impl<B: Body> CallBody<B> {
     /// Keeps the call of `guard` in flight until `body` ends.
     pub fn new(body: B, guard: CallGuard) -> Self {
-        Self::maybe(body, Some(guard))
+        Self::holding(body, Held::Here(guard))
     }
 
-    fn maybe(body: B, guard: Option<CallGuard>) -> Self {
-        let mut call = Streaming(guard);
+    fn holding(body: B, mut call: Held) -> Self {
         // A server does not ask an empty body for its end.
         if body.is_end_stream() {
-            end(call.0.take(), EndReason::AgentHangup);
+            call.end(EndReason::AgentHangup);
         }
         Self { content: Content::Body { body }, call }
     }
@@ -248,10 +299,10 @@ impl<B: Body<Data: From<String>>> Body for CallBody<B> {
         let Poll::Ready(frame) = body.as_mut().poll_frame(context) else { return Poll::Pending };
         match &frame {
             // Nor does it ask for the end of one that says that it has ended.
-            Some(Ok(_)) if body.is_end_stream() => end(this.call.0.take(), EndReason::AgentHangup),
-            Some(Ok(_)) => this.call.0.iter().for_each(CallGuard::progress),
-            Some(Err(_)) => end(this.call.0.take(), EndReason::Failed),
-            None => end(this.call.0.take(), EndReason::AgentHangup),
+            Some(Ok(_)) if body.is_end_stream() => this.call.end(EndReason::AgentHangup),
+            Some(Ok(_)) => this.call.guard().into_iter().for_each(CallGuard::progress),
+            Some(Err(_)) => this.call.end(EndReason::Failed),
+            None => this.call.end(EndReason::AgentHangup),
         }
         Poll::Ready(frame)
     }
@@ -271,21 +322,10 @@ impl<B: Body<Data: From<String>>> Body for CallBody<B> {
     }
 }
 
-/// Ends a call that nobody has taken. A panic or a forced drain is a better reason than the client's silence.
-fn end(guard: Option<CallGuard>, reason: EndReason) {
-    let Some(guard) = guard else { return };
-    if reason == EndReason::CallerHangup && (thread::panicking() || guard.is_cancelled()) {
-        drop(guard);
-    } else {
-        // The future would only wait for the journal.
-        drop(guard.end(reason));
-    }
-}
-
 /// The answer to a request that is no call.
 fn refused<B>(refusal: Refusal) -> Response<CallBody<B>> {
     let content = Content::Text { text: Some(format!("{refusal}\n")) };
-    let mut response = Response::new(CallBody { content, call: Streaming(None) });
+    let mut response = Response::new(CallBody { content, call: Held::Gone });
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     response.headers_mut().insert(RETRY_AFTER, const { HeaderValue::from_static("1") });
     response.headers_mut().insert(CONTENT_TYPE, const { HeaderValue::from_static("text/plain; charset=utf-8") });

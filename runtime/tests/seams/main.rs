@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cancellation;
+mod going;
 mod reports;
 mod rig;
 mod source;

@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use openrtc_runtime::{
     Actor, AgentPool, AgentPoolBuilder, Call, CallEnd, CallId, CallSource, Control, EndReason, Ended, Exit, Offer,
-    Refusal, Reporter, WorkerView,
+    Refusal, Reporter, ServeError, WorkerView,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 pub(crate) const TEST: Actor = Actor::from_static("test");
 /// See [`Talk::Block`].
 pub(crate) static RELEASED: AtomicBool = AtomicBool::new(false);
+/// How many of the calls that talk until then are hung up. For one test: the calls of all would share it.
+pub(crate) static HANG_UP: Semaphore = Semaphore::const_new(0);
 /// See [`Offered::dropped`].
 pub(crate) const DECLINED: &str = "declined";
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -38,10 +40,14 @@ pub(crate) enum Talk {
     /// Blocks its thread until [`RELEASED`].
     Block,
     Deaf,
+    /// Lets its guard go and waits for the drain.
+    DropAndLinger,
     EndAndLinger,
     Fail,
     For(Duration),
     Panic,
+    /// Talks until the caller hangs up: see [`HANG_UP`].
+    UntilHangUp,
 }
 
 pub(crate) struct Offered {
@@ -96,6 +102,10 @@ pub(crate) async fn handle(call: Call<Talk>) -> Result<(), &'static str> {
             call.guard.end(EndReason::CallerHangup).await;
             pending().await
         }
+        Talk::DropAndLinger => {
+            drop(call.guard);
+            pending().await
+        }
         Talk::Fail => Err("the model is gone"),
         Talk::For(time) => {
             sleep(time).await;
@@ -103,6 +113,11 @@ pub(crate) async fn handle(call: Call<Talk>) -> Result<(), &'static str> {
             Ok(())
         }
         Talk::Panic => panic!("a handler's bug"),
+        Talk::UntilHangUp => {
+            HANG_UP.acquire().await.unwrap().forget();
+            call.guard.end(EndReason::CallerHangup).await;
+            Ok(())
+        }
     }
 }
 
@@ -158,7 +173,7 @@ pub(crate) struct Rig {
     pub(crate) dropped: (mpsc::UnboundedSender<&'static str>, mpsc::UnboundedReceiver<&'static str>),
     pub(crate) reports: Reports,
     pub(crate) view: WorkerView,
-    pub(crate) served: JoinHandle<Result<Exit, String>>,
+    pub(crate) served: JoinHandle<Result<Exit, ServeError<String>>>,
 }
 
 impl Rig {
@@ -168,7 +183,10 @@ impl Rig {
     }
 
     pub(crate) async fn with(builder: AgentPoolBuilder, reports: Reports) -> Self {
-        let pool = builder.deployment_version("v1").worker("w1").signals(false).build().unwrap();
+        Self::around(builder.deployment_version("v1").worker("w1").signals(false).build().unwrap(), reports).await
+    }
+
+    pub(crate) async fn around(pool: AgentPool, reports: Reports) -> Self {
         let (offers, line) = mpsc::channel(16);
         let (views, view) = oneshot::channel();
         let source = Source { offers: line, reports: reports.clone(), views };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use openrtc_runtime::{AgentPool, Availability, Decline, EndReason, Exit};
+use openrtc_runtime::{AgentPool, Availability, Decline, EndReason, Exit, ServeError};
 use tokio::time::{sleep, timeout};
 
 use super::rig::{DECLINED, Fate, Offered, Reports, Rig, SECOND, TEST, Talk};
@@ -13,7 +13,7 @@ async fn a_source_that_fails_drains_the_worker_and_its_error_comes_back_after_th
     let fate = Fate::Assigned(Duration::ZERO, Talk::For(60 * SECOND));
     offers.send(Offered { id: "last", fate, dropped: dropped.0 }).await.ok().unwrap();
     drop(offers);
-    assert_eq!(served.await.unwrap(), Err("the dispatcher is gone".to_owned()));
+    assert_eq!(served.await.unwrap(), Err(ServeError::Source("the dispatcher is gone".to_owned())));
     assert_eq!(pool.runtime_snapshot().totals.ended_by(EndReason::CallerHangup), 1);
     assert_eq!(reports.noted.lock().unwrap().len(), 1);
 }

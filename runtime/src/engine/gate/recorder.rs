@@ -124,6 +124,11 @@ impl Recorder {
         self.batch = Batch::default();
     }
 
+    /// Whether somebody takes the entries.
+    pub(super) const fn is_attended(&self) -> bool {
+        self.attended
+    }
+
     /// Swaps the entries folded so far, in order, for an empty `batch`.
     pub(super) fn take(&mut self, batch: &mut Batch<Worker>) {
         std::mem::swap(&mut self.batch, batch);
