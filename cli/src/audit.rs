@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use openrtc_core::audit::{Fault, Report, verify};
 use openrtc_evidence::trail::{Difference, compare};
+use openrtc_records::trail::lineage;
 use openrtc_runtime::{Exit, read_public_key};
 use serde_json::json;
 
@@ -32,7 +33,8 @@ enum Action {
 
 #[derive(Args, Clone, Debug)]
 struct VerifyArgs {
-    /// The trail: one file, or several in the order they were written.
+    /// The trail: its file, with which the parts beside it are checked that were rotated away from it; or several files
+    /// in the order they were written.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The journal's directory to compare with.
@@ -49,7 +51,7 @@ struct VerifyArgs {
 /// Does what was asked.
 pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let Action::Verify(args) = &args.action;
-    let trail = Trail::read(&args.files).map_err(Usage)?;
+    let trail = Trail::read(&whole(&args.files)).map_err(Usage)?;
     let keys: Vec<_> =
         args.key.iter().map(|file| read_public_key(file)).collect::<Result<_, _>>().map_err(Usage::new)?;
     let report = verify(&trail.text, None, &keys);
@@ -64,6 +66,14 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         print(&report, &faults);
     }
     Ok(if faults.is_empty() { ExitCode::SUCCESS } else { Exit::FAILURE.into() })
+}
+
+/// The files that were named, or one and those that were rotated away from it. What cannot be read is told when it is.
+fn whole(files: &[PathBuf]) -> Vec<PathBuf> {
+    match files {
+        [file] => lineage(file).unwrap_or_else(|_| files.to_vec()),
+        several => several.to_vec(),
+    }
 }
 
 /// A trail in one or more files.

@@ -6,6 +6,7 @@
 
 mod auditor;
 mod outlets;
+mod recent;
 #[cfg(feature = "http")]
 mod webhook;
 
@@ -56,10 +57,10 @@ pub fn tracing_sink() -> impl AuditSink {
 pub(crate) struct Extent {
     /// Its last record.
     pub(crate) records: u64,
-    /// The length of its file.
-    pub(crate) bytes: u64,
     /// How often a sink or the file failed.
     pub(crate) errors: u64,
+    /// How often somebody else moved, cut or wrote the file.
+    pub(crate) disturbed: u64,
     /// Whether the auditor is done with it.
     pub(crate) closed: bool,
 }
@@ -72,6 +73,12 @@ pub(crate) struct Delivery {
     /// Whether it did not take the last batch when asked.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the metrics tell"))]
     pub(crate) failing: bool,
+    /// Records that it found too large and will never have.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the metrics tell"))]
+    pub(crate) refused: u64,
+    /// Records that were taken away before they were sent.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the metrics tell"))]
+    pub(crate) missing: u64,
     /// Whether it has the whole of a closed trail.
     pub(crate) done: bool,
 }

@@ -85,6 +85,8 @@ pub struct Config {
     pub journal: Option<JournalConfig>,
     /// The file of the audit trail. Needs a journal.
     pub audit_file: Option<PathBuf>,
+    /// How long that file gets, in bytes, before it is rotated.
+    pub audit_max_bytes: u64,
     /// The URL that the trail is sent to as well. Needs the file.
     pub audit_webhook: Option<String>,
     /// The file of the key that signs the audit trail and this worker's membership.
@@ -127,6 +129,7 @@ impl Default for Config {
             platform_grace: None,
             journal: None,
             audit_file: None,
+            audit_max_bytes: 64 << 20,
             audit_webhook: None,
             signing_key_file: None,
             signing_key: None,

@@ -53,7 +53,7 @@ fn every_event_of_the_guide_is_emitted_at_its_moment_and_no_other() {
     let rows = GUIDE.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |")).map(|(name, _)| name);
     let claimed: BTreeSet<_> = rows.filter(|name| name.contains('.')).collect();
     assert_eq!(claimed, EventName::ALL.iter().map(|event| event.as_str()).collect(), "the guide's table");
-    let workers = ["quiet", "waiting", "unwanted", "operated", "killed", "gone", "failing", "busy"];
+    let workers = ["quiet", "waiting", "unwanted", "operated", "killed", "gone", "failing", "busy", "rotated"];
     let seen: Vec<_> = workers.iter().flat_map(|worker| told(&trails, worker)).collect();
     let seen: BTreeSet<_> = seen.iter().filter_map(|record| record.split(' ').next()).collect();
     assert_eq!(seen, claimed, "what real workers emit");

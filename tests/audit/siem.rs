@@ -14,6 +14,7 @@ const ANSWERS: &[(&str, &str)] = &[
          operated|v1|alice|api|1|forced|1\n\
          operated|v1|alice|api|1|forced|1\n\
          quiet|v1|SIGTERM|signal|1|clean|0\n\
+         rotated|v1|SIGTERM|signal|1|clean|0\n\
          waiting|v1|SIGTERM|signal|0|clean|0\n",
     ),
     (

@@ -19,6 +19,7 @@ pub(crate) fn tell_all(dir: &Path) {
     gone(dir);
     failing(dir);
     busy(dir);
+    rotated(dir);
 }
 
 /// SIGTERM with a call in flight, which ends in its own time.
@@ -115,6 +116,18 @@ pub(crate) fn busy(dir: &Path) {
     await_event(dir, "busy", "audit.checkpoint");
     worker.signal(Signal::TERM);
     worker.wait_until(|snapshot| snapshot["draining"] == true);
+    call.hang_up();
+    leave(worker, 0);
+}
+
+/// A log rotator moves the file away while the worker writes it.
+fn rotated(dir: &Path) {
+    let worker = start(dir, "rotated", &[]);
+    let call = Caller::call(worker.calls, "witness");
+    await_event(dir, "rotated", "deployment.started");
+    fs::rename(dir.join("rotated.jsonl"), dir.join("rotated.jsonl.1")).unwrap();
+    worker.signal(Signal::TERM);
+    await_event(dir, "rotated", "audit.disturbed");
     call.hang_up();
     leave(worker, 0);
 }

@@ -17,6 +17,7 @@ use openrtc_records::trail::{Reached, TrailFile};
 use openrtc_records::{ReadError, Run, runs};
 use tokio::sync::watch;
 
+use super::recent::Recent;
 use super::{AuditSink, Extent};
 use crate::engine::clock::Clock;
 
@@ -60,6 +61,8 @@ pub(super) struct Auditor {
     failing: bool,
     sinks: Vec<Listener>,
     key: Option<SigningKey>,
+    /// Where the webhook finds what was written last, if there is one.
+    recent: Option<Recent>,
     lines: Vec<u8>,
     /// How many bytes of them the sinks have seen.
     offered: usize,
@@ -77,13 +80,13 @@ impl Auditor {
         file: Option<TrailFile>,
         sinks: Vec<Box<dyn AuditSink>>,
         key: Option<SigningKey>,
+        recent: Option<Recent>,
     ) -> Self {
         let chain = file.as_ref().map_or_else(Chain::default, |file| file.chain);
         let signed_at = chain.records;
         let (lines, offered) = (Vec::new(), 0);
         let sinks = sinks.into_iter().map(|sink| Listener { sink, failing: false }).collect();
-        let bytes = file.as_ref().map_or(0, |file| file.length);
-        let extent = watch::channel(Extent { records: chain.records, bytes, ..Extent::default() }).0;
+        let extent = watch::channel(Extent { records: chain.records, ..Extent::default() }).0;
         Self {
             journal,
             identity,
@@ -95,6 +98,7 @@ impl Auditor {
             failing: false,
             sinks,
             key,
+            recent,
             lines,
             offered,
             signed_at,
@@ -126,6 +130,7 @@ impl Auditor {
             if behind.swap(false, AcqRel) {
                 self.catch_up();
             }
+            self.look();
             self.mark();
             self.flush();
         }
@@ -238,7 +243,54 @@ impl Auditor {
         }
     }
 
+    /// Notices what somebody else did to the file, and has the trail say so.
+    fn look(&mut self) {
+        let Some(file) = &mut self.file else { return };
+        match file.look() {
+            Ok(None) => {}
+            Ok(Some(disturbance)) => {
+                let file = file.path().display();
+                tracing::error!(%file, "the audit file {disturbance}; its trail goes on there without a gap of its own");
+                self.extent.send_modify(|extent| extent.disturbed += 1);
+                let (at, entry) = (self.follower.now(), self.follower.word().seq());
+                self.chain.disturbed(&self.identity, at, entry, disturbance.as_str(), &mut self.lines);
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
     fn flush(&mut self) {
+        let is_full = self.is_full();
+        if let Some(key) = self.key.as_ref().filter(|_| is_full && !self.failing) {
+            // What is rotated away is vouched for by itself.
+            let (at, entry) = (self.follower.now(), self.follower.word().seq());
+            self.chain.sign(&self.identity, EventName::AuditCheckpoint, at, entry, key, &mut self.lines);
+            self.signed_at = self.chain.records;
+        }
+        self.offer();
+        let written = self.file.as_mut().map_or(Ok(()), |file| file.append(&self.lines, self.chain, self.clock.now()));
+        match written {
+            Ok(()) => {
+                let records = self.chain.records;
+                if let Some(recent) = &self.recent {
+                    recent.keep(&self.lines, records);
+                }
+                self.lines.clear();
+                self.offered = 0;
+                self.extent.send_modify(|extent| extent.records = records);
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!(records, "the audit file is written again, and has no gap");
+                }
+                if is_full {
+                    self.rotate();
+                }
+            }
+            Err(error) => self.keep_for_later(&error),
+        }
+    }
+
+    /// Gives the sinks what they have not seen.
+    fn offer(&mut self) {
         let new = &self.lines[self.offered..];
         if !new.is_empty() {
             for sink in &mut self.sinks {
@@ -248,31 +300,42 @@ impl Auditor {
             }
         }
         self.offered = self.lines.len();
-        match self.file.as_mut().map_or(Ok(()), |file| file.append(&self.lines, self.clock.now())) {
-            Ok(()) => {
-                self.lines.clear();
-                self.offered = 0;
-                let (records, bytes) = (self.chain.records, self.file.as_ref().map_or(0, |file| file.length));
-                self.extent.send_modify(|extent| (extent.records, extent.bytes) = (records, bytes));
-                if std::mem::take(&mut self.failing) {
-                    tracing::info!(records, "the audit file is written again, and has no gap");
-                }
+    }
+
+    /// Whether the file is to be rotated once the lines at hand are in it. A trail that was closed stays where it is.
+    fn is_full(&self) -> bool {
+        let more = self.lines.len() as u64;
+        self.follower.outcome().is_none() && self.file.as_ref().is_some_and(|file| file.is_full_with(more))
+    }
+
+    fn rotate(&mut self) {
+        let Some(file) = &mut self.file else { return };
+        match file.rotate() {
+            Ok(part) => {
+                tracing::info!(part = %part.display(), "the audit file was rotated; its trail goes on in a new one")
             }
-            Err(error) => self.keep_for_later(&error),
+            Err(error) => {
+                tracing::error!(%error, "the audit file cannot be rotated, and goes on growing");
+                self.extent.send_modify(|extent| extent.errors += 1);
+            }
         }
     }
 
     /// Lines that the file could not take are tried again with the next ones, up to a bound; beyond it they are left to
     /// the next run, which derives them from the journal.
     fn keep_for_later(&mut self, error: &io::Error) {
-        if !std::mem::replace(&mut self.failing, true) {
-            tracing::error!(%error, "the audit file cannot be written; calls and drain go on");
-        }
-        self.extent.send_modify(|extent| extent.errors += 1);
+        self.fail(error);
         if self.lines.len() > KEPT_MAX {
             tracing::error!("the audit file is left to the next run, which derives from the journal what is missing");
             self.file = None;
         }
+    }
+
+    fn fail(&mut self, error: &impl std::fmt::Display) {
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::error!(%error, "the audit file cannot be written; calls and drain go on");
+        }
+        self.extent.send_modify(|extent| extent.errors += 1);
     }
 }
 

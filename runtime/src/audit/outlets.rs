@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ed25519_dalek::SigningKey;
 use openrtc_core::id::Identity;
 use openrtc_core::worker::Worker;
-use openrtc_records::trail::{TrailError, TrailFile};
+use openrtc_records::trail::{TrailError, TrailFile, Whose};
 
 use super::auditor::Auditor;
 #[cfg(feature = "http")]
@@ -29,16 +29,20 @@ pub(crate) struct Outlets {
 }
 
 impl Outlets {
-    /// Opens the file and whatever is fed from it.
+    /// Opens the file of this worker's trail and whatever is fed from it.
     pub(crate) fn open(
         settings: TrailSettings,
+        identity: &Identity,
         key: Option<SigningKey>,
         sinks: Vec<Box<dyn AuditSink>>,
     ) -> Result<Self, TrailError> {
         let path = settings.file.as_deref();
-        let file = path.map(|path| TrailFile::open(path, settings.sync)).transpose()?;
+        let whose = Whose { deployment: identity.deployment.to_string(), worker: identity.worker.to_string() };
+        let file = path.map(|path| TrailFile::open(path, settings.sync, settings.max_bytes, &whose)).transpose()?;
         #[cfg(feature = "http")]
-        let webhook = path.zip(settings.webhook).map(|(path, url)| Webhook::open(url, path)).transpose()?;
+        let webhook = file.as_ref().zip(settings.webhook);
+        #[cfg(feature = "http")]
+        let webhook = webhook.map(|(file, url)| Webhook::open(url, file.path(), whose, file.chain));
         Ok(Self {
             journal: settings.journal,
             file,
@@ -51,7 +55,11 @@ impl Outlets {
 
     /// Starts the threads that write the trail of a worker in `state`, and send it on.
     pub(crate) fn start(self, identity: Identity, clock: Clock, state: Worker) -> io::Result<(Feed, Trail)> {
-        let auditor = Auditor::new(self.journal, identity, clock, state, self.file, self.sinks, self.key);
+        #[cfg(feature = "http")]
+        let recent = self.webhook.as_ref().map(Webhook::recent);
+        #[cfg(not(feature = "http"))]
+        let recent = None;
+        let auditor = Auditor::new(self.journal, identity, clock, state, self.file, self.sinks, self.key, recent);
         let (feed, extent) = auditor.start()?;
         #[cfg(feature = "http")]
         let delivery = self.webhook.map(|webhook| webhook.start(extent.clone())).transpose()?;

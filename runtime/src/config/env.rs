@@ -107,6 +107,10 @@ pub const VARIABLES: &[Variable] = &[
         config.audit_file = Some(text.into());
         Ok(())
     }),
+    variable("OPENRTC_AUDIT_MAX_BYTES", "how long that file gets before it is rotated", "67108864", |config, text| {
+        config.audit_max_bytes = text.parse().map_err(|error| format!("{error}; give a number of bytes"))?;
+        Ok(())
+    }),
     variable("OPENRTC_AUDIT_WEBHOOK", "the URL that the trail is sent to as well", "nowhere", |config, text| {
         config.audit_webhook = Some(text.into());
         Ok(())

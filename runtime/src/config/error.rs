@@ -66,6 +66,14 @@ pub enum ConfigError {
     /// A trail needs a journal to be derived from.
     #[error("an audit trail needs a journal to be derived from: set OPENRTC_JOURNAL_DIR too")]
     TrailWithoutJournal,
+    /// The trail's file would be rotated all the time.
+    #[error("OPENRTC_AUDIT_MAX_BYTES is {given}: the file would be rotated all the time; give {least} or more")]
+    AuditBytes {
+        /// What was given.
+        given: u64,
+        /// What it must be at least.
+        least: u64,
+    },
     /// A webhook is fed from the trail's file.
     #[error("an audit webhook sends on what is in the trail's file: set OPENRTC_AUDIT_FILE too")]
     WebhookWithoutFile,

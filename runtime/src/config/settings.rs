@@ -13,6 +13,9 @@ use super::url::{UrlError, parse_url};
 use super::{Config, ConfigError, Control, FLUSH, Start};
 use crate::secret::{KeyError, Secret, parse_signing_key, read_signing_key};
 
+/// An audit file that is shorter than this is not worth rotating.
+const AUDIT_BYTES_MIN: u64 = 4_096;
+
 /// Everything that a pool starts from, checked.
 pub(crate) struct Settings {
     /// What the worker machine is allowed.
@@ -63,6 +66,8 @@ pub(crate) struct TrailSettings {
     /// The directory of the journal that it is derived from.
     pub(crate) journal: PathBuf,
     pub(crate) file: Option<PathBuf>,
+    /// How long the file gets, in bytes.
+    pub(crate) max_bytes: u64,
     /// When the file is forced to the disk.
     pub(crate) sync: Sync,
     /// Where it is sent, if there is a file to send from.
@@ -204,9 +209,13 @@ impl Config {
             return Ok(None);
         }
         let journal = self.journal.as_ref().ok_or(ConfigError::TrailWithoutJournal)?;
+        if self.audit_max_bytes < AUDIT_BYTES_MIN {
+            return Err(ConfigError::AuditBytes { given: self.audit_max_bytes, least: AUDIT_BYTES_MIN });
+        }
         Ok(Some(TrailSettings {
             journal: journal.dir.clone(),
             file: self.audit_file.clone(),
+            max_bytes: self.audit_max_bytes,
             sync: journal.sync,
             #[cfg(feature = "http")]
             webhook,

@@ -12,7 +12,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use crate::audit::{Extent, Trail};
+use crate::audit::{Delivery, Extent, Trail};
 
 /// Renders the metrics of one moment.
 pub(super) fn render(snapshot: &RuntimeSnapshot, trail: Option<&Trail>, now: Instant) -> String {
@@ -83,10 +83,21 @@ struct Page<'a>(DescriptorEncoder<'a>);
 impl Page<'_> {
     fn audit(&mut self, trail: Option<&Trail>) -> fmt::Result {
         let extent = trail.map_or_else(Extent::default, Trail::extent);
-        let failing = trail.and_then(Trail::delivery).is_some_and(|delivery| delivery.failing);
+        let Delivery { failing, refused, missing, .. } = trail.and_then(Trail::delivery).unwrap_or_default();
         let behind = trail.map_or(0, Trail::undelivered);
         self.gauge("audit_head_seq", "The last record of the audit trail", extent.records)?;
         self.counter("audit_sink_errors", "Writes that an audit sink or the trail's file failed", extent.errors)?;
+        self.counter(
+            "audit_file_disturbed",
+            "How often somebody else moved, cut or wrote the audit file",
+            extent.disturbed,
+        )?;
+        self.counter("audit_webhook_records_refused", "Records too large for the audit webhook's collector", refused)?;
+        self.counter(
+            "audit_webhook_records_missing",
+            "Records taken away before the audit webhook sent them",
+            missing,
+        )?;
         self.gauge("audit_webhook_failing", "Whether the audit webhook did not take what it was sent last", failing)?;
         self.gauge("audit_webhook_records_behind", "Records that the audit webhook has not taken yet", behind)
     }

@@ -104,6 +104,9 @@ impl AgentPoolBuilder {
         journal_dir(dir: PathBuf) => |config, dir| config.journal = Some(JournalConfig::new(dir));
         /// Writes the audit trail to a file. If the file exists, the trail in it is continued. Needs a journal.
         audit_file(file: PathBuf) => |config, file| config.audit_file = Some(file);
+        /// How long the audit trail's file gets, in bytes, before it is rotated: moved to a file of its own beside it,
+        /// after which the trail goes on in a new one. Default: 64 MiB.
+        audit_max_bytes(bytes: u64) => |config, bytes| config.audit_max_bytes = bytes;
         /// Sends the audit trail to this URL as well: lines of JSON, several at once, in order, until they are taken.
         /// Needs the file.
         audit_webhook(url: String) => |config, url| config.audit_webhook = Some(url);
@@ -163,7 +166,8 @@ impl AgentPoolBuilder {
         #[cfg(feature = "http")]
         let network = Network::open(settings.http, key.clone())?;
         // Before the journal: a start that fails here leaves no trace of a run in it.
-        let outlets = settings.trail.map(|trail| Outlets::open(trail, key, self.sinks)).transpose()?;
+        let outlets =
+            settings.trail.map(|trail| Outlets::open(trail, &settings.identity, key, self.sinks)).transpose()?;
         let (mut identity, mut recovered, mut writer) = (settings.identity, None, None);
         identity.incarnation = Incarnation::new(clock.now().as_micros());
         if let Some(journal) = settings.journal {

@@ -121,7 +121,7 @@ impl World<'_> {
     fn deliver(&mut self, mail: MailIndex) {
         let (context, workers) = (&mut self.context, &mut self.workers);
         let mail = context.network.take(mail);
-        if context.scene.has(Bug::MailBreeds) {
+        if context.scene.has(Bug::MailBreeds) && context.network.breeds() {
             for after in [Span::from_millis(5), Span::from_millis(10)] {
                 let at = context.scene.now + after;
                 context.network.post(&mut context.scene, mail, at);

@@ -150,6 +150,11 @@ impl Network {
         scene.at(at, Event::Mail(slot));
     }
 
+    /// Whether the planted bug that has letters breed goes on: not for ever, so that who does not see it comes to an end.
+    pub(super) fn breeds(&self) -> bool {
+        self.mail.len() <= 2 * MAIL_MAX * self.cut_until.len()
+    }
+
     /// A letter arrives.
     pub(super) fn take(&mut self, slot: MailIndex) -> Mail {
         self.free.push(slot);

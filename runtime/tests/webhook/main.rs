@@ -1,13 +1,16 @@
 //! The audit webhook against a real HTTP server: every record arrives, once it can, in order, and nobody waits for it.
 #![expect(clippy::unwrap_used, reason = "a test's set-up that fails is a failed test")]
 
+mod collector;
+mod rotation;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::channel;
 use std::thread;
 
 use openrtc_records::trail::TrailError;
@@ -16,10 +19,9 @@ use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder, CallId, Control, EndRe
 use tempfile::tempdir;
 use tokio::runtime::{Builder, Runtime};
 
-const ALICE: Actor = Actor::from_static("alice");
+use self::collector::{BATCH, DEAD, collect, taken};
 
-/// More than is sent at once.
-const BATCH: usize = 256 << 10;
+const ALICE: Actor = Actor::from_static("alice");
 
 fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
@@ -64,58 +66,6 @@ fn run(dir: &Path, collector: SocketAddr) -> AgentPool {
     })
 }
 
-/// An address that nobody listens at: a port that only the system could give out, and does not.
-const DEAD: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
-
-/// A collector that answers request `n` with the status that `answer` says, or hangs up; yields each answer with the
-/// body it is for.
-fn collect(mut answer: impl FnMut(usize) -> Option<u16> + Send + 'static) -> (SocketAddr, Receiver<(u16, Vec<u8>)>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
-    let (tell, told) = channel();
-    let serve = move || {
-        for (number, stream) in listener.incoming().enumerate() {
-            let mut stream = stream.unwrap();
-            let body = body(&stream);
-            let Some(status) = answer(number) else { continue };
-            // Who is tired of waiting has hung up; a test that is over does not listen.
-            let _ = write!(stream, "HTTP/1.1 {status} so\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-            let _ = tell.send((status, body));
-        }
-    };
-    thread::Builder::new().spawn(serve).unwrap();
-    (addr, told)
-}
-
-fn body(stream: &TcpStream) -> Vec<u8> {
-    let mut reader = BufReader::new(stream);
-    let (mut length, mut line) = (0, String::new());
-    while reader.read_line(&mut line).unwrap() > 2 {
-        let lower = line.to_ascii_lowercase();
-        assert!(!lower.starts_with("content-type") || lower.trim_end().ends_with("application/x-ndjson"), "{line}");
-        if let Some(value) = lower.strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        line.clear();
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    body
-}
-
-/// What the collector took, once that is as long as the trail.
-fn taken(told: &Receiver<(u16, Vec<u8>)>, trail: &[u8]) -> Vec<u8> {
-    let mut taken = Vec::new();
-    while taken.len() < trail.len() {
-        let (status, body) = told.recv().unwrap();
-        assert!(body.len() <= BATCH && body.ends_with(b"\n"), "{} bytes", body.len());
-        if status == 200 {
-            taken.extend(body);
-        }
-    }
-    taken
-}
-
 fn trail(dir: &Path) -> Vec<u8> {
     fs::read(dir.join("audit.jsonl")).unwrap()
 }
@@ -128,15 +78,18 @@ struct Health {
 }
 
 fn health(pool: &AgentPool) -> Health {
+    let metric = |name| metric(pool, name);
+    Health { head: metric("head_seq"), failing: metric("webhook_failing"), behind: metric("webhook_records_behind") }
+}
+
+/// A metric of the trail.
+fn metric(pool: &AgentPool, name: &str) -> u64 {
     let mut stream = TcpStream::connect(pool.ops_addr().unwrap()).unwrap();
     write!(stream, "GET /metrics HTTP/1.1\r\nHost: ops\r\nConnection: close\r\n\r\n").unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
-    let metric = |name: &str| {
-        let line = text.lines().find(|line| line.starts_with(&format!("openrtc_audit_{name}{{"))).unwrap();
-        line.rsplit(' ').next().unwrap().parse().unwrap()
-    };
-    Health { head: metric("head_seq"), failing: metric("webhook_failing"), behind: metric("webhook_records_behind") }
+    let line = text.lines().find(|line| line.starts_with(&format!("openrtc_audit_{name}{{"))).unwrap();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 /// Waits until the metrics say so.
