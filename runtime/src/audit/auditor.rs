@@ -250,7 +250,7 @@ impl Auditor {
             Ok(None) => {}
             Ok(Some(disturbance)) => {
                 let file = file.path().display();
-                tracing::error!(%file, "the audit file {disturbance}; its trail goes on there without a gap of its own");
+                tracing::error!(%file, "the audit file {disturbance}; the trail goes on there");
                 self.extent.send_modify(|extent| extent.disturbed += 1);
                 let (at, entry) = (self.follower.now(), self.follower.word().seq());
                 self.chain.disturbed(&self.identity, at, entry, disturbance.as_str(), &mut self.lines);

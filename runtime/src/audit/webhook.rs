@@ -197,7 +197,7 @@ impl Webhook {
     /// Records up to this one are nowhere any more.
     fn miss(&mut self, last: u64) {
         let (first, url) = (self.taken.records + 1, &self.url);
-        tracing::error!(%url, first, last, "audit records were taken away before they were sent: look for copies of the file");
+        tracing::error!(%url, first, last, "audit records were taken away before they were sent");
         self.delivery.send_modify(|delivery| {
             delivery.missing += last + 1 - first;
             delivery.records = last;
