@@ -150,7 +150,7 @@ impl Network {
         scene.at(at, Event::Mail(slot));
     }
 
-    /// Whether the planted bug that has letters breed goes on: not for ever, so that a run in which nobody sees it ends.
+    /// Whether the planted bug that has letters breed goes on: not for ever, so that an unseeing run ends too.
     pub(super) fn breeds(&self) -> bool {
         self.mail.len() <= 2 * MAIL_MAX * self.cut_until.len()
     }
