@@ -6,6 +6,10 @@ mod allocations;
 #[expect(dead_code, reason = "these tests take states apart and put none together")]
 #[path = "../common/mod.rs"]
 mod common;
+mod fleet;
+#[expect(dead_code, reason = "the stories need more of it than these tests")]
+#[path = "../fleet/world.rs"]
+mod fleet_world;
 mod format_1;
 mod golden;
 mod hostile;

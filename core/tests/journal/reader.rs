@@ -71,7 +71,6 @@ pub(crate) fn told(kind: u8, payload: &[u8]) -> String {
             let entry: mirror::Entry = deserialize_from(&mut rest, config).expect(readable);
             format!("{entry:?} {:?}", str::from_utf8(rest).expect("text"))
         }
-        // The fleet's records, 4 and 5, are told here once they are pinned.
         kind => panic!("no kind {kind} is written down"),
     }
 }
