@@ -38,6 +38,17 @@ pub async fn run<M: Journaled>(intake: &impl Intake<M>, mut record: M, ports: &m
     record
 }
 
+/// Goes on where an earlier process ended: first performs what its journal owes, then runs. `record` is the state that
+/// the journal tells, and that the intake starts from.
+pub async fn resume<M: Journaled>(intake: &impl Intake<M>, record: M, ports: &mut impl Ports<M>) -> M {
+    let mut owed = Vec::new();
+    record.obligations(&mut |effect| owed.push(effect));
+    for effect in owed {
+        ports.perform(effect).await;
+    }
+    run(intake, record, ports).await
+}
+
 /// Journals entries, folds them into the record, and performs their effects.
 async fn settle<M: Journaled>(batch: &Batch<M>, record: &mut M, ports: &mut impl Ports<M>) {
     // A failed append shows in the journal's health; calls and drain go on.
