@@ -147,3 +147,60 @@ cat `docs/not-looked-at.md`
         ]
     );
 }
+
+/// What defines an item in Rust, but for the variants of an enumeration.
+const KEYWORDS: [&str; 7] = ["const", "enum", "fn", "mod", "struct", "trait", "type"];
+
+#[test]
+fn every_item_that_the_glossary_names_is_defined_where_it_says() {
+    let text = fs::read_to_string(root().join("docs/glossary.md")).expect("the glossary is text");
+    let (mut terms, mut wrong) = (0, Vec::new());
+    for (term, item, path) in text.lines().filter_map(glossed) {
+        terms += 1;
+        let code = fs::read_to_string(root().join(path)).unwrap_or_default();
+        if !defines(&code, item) {
+            wrong.push(format!("{term}: {path} defines no {item}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(terms > 80, "only {terms} terms name an item: is this the glossary?");
+}
+
+#[test]
+fn each_term_of_the_glossary_stands_there_once() {
+    let text = fs::read_to_string(root().join("docs/glossary.md")).expect("the glossary is text");
+    let mut terms: Vec<_> = text.lines().filter_map(glossed).map(|(term, ..)| term).collect();
+    terms.sort_unstable();
+    let twice: Vec<_> = terms.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+}
+
+/// The term of a line of the glossary, the item that it names, and the item's file.
+fn glossed(line: &str) -> Option<(&str, &str, &str)> {
+    let row = line.strip_prefix("| ")?.strip_suffix("` |")?;
+    let (term, _) = row.split_once(" |")?;
+    let (rest, path) = row.rsplit_once('`')?;
+    let (_, item) = rest.strip_suffix("` in ")?.rsplit_once('`')?;
+    Some((term, item, path))
+}
+
+/// Whether a file of Rust defines an item: after a keyword, or as a variant or a macro's argument on a line of its own.
+fn defines(code: &str, item: &str) -> bool {
+    code.lines().any(|line| {
+        let is_word = |char: char| char.is_ascii_alphanumeric() || char == '_';
+        let words: Vec<_> = line.split(|char| !is_word(char)).filter(|word| !word.is_empty()).collect();
+        let is_listed = line.starts_with("    ") && line.trim_start().starts_with(item) && words.len() == 1;
+        is_listed || words.windows(2).any(|pair| KEYWORDS.contains(&pair[0]) && pair[1] == item)
+    })
+}
+
+#[test]
+fn an_item_that_is_nowhere_defined_is_found() {
+    let line = "| drain | the way out, see `wait` | Envoy | `Drain` in `core/src/worker.rs` |";
+    assert_eq!(glossed(line), Some(("drain", "Drain", "core/src/worker.rs")));
+    assert_eq!(glossed("| term | meaning | from | in code |"), None);
+    let code = "pub struct Drain {\n    actor: Actor,\n}\nenum Leave {\n    Parked,\n    Drained {\n}\n// struct of Drain\n";
+    let defined = |item| defines(code, item);
+    assert!(["Drain", "Leave", "Parked", "Drained"].into_iter().all(defined));
+    assert!(!["Drai", "actor", "Actor", "of", "Envoy"].into_iter().any(defined));
+}
