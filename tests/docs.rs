@@ -199,7 +199,8 @@ fn an_item_that_is_nowhere_defined_is_found() {
     let line = "| drain | the way out, see `wait` | Envoy | `Drain` in `core/src/worker.rs` |";
     assert_eq!(glossed(line), Some(("drain", "Drain", "core/src/worker.rs")));
     assert_eq!(glossed("| term | meaning | from | in code |"), None);
-    let code = "pub struct Drain {\n    actor: Actor,\n}\nenum Leave {\n    Parked,\n    Drained {\n}\n// struct of Drain\n";
+    let code =
+        "pub struct Drain {\n    actor: Actor,\n}\nenum Leave {\n    Parked,\n    Drained {\n}\n// struct of Drain\n";
     let defined = |item| defines(code, item);
     assert!(["Drain", "Leave", "Parked", "Drained"].into_iter().all(defined));
     assert!(!["Drai", "actor", "Actor", "of", "Envoy"].into_iter().any(defined));

@@ -1,4 +1,4 @@
-//! Membership of real worker processes: who is let in, who is not, and that no secret is ever shown.
+//! Membership of real worker processes: who is admitted, who is not, and that no secret is ever shown.
 #![expect(clippy::unwrap_used, reason = "a test's set-up that fails is a failed test")]
 
 use std::fs::{self, Permissions};
@@ -107,7 +107,7 @@ fn a_worker_waits_in_standby_for_a_registrar_that_is_down() {
     let line = worker.wait_for_log("not registered yet, in standby");
     assert!(line.contains("refused"), "{line}");
     assert_eq!(http(worker.ops, "GET", "/readyz", "").trim(), "standby");
-    assert_eq!(Caller::offer(worker.calls, "early").1, kind::DECLINE, "nobody calls a worker that is not let in");
+    assert_eq!(Caller::offer(worker.calls, "early").1, kind::DECLINE, "nobody calls a worker that is not admitted");
 
     fleet.registrar.serve(closed);
     while http(worker.ops, "GET", "/readyz", "").trim() != "ready" {

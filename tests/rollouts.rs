@@ -121,7 +121,7 @@ fn told_by_certificate(certificate: &Value) -> BTreeMap<&str, Account<'_>> {
     for worker in certificate["workers"].as_array().unwrap() {
         let account = accounts.entry(worker["name"].as_str().unwrap()).or_default();
         account.declined += worker["declined"].as_u64().unwrap();
-        // A worker that was started again and not let in has a second run: a complete one, with no call.
+        // A worker that was started again and not admitted has a second run: a complete one, with no call.
         account.closed |= worker["outcome"] == "clean" || worker["outcome"] == "forced";
     }
     for call in certificate["calls"].as_array().unwrap() {

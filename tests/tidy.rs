@@ -28,6 +28,16 @@ const UNFINISHED: &[&str] = &[
     concat!("dbg", "!("),
 ];
 
+/// Words that stand for things that have a name, and the name; likewise split. `docs/glossary.md` has the names.
+const HOMEMADE: &[(&str, &str)] = &[
+    (concat!("good", "bye"), "a call ends within the grace of a force, or is dropped after it"),
+    (concat!("told", " of"), "say who reports what to whom"),
+    (concat!("comes", " by"), "say what runs, and when"),
+    (concat!("come", " by"), "say what runs, and when"),
+    (concat!("de", "sk"), "it is the gate, or the recorder"),
+    (concat!("let", " in"), "a worker is admitted"),
+];
+
 /// Where one person's files live, likewise split. `deploy/` describes other machines and may name such places.
 const MACHINE_PATHS: &[&str] =
     &[concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/Us", "ers/"), concat!("/wo", "rk/")];
@@ -88,6 +98,11 @@ impl File {
         })
     }
 
+    /// Whether people read it: code and documentation.
+    fn is_prose(&self) -> bool {
+        self.is_rust() || Path::new(&self.path).extension().is_some_and(|extension| extension == "md")
+    }
+
     fn forbids_unsafe(&self) -> bool {
         self.text.lines().any(|line| line == "#![forbid(unsafe_code)]")
     }
@@ -132,6 +147,9 @@ fn crate_offences(member: &str, files: &[File]) -> Vec<Offence> {
     if !manifest.text.contains("\n[lints]\nworkspace = true\n") {
         found.push(manifest.offence(0, "does not inherit the lints: add `[lints]` with `workspace = true`"));
     }
+    if !files.iter().any(|file| file.path == format!("{member}/README.md")) {
+        found.push(manifest.offence(0, "has no README.md beside it: say what the crate is for"));
+    }
     let excepted = UNSAFE_CRATES.iter().any(|(name, _)| *name == member);
     for root in files.iter().filter(|file| !excepted && file.is_root_of(member) && !file.forbids_unsafe()) {
         found.push(root.offence(1, "lacks `#![forbid(unsafe_code)]`"));
@@ -154,6 +172,12 @@ fn offences(file: &File) -> Vec<Offence> {
         for word in UNFINISHED.iter().filter(|word| line.contains(**word)) {
             found.push(file.offence(number, format!("`{word}`: finish it or leave it out")));
         }
+        for (word, name) in HOMEMADE.iter().filter(|(word, _)| file.is_prose() && has_word(line, word)) {
+            found.push(file.offence(number, format!("`{word}`: {name}")));
+        }
+        if file.is_rust() && is_bare_question(line) {
+            found.push(file.offence(number, "a comment of one word: say what the field is"));
+        }
         for place in MACHINE_PATHS.iter().filter(|place| names(line, place) && !file.path.starts_with("deploy/")) {
             found.push(
                 file.offence(number, format!("names a place under {place}: use a path relative to the repository")),
@@ -161,6 +185,21 @@ fn offences(file: &File) -> Vec<Offence> {
         }
     }
     found
+}
+
+/// Whether a line is a comment that asks instead of answering.
+fn is_bare_question(line: &str) -> bool {
+    let question = line.trim_start().strip_prefix("/// ").and_then(|comment| comment.strip_suffix('.'));
+    question
+        .is_some_and(|word| ["How", "What", "When", "Where", "Which", "Who", "Whom", "Whose", "Why"].contains(&word))
+}
+
+/// Whether `line` has `word` and not as a part of another one.
+fn has_word(line: &str, word: &str) -> bool {
+    let is_part = |char: char| char.is_alphanumeric() || char == '_';
+    let line = line.to_lowercase();
+    line.match_indices(word)
+        .any(|(at, _)| !line[..at].ends_with(is_part) && !line[at + word.len()..].starts_with(is_part))
 }
 
 /// Whether `line` has `place` as the beginning of a path and not in the middle of one or of a URL.
@@ -201,6 +240,21 @@ mod broken {
     }
 
     #[test]
+    fn a_home_made_word_is_found_where_people_read() {
+        for (word, _) in HOMEMADE {
+            assert_eq!(of("a.md", format!("it {word} there")).len(), 1, "{word}");
+            assert_eq!(of("a.rs", format!("let x = \"no_{word}\";\n// un{word}s")), [], "{word}");
+            assert_eq!(of("a.jsonl", format!("it {word} there")), [], "{word}");
+        }
+    }
+
+    #[test]
+    fn a_comment_that_only_asks_is_found() {
+        assert_eq!(of("a.rs", "    /// Who.\n    /// Who asks.\n    /// Over.\n".to_owned()).len(), 1);
+        assert_eq!(of("a.md", "/// Who.\n".to_owned()), []);
+    }
+
+    #[test]
     fn a_machine_path_is_found_at_the_start_of_a_path_and_outside_deploy() {
         for place in MACHINE_PATHS {
             assert_eq!(of("a.md", format!("see {place}me/x")).len(), 1, "{place}");
@@ -212,10 +266,11 @@ mod broken {
     #[test]
     fn a_crate_that_goes_its_own_way_is_found() {
         let manifest = |lints: &str| File { path: "a/Cargo.toml".to_owned(), text: format!("[package]\n{lints}") };
+        let readme = File { path: "a/README.md".to_owned(), text: "# a\n".to_owned() };
         let root = |text: &str| File { path: "a/src/bin/b.rs".to_owned(), text: text.to_owned() };
-        let good = [manifest("\n[lints]\nworkspace = true\n"), root("//! B\n#![forbid(unsafe_code)]\n")];
+        let good = [manifest("\n[lints]\nworkspace = true\n"), root("//! B\n#![forbid(unsafe_code)]\n"), readme];
         let bad = [manifest("\n[lints.rust]\n"), root("//! B\n// #![forbid(unsafe_code)]\n")];
         assert_eq!(crate_offences("a", &good), []);
-        assert_eq!(crate_offences("a", &bad).len(), 2);
+        assert_eq!(crate_offences("a", &bad).len(), 3);
     }
 }

@@ -1,5 +1,5 @@
 //! What a user would assemble for the same meaning as an admission to the pool: a cancellation token to refuse by, a
-//! task tracker to wait on, and a task that logs each beginning and end as it is told of them.
+//! task tracker to wait on, and a task that logs each beginning and end.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

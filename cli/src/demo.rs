@@ -40,7 +40,7 @@ pub(crate) struct DemoArgs {
     /// Kill a draining worker (SIGKILL), to see that its calls are reported.
     #[arg(long)]
     kill_one: bool,
-    /// After the switch, start a worker of the old version again, to see that it is not let in.
+    /// After the switch, start a worker of the old version again, to see that it is not admitted.
     #[arg(long)]
     leftover: bool,
     /// Keep the workers' journals and audit trails and the callers' ledger in this directory, which must not exist yet.

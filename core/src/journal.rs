@@ -86,7 +86,7 @@ pub trait Journaled:
         Err(Torn { offset: 0, lost: bytes.len(), fault: TornFault::Misplaced })
     }
 
-    /// What is told of an entry that does not fit.
+    /// The fault of an entry that does not fit.
     fn misfit(misfit: Misfit<Self::Rejection>) -> TornFault;
 
     /// Reads the entry that a payload begins with faster than the codec does, if it is of a frequent kind, and returns

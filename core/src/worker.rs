@@ -91,7 +91,7 @@ pub struct Forced {
     pub actor: Actor,
     /// How many calls it hit.
     pub live: u32,
-    /// Until when they may say goodbye.
+    /// When the grace of the force is over.
     pub until: Instant,
 }
 

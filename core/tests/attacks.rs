@@ -246,7 +246,7 @@ fn flipped(token: &[u8], byte: usize) -> Refusal {
 fn every_attack_is_refused_for_its_own_reason() {
     let verifier = verifier();
     let genuine = signed(|_| {});
-    verifier.judge(NOW, &genuine, Some(claims().identity.worker)).expect("the genuine token is let in");
+    verifier.judge(NOW, &genuine, Some(claims().identity.worker)).expect("the genuine token is accepted");
     let attacks = [on_keys(), on_claims(), on_signatures(), on_bytes()];
     let table: Vec<Attack> = attacks.into_iter().flatten().collect();
     for Attack { name, token, presenter, refusal } in &table {

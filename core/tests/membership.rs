@@ -1,4 +1,4 @@
-//! Who is let in, and the edges of it. What attackers try is in `attacks.rs`.
+//! Who is admitted, and the edges of it. What attackers try is in `attacks.rs`.
 #![allow(clippy::unwrap_used)]
 
 use openrtc_core::id::{Deployment, Epoch, Identity, Incarnation, Version, WorkerId};

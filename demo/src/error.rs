@@ -107,7 +107,7 @@ pub enum WorkerFault {
     #[error("cannot be started: {0}")]
     Start(io::Error),
     /// It was to be refused, and did not leave.
-    #[error("had not left after {0:?}: was it let in?")]
+    #[error("had not left after {0:?}: was it admitted?")]
     Stays(Duration),
     /// It takes calls without having proved what it is.
     #[error("takes calls, but never proved that it is of version {0}")]

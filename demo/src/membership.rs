@@ -51,7 +51,7 @@ impl Membership {
         Ok(Self { registrar, decisions, epoch: 0, url, key, key_file, public, serving })
     }
 
-    /// From now on, workers of these versions are let in and no others. What was signed before is worth nothing.
+    /// From now on, workers of these versions are admitted and no others. What was signed before is worth nothing.
     pub(super) fn allow(&mut self, versions: &[&'static str]) {
         self.epoch += 1;
         self.registrar.set_manifest(manifest(self.epoch, versions));
@@ -63,7 +63,7 @@ impl Membership {
         [("OPENRTC_REGISTER_URL", self.url.clone()), ("OPENRTC_SIGNING_KEY_FILE", key)]
     }
 
-    /// Makes sure that a worker was let in as what it is said to be: calls are given to no other.
+    /// Makes sure that a worker was admitted as what it is said to be: calls are given to no other.
     pub(super) fn check(&self, worker: &str, version: &'static str) -> Result<(), DemoError> {
         let claims = self.last(worker).and_then(|decision| decision.verdict.ok());
         let proven = claims.is_some_and(|claims| claims.identity.version.as_str() == version);

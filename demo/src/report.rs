@@ -46,7 +46,7 @@ pub struct Report {
     pub workers: Vec<WorkerReport>,
     /// Every dropped call.
     pub dropped: Vec<DroppedCall>,
-    /// Workers that were not let in.
+    /// Workers that were not admitted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rejected: Vec<RejectedWorker>,
     /// What the certificate over the workers' journals says.
@@ -95,7 +95,7 @@ pub struct DroppedCall {
     pub reason: &'static str,
 }
 
-/// One worker that was not let in.
+/// One worker that was not admitted.
 #[derive(Clone, Debug, Serialize)]
 pub struct RejectedWorker {
     /// The audit event: `worker.rejected`.
@@ -182,7 +182,7 @@ impl Report {
         if self.rejected.is_empty() {
             return Ok(());
         }
-        writeln!(f, "\n  not let in:")?;
+        writeln!(f, "\n  not admitted:")?;
         self.rejected.iter().try_for_each(|RejectedWorker { worker, version, exit_code, message, .. }| {
             let code = exit_code.map_or_else(|| "unknown".into(), |code| code.to_string());
             writeln!(f, "  {worker:<8} {version:<8} {message}; exit {code}")

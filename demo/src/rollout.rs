@@ -38,7 +38,7 @@ pub(crate) struct Rollout<'a> {
     pub(crate) membership: Membership,
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) workers: Vec<Worker>,
-    /// Every worker's journal, also of those that were not let in.
+    /// Every worker's journal, also of those that were not admitted.
     pub(crate) journals: Vec<PathBuf>,
     pub(crate) rejected: Vec<RejectedWorker>,
     calls: JoinSet<()>,
@@ -161,7 +161,7 @@ impl<'a> Rollout<'a> {
         Ok(())
     }
 
-    /// Starts the first old worker again, as a platform would that was not told of the switch.
+    /// Starts the first old worker again, as a platform would that does not know of the switch.
     async fn start_leftover(&mut self) -> Result<(), DemoError> {
         let name = self.workers[0].name.clone();
         let journal = self.dir.join(format!("{name}-leftover"));
@@ -171,7 +171,7 @@ impl<'a> Rollout<'a> {
         self.journals.push(journal.clone());
         let rejected = self.membership.rejection(&name, BLUE, status.code());
         let rejected = rejected.ok_or_else(|| WorkerFault::NotRefused(status).of(&name))?;
-        self.progress.say(&format!("{name} of {BLUE} was started again and not let in: {}", rejected.message));
+        self.progress.say(&format!("{name} of {BLUE} was started again and not admitted: {}", rejected.message));
         self.rejected.push(rejected);
         Ok(())
     }

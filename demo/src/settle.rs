@@ -138,7 +138,7 @@ fn attribute(fate: Fate, status: ExitStatus, outcome: Option<Outcome>) -> &'stat
         (_, Some(9), _) => "worker killed (SIGKILL)",
         (_, Some(_), _) => "worker killed by a signal",
         (Fate::Cut, None, _) => "drain forced",
-        (_, None, Some(Outcome::Forced { .. })) => "drain forced, no goodbye",
+        (_, None, Some(Outcome::Forced { .. })) => "drain forced, dropped after the grace",
         (_, None, _) => "unknown",
     }
 }

@@ -45,7 +45,7 @@ pub enum Left {
     Ended {
         /// When it happened.
         at: Instant,
-        /// How.
+        /// How it ended.
         end: CallEnd,
     },
     /// It goes on in another run of the same worker.

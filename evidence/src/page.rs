@@ -77,7 +77,7 @@ fn lane(page: &mut String, worker: &WorkerRun, certificate: &Certificate, from: 
     let outcome = match worker.outcome {
         RunEnd::Clean => "left with nothing dropped",
         RunEnd::Forced => "left by force",
-        RunEnd::Rejected => "was not let in",
+        RunEnd::Rejected => "was not admitted",
         RunEnd::Unclosed => "ended without a word: killed, crashed, or its node was lost",
     };
     let _ = write!(

@@ -110,7 +110,7 @@ fn derive_all(runs: &[Run]) -> Result<Vec<Vec<u8>>, CompareError> {
             read => read.map_err(CompareError::Read),
         }?;
         let identity = replayed.opening.about.identity;
-        // The run before is lost if another one follows and it never said goodbye.
+        // The run before is lost if another one follows and it has no closing record.
         if let Some(lost) = left.take_if(|before| before.opening.about.identity.incarnation != identity.incarnation) {
             let lost_identity = lost.opening.about.identity;
             derive_loss(&lost.state, &lost.ids, |draft| derived.push(record(&lost_identity, &draft)));

@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 /// No request needs more, in bytes.
 const BODY_MAX: usize = 4096;
 
-/// One worker let in or refused.
+/// One worker admitted or refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// When it asked.
@@ -69,7 +69,7 @@ impl Registrar {
         Self { shared: Arc::new(Shared { verifier: Mutex::new(verifier), record: Box::new(record) }) }
     }
 
-    /// Replaces the versions and the epoch that are allowed. Workers let in before are not asked again.
+    /// Replaces the versions and the epoch that are allowed. Workers admitted before are not asked again.
     pub fn set_manifest(&self, manifest: Manifest) {
         self.verifier().set_manifest(manifest);
     }
@@ -97,7 +97,7 @@ impl Registrar {
         }
     }
 
-    /// Judges and remembers in one step, so that of two requests with one token only one is let in.
+    /// Judges and remembers in one step, so that of two requests with one token only one is admitted.
     fn judge(&self, at: Instant, request: &Request) -> (Result<Claims, Refusal>, Epoch) {
         let mut verifier = self.verifier();
         let epoch = verifier.manifest().epoch;

@@ -1,4 +1,4 @@
-//! Arbitrary bytes as a membership token: as they are, and as changes to a token that would be let in.
+//! Arbitrary bytes as a membership token: as they are, and as changes to a token that would be admitted.
 
 use std::sync::OnceLock;
 
@@ -10,7 +10,7 @@ use openrtc_core::time::{Instant, Span};
 
 const NOW: Instant = Instant::from_micros(1_763_884_800_000_000);
 
-/// Reads and judges the token; only the genuine one is let in.
+/// Reads and judges the token; only the genuine one is admitted.
 pub fn check(bytes: &[u8]) {
     let gate = gate();
     check_form(bytes);
@@ -63,7 +63,7 @@ fn check_text(bytes: &[u8]) {
 
 fn check_verdict(gate: &Gate, token: &[u8]) {
     match gate.verifier.judge(NOW, token, None) {
-        Ok(_) => assert_eq!(token, gate.genuine, "let in"),
+        Ok(_) => assert_eq!(token, gate.genuine, "admitted"),
         Err(refusal) => {
             assert_ne!(token, gate.genuine, "{refusal}");
             assert!(!refusal.to_string().is_empty() && !refusal.word().is_empty());

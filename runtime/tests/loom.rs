@@ -70,7 +70,7 @@ impl Recorder {
         self.gate.wake(at, &self.record) || !batch.is_empty()
     }
 
-    /// Comes by until the worker is drained, and sleeps in between without a timer.
+    /// Runs until the worker is drained, and sleeps in between without a timer.
     fn run_until_drained(&mut self) {
         while self.record.phase() != Phase::Drained {
             if self.visit() {

@@ -123,7 +123,7 @@ fn every_planted_bug_of_the_worker_has_a_shortest_way_to_be_seen() {
         let Ok(scope) = Scope::showing(*bug) else { continue };
         let broken = explored(scope, Some(*bug)).broken.unwrap_or_else(|| panic!("{bug} breaks nothing in {scope}"));
         writeln!(told, "{bug} {} {}", broken.invariant, broken.steps.len()).expect("a string takes all");
-        assert!(broken.words.len() >= broken.steps.len(), "{bug}: every step is told of");
+        assert!(broken.words.len() >= broken.steps.len(), "{bug}: every step has words");
     }
     assert_eq!(told, SHORTEST);
 }

@@ -35,7 +35,7 @@ const ANSWERS: &[(&str, &str)] = &[
         "-- Trails whose last record does not close them: the worker runs, or was killed and has not come back.",
         "gone|deployment.started\n",
     ),
-    ("-- Workers that were not let in.", "unwanted|v1\n"),
+    ("-- Workers that were not admitted.", "unwanted|v1\n"),
     ("-- Offers declined, by version and reason.", "v1|draining|1\n"),
     ("-- Trouble with calls, by version.", "v1|call.failed|1\nv1|call.lapsed|1\nv1|call.stalled|1\n"),
     ("-- Records that did not arrive: the numbers before and after the gap.", ""),

@@ -69,7 +69,7 @@ fn operated(dir: &Path) {
     worker.signal(Signal::TERM);
     await_event(dir, "operated", "worker.drain_sealed");
     order(&worker, &["--actor", "carol", "--force"]);
-    assert_eq!(silent.receive().expect("a goodbye").0, kind::CUT);
+    assert_eq!(silent.receive().expect("a last message").0, kind::CUT);
     drop(silent);
     leave(worker, 3);
 }

@@ -30,32 +30,32 @@ pub enum Effect {
     Alert(Alert),
     /// Tell a worker to take calls again.
     CancelDrain {
-        /// Whom.
+        /// The worker's run.
         run: Run,
-        /// Which order this is.
+        /// The order's stamp.
         stamp: Stamp,
     },
     /// Tell a worker to end the calls it has left.
     ForceDrain {
-        /// Whom.
+        /// The worker's run.
         run: Run,
-        /// Which order this is.
+        /// The order's stamp.
         stamp: Stamp,
     },
     /// Tell a worker to take no more calls and let those it has end.
     OrderDrain {
-        /// Whom.
+        /// The worker's run.
         run: Run,
-        /// Which order this is.
+        /// The order's stamp.
         stamp: Stamp,
         /// How long that may take and what happens then.
         terms: DrainTerms,
     },
     /// Tell a standing-by worker to take calls.
     Promote {
-        /// Whom.
+        /// The worker's run.
         run: Run,
-        /// Which order this is.
+        /// The order's stamp.
         stamp: Stamp,
     },
     /// See to it that this many workers of a version run that do not leave.
@@ -69,9 +69,9 @@ pub enum Effect {
     },
     /// Tell a worker that it is not wanted.
     Reject {
-        /// Whom.
+        /// The worker's run.
         run: Run,
-        /// Which order this is.
+        /// The order's stamp.
         stamp: Stamp,
         /// Why it is turned away.
         reason: RejectReason,
@@ -87,9 +87,9 @@ pub enum Effect {
     },
     /// Tell the platform to end a worker's process. Only ever for a drained worker or one a person gave up.
     StopWorker {
-        /// Whose.
+        /// The worker's run.
         run: Run,
-        /// Which order this is.
+        /// The order's stamp.
         stamp: Stamp,
     },
 }

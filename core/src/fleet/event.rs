@@ -167,7 +167,7 @@ pub enum Event {
     WorkerGone {
         /// The worker's run.
         run: Run,
-        /// How.
+        /// How it left.
         departure: Departure,
     },
     /// A lost worker is given up.
@@ -211,7 +211,7 @@ pub enum Event {
     },
     /// A person decided to end a draining worker's calls.
     ForceOrdered {
-        /// Whose.
+        /// The worker's run.
         run: Run,
         /// Who decided that.
         actor: Actor,
@@ -244,7 +244,7 @@ pub enum Event {
     },
     /// An order to drain that no sign came back for is withdrawn.
     DrainWithdrawn {
-        /// From whom.
+        /// The worker's run.
         run: Run,
     },
     /// A worker has not drained in the time given.
@@ -266,7 +266,7 @@ pub enum Event {
     },
     /// An observation: an order without a sign that it arrived is sent again.
     Reissued {
-        /// To whom.
+        /// The worker's run.
         run: Run,
     },
 }

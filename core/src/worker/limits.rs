@@ -14,7 +14,7 @@ use crate::word::Word;
 pub struct Limits {
     /// The most calls in flight; 1 to [`Word::IN_FLIGHT_MAX`].
     pub capacity: u32,
-    /// How long calls may say goodbye once a drain was forced.
+    /// The grace of a force: how long calls have to end once a drain was forced.
     pub force_grace: Span,
     /// How long a reservation waits for its assignment.
     pub reservation_ttl: Span,
@@ -50,7 +50,7 @@ impl Leave {
 }
 
 impl Default for Limits {
-    /// 1 000 calls, 2 s to say goodbye, 10 s to assign, 30 s of silence for class 0.
+    /// 1 000 calls, 2 s of grace, 10 s to assign, 30 s of silence for class 0.
     fn default() -> Self {
         Self {
             capacity: 1_000,

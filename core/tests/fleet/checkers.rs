@@ -50,7 +50,7 @@ const fn forgeries(invariant: Invariant) -> &'static [Forgery] {
             ("a coordinator that steps back gives an order", order_while_stepping_back),
         ],
         Invariant::KeepOut => &[
-            ("a report of a run that nobody let in is taken", || judge_report(run("stranger", 1), V1)),
+            ("a report of a run that never joined is taken", || judge_report(run("stranger", 1), V1)),
             ("a report of another version's run is taken", || judge_report(RUN, V2)),
             ("a report of a lost run is taken", report_of_the_lost),
             ("a run of an unknown version joins", || judge_join(run("v3-0", 1), V3)),
@@ -93,7 +93,7 @@ fn what_is_not_forged_passes() {
     assert_eq!(judge_join(RUN, V1), Ok(()), "a run may come back");
     assert_eq!(judge_effect(Effect::Route { version: V1, weight: 100, epoch: world.fleet.epoch() }), Ok(()));
     assert_eq!(judge_ack(|facts| facts, Task::Serve), Ok(()));
-    // Whoever was let in before its version was retired may come back.
+    // Whoever joined before its version was retired may come back.
     let retired = after(&world.fleet, &[Event::VersionDrained { version: V1 }]);
     assert_eq!(judge_entry(&retired, joins(RUN, V1)), Ok(()));
 }

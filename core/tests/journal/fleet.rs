@@ -6,7 +6,9 @@ mod sample;
 use openrtc_core::codec;
 use openrtc_core::fleet::{Entry, Fleet, Misfit};
 use openrtc_core::id::IdLog;
-use openrtc_core::journal::{Batch, Journaled, Opening, Record, Records, TornFault, replay, write_batch, write_opening};
+use openrtc_core::journal::{
+    Batch, Journaled, Opening, Record, Records, TornFault, replay, write_batch, write_opening,
+};
 use openrtc_core::machine::Machine;
 use serde::Serialize;
 use serde_json::{Value, to_value};

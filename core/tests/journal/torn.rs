@@ -30,7 +30,7 @@ fn cut_at_any_byte_the_whole_frames_before_it_are_recovered() {
     }
 }
 
-/// A file that ends inside a frame is an append that a crash cut short. Nothing else is told of as that: no other
+/// A file that ends inside a frame is an append that a crash cut short. Nothing else is taken for that: no other
 /// length, no other kind, no other checksum.
 #[test]
 fn whatever_byte_is_altered_the_frames_before_it_are_recovered_and_no_other_entry_is_read() {

@@ -148,7 +148,7 @@ fn calls_that_ignore_the_cancel_are_dropped_at_the_end_of_the_grace_and_counted_
 }
 
 #[test]
-fn calls_have_as_long_to_say_goodbye_as_is_set() {
+fn calls_have_as_long_to_end_as_the_grace_is_set() {
     for grace in [0, 7] {
         let mut story = Story::with(Limits { force_grace: Span::from_secs(grace), ..Limits::default() }).opens();
         story.admits(1);

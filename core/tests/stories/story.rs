@@ -24,7 +24,7 @@ pub(crate) struct Story {
 }
 
 impl Story {
-    /// A worker that starts: 3 calls at most, 2 s to say goodbye, 10 s to assign, silent after 30 s, leaves once
+    /// A worker that starts: 3 calls at most, 2 s of grace, 10 s to assign, silent after 30 s, leaves once
     /// drained.
     pub(crate) fn starting() -> Self {
         Self::with(Limits::default())

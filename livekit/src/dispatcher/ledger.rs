@@ -27,7 +27,7 @@ pub struct Asked {
 pub enum Progress {
     /// A worker has the offer, until then.
     Offered {
-        /// Who.
+        /// The worker.
         to: PeerId,
         /// When the server gives up, for good.
         until: Instant,
@@ -79,7 +79,7 @@ impl Why {
 pub struct Dispatch {
     /// What was asked for.
     pub asked: Asked,
-    /// When.
+    /// When it happened.
     pub at: Instant,
     /// The job that it led to; its id is the same for each worker that is asked.
     pub job: Job,

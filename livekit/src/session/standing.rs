@@ -43,7 +43,7 @@ impl Tell {
             status: if open { WorkerStatus::Available } else { WorkerStatus::Full },
             load: if open { busy * LOAD_OPEN_MAX } else { 1.0 },
             job_count: in_flight,
-            // One that waits to be let in is closed as well, and drains nothing.
+            // One that waits to be admitted is closed as well, and drains nothing.
             draining: availability == Availability::Closed && has_served,
         }
     }

@@ -57,7 +57,7 @@ impl Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.jobs = None;
-        // It has told of its errors itself.
+        // It has reported its errors itself.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }

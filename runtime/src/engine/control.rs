@@ -7,7 +7,7 @@ use openrtc_core::time::Span;
 use super::intake::Intake;
 use super::ports::Ports;
 
-/// While entries flow the loop comes by this often, unasked; an entry is stamped at most this late.
+/// While entries flow the loop runs this often, so an entry is stamped at most this late.
 pub const TICK: Span = Span::from_millis(1);
 
 /// Runs until the machine is over, and returns it. `record` is the state that the intake started from; it is folded one

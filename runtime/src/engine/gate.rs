@@ -22,18 +22,17 @@
 //!
 //! **Nothing is lost, nobody waits for long.** An event that finds the ring full is put aside under the lock, where its
 //! writer first folds the ring to make room. A writer interrupted between its number and its event delays the record
-//! behind it, and no other caller. When the control loop is gone before the worker has left, no more calls are taken,
-//! and of those in flight totals are still kept, entries no longer. When it is there and does not come by, no calls are
-//! taken once [`BACKLOG`] entries wait for it: what is kept for it stays bounded, by that and by the hang-ups of the
-//! calls in flight.
+//! behind it, and no other caller. If the control loop is gone before the worker has left, the gate takes no more calls
+//! and keeps only totals of those in flight. If the control loop stalls, the gate takes no calls once [`BACKLOG`]
+//! entries are waiting. Together with the hang-ups of the calls in flight, that bounds memory.
 //!
 //! **Time.** The hot path reads no clock: an entry is stamped when it is folded, so it is at most one visit of the
 //! control loop late ([`TICK`](crate::engine::control::TICK) while calls flow, less when anybody asks or a deadline is
 //! due) and never early.
 //!
-//! **The control loop sleeps** when nothing happens. While calls flow it comes by once per tick, unasked, so that the
-//! hot path need not wake it; the first event after a quiet tick does, as do a command, the last hang-up of a drain and
-//! a ring half full.
+//! **The control loop sleeps** when nothing happens. While calls flow it runs once per tick, so the hot path need not
+//! wake it. The first event after a quiet tick wakes it, and so do a command, the last hang-up of a drain and a ring
+//! that is half full.
 
 mod recorder;
 mod ring;
@@ -204,7 +203,7 @@ impl Gate {
         recorder.view(&self.word.0)
     }
 
-    /// Has the control loop come by now rather than at its next tick.
+    /// Makes the control loop run now rather than at its next tick.
     pub fn nudge(&self) {
         self.bell.ring();
     }
@@ -279,7 +278,7 @@ impl Gate {
         self.room.0.load(Ordering::Relaxed) as u32
     }
 
-    /// Takes no more calls while too much waits for the control loop, and takes them again once it has come by. Called
+    /// Takes no more calls while too much waits for the control loop, and takes them again once that has run. Called
     /// under the lock.
     fn make_room(&self, recorder: &Recorder) {
         let capacity = self.limits.capacity;

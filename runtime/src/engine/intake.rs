@@ -33,7 +33,7 @@ pub trait Intake<M: Journaled> {
     /// not, something happened already, or is about to be published.
     fn may_sleep(&self) -> bool;
 
-    /// Resolves when the loop has reason to come by before its time.
+    /// Resolves when the loop has work before its next deadline.
     fn work(&self) -> impl Future<Output = ()>;
 }
 

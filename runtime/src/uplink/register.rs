@@ -1,10 +1,10 @@
-//! Registering: a worker proves to whoever hands out calls that it belongs, and takes calls only once it is let in.
+//! Registering: a worker proves to whoever hands out calls that it belongs, and takes calls only once it is admitted.
 //!
 //! The worker `POST`s a [`Request`] and is answered with an [`Answer`]:
 //!
 //! | status | meaning | the worker |
 //! |---|---|---|
-//! | 200 | let in | takes calls |
+//! | 200 | admitted | takes calls |
 //! | 403 | refused; `reason` says why | leaves with [`Exit::REJECTED`](crate::Exit::REJECTED) |
 //! | 409 | signed for another epoch than `epoch` | signs again for that one |
 //! | anything else, or nothing | not now | stays in standby and asks again later |

@@ -51,7 +51,7 @@ impl State {
             }
             if node.pending.is_cutting {
                 let held = 0..node.process.live as usize;
-                steps.extend(held.map(|at| Step::Goodbye(worker, Slot::at(at))));
+                steps.extend(held.map(|at| Step::EndForced(worker, Slot::at(at))));
             }
         }
     }
@@ -140,7 +140,7 @@ impl State {
             }
             Step::Wake(worker) => self.wake(worker),
             Step::Flush(worker) => self.flush(worker),
-            Step::Goodbye(worker, at) => self.goodbye(worker, at),
+            Step::EndForced(worker, at) => self.end_forced(worker, at),
             Step::Kill(worker) => {
                 self.context.left.crashes -= 1;
                 self.context.tell(|| format!("worker {worker} is killed"));

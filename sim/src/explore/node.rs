@@ -278,7 +278,7 @@ impl State {
         let Some((due, why)) = self.nodes[worker].process.deadline() else { return };
         let what = match why {
             Why::Overdue | Why::Force => "the drain's deadline is reached",
-            Why::GraceOver => "the time to say goodbye is over",
+            Why::GraceOver => "the grace is over",
             Why::Lapse(_) => "the time to assign a call is over",
             Why::Empty | Why::Leave | Why::Stall(_) => "a time-out is reached",
         };
@@ -296,11 +296,11 @@ impl State {
         self.settle(worker);
     }
 
-    /// A call that a force cuts says goodbye.
-    pub(super) fn goodbye(&mut self, worker: Letter, slot: Slot) {
+    /// A call that a force cuts ends within the grace.
+    pub(super) fn end_forced(&mut self, worker: Letter, slot: Slot) {
         let offer = self.nodes[worker].process.held().nth(slot.place()).expect("a call that is held");
         self.context.tell(|| format!("call {} is cut on worker {worker}", offer.call));
-        self.running(worker).goodbye(offer);
+        self.running(worker).end_forced(offer);
         let line = &mut self.context.calls[offer.call];
         match line.fate {
             Fate::Talking if line.round == offer.round => line.fate = Fate::Forced,

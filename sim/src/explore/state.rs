@@ -82,8 +82,8 @@ pub enum Step {
     Wake(Letter),
     /// A worker has written its last record.
     Flush(Letter),
-    /// A call that a force cuts says goodbye.
-    Goodbye(Letter, Slot),
+    /// A call that a force cuts ends within the grace.
+    EndForced(Letter, Slot),
     /// A worker is killed.
     Kill(Letter),
 }

@@ -132,8 +132,8 @@ impl<B: Promises, O: Environment<B>> Running<'_, B, O> {
         }
     }
 
-    /// A call that a force cuts says goodbye. Returns whether it was held.
-    pub(crate) fn goodbye(&mut self, offer: B::Offer) -> bool {
+    /// A call that a force cuts ends within the grace. Returns whether it was held.
+    pub(crate) fn end_forced(&mut self, offer: B::Offer) -> bool {
         let stage = self.process.stage(offer);
         let reason = match stage {
             Stage::Active if self.process.has(Bug::ForcedIsHangup) => EndReason::CallerHangup,

@@ -50,7 +50,7 @@ pub(crate) trait Environment<B: Promises> {
     /// A call is no longer held.
     fn released(&mut self, _offer: B::Offer) {}
 
-    /// Each call that it holds is told to end, and says goodbye when it has.
+    /// Every call that it holds is told to end.
     fn cancel_calls(&mut self, process: &Process<B>);
 
     /// It begins to write its last record.

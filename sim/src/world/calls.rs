@@ -127,13 +127,13 @@ impl Node {
         self.settle(context);
     }
 
-    /// A call that a force cut says goodbye.
-    pub(super) fn say_goodbye(&mut self, context: &mut Context<'_>, offer: AttemptIndex) {
+    /// A call that a force cuts ends within the grace.
+    pub(super) fn end_forced(&mut self, context: &mut Context<'_>, offer: AttemptIndex) {
         if !self.process.stage(offer).is_held() {
             return;
         }
         self.catch_up(context);
-        if self.running(context).goodbye(offer) {
+        if self.running(context).end_forced(offer) {
             let call = context.network.attempt(offer).call;
             match context.books.ledger.line(call).fate {
                 Fate::Active => context.books.ledger.set(call, Fate::Forced, None, context.scene.now),

@@ -78,9 +78,9 @@ impl World<'_> {
                 }
             }
             (OfAttempt::Fail, Some(node)) => node.fail(context, index),
-            (OfAttempt::Goodbye, Some(node)) => node.say_goodbye(context, index),
+            (OfAttempt::EndForced, Some(node)) => node.end_forced(context, index),
             (OfAttempt::Progress, Some(node)) => node.progress(context, index),
-            (OfAttempt::Fail | OfAttempt::Goodbye | OfAttempt::Progress, None) => {}
+            (OfAttempt::Fail | OfAttempt::EndForced | OfAttempt::Progress, None) => {}
         }
     }
 

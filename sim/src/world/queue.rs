@@ -30,7 +30,7 @@ pub(super) enum Event {
 pub(super) enum OfAttempt {
     AssignTimeout,
     Fail,
-    Goodbye,
+    EndForced,
     OfferTimeout,
     Progress,
 }

@@ -56,7 +56,7 @@ impl Node {
         }
     }
 
-    /// Sees to it that the worker comes by when it must: by the machine's time-outs, or as the runtime's shell asked.
+    /// Sees to it that the worker runs when it must: by the machine's time-outs, or as the runtime's shell asked.
     fn arm(&mut self, scene: &mut Scene<'_>) {
         let due = match &self.host.shell {
             Some(shell) => shell.due(),

@@ -20,7 +20,7 @@ const GONE_AFTER: Span = Span::from_millis(500);
 /// How long after a death the dispatcher notices it.
 const CUT_OFF_AFTER: Span = Span::from_millis(200);
 /// How long a call that is told to end takes at most.
-const GOODBYE: Span = Span::from_secs(3);
+const GRACE_USED: Span = Span::from_secs(3);
 
 /// A worker's host, and the context of its world.
 pub(super) struct Surroundings<'a, 'p> {
@@ -102,8 +102,8 @@ impl Environment<Offers> for Surroundings<'_, '_> {
     fn cancel_calls(&mut self, process: &Process<Offers>) {
         let scene = &mut self.context.scene;
         for offer in process.held() {
-            let wait = scene.draw(offer.get().into(), GOODBYE);
-            scene.after(wait, Event::Attempt(offer, OfAttempt::Goodbye));
+            let wait = scene.draw(offer.get().into(), GRACE_USED);
+            scene.after(wait, Event::Attempt(offer, OfAttempt::EndForced));
         }
     }
 

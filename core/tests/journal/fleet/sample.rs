@@ -4,7 +4,7 @@ use openrtc_core::fleet::{
     Departure, DrainTerms, Entry, Event, Facts, Fleet, Gate, Lease, PauseReason, Policy, RejectReason, Report, Request,
     Room, Run, Spec, Stage, Stamp, Standing, Task, Timeouts, VersionState,
 };
-use openrtc_core::id::{Actor, Deployment, Epoch, Incarnation, Seq, Version, WorkerId};
+use openrtc_core::id::{Actor, Deployment, Epoch, Incarnation, Seq, WorkerId};
 use openrtc_core::journal::{Office, Opening, Record};
 use openrtc_core::time::{Instant, Span};
 use openrtc_core::word::Phase;

@@ -100,7 +100,7 @@ impl Recorder {
         }
     }
 
-    /// Takes out of a full ring what was published, in order; it is folded when somebody with a clock comes by.
+    /// Takes out of a full ring what was published, in order; whoever has a clock folds it later.
     pub(super) fn clear(&mut self, ring: &Ring) {
         if !self.attended {
             return self.fold(ring, self.recorded.now());
