@@ -28,7 +28,7 @@ const V2: Version = Version::from_static("v2");
 const ALICE: Actor = Actor::from_static("alice");
 
 /// A segment is closed after so many appends, so that most openings are written in the middle of a life.
-const APPENDS_MAX: u32 = 7;
+const APPENDS_MAX: u32 = 2;
 
 /// How long a rollout may take here.
 const SECONDS_MAX: u32 = 60;
@@ -59,7 +59,7 @@ fn a_coordinator_that_crashes_before_any_effect_goes_on_from_its_journal() {
         for _ in 0..second {
             world.second();
         }
-        world.shared.doomed.set(true);
+        world.shared.deadly.set(|_| true);
         world.second();
         world.restart();
         world.seconds(20);
@@ -76,21 +76,23 @@ fn what_a_crash_kept_from_being_done_is_owed_after_a_restart() {
     let mut world = World::serving();
     world.admit("v1-0");
     world.roll_out(V2);
-    world.run_until(|world| world.stage() == Stage::Shifting);
-    world.shared.doomed.set(true);
-    world.run_until(|world| world.queue.view(|fleet| fleet.members().total().draining > 0));
-    world.shared.done.borrow_mut().clear();
-    world.restart();
     let is_drain = |effect: &Effect| matches!(effect, Effect::OrderDrain { .. });
-    assert!(world.shared.done.borrow().iter().any(is_drain), "{:?}", world.shared.done.borrow());
+    world.shared.deadly.set(is_drain);
+    world.run_until(|world| world.shared.died.get());
+    let done = world.shared.done.borrow().len();
+    assert!(!world.shared.done.borrow().iter().any(is_drain), "it was decided, stored, and not done");
+    world.restart();
+    let owed = world.shared.done.borrow()[done..].to_vec();
+    assert!(owed.iter().any(is_drain), "{owed:?}");
 }
 
 /// What lies between the control loop and the world.
 struct Shared {
     now: Cell<Instant>,
     due: Cell<Option<Instant>>,
-    /// Whether effects are no longer performed: the process is about to end.
-    doomed: Cell<bool>,
+    /// The effects that the process does not live to perform.
+    deadly: Cell<fn(&Effect) -> bool>,
+    died: Cell<bool>,
     segments: RefCell<Vec<Vec<u8>>>,
     appends: Cell<u32>,
     done: RefCell<Vec<Effect>>,
@@ -132,7 +134,8 @@ impl Ports<Fleet> for Port {
     }
 
     async fn perform(&mut self, effect: Effect) {
-        if self.0.doomed.get() {
+        if self.0.deadly.get()(&effect) {
+            self.0.died.set(true);
             pending::<()>().await;
         }
         self.0.done.borrow_mut().push(effect);
@@ -178,7 +181,8 @@ impl World {
         let shared = Rc::new(Shared {
             now: Cell::new(Instant::from_micros(1_000_000)),
             due: Cell::new(None),
-            doomed: Cell::new(false),
+            deadly: Cell::new(|_| false),
+            died: Cell::new(false),
             segments: RefCell::default(),
             appends: Cell::new(0),
             done: RefCell::default(),
@@ -197,7 +201,8 @@ impl World {
 
     /// The process is gone, and another begins with what it stored.
     fn restart(&mut self) {
-        self.shared.doomed.set(false);
+        self.shared.deadly.set(|_| false);
+        self.shared.died.set(false);
         self.shared.appends.set(0);
         let stored = self.shared.stored().state;
         (self.queue, self.running) = start(stored, &self.shared);
@@ -230,7 +235,7 @@ impl World {
         loop {
             self.poll();
             self.obey();
-            match self.shared.due.get().filter(|due| *due < end && !self.shared.doomed.get()) {
+            match self.shared.due.get().filter(|due| *due < end && !self.shared.died.get()) {
                 Some(due) => self.shared.now.set(self.shared.now.get().max(due)),
                 None => break,
             }
