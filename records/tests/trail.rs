@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use openrtc_core::audit::{Chain, Draft, EventName, Target, Verdict, verify};
+use openrtc_core::audit::{Chain, Draft, EventName, EventResult, Target, verify};
 use openrtc_core::id::{Actor, Deployment, Identity, Incarnation, Seq, Version, WorkerId};
 use openrtc_core::time::Instant;
 use openrtc_records::journal::Sync;
@@ -82,7 +82,7 @@ fn lines(chain: &mut Chain, records: usize) -> Vec<u8> {
             entry,
             actor: Actor::from_static("alice"),
             target: Target::Worker,
-            result: Verdict::Refused,
+            result: EventResult::Refused,
             reason: "full",
             count: 1,
         };

@@ -119,8 +119,8 @@ impl TrailFile {
             trail.go_on_after(end);
             trail.first = first_record(path).map_err(io)?.unwrap_or(1);
         } else if let Some(part) = parts(path, whose).map_err(io)?.pop() {
-            let tail = read_tail(&mut File::open(&part.path).map_err(io)?).map_err(io)?;
-            if let Some(end) = End::of(&tail[..whole_lines(&tail)], &part.path)? {
+            let last = read_tail(&mut File::open(&part.path).map_err(io)?).map_err(io)?;
+            if let Some(end) = End::of(&last[..whole_lines(&last)], &part.path)? {
                 let (file, part) = (path.display(), part.path.display());
                 tracing::warn!(%file, "the audit file is new or empty; its trail goes on after {part}");
                 trail.go_on_after(end);

@@ -34,7 +34,7 @@ pub struct Part {
 /// begin with the same record the one at `path` is the last.
 pub fn parts(path: &Path, whose: &Whose) -> io::Result<Vec<Part>> {
     let Some(name) = path.file_name() else { return Ok(Vec::new()) };
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let mut parts = Vec::new();
     for entry in fs::read_dir(dir)? {
         let beside = entry?.file_name();

@@ -80,7 +80,6 @@ impl Auditor {
         file: Option<TrailFile>,
         sinks: Vec<Box<dyn AuditSink>>,
         key: Option<SigningKey>,
-        recent: Option<Recent>,
     ) -> Self {
         let chain = file.as_ref().map_or_else(Chain::default, |file| file.chain);
         let signed_at = chain.records;
@@ -98,12 +97,17 @@ impl Auditor {
             failing: false,
             sinks,
             key,
-            recent,
+            recent: None,
             lines,
             offered,
             signed_at,
             extent,
         }
+    }
+
+    /// The same auditor, which keeps what it wrote last for a webhook, if there is one.
+    pub(super) fn keeping(self, recent: Option<Recent>) -> Self {
+        Self { recent, ..self }
     }
 
     /// Starts its thread. What is published follows the trail to its end.
@@ -311,9 +315,7 @@ impl Auditor {
     fn rotate(&mut self) {
         let Some(file) = &mut self.file else { return };
         match file.rotate() {
-            Ok(part) => {
-                tracing::info!(part = %part.display(), "the audit file was rotated; its trail goes on in a new one")
-            }
+            Ok(part) => tracing::info!(part = %part.display(), "the audit file was rotated"),
             Err(error) => {
                 tracing::error!(%error, "the audit file cannot be rotated, and goes on growing");
                 self.extent.send_modify(|extent| extent.errors += 1);

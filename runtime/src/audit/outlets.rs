@@ -59,8 +59,8 @@ impl Outlets {
         let recent = self.webhook.as_ref().map(Webhook::recent);
         #[cfg(not(feature = "http"))]
         let recent = None;
-        let auditor = Auditor::new(self.journal, identity, clock, state, self.file, self.sinks, self.key, recent);
-        let (feed, extent) = auditor.start()?;
+        let auditor = Auditor::new(self.journal, identity, clock, state, self.file, self.sinks, self.key);
+        let (feed, extent) = auditor.keeping(recent).start()?;
         #[cfg(feature = "http")]
         let delivery = self.webhook.map(|webhook| webhook.start(extent.clone())).transpose()?;
         #[cfg(not(feature = "http"))]

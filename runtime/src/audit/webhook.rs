@@ -206,7 +206,7 @@ impl Webhook {
         self.go_on();
     }
 
-    fn go_on(&mut self) {
+    fn go_on(&self) {
         self.recent.forget(self.taken.records);
         if let Err(error) = self.keep() {
             let mark = self.mark.display();
