@@ -19,7 +19,7 @@ use sim::choice::mix;
 
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    for (target, name, bytes) in [journals(), lives(), rollouts(), tokens(), trails()].concat() {
+    for (target, name, bytes) in [certificates(), journals(), lives(), rollouts(), tokens(), trails()].concat() {
         let folder = corpus.join(target);
         fs::create_dir_all(&folder)?;
         fs::write(folder.join(name), bytes)?;
@@ -28,6 +28,22 @@ fn main() -> io::Result<()> {
 }
 
 type Seed = (&'static str, &'static str, Vec<u8>);
+
+/// A certificate whole and cut; then changes to the one of `fuzz::certificate`: what, where (two bytes), with which byte.
+fn certificates() -> Vec<Seed> {
+    let issued = fuzz::certificate::ISSUED.as_bytes();
+    let (body, seal) = fuzz::certificate::ISSUED.split_once('\n').expect("two lines");
+    vec![
+        ("certificate", "issued", issued.to_vec()),
+        ("certificate", "cut", issued[..issued.len() - 40].to_vec()),
+        ("certificate", "body", body.as_bytes().to_vec()),
+        ("certificate", "seal", seal.as_bytes().to_vec()),
+        ("certificate", "unchanged", [[3, 100, 0, 1], [3, 100, 0, 1]].concat()),
+        ("certificate", "altered", vec![3, 200, 0, 1]),
+        ("certificate", "shorter", vec![0, 0, 5, 0]),
+        ("certificate", "longer", vec![4, 255, 0, 255, 1, 50, 0, b'\n']),
+    ]
+}
 
 /// Segments of the current format. Those named `format-1` were written by the builds that wrote it, and stay.
 fn journals() -> Vec<Seed> {

@@ -2,10 +2,11 @@
 
 use std::sync::OnceLock;
 
-use openrtc_core::audit::{Chain, Draft, EventName, Target, EventResult, bodies, verify};
+use openrtc_core::audit::{Chain, Draft, EventName, EventResult, Target, bodies, number_of, verify};
 use openrtc_core::id::{Actor, CallId, Deployment, Identity, Incarnation, Seq, Version, WorkerId};
 use openrtc_core::membership::{SigningKey, VerifyingKey};
 use openrtc_core::time::Instant;
+use openrtc_records::trail::Batch;
 
 /// Checks the trail; one that is not as it was written is found out.
 pub fn check(bytes: &[u8]) {
@@ -20,6 +21,9 @@ pub fn check(bytes: &[u8]) {
     let followed = lines.split_last().map_or(Vec::new(), |(_, before)| before.concat());
     let early = !report.closed && whole.text.starts_with(&followed) && tampered.last().is_none_or(|end| *end == b'\n');
     assert!(intact || early || !report.faults.is_empty(), "not found out");
+    // A closed trail is found out without a key as well: its last record bears a digest of itself.
+    let unsigned = verify(&tampered, Some(Chain::default()), &[]);
+    assert!(intact || !unsigned.closed || !unsigned.faults.is_empty(), "not found out without the key");
 }
 
 /// A trail as it was written, and the key that vouches for it.
@@ -79,6 +83,14 @@ fn check_report(bytes: &[u8], whole: &Whole) {
         }
     }
     assert!(bodies(bytes).all(|(line, body)| line > 0 && !body.is_empty()));
+    // What is sent on are whole records that follow each other, and what was read is all that is sent.
+    let first = lines(bytes).first().and_then(|line| number_of(line));
+    let batch = first.and_then(|first| Batch::of(bytes, first, 1_000));
+    assert_eq!(first.is_some(), batch.is_some());
+    for (line, number) in batch.iter().flat_map(|batch| lines(&batch.lines).into_iter().zip(batch.first..)) {
+        assert_eq!(number_of(line), Some(number));
+    }
+    assert!(batch.is_none_or(|batch| bytes.starts_with(&batch.lines)));
 }
 
 /// The trail with each four bytes as one deed: what, where (two bytes), and with which byte.

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod certificate;
 pub mod journal;
 pub mod rollout;
 pub mod token;

@@ -4,6 +4,11 @@ use std::fs;
 use std::path::Path;
 
 #[test]
+fn certificates_pass() {
+    replay_all("certificate", fuzz::certificate::check);
+}
+
+#[test]
 fn journals_pass() {
     replay_all("journal", fuzz::journal::check);
 }
