@@ -29,7 +29,7 @@ fn main() -> io::Result<()> {
 
 type Seed = (&'static str, &'static str, Vec<u8>);
 
-/// A certificate whole and cut; then changes to the one of `fuzz::certificate`: what, where (two bytes), with which byte.
+/// A certificate whole and cut; then changes to that of `fuzz::certificate`: what, where (two bytes), with which byte.
 fn certificates() -> Vec<Seed> {
     let issued = fuzz::certificate::ISSUED.as_bytes();
     let (body, seal) = fuzz::certificate::ISSUED.split_once('\n').expect("two lines");
