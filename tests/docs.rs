@@ -186,10 +186,10 @@ fn glossed(line: &str) -> Option<(&str, &str, &str)> {
 
 /// Whether a file of Rust defines an item: after a keyword, or as a variant or a macro's argument on a line of its own.
 fn defines(code: &str, item: &str) -> bool {
-    code.lines().any(|line| {
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| {
         let is_word = |char: char| char.is_ascii_alphanumeric() || char == '_';
         let words: Vec<_> = line.split(|char| !is_word(char)).filter(|word| !word.is_empty()).collect();
-        let is_listed = line.starts_with("    ") && line.trim_start().starts_with(item) && words.len() == 1;
+        let is_listed = line.starts_with("    ") && words == [item];
         is_listed || words.windows(2).any(|pair| KEYWORDS.contains(&pair[0]) && pair[1] == item)
     })
 }
