@@ -168,6 +168,12 @@ impl Dispatcher {
         &self.statuses
     }
 
+    /// Whether a registered worker serves what is asked for.
+    #[must_use]
+    pub fn serves(&self, asked: &Asked) -> bool {
+        self.peers.values().any(|peer| peer.serves(asked))
+    }
+
     /// The sockets whose registration stands.
     pub fn registered(&self) -> impl Iterator<Item = PeerId> {
         self.peers.iter().filter(|(_, peer)| peer.registration.is_some()).map(|(id, _)| *id)

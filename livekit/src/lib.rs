@@ -4,14 +4,34 @@
 //! and join rooms. This crate speaks that protocol for a worker that embeds [`openrtc_runtime`]: a job is a call, an
 //! offer is a reservation, and a deploy is a drain.
 //!
-//! [`session`] is the protocol as a state machine without input and output. [`proto`] has its messages.
+//! [`Worker`] is a call source: give it to a pool. [`session`] is the protocol under it, as a state machine without
+//! input and output, and [`dispatcher`] is the server's side of it; `DevServer` is a server around that, for
+//! development and tests. [`proto`] has the messages.
+//!
+//! # Features
+//! - `worker` (default): [`Worker`], with its socket: tokio, tungstenite, rustls with *ring*.
+//! - `server` (default): `DevServer`.
 #![forbid(unsafe_code)]
 
 pub mod dispatcher;
 pub mod proto;
 mod random;
+#[cfg(feature = "server")]
+mod server;
 pub mod session;
+#[cfg(feature = "worker")]
+mod token;
 mod url;
+#[cfg(feature = "worker")]
+mod worker;
 
+#[cfg(feature = "server")]
+pub use server::DevServer;
 pub use session::{BadDeployment, Registration};
+#[cfg(feature = "worker")]
+pub use token::{ApiKey, BadToken};
 pub use url::{BadUrl, ServerUrl};
+#[cfg(feature = "worker")]
+pub use worker::{
+    Decision, Health, Job, JobOffer, JobReporter, Monitor, Request, SetupError, Unregistered, Worker, WorkerBuilder,
+};

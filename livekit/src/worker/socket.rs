@@ -1,0 +1,202 @@
+//! One WebSocket to the server: connects, then carries frames both ways.
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use openrtc_runtime::Clock;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
+use tokio_tungstenite::tungstenite::http::StatusCode;
+use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, DATE, HeaderValue};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use crate::session::{FRAME_MAX, Failure, LinkId};
+use crate::token::ApiKey;
+use crate::url::ServerUrl;
+
+/// How long a close frame, and what is behind it, may take.
+const GOODBYE: Duration = Duration::from_millis(500);
+/// How much of what a server says beside a refusal is kept, in characters.
+const SAID_MAX: usize = 200;
+
+/// Where to connect, and with what.
+pub(super) struct Server {
+    pub(super) url: ServerUrl,
+    pub(super) key: ApiKey,
+    /// There if the connection is encrypted.
+    pub(super) tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+/// What a socket tells the driver.
+pub(super) enum Event {
+    Opened,
+    Failed(Failure),
+    Frame(Bytes),
+    Text,
+    /// A frame was taken: there is room for the next one.
+    Written,
+    Closed(Option<u16>),
+}
+
+/// What the driver tells a socket.
+pub(super) enum Order {
+    Send(Vec<u8>),
+    Close(u16),
+}
+
+/// Everything that can carry a WebSocket.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Lives as long as the socket. The driver drops `orders` to end it at once.
+pub(super) async fn run(
+    link: LinkId,
+    server: Arc<Server>,
+    mut orders: mpsc::Receiver<Order>,
+    events: mpsc::Sender<(LinkId, Event)>,
+) {
+    let socket = tokio::select! {
+        socket = connect(&server) => socket,
+        // Closed before it was open.
+        _ = orders.recv() => return,
+    };
+    // A driver that is gone needs no events.
+    let (end, socket) = match socket {
+        Ok(socket) => (Event::Opened, Some(socket)),
+        Err(failure) => (Event::Failed(failure), None),
+    };
+    let told = events.send((link, end)).await;
+    if let (Ok(()), Some(socket)) = (told, socket) {
+        carry(link, socket, orders, events).await;
+    }
+}
+
+async fn carry(
+    link: LinkId,
+    socket: WebSocketStream<Box<dyn Stream>>,
+    mut orders: mpsc::Receiver<Order>,
+    events: mpsc::Sender<(LinkId, Event)>,
+) {
+    let (mut sink, mut stream) = socket.split();
+    let reads = async {
+        loop {
+            let event = match stream.next().await {
+                Some(Ok(Message::Binary(frame))) => Event::Frame(frame),
+                Some(Ok(Message::Text(_))) => Event::Text,
+                // The library answers pings by itself.
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+                Some(Ok(Message::Close(frame))) => Event::Closed(frame.map(|frame| frame.code.into())),
+                Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => Event::Closed(Some(1009)),
+                Some(Err(_)) | None => Event::Closed(None),
+            };
+            let over = matches!(event, Event::Closed(_));
+            if events.send((link, event)).await.is_err() || over {
+                return;
+            }
+        }
+    };
+    let writes = async {
+        while let Some(order) = orders.recv().await {
+            match order {
+                Order::Send(frame) => {
+                    if sink.send(Message::binary(frame)).await.is_err() {
+                        // The reader sees it too, and tells the driver why.
+                        return std::future::pending().await;
+                    }
+                    if events.send((link, Event::Written)).await.is_err() {
+                        return;
+                    }
+                }
+                Order::Close(code) => {
+                    let frame = CloseFrame { code: code.into(), reason: "".into() };
+                    let goodbye = async { drop(sink.send(Message::Close(Some(frame))).await) };
+                    drop(tokio::time::timeout(GOODBYE, goodbye).await);
+                    return;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = reads => {}
+        () = writes => {}
+    }
+}
+
+async fn connect(server: &Server) -> Result<WebSocketStream<Box<dyn Stream>>, Failure> {
+    let unreachable = |error: std::io::Error| Failure::Unreachable(error.to_string());
+    let stream = TcpStream::connect((server.url.host(), server.url.port())).await.map_err(unreachable)?;
+    // Frames are small and answers are awaited.
+    stream.set_nodelay(true).map_err(unreachable)?;
+    let stream: Box<dyn Stream> = match &server.tls {
+        None => Box::new(stream),
+        Some(config) => {
+            let name = ServerName::try_from(server.url.host().to_owned());
+            let name = name.map_err(|error| Failure::Unreachable(error.to_string()))?;
+            let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
+            Box::new(stream.map_err(|error| Failure::Unreachable(format!("TLS: {error}")))?)
+        }
+    };
+    let limits = WebSocketConfig::default().max_message_size(Some(FRAME_MAX)).max_frame_size(Some(FRAME_MAX));
+    match client_async_with_config(request(server)?, stream, Some(limits)).await {
+        Ok((socket, _)) => Ok(socket),
+        Err(Error::Http(response)) => Err(refused(&response)),
+        Err(error) => Err(Failure::Unreachable(error.to_string())),
+    }
+}
+
+fn request(server: &Server) -> Result<Request, Failure> {
+    let unusable = |error: &dyn std::fmt::Display| Failure::Unreachable(format!("no usable request: {error}"));
+    let address = server.url.socket("/agent?protocol=1");
+    let mut request = address.into_client_request().map_err(|error| unusable(&error))?;
+    let token = server.key.worker_token(now_secs());
+    let header = HeaderValue::from_str(&format!("Bearer {}", token.as_str()));
+    let mut header = header.map_err(|error| unusable(&error))?;
+    header.set_sensitive(true);
+    request.headers_mut().insert(AUTHORIZATION, header);
+    Ok(request)
+}
+
+/// What an answer other than an upgrade says.
+fn refused(response: &Response) -> Failure {
+    let said = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+    let said = said.trim().chars().take(SAID_MAX).collect();
+    match response.status() {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
+            let theirs = date.and_then(|date| httpdate::parse_http_date(date).ok());
+            let theirs = theirs.and_then(|date| date.duration_since(UNIX_EPOCH).ok()).map(|date| date.as_secs());
+            let ahead_secs = theirs.and_then(|theirs| now_secs().checked_signed_diff(theirs));
+            Failure::Unauthorized { ahead_secs, said }
+        }
+        StatusCode::NOT_FOUND => Failure::NotFound,
+        status => Failure::Status(status.as_u16()),
+    }
+}
+
+/// Seconds since the Unix epoch, by the system's clock, which is what a server checks a token against.
+pub(crate) fn now_secs() -> u64 {
+    Clock::wall().as_micros() / 1_000_000
+}
+
+/// Trusts what the system trusts.
+pub(super) fn tls() -> Result<Arc<rustls::ClientConfig>, String> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = rustls::RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        return Err("the system has no certificates to trust: install them, or name a file in SSL_CERT_FILE".to_owned());
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| error.to_string())?;
+    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+}
