@@ -117,6 +117,10 @@ mod systemd {
         let known: BTreeMap<_, _> = settings.iter().cloned().collect();
         assert_eq!(known["OPENRTC_OPS_ADDR"], ANY_PORT);
         assert_eq!(values(&unit, "StateDirectory"), ["openrtc/v2"]);
+        assert_eq!(values(&unit, "RuntimeDirectory"), ["openrtc/v2"]);
+        let orders = PathBuf::from(&known["OPENRTC_OPS_SOCKET"]);
+        assert!(orders.ends_with("run/openrtc/v2/ops.sock"), "in what RuntimeDirectory makes");
+        fs::create_dir_all(orders.parent().unwrap()).unwrap();
         assert!(known["OPENRTC_JOURNAL_DIR"].ends_with("/var/lib/openrtc/v2"), "what StateDirectory makes");
 
         let exec = values(&unit, "ExecStart").remove(0);

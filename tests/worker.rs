@@ -245,7 +245,7 @@ fn status_and_drain_speak_to_real_workers_and_silence_is_unknown() {
     assert!(said(&status).contains("serving") && said(&status).contains("unknown"), "{}", said(&status));
 
     for (args, says) in [
-        (vec!["--deadline", "1h", "--on-deadline", "alert"], "done"),
+        (vec!["--deadline", "1h", "--on-deadline", "alert"], "done: draining, 1 of 1000 calls"),
         (vec!["--extend", "2h"], "done"),
         (vec!["--cancel"], "done"),
         (vec![], "done"),

@@ -1,20 +1,20 @@
 //! `openrtc audit`: check an audit trail, and that it says what the journal says.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use clap::{Args, Subcommand};
 use openrtc_core::audit::{Fault, Report, verify};
 use openrtc_evidence::trail::{Difference, compare};
-use openrtc_records::trail::lineage;
+use openrtc_records::trail::{Whose, lineage, owner_of};
 use openrtc_runtime::{Exit, read_public_key};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{Usage, journal};
 
-/// Check an audit trail.
+/// Check audit trails.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct AuditArgs {
     #[command(subcommand)]
@@ -25,25 +25,26 @@ pub(crate) struct AuditArgs {
 enum Action {
     /// Recompute chain, numbers and signatures; name every record that was altered, moved or removed.
     ///
-    /// With --journal also derive the records again and compare. Exits 1 if anything is wrong, 2 if a file or the
-    /// journal is not there. A trail that is not closed is of a worker that still runs or that ended without a word;
-    /// that is told, and no fault.
+    /// Files of one worker are one trail, in the order they are given; those of several workers are checked each for
+    /// itself, with a verdict for each. With --journal also derive the records again and compare. Exits 1 if anything
+    /// is wrong with any of them, 2 if a file or the journal is not there. A trail that is not closed is of a worker
+    /// that still runs or that ended without a word; that is told, and no fault.
     Verify(VerifyArgs),
 }
 
 #[derive(Args, Clone, Debug)]
 struct VerifyArgs {
-    /// The trail: its file, with which the parts beside it are checked that were rotated away from it; or several files
-    /// in the order they were written.
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
-    /// The journal's directory to compare with.
+    /// The trails: each a file, with which the parts beside it are checked that were rotated away from it, or several
+    /// files in the order they were written; or directories, whose *.jsonl files are taken.
+    #[arg(required = true, value_name = "FILE|DIR")]
+    paths: Vec<PathBuf>,
+    /// The journal's directory to compare with: for the trail of one worker.
     #[arg(long, value_name = "DIR")]
     journal: Option<PathBuf>,
     /// A public key's file (`openrtc keygen`) to check signatures with; may be repeated.
     #[arg(long, value_name = "FILE")]
     key: Vec<PathBuf>,
-    /// Print JSON.
+    /// Print JSON: of several trails a list.
     #[arg(long)]
     json: bool,
 }
@@ -51,21 +52,69 @@ struct VerifyArgs {
 /// Does what was asked.
 pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let Action::Verify(args) = &args.action;
-    let trail = Trail::read(&whole(&args.files)).map_err(Usage)?;
+    let trails = read_all(&args.paths).map_err(Usage)?;
     let keys: Vec<_> =
         args.key.iter().map(|file| read_public_key(file)).collect::<Result<_, _>>().map_err(Usage::new)?;
-    let report = verify(&trail.text, None, &keys);
-    let mut faults: Vec<String> = report.faults.iter().map(|fault| trail.tell(*fault)).collect();
-    if let Some(journal) = &args.journal {
-        let difference = compare(&trail.text, &journal::find(journal)?)?;
-        faults.extend(difference.map(|difference| trail.tell_difference(&difference)));
+    let journal = args.journal.as_deref();
+    if journal.is_some() && trails.len() > 1 {
+        let whose: Vec<_> = trails.iter().map(|(whose, _)| whose.as_str()).collect();
+        let message = format!("--journal is of one worker, and these are trails of {}", whose.join(", "));
+        return Err(Usage(anyhow!("{message}: name one worker's trail")).into());
+    }
+    let mut verdicts = Vec::new();
+    for (whose, trail) in trails {
+        let report = verify(&trail.text, None, &keys);
+        let mut faults: Vec<String> = report.faults.iter().map(|fault| trail.tell(*fault)).collect();
+        if let Some(journal) = journal {
+            let difference = compare(&trail.text, &journal::find(journal)?)?;
+            faults.extend(difference.map(|difference| trail.tell_difference(&difference)));
+        }
+        verdicts.push((whose, report, faults));
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&summary(&report, &faults))?);
+        let mut found: Vec<_> = verdicts.iter().map(|(whose, report, faults)| summary(whose, report, faults)).collect();
+        let found = if let [_] = found[..] { found.remove(0) } else { found.into() };
+        println!("{}", serde_json::to_string_pretty(&found)?);
     } else {
-        print(&report, &faults);
+        print_all(&verdicts);
     }
-    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { Exit::FAILURE.into() })
+    let whole = verdicts.iter().all(|(_, _, faults)| faults.is_empty());
+    Ok(if whole { ExitCode::SUCCESS } else { Exit::FAILURE.into() })
+}
+
+/// Every trail, and whose it is. Files that do not tell are trails of their own, by their names.
+fn read_all(paths: &[PathBuf]) -> anyhow::Result<Vec<(String, Trail)>> {
+    let mut named: Vec<(String, Vec<PathBuf>)> = Vec::new();
+    for path in paths {
+        for file in files(path)? {
+            let whose = owner_of(&file).map(|Whose { deployment, worker }| format!("{deployment}/{worker}"));
+            let whose = whose.unwrap_or_else(|| file.display().to_string());
+            match named.iter_mut().find(|(known, _)| *known == whose) {
+                Some((_, files)) => files.push(file),
+                None => named.push((whose, vec![file])),
+            }
+        }
+    }
+    named.into_iter().map(|(whose, files)| Ok((whose, Trail::read(&whole(&files))?))).collect()
+}
+
+/// What a path stands for.
+fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let name = path.display();
+    let entries = fs::read_dir(path).with_context(|| format!("the directory {name}"))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let file = entry.with_context(|| format!("the directory {name}"))?.path();
+        if file.extension().is_some_and(|extension| extension == "jsonl") {
+            files.push(file);
+        }
+    }
+    ensure!(!files.is_empty(), "{name} holds no audit trail (*.jsonl): name the files, or the directory they are in");
+    files.sort();
+    Ok(files)
 }
 
 /// The files that were named, or one and those that were rotated away from it. What cannot be read is told when it is.
@@ -123,8 +172,9 @@ impl Trail {
     }
 }
 
-fn summary(report: &Report, faults: &[String]) -> serde_json::Value {
+fn summary(whose: &str, report: &Report, faults: &[String]) -> Value {
     json!({
+        "trail": whose,
         "whole": faults.is_empty(),
         "records": report.records,
         "signatures": report.signatures,
@@ -133,6 +183,23 @@ fn summary(report: &Report, faults: &[String]) -> serde_json::Value {
         "head": report.end.head.to_string(),
         "faults": faults,
     })
+}
+
+fn print_all(verdicts: &[(String, Report, Vec<String>)]) {
+    let several = verdicts.len() > 1;
+    for (whose, report, faults) in verdicts {
+        if several {
+            println!("{whose}");
+        }
+        print(report, faults);
+        if several {
+            println!();
+        }
+    }
+    let broken = verdicts.iter().filter(|(_, _, faults)| !faults.is_empty()).count();
+    if several {
+        println!("{} trails, {broken} of them NOT whole", verdicts.len());
+    }
 }
 
 fn print(report: &Report, faults: &[String]) {

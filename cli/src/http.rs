@@ -1,17 +1,59 @@
-//! Asking a worker's ops endpoints.
+//! Asking a worker's ops endpoints, over TCP or through its Unix socket.
 
-use std::fmt::Display;
+use std::path::{Path, PathBuf};
 
-use openrtc_runtime::http::{HttpError, Method, Response, ask, parse_url};
+use anyhow::Context;
+use clap::Args;
+use openrtc_runtime::http::{Method, Response, ask, ask_socket, parse_url};
 
-/// `GET http://HOST PATH`; a leading `http://` in `host` may be left out.
-pub(crate) async fn get(host: impl Display, path: &str) -> Result<Response, HttpError> {
-    ask(Method::GET, &parse_url(&url(&host.to_string(), path))?, None, String::new()).await
+use crate::Usage;
+
+/// How a worker knows that an order may be given.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Access {
+    /// A file with the token that orders over TCP need; or set OPENRTC_OPS_TOKEN. A worker's Unix socket needs none.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    #[arg(long, env = "OPENRTC_OPS_TOKEN", hide = true, hide_env_values = true)]
+    token: Option<String>,
+}
+
+impl Access {
+    /// The token, if there is one.
+    pub(crate) fn token(&self) -> Result<Option<String>, Usage> {
+        let Some(file) = &self.token_file else { return Ok(self.token.clone()) };
+        let text = std::fs::read_to_string(file).with_context(|| format!("the token file {}", file.display()));
+        Ok(Some(text.map_err(Usage)?.trim().to_owned()))
+    }
+}
+
+/// `GET PATH` from the worker at `host`: a URL, whose `http://` may be left out, or `unix:PATH`.
+pub(crate) async fn get(host: &str, path: &str, token: Option<&str>) -> anyhow::Result<Response> {
+    exchange(Method::GET, host, path, token, String::new()).await
 }
 
 /// `POST` with a JSON body and, if there is one, a bearer token.
-pub(crate) async fn post(host: &str, path: &str, token: Option<&str>, body: String) -> Result<Response, HttpError> {
-    ask(Method::POST, &parse_url(&url(host, path))?, token, body).await
+pub(crate) async fn post(host: &str, path: &str, token: Option<&str>, body: String) -> anyhow::Result<Response> {
+    exchange(Method::POST, host, path, token, body).await
+}
+
+async fn exchange(
+    method: Method,
+    host: &str,
+    path: &str,
+    token: Option<&str>,
+    body: String,
+) -> anyhow::Result<Response> {
+    match socket(host) {
+        // Its file's permissions say who may ask; the token is no business of a process that is not asked for it.
+        Some(socket) => Ok(ask_socket(method, socket, path, body).await?),
+        None => Ok(ask(method, &parse_url(&url(host, path))?, token, body).await?),
+    }
+}
+
+/// The Unix socket that `host` names, if it names one.
+fn socket(host: &str) -> Option<&Path> {
+    host.strip_prefix("unix:").or_else(|| host.starts_with('/').then_some(host)).map(Path::new)
 }
 
 fn url(host: &str, path: &str) -> String {

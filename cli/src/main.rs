@@ -2,14 +2,23 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::doc_markdown, reason = "the commands' help is their documentation, and a terminal shows it as it is")]
 
+#[macro_use]
+mod say;
+
 mod audit;
+mod calls;
 mod certify;
+mod completions;
 mod demo;
 mod drain;
+mod follow;
 mod http;
 mod journal;
 mod keygen;
 mod membership;
+mod order;
+mod screen;
+mod seen;
 mod status;
 mod worker;
 
@@ -19,6 +28,7 @@ use std::fmt;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use clap::{Parser, Subcommand};
 use openrtc_runtime::{ConfigError, Exit, StartError};
 use tracing_subscriber::Layer;
@@ -37,13 +47,18 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Audit(audit::AuditArgs),
+    Calls(calls::CallsArgs),
     Certify(certify::CertifyArgs),
+    Completions(completions::CompletionsArgs),
+    Cordon(drain::CordonArgs),
     Demo(demo::DemoArgs),
     Drain(drain::DrainArgs),
     Journal(journal::JournalArgs),
     Keygen(keygen::KeygenArgs),
+    Promote(drain::PromoteArgs),
     Sign(membership::SignArgs),
     Status(status::StatusArgs),
+    Uncordon(drain::UncordonArgs),
     Verify(membership::VerifyArgs),
     Worker(worker::WorkerArgs),
 }
@@ -74,6 +89,8 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error.into()),
     };
     match runtime.block_on(run(cli.command)) {
+        // What it was to print is lost, and nobody chose that.
+        Ok(_) if let Some(lost) = say::failure() => fail(&anyhow!("standard output cannot be written: {lost}")),
         Ok(code) => code,
         Err(error) => fail(&error),
     }
@@ -93,12 +110,17 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Certify(args) => certify::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Calls(args) => calls::run(args).await,
+        Command::Completions(args) => Ok(completions::run(&args)),
+        Command::Cordon(args) => drain::cordon(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Drain(args) => drain::run(args).await,
         Command::Keygen(args) => keygen::run(&args),
+        Command::Promote(args) => drain::promote(args).await,
         Command::Journal(args) => journal::run(&args),
         Command::Sign(args) => membership::sign(&args),
         Command::Status(args) => status::run(args).await,
+        Command::Uncordon(args) => drain::uncordon(args).await,
         Command::Verify(args) => membership::verify(&args),
         Command::Worker(args) => worker::run(args).await,
     }

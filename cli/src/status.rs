@@ -1,190 +1,144 @@
 //! `openrtc status`: what workers say of themselves. One that does not answer is unknown, never drained.
 
-use std::fmt::Write as _;
-use std::io::{IsTerminal, stdout};
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context, ensure};
 use clap::Args;
-use openrtc_core::snapshot::RuntimeSnapshot;
-use openrtc_core::word::Phase;
-use openrtc_core::worker::OnDeadline;
+use futures_util::future::join_all;
 use openrtc_runtime::Exit;
-use serde::Serialize;
-use tokio::time::sleep;
+use serde_json::{Value, json};
 
-use crate::http;
-
-const REFRESH: Duration = Duration::from_secs(1);
+use crate::follow::{Known, follow};
+use crate::seen::Seen;
+use crate::{say, screen};
 
 /// Show version, phase and calls of workers.
 ///
-/// Exits 1 if a worker did not answer: it is unknown, which is not drained.
+/// Exit codes: 0 if every worker answered, and with --watch has drained or left in good order; 1 if one did not answer,
+/// which makes it unknown and not drained, or vanished while it was watched; 3 if none of these and, with --watch,
+/// calls were dropped by force; 2 for bad usage.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StatusArgs {
-    /// The workers' ops endpoints, e.g. 127.0.0.1:9464.
+    /// The workers' ops endpoints: 127.0.0.1:9464, a URL, or unix:PATH for a Unix socket.
     #[arg(required = true, value_name = "URL")]
     urls: Vec<String>,
-    /// Print JSON: one object per worker.
+    /// Print JSON: one object per worker, with its snapshot as it came.
     #[arg(long)]
     json: bool,
-    /// Ask again every second until every worker has drained, exited or fallen silent.
+    /// Show every change until each worker has drained, left or vanished.
     #[arg(long, conflicts_with = "json")]
     watch: bool,
 }
 
-/// One worker's answer.
-#[derive(Serialize)]
-struct Row<'a> {
-    url: &'a str,
-    snapshot: Option<RuntimeSnapshot>,
-    error: Option<String>,
-}
-
 /// Asks and prints.
 pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
-    loop {
-        let rows = futures_util::future::join_all(args.urls.iter().map(|url| ask(url))).await;
-        if args.json {
-            println!("{}", serde_json::to_string_pretty(&rows)?);
-        } else {
-            let clear = if args.watch && stdout().is_terminal() { "\x1b[2J\x1b[H" } else { "" };
-            print!("{clear}{}", table(&rows));
+    if args.watch {
+        return Ok(watch(&args.urls).await.into());
+    }
+    let known = join_all(args.urls.iter().map(|url| async {
+        match Seen::ask(url, "/snapshot").await {
+            Ok(seen) => Known::Now(seen),
+            Err(error) => Known::Gone(None, format!("{error:#}")),
         }
-        let over = rows.iter().all(|row| row.snapshot.is_none_or(|seen| seen.phase >= Phase::Drained));
-        if !args.watch || over {
-            let known = rows.iter().all(|row| row.snapshot.is_some());
-            return Ok(if known { ExitCode::SUCCESS } else { Exit::FAILURE.into() });
+    }));
+    let known = known.await;
+    if args.json {
+        let rows: Vec<_> = args.urls.iter().zip(&known).map(|(url, known)| row_json(url, known)).collect();
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+    } else {
+        print!("{}", table(&args.urls, &known));
+    }
+    Ok(if known.iter().all(|known| known.seen().is_some()) { ExitCode::SUCCESS } else { Exit::FAILURE.into() })
+}
+
+async fn watch(urls: &[String]) -> u8 {
+    let mut known: Vec<_> = urls.iter().map(|_| Known::Nothing).collect();
+    let mut news = follow(urls);
+    let mut shown = String::new();
+    while let Some((place, heard)) = news.recv().await {
+        known[place] = heard;
+        // One screen for all that came in together, and none before everybody was heard once.
+        if !news.is_empty() || known.iter().any(|known| matches!(known, Known::Nothing)) {
+            continue;
         }
-        sleep(REFRESH).await;
-    }
-}
-
-async fn ask(url: &str) -> Row<'_> {
-    match fetch(url).await {
-        Ok(snapshot) => Row { url, snapshot: Some(snapshot), error: None },
-        Err(error) => Row { url, snapshot: None, error: Some(format!("{error:#}")) },
-    }
-}
-
-async fn fetch(url: &str) -> anyhow::Result<RuntimeSnapshot> {
-    let response = http::get(url, "/snapshot").await?;
-    ensure!(response.status == 200, "it answers {}: is this a worker's ops endpoint?", response.status);
-    serde_json::from_str(&response.body).context("its answer is not a snapshot: is this a worker's ops endpoint?")
-}
-
-fn table(rows: &[Row<'_>]) -> String {
-    let width = rows.iter().map(|row| row.url.len()).max().unwrap_or(0).max(3);
-    let mut text = format!(
-        "{:<width$}  {:<16} {:<12} {:<9} {:>6} {:>8} {:>8} {:>8}  drain\n",
-        "URL", "worker", "version", "phase", "calls", "reserved", "stalled", "capacity"
-    );
-    for row in rows {
-        // Writing to a string cannot fail.
-        let _ = match (&row.snapshot, &row.error) {
-            (Some(seen), _) => writeln!(
-                text,
-                "{:<width$}  {:<16} {:<12} {:<9} {:>6} {:>8} {:>8} {:>8}  {}",
-                row.url,
-                seen.worker,
-                seen.deployment_version,
-                seen.phase,
-                seen.active_sessions,
-                seen.reserved_sessions,
-                seen.stalled_sessions,
-                seen.capacity,
-                drain(seen)
-            ),
-            (None, error) => {
-                let error = error.as_deref().unwrap_or_default();
-                writeln!(text, "{:<width$}  {:<16} {:<12} {:<9} {error}", row.url, "?", "?", "unknown")
-            }
-        };
-    }
-    text
-}
-
-fn drain(seen: &RuntimeSnapshot) -> String {
-    let Some(drain) = seen.drain else { return "-".into() };
-    let mut text = format!("{} by {}", drain.cause.as_str(), drain.actor);
-    if drain.sealed {
-        text += ", final";
-    }
-    match drain.forced {
-        // Writing to a string cannot fail.
-        Some(forced) => {
-            let _ = write!(text, ", forced by {} on {} calls", forced.actor, forced.live);
+        let text = table(urls, &known);
+        if text != shown {
+            let clear = if screen::width().is_some() { "\x1b[2J\x1b[H" } else { "" };
+            print!("{clear}{text}");
+            shown = text;
         }
-        None => match drain.terms.on_deadline() {
-            OnDeadline::Wait => {}
-            policy @ (OnDeadline::Alert | OnDeadline::Force) => {
-                let _ = write!(text, ", then {}", policy.as_str());
-            }
-        },
+        if say::is_over() {
+            break;
+        }
     }
-    if drain.overdue && drain.forced.is_none() {
-        text += ", OVERDUE";
+    let gone = known.iter().any(|known| matches!(known, Known::Gone(..) | Known::Nothing));
+    let dropped = known.iter().filter_map(Known::seen).any(|seen| seen.dropped() > 0);
+    match (gone && !say::is_over(), dropped) {
+        (true, _) => Exit::FAILURE,
+        (false, true) => Exit::FORCED,
+        (false, false) => Exit::CLEAN,
     }
-    if seen.obeyed.epoch.get() > 0 {
-        let _ = write!(text, ", order {}.{}", seen.obeyed.epoch, seen.obeyed.order);
-    }
-    if seen.journal.failing {
-        text += "; the journal cannot be written";
-    }
-    text
+}
+
+fn row_json(url: &str, known: &Known) -> Value {
+    let error = if let Known::Gone(_, error) = known { Some(error) } else { None };
+    json!({"url": url, "snapshot": known.seen().map(Seen::raw), "error": error})
+}
+
+fn table(urls: &[String], known: &[Known]) -> String {
+    let rows: Vec<_> = urls.iter().zip(known).map(|(url, known)| row(url, known)).collect();
+    screen::table(&["URL", "worker", "version", "phase", "calls", "notes"], &rows, screen::width())
+}
+
+fn row(url: &str, known: &Known) -> Vec<String> {
+    let cells = |seen: &Seen, phase: &str, notes: Vec<String>| {
+        let (worker, version) = (seen.text("worker").to_owned(), seen.text("deployment_version").to_owned());
+        vec![url.into(), worker, version, phase.into(), seen.calls(), notes.join(", ")]
+    };
+    let row = match known {
+        Known::Now(seen) | Known::Last(seen) => {
+            // Left, as a person says it; the last phase of a worker that dropped calls is the same.
+            let phase = if seen.has_left() { "left" } else { seen.phase() };
+            cells(seen, phase, seen.notes())
+        }
+        Known::Gone(Some(seen), error) => {
+            let last = format!("last seen {} ({error}); its journal says the rest", seen.phase());
+            cells(seen, "VANISHED", vec![last])
+        }
+        Known::Gone(None, error) => {
+            vec![url.into(), "?".into(), "?".into(), "unknown".into(), String::new(), error.clone()]
+        }
+        Known::Nothing => vec![url.into()],
+    };
+    row.iter().map(|cell| screen::plain(cell)).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use openrtc_core::id::{Actor, Deployment, Epoch, Identity, Incarnation, Seq, Version, WorkerId};
-    use openrtc_core::machine::Machine;
-    use openrtc_core::order::{Order, Stamp, Wish};
-    use openrtc_core::snapshot::JournalHealth;
-    use openrtc_core::time::{Instant, Span};
-    use openrtc_core::worker::{Cause, Command, DrainOrder, Limits, Terms, Worker};
-
     use super::*;
 
-    const SIGTERM: Command = Command::BeginDrain(DrainOrder {
-        cause: Cause::Signal,
-        actor: Actor::from_static("SIGTERM"),
-        terms: Terms::PATIENT,
-    });
-
-    fn snapshot(drain: Command) -> RuntimeSnapshot {
-        let mut worker = Worker::new(Limits::default()).expect("valid");
-        for command in [Command::Serve, drain] {
-            worker.step(Instant::EPOCH, command).expect("legal");
-        }
-        let identity = Identity {
-            deployment: Deployment::from_static("demo"),
-            version: Version::from_static("v1"),
-            worker: WorkerId::from_static("blue-1"),
-            incarnation: Incarnation::new(1),
+    #[test]
+    fn a_worker_that_left_one_that_vanished_and_one_that_never_answered_are_told_apart() {
+        let seen = |phase: &str, dropped: u64| {
+            let outcome = json!({"forced": {"dropped": dropped}});
+            let outcome = if dropped > 0 { outcome } else { json!("clean") };
+            let snapshot = json!({"phase": phase, "worker": "blue-1", "deployment_version": "v1",
+                "active_sessions": 0, "capacity": 9, "drain": null, "outcome": outcome});
+            Seen::of(snapshot).expect("a snapshot")
         };
-        RuntimeSnapshot::of(&worker, &identity, JournalHealth::default())
-    }
-
-    #[test]
-    fn the_table_is_aligned_and_silence_is_unknown() {
-        let rows = [
-            Row { url: "127.0.0.1:9464", snapshot: Some(snapshot(SIGTERM)), error: None },
-            Row { url: "w2:1", snapshot: None, error: Some("connection refused".into()) },
+        let known = [
+            Known::Last(seen("exited", 0)),
+            Known::Last(seen("exited", 3)),
+            Known::Gone(Some(seen("draining", 0)), "connection refused".into()),
+            Known::Gone(None, "connection refused".into()),
         ];
+        let urls = ["w1:1", "w2:1", "w3:1", "w4:1"].map(str::to_owned);
         let expected = "\
-URL             worker           version      phase      calls reserved  stalled capacity  drain
-127.0.0.1:9464  blue-1           v1           draining       0        0        0     1000  signal by SIGTERM, final
-w2:1            ?                ?            unknown   connection refused
+URL   worker  version  phase     calls   notes
+w1:1  blue-1  v1       left      0 of 9  no call dropped
+w2:1  blue-1  v1       left      0 of 9  3 calls dropped
+w3:1  blue-1  v1       VANISHED  0 of 9  last seen draining (connection refused); its journal says the rest
+w4:1  ?       ?        unknown           connection refused
 ";
-        assert_eq!(table(&rows), expected);
-    }
-
-    #[test]
-    fn what_a_drain_comes_to_and_whose_order_it_obeys_is_told() {
-        let wish = Wish::Drain { within: Some(Span::from_secs(60)), on_deadline: OnDeadline::Force };
-        let stamp = Stamp { epoch: Epoch::new(2), order: Seq::new(8) };
-        let order = Order { stamp, actor: Actor::from_static("alice"), wish };
-        assert_eq!(drain(&snapshot(Command::Obey(order))), "coordinator by alice, then force, order 2.8");
+        assert_eq!(table(&urls, &known), expected);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use openrtc_core::id::CallId;
 use openrtc_core::word::Refusal;
 use openrtc_runtime::gate::decline;
-use openrtc_runtime::http::accept_each;
+use openrtc_runtime::http::{Reserve, accept_each};
 use openrtc_runtime::{Call, CallGuard, CallSource, EndReason, Offer, WorkerView};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
@@ -51,16 +51,19 @@ impl Line {
     /// nonsense, costs nobody else anything.
     pub fn listen(listener: TcpListener) -> Self {
         let (yielded, offers) = mpsc::channel(64);
-        tokio::spawn(accept_each(listener, HANDSHAKES_MAX, move |stream, peer, permit| {
+        tokio::spawn(accept_each(listener, HANDSHAKES_MAX, Reserve::default(), move |stream, peer, seat| {
             let yielded = yielded.clone();
-            tokio::spawn(async move {
+            async move {
                 match timeout(HANDSHAKE, handshake(stream)).await {
-                    Ok(Ok(offer)) => drop(yielded.send(offer).await),
-                    Ok(Err(error)) => tracing::warn!(%peer, %error, "the connection made no offer"),
-                    Err(_) => tracing::warn!(%peer, "the connection said nothing for {HANDSHAKE:?}"),
+                    Ok(Ok(offer)) => {
+                        // It has made its offer, so it gets an answer.
+                        seat.keep(());
+                        drop(yielded.send(offer).await);
+                    }
+                    Ok(Err(error)) => tracing::warn!(?peer, %error, "the connection made no offer"),
+                    Err(_) => tracing::warn!(?peer, "the connection said nothing for {HANDSHAKE:?}"),
                 }
-                drop(permit);
-            });
+            }
         }));
         Self { offers }
     }

@@ -15,7 +15,7 @@ use openrtc_core::id::{Epoch, WorkerId};
 use openrtc_core::membership::{Claims, Manifest, MembershipVerifier, Refusal, Token};
 use openrtc_core::time::Instant;
 use openrtc_runtime::Clock;
-use openrtc_runtime::http::server;
+use openrtc_runtime::http::server::{self, Bounds};
 use openrtc_runtime::register::{Answer, Request};
 use tokio::net::TcpListener;
 
@@ -76,7 +76,7 @@ impl Registrar {
 
     /// Answers registrations at `/register` for as long as the process lives.
     pub async fn serve(self, listener: TcpListener) {
-        server::answer_all(listener, self.router()).await;
+        server::answer_all(listener, self.router(), Bounds::default()).await;
     }
 
     /// The endpoint, to be served beside others.

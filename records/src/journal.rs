@@ -109,6 +109,8 @@ pub struct Recovered {
     pub predecessor: Option<Predecessor>,
     /// The calls that were open when it ended, oldest first: what a crash took. Empty if it left by itself.
     pub lost_calls: Vec<CallId>,
+    /// How many calls its forced drain cut.
+    pub dropped_calls: u64,
     /// Where its newest segment stops making sense, if it does.
     pub torn: Option<(PathBuf, Torn)>,
     /// Segments that a newer build wrote, after whatever this build can read. They stay as they are.

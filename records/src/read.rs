@@ -8,7 +8,7 @@ use openrtc_core::id::Incarnation;
 use openrtc_core::journal::{IdsSoFar, Journaled, Replay, Torn, replay};
 use openrtc_core::machine::Entry;
 use openrtc_core::word::Phase;
-use openrtc_core::worker::Worker;
+use openrtc_core::worker::{EndReason, Outcome, Worker};
 
 use crate::directory::{Segment, segments};
 use crate::journal::Recovered;
@@ -78,8 +78,14 @@ pub(crate) fn recover(found: &[Segment]) -> io::Result<Option<Recovered>> {
                 let predecessor = replay.as_predecessor();
                 let open = replay.open_calls().map(|(_, id)| id);
                 let lost_calls = if predecessor.exited { Vec::new() } else { open.collect() };
+                let dropped_calls = match replay.state.outcome() {
+                    Some(Outcome::Forced { dropped }) => dropped,
+                    Some(Outcome::Clean | Outcome::Rejected) | None => {
+                        replay.state.tally().ended_by(EndReason::DrainForced)
+                    }
+                };
                 let torn = replay.torn.map(|torn| (segment.path.clone(), torn));
-                return Ok(Some(Recovered { predecessor: Some(predecessor), lost_calls, torn, newer }));
+                return Ok(Some(Recovered { predecessor: Some(predecessor), lost_calls, dropped_calls, torn, newer }));
             }
             Err(ReadError::Torn { path, torn }) if torn.fault.is_newer() => newer.push(path),
             Err(ReadError::Torn { path, torn }) => {
@@ -88,6 +94,6 @@ pub(crate) fn recover(found: &[Segment]) -> io::Result<Option<Recovered>> {
             Err(ReadError::Io { error, .. }) => return Err(error),
         }
     }
-    let only_newer = Recovered { predecessor: None, lost_calls: Vec::new(), torn: None, newer };
+    let only_newer = Recovered { predecessor: None, lost_calls: Vec::new(), dropped_calls: 0, torn: None, newer };
     Ok((!only_newer.newer.is_empty()).then_some(only_newer))
 }

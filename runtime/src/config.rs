@@ -18,7 +18,7 @@ pub use env::{VARIABLES, Variable};
 pub use error::ConfigError;
 pub use settings::DrainTerms;
 #[cfg(feature = "http")]
-pub(crate) use settings::{HttpSettings, OpsSettings};
+pub(crate) use settings::{HttpSettings, OpsSettings, SocketSettings};
 pub(crate) use settings::{KeySource, TrailSettings};
 pub use url::UrlError;
 #[cfg(feature = "http")]
@@ -37,6 +37,16 @@ pub enum Start {
     Serving,
     /// It waits until [`AgentPool::promote`](crate::AgentPool::promote) is called.
     Standby,
+}
+
+/// Whom the ops socket's file lets in. Orders through it need no token, so never everybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SocketMode {
+    /// Its owner: mode 600.
+    #[default]
+    Owner,
+    /// Its owner and its group: mode 660.
+    Group,
 }
 
 /// Where the control loop, the signals and the ops endpoints run.
@@ -98,7 +108,11 @@ pub struct Config {
     pub register: Option<String>,
     /// Where the ops endpoints listen. `None`: there are none.
     pub ops: Option<SocketAddr>,
-    /// The token that `POST`s from outside loopback must present.
+    /// The Unix socket that the ops endpoints listen on as well. `None`: there is none.
+    pub ops_socket: Option<PathBuf>,
+    /// Whom the socket's file lets in.
+    pub ops_socket_mode: SocketMode,
+    /// The token that orders over TCP must present, from wherever they come. `None`: TCP is read-only.
     pub ops_token: Option<Secret>,
     /// Whether to take calls at once.
     pub start: Start,
@@ -135,6 +149,8 @@ impl Default for Config {
             signing_key: None,
             register: None,
             ops: None,
+            ops_socket: None,
+            ops_socket_mode: SocketMode::Owner,
             ops_token: None,
             start: Start::Serving,
             signals: true,

@@ -8,6 +8,8 @@ pub(crate) mod ended;
 pub(crate) mod force;
 pub mod gate;
 pub(crate) mod handle;
+pub(crate) mod hangup;
 pub mod intake;
 pub mod ports;
+pub(crate) mod roster;
 pub(crate) mod sync;

@@ -5,9 +5,11 @@ mod backoff;
 mod client;
 #[doc(hidden)]
 pub mod server;
+mod socket;
 
 pub use crate::config::parse_url;
-pub use accept::accept_each;
+pub use accept::{Listener, Peer, Reserve, Seat, accept_each};
 pub(crate) use backoff::Backoff;
 pub(crate) use client::post_lines;
 pub use client::{HttpError, Method, Response, Uri, ask};
+pub use socket::ask_socket;

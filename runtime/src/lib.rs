@@ -53,7 +53,7 @@ mod secret;
 mod uplink;
 
 pub use config::{
-    Config, ConfigError, Control, DrainTerms, FLUSH, Start, UrlError, VARIABLES, Variable, parse_duration,
+    Config, ConfigError, Control, DrainTerms, FLUSH, SocketMode, Start, UrlError, VARIABLES, Variable, parse_duration,
 };
 pub use engine::clock::Clock;
 pub use engine::done::{CommandError, Done};
@@ -76,6 +76,8 @@ pub use openrtc_core::worker::{
 };
 pub use openrtc_records::journal;
 pub use openrtc_records::trail::TrailError;
+#[cfg(feature = "http")]
+pub use ops::OpsError;
 pub use pool::AgentPool;
 pub use pool::blocking;
 pub use pool::builder::AgentPoolBuilder;

@@ -4,183 +4,169 @@
 //! |---|---|
 //! | `GET /livez` | 200 while the process lives, whatever the drain: a drain must never get a worker restarted |
 //! | `GET /readyz` | 200 while the worker takes calls, else 503 with the phase |
-//! | `GET /snapshot` | the [`RuntimeSnapshot`] as JSON |
-//! | `GET /metrics` | OpenMetrics text |
-//! | `POST /drain` | begins a drain; optional JSON body [`DrainRequest`] |
-//! | `POST /drain/cancel`, `/drain/extend`, `/drain/force` | the same, on the drain in progress |
+//! | `GET /snapshot` | the [`RuntimeSnapshot`] as JSON; `?while=PHASE&wait_ms=N` waits until the phase is another |
+//! | `GET /metrics` | OpenMetrics or Prometheus text, as asked for |
+//! | `GET /calls` | the calls in flight, oldest first: a page of JSON; `?after=NUMBER&limit=N` |
+//! | `POST /calls/NUMBER/end` | tells that call's handler to end it |
+//! | `POST /drain` | begins a drain; optional JSON body [`Request`] |
+//! | `POST /drain/cancel`, `/drain/extend`, `/drain/force` | the same, on the drain in progress; force begins one |
+//! | `POST /cordon`, `/uncordon` | a drain without a deadline of a parked worker, and its cancel |
+//! | `POST /promote` | takes calls, if the worker stands by |
 //!
-//! `POST`s come from loopback or present the bearer token, and never from a web page. A connection carries one request.
+//! Orders and call ids need the token, from everywhere, or the Unix socket; an order never comes from a web page. A
+//! connection carries one request. Liveness and readiness are answered at once; of the others at most [`BUSY_MAX`] are
+//! at work at a time.
 
 mod auth;
+mod calls;
+mod farewell;
+mod listen;
 mod metrics;
+mod orders;
+mod view;
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{StatusCode, header};
-use axum::middleware::from_fn_with_state;
+use axum::extract::{DefaultBodyLimit, Request as HttpRequest, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
-use openrtc_core::id::Actor;
+use axum::{Extension, Json, Router};
 use openrtc_core::snapshot::RuntimeSnapshot;
-use openrtc_core::worker::{Availability, Cause, OnDeadline};
-use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
+use openrtc_records::journal::Recovered;
+use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use crate::audit::Trail;
-use crate::config::DrainTerms;
-use crate::engine::done::{CommandError, Done};
 use crate::engine::handle::WorkerHandle;
-use crate::http::server;
+use crate::http::Seat;
+use crate::http::server::{self, Bounds};
 use crate::secret::Secret;
+pub(crate) use farewell::Farewell;
+pub use listen::OpsError;
+pub(crate) use listen::{Endpoint, listen};
 
 /// No request body needs more, in bytes.
 const BODY_MAX: usize = 4096;
 
-/// Who acts when a request does not say.
-const NOBODY: Actor = Actor::from_static("ops");
+/// The most requests that are at work at once, liveness and readiness left out. Far below the connections that there
+/// may be, so that those two always find a place.
+const BUSY_MAX: usize = 64;
 
 /// What the endpoints answer about and act on.
 #[derive(Debug)]
 pub(crate) struct Ops {
     pub(crate) worker: WorkerHandle,
     pub(crate) trail: Option<Trail>,
-    /// What orders from outside loopback must present.
+    /// What orders over TCP must present. `None`: TCP is read-only.
     pub(crate) token: Option<Secret>,
+    /// Whether a registrar decides when the worker takes calls.
+    pub(crate) registers: bool,
+    /// What the run before left, as the journal tells.
+    pub(crate) before: Before,
+    pub(crate) farewell: Farewell,
+    busy: Arc<Semaphore>,
 }
 
-/// The body of the drain requests; every field may be left out.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct DrainRequest {
-    /// Who asks.
-    actor: Option<Actor>,
-    /// When the drain is overdue, in seconds from now.
-    deadline_s: Option<u64>,
-    /// What happens then.
-    on_deadline: Option<OnDeadline>,
+impl Ops {
+    pub(crate) fn new(
+        worker: WorkerHandle,
+        trail: Option<Trail>,
+        token: Option<Secret>,
+        registers: bool,
+        before: Before,
+        farewell: Farewell,
+    ) -> Self {
+        let busy = Arc::new(Semaphore::new(BUSY_MAX));
+        Self { worker, trail, token, registers, before, farewell, busy }
+    }
 }
 
-/// The body of every answer that is not a snapshot.
+/// Calls that the run before this one did not see to their end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Before {
+    /// Cut by its forced drain.
+    pub(crate) dropped: u64,
+    /// Open when it ended without a word.
+    pub(crate) lost: u64,
+}
+
+impl Before {
+    /// What the journal tells of it.
+    pub(crate) fn of(recovered: &Recovered) -> Self {
+        Self { dropped: recovered.dropped_calls, lost: recovered.lost_calls.len() as u64 }
+    }
+}
+
+/// The body of every answer to an order.
 #[derive(Serialize)]
 struct Answer {
     ok: bool,
     message: String,
+    /// The worker after the order.
+    snapshot: RuntimeSnapshot,
 }
 
-/// Listens from now on; returns the address, whose port was chosen by the system if it was 0.
-pub(crate) fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = std::net::TcpListener::bind(addr)?;
-    listener.set_nonblocking(true)?;
-    let addr = listener.local_addr()?;
-    Ok((TcpListener::from_std(listener)?, addr))
+/// Answers at every endpoint for as long as the process lives, so that a worker that has exited can still be asked how.
+pub(crate) async fn answer_all(endpoint: Endpoint, ops: Ops) {
+    let router = router(Arc::new(ops));
+    let Endpoint { tcp, local } = endpoint;
+    let over_tcp = async {
+        if let Some(listener) = tcp {
+            server::answer_all(listener, router.clone(), Bounds::default()).await;
+        }
+    };
+    let over_socket = async {
+        if let Some(listener) = local {
+            server::answer_all(listener, router.clone(), Bounds::default()).await;
+        }
+    };
+    tokio::join!(over_tcp, over_socket);
 }
 
-/// Answers for as long as the process lives, so that a worker that has exited can still be asked how.
-pub(crate) async fn answer_all(listener: TcpListener, ops: Ops) {
-    server::answer_all(listener, router(ops)).await;
-}
-
-fn router(ops: Ops) -> Router {
-    let ops = Arc::new(ops);
-    let orders = Router::new()
-        .route("/drain", post(drain))
-        .route("/drain/cancel", post(cancel))
-        .route("/drain/extend", post(extend))
-        .route("/drain/force", post(force))
+fn router(ops: Arc<Ops>) -> Router {
+    let trusted = Router::new()
+        .route("/calls", get(calls::list))
+        .route("/calls/{number}/end", post(calls::end))
+        .route("/cordon", post(orders::cordon))
+        .route("/drain", post(orders::drain))
+        .route("/drain/cancel", post(orders::cancel))
+        .route("/drain/extend", post(orders::extend))
+        .route("/drain/force", post(orders::force))
+        .route("/promote", post(orders::promote))
+        .route("/uncordon", post(orders::cancel))
         .layer(from_fn_with_state(Arc::clone(&ops), auth::require))
         .layer(DefaultBodyLimit::max(BODY_MAX));
-    Router::new()
-        .route("/livez", get(async || "live\n"))
-        .route("/readyz", get(readyz))
-        .route("/snapshot", get(snapshot))
-        .route("/metrics", get(metrics))
-        .merge(orders)
-        .with_state(ops)
+    let bounded = Router::new()
+        .route("/metrics", get(view::metrics))
+        .route("/snapshot", get(view::snapshot))
+        .merge(trusted)
+        .layer(from_fn_with_state(Arc::clone(&ops), take_turn));
+    Router::new().route("/livez", get(view::livez)).route("/readyz", get(view::readyz)).merge(bounded).with_state(ops)
 }
 
-async fn readyz(State(ops): State<Arc<Ops>>) -> Response {
+/// Lets a request in if not too many are at work; its connection is not idle from then on.
+async fn take_turn(
+    State(ops): State<Arc<Ops>>,
+    Extension(seat): Extension<Arc<Seat>>,
+    request: HttpRequest,
+    next: Next,
+) -> Response {
+    match Arc::clone(&ops.busy).try_acquire_owned() {
+        Ok(turn) => {
+            seat.keep(turn);
+            drop(seat);
+            next.run(request).await
+        }
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many requests at once: ask again\n").into_response(),
+    }
+}
+
+/// An answer to an order, with the worker as it is now.
+fn answer(ops: &Ops, status: StatusCode, message: String) -> Response {
     let snapshot = ops.worker.snapshot();
-    match snapshot.availability {
-        Availability::Open => (StatusCode::OK, "ready\n").into_response(),
-        // A full worker will take calls again; taking it out of rotation would be churn.
-        Availability::Full => (StatusCode::OK, "ready, full\n").into_response(),
-        Availability::Closed => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", snapshot.phase)).into_response(),
-    }
-}
-
-async fn snapshot(State(ops): State<Arc<Ops>>) -> Json<RuntimeSnapshot> {
-    Json(ops.worker.snapshot())
-}
-
-async fn metrics(State(ops): State<Arc<Ops>>) -> Response {
-    let text = metrics::render(&ops.worker.snapshot(), ops.trail.as_ref(), ops.worker.now());
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
-}
-
-async fn drain(State(ops): State<Arc<Ops>>, body: Bytes) -> Response {
-    with_request(&body, |request| {
-        let usual = ops.worker.drain_terms();
-        let terms = DrainTerms {
-            timeout: request.deadline_s.map(Duration::from_secs).or(usual.timeout),
-            on_deadline: request.on_deadline.unwrap_or(usual.on_deadline),
-        };
-        ops.worker.drain(Cause::Api, request.actor.unwrap_or(NOBODY), terms)
-    })
-}
-
-async fn cancel(State(ops): State<Arc<Ops>>, body: Bytes) -> Response {
-    with_request(&body, |request| ops.worker.cancel_drain(request.actor.unwrap_or(NOBODY)))
-}
-
-async fn extend(State(ops): State<Arc<Ops>>, body: Bytes) -> Response {
-    match parse(&body) {
-        Ok(DrainRequest { deadline_s: None, .. }) => {
-            answer(StatusCode::BAD_REQUEST, "say until when: {\"deadline_s\": seconds from now}".into())
-        }
-        Ok(DrainRequest { deadline_s: Some(seconds), actor, .. }) => {
-            outcome(ops.worker.extend_drain(actor.unwrap_or(NOBODY), Duration::from_secs(seconds)))
-        }
-        Err(refused) => refused,
-    }
-}
-
-async fn force(State(ops): State<Arc<Ops>>, body: Bytes) -> Response {
-    with_request(&body, |request| ops.worker.force_drain(request.actor.unwrap_or(NOBODY)))
-}
-
-fn with_request(body: &[u8], act: impl FnOnce(DrainRequest) -> Result<Done, CommandError>) -> Response {
-    match parse(body) {
-        Ok(request) => outcome(act(request)),
-        Err(refused) => refused,
-    }
-}
-
-#[expect(clippy::result_large_err, reason = "the error is the response itself, made once per bad request")]
-fn parse(body: &[u8]) -> Result<DrainRequest, Response> {
-    if body.is_empty() {
-        return Ok(DrainRequest::default());
-    }
-    serde_json::from_slice(body)
-        .map_err(|error| answer(StatusCode::BAD_REQUEST, format!("the body is not valid: {error}")))
-}
-
-fn outcome(done: Result<Done, CommandError>) -> Response {
-    match done {
-        Ok(Done::Now) => answer(StatusCode::OK, "done".into()),
-        // True already: the one who repeats a request wants to hear that it holds.
-        Ok(Done::Already(repeat)) => answer(StatusCode::OK, repeat.to_string()),
-        Err(error) => answer(StatusCode::CONFLICT, error.to_string()),
-    }
-}
-
-fn answer(status: StatusCode, message: String) -> Response {
-    (status, Json(Answer { ok: status.is_success(), message })).into_response()
+    (status, Json(Answer { ok: status.is_success(), message, snapshot })).into_response()
 }
 
 #[cfg(test)]

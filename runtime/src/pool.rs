@@ -33,6 +33,8 @@ use crate::audit::Trail;
 use crate::config::DrainTerms;
 use crate::engine::done::{CommandError, Done};
 use crate::engine::handle::{Lost, WorkerHandle};
+#[cfg(feature = "http")]
+use crate::ops::Farewell;
 use crate::process::Exit;
 use builder::AgentPoolBuilder;
 use call::{CallGuard, OpenCall, Reservation};
@@ -57,6 +59,8 @@ struct Built {
     trail: Option<Trail>,
     recovered: Option<Recovered>,
     ops_addr: Option<SocketAddr>,
+    #[cfg(feature = "http")]
+    farewell: Farewell,
     /// Whether `serve` exits the process if handlers block their threads in the end.
     exit_when_blocked: bool,
 }
@@ -144,7 +148,7 @@ impl AgentPool {
 
     /// Takes calls from now on, if the pool was started in [`Start::Standby`](crate::Start::Standby).
     pub fn promote(&self) -> Result<Done, CommandError> {
-        self.worker.submit(Command::Serve)
+        self.worker.promote()
     }
 
     /// Does what a coordinator orders, unless a later order was obeyed.
@@ -192,11 +196,20 @@ impl AgentPool {
     async fn told(&self, left: Result<Outcome, Lost>) -> Exit {
         match left {
             Ok(outcome) => {
-                self.audited().await;
+                self.heard().await;
                 Exit::Left(outcome)
             }
             Err(Lost) => Exit::Lost,
         }
+    }
+
+    /// Resolves when everybody who waits to hear that the worker has left has heard it, or has had their time: the
+    /// audit trail's outlets, and whoever watches through the ops endpoints.
+    async fn heard(&self) {
+        #[cfg(feature = "http")]
+        tokio::join!(self.audited(), self.built.farewell.said());
+        #[cfg(not(feature = "http"))]
+        self.audited().await;
     }
 
     /// Resolves when the audit trail is closed and sent, or has had its time: what is missing then, the next run

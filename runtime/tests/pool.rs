@@ -199,7 +199,7 @@ async fn settings_that_cannot_work_are_refused_with_the_fix() {
         (refused(builder().reservation_ttl(Duration::ZERO)), "set it to 10s or so"),
         (refused(builder().platform_grace(Duration::from_secs(30))), "raise the platform's grace"),
         (refused(builder().platform_grace(Duration::from_hours(2)).lame_duck(Duration::from_hours(2))), "7202s"),
-        (refused(builder().ops("0.0.0.0:0".parse().unwrap())), "set OPENRTC_OPS_TOKEN"),
+        (refused(builder().ops_socket("s".repeat(108).into())), "at most 107 bytes"),
         (refused(builder().ops_token(Secret::new(""))), "at least 16 characters"),
         (refused(builder().ops_token(Secret::new("0123456789abcdef\n"))), "line ends"),
         (refused(builder().force_grace(Duration::ZERO)), "force_grace is 0"),

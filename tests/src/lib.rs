@@ -36,9 +36,12 @@ pub fn openrtc() -> &'static Path {
     })
 }
 
-/// Runs `openrtc` to its end.
+/// What orders to the tests' workers present.
+pub const TOKEN: &str = "0123456789abcdef";
+
+/// Runs `openrtc` to its end, as somebody who may give orders.
 pub fn run(args: &[&str]) -> Output {
-    Command::new(openrtc()).args(args).output().unwrap()
+    Command::new(openrtc()).env("OPENRTC_OPS_TOKEN", TOKEN).args(args).output().unwrap()
 }
 
 /// What a process said and how it left, as text for assertions.
@@ -81,6 +84,7 @@ impl Worker {
     pub fn spawn(mut command: Command, settings: &[(&str, &str)]) -> Self {
         let mut child = command
             .env("OPENRTC_OPS_ADDR", "127.0.0.1:0")
+            .env("OPENRTC_OPS_TOKEN", TOKEN)
             .env("RUST_LOG", "info")
             .envs(settings.iter().copied())
             .stdout(Stdio::piped())
@@ -147,10 +151,10 @@ impl Drop for Worker {
     }
 }
 
-/// One HTTP request; the answer's body.
+/// One HTTP request with the token; the answer's body.
 pub fn http(host: SocketAddr, method: &str, path: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(host).unwrap();
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {TOKEN}\r\n");
     write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

@@ -13,10 +13,12 @@ pub struct Tally {
     /// Commands whose clock stood behind the entry before them.
     pub clock_steps: u64,
     /// Calls declined, by [`Decline`].
-    #[serde(with = "counts")]
+    #[serde(serialize_with = "counts::serialize::<Decline, _, _>")]
+    #[serde(deserialize_with = "counts::deserialize::<Decline, _, _>")]
     pub declined: [u64; Decline::ALL.len()],
     /// Calls ended, by [`EndReason`].
-    #[serde(with = "counts")]
+    #[serde(serialize_with = "counts::serialize::<EndReason, _, _>")]
+    #[serde(deserialize_with = "counts::deserialize::<EndReason, _, _>")]
     pub ended: [u64; EndReason::ALL.len()],
     /// Reservations that lapsed.
     pub lapsed: u64,
@@ -59,27 +61,52 @@ impl Tally {
     }
 }
 
-/// One count for each reason, stored with how many there are: a build with more reasons reads what one with fewer
-/// wrote, and one with fewer refuses what it would have to leave out.
+/// One count for each reason. In a journal they are stored in order, with how many there are: a build with more reasons
+/// reads what one with fewer wrote, and one with fewer refuses what it would have to leave out. For people and their
+/// scripts each count goes by the name of its reason, and one whose name is not known here is left out.
 mod counts {
     use core::fmt;
+    use core::marker::PhantomData;
 
-    use serde::de::{Error, SeqAccess, Visitor};
+    use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
     use serde::{Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer, const N: usize>(
+    use super::{Decline, EndReason};
+
+    /// Whose counts these are.
+    pub(super) trait Reason<const N: usize> {
+        fn names() -> [&'static str; N];
+    }
+
+    impl Reason<{ Self::ALL.len() }> for Decline {
+        fn names() -> [&'static str; Self::ALL.len()] {
+            Self::ALL.map(Self::as_str)
+        }
+    }
+
+    impl Reason<{ Self::ALL.len() }> for EndReason {
+        fn names() -> [&'static str; Self::ALL.len()] {
+            Self::ALL.map(Self::as_str)
+        }
+    }
+
+    pub(super) fn serialize<R: Reason<N>, S: Serializer, const N: usize>(
         counts: &[u64; N],
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(counts)
+        if serializer.is_human_readable() {
+            serializer.collect_map(R::names().into_iter().zip(counts))
+        } else {
+            serializer.collect_seq(counts)
+        }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(
+    pub(super) fn deserialize<'de, R: Reason<N>, D: Deserializer<'de>, const N: usize>(
         deserializer: D,
     ) -> Result<[u64; N], D::Error> {
-        struct Counts<const N: usize>;
+        struct Counts<R, const N: usize>(PhantomData<R>);
 
-        impl<'de, const N: usize> Visitor<'de> for Counts<N> {
+        impl<'de, R: Reason<N>, const N: usize> Visitor<'de> for Counts<R, N> {
             type Value = [u64; N];
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,8 +121,23 @@ mod counts {
                 }
                 Ok(counts)
             }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<[u64; N], A::Error> {
+                let mut counts = [0; N];
+                while let Some(name) = map.next_key::<alloc::string::String>()? {
+                    match R::names().into_iter().zip(&mut counts).find(|(known, _)| *known == name) {
+                        Some((_, count)) => *count = map.next_value()?,
+                        None => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(counts)
+            }
         }
 
-        deserializer.deserialize_seq(Counts)
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_any(Counts::<R, N>(PhantomData))
+        } else {
+            deserializer.deserialize_seq(Counts::<R, N>(PhantomData))
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use openrtc_core::worker::{BadPolicy, Leave};
 use openrtc_records::journal::{JournalConfig, Sync};
 
-use super::{Config, ConfigError, Start, parse_count, parse_duration};
+use super::{Config, ConfigError, SocketMode, Start, parse_count, parse_duration};
 use crate::secret::Secret;
 
 /// One environment variable.
@@ -144,9 +144,21 @@ pub const VARIABLES: &[Variable] = &[
         config.ops = Some(text.parse().map_err(|error| format!("{error}; write it like 127.0.0.1:9464"))?);
         Ok(())
     }),
+    variable("OPENRTC_OPS_SOCKET", "the Unix socket they listen on as well", "nowhere", |config, text| {
+        config.ops_socket = Some(text.into());
+        Ok(())
+    }),
+    variable("OPENRTC_OPS_SOCKET_MODE", "whom it lets in: `600` or `660`", "600", |config, text| {
+        config.ops_socket_mode = match text {
+            "600" | "0600" => SocketMode::Owner,
+            "660" | "0660" => SocketMode::Group,
+            _ => return Err("use `600` (its owner) or `660` (its group too)".into()),
+        };
+        Ok(())
+    }),
     Variable {
         secret: true,
-        ..variable("OPENRTC_OPS_TOKEN", "what POSTs from elsewhere must present", "loopback only", |config, text| {
+        ..variable("OPENRTC_OPS_TOKEN", "what orders over TCP must present", "TCP is read-only", |config, text| {
             config.ops_token = Some(Secret::new(text));
             Ok(())
         })

@@ -1,6 +1,6 @@
 //! What is wrong with settings.
 
-use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use openrtc_core::id::BadName;
@@ -50,9 +50,9 @@ pub enum ConfigError {
         Secret::LEN_MIN
     )]
     OpsToken,
-    /// The ops endpoints would let anybody drain the worker.
-    #[error("the ops endpoints listen on {0}, which is not loopback, without a token: set OPENRTC_OPS_TOKEN")]
-    OpsOpen(SocketAddr),
+    /// The system takes no such path for a socket.
+    #[error("OPENRTC_OPS_SOCKET={0:?}: the path of a Unix socket has at most 107 bytes: shorten it")]
+    OpsSocket(PathBuf),
     /// An environment variable does not parse.
     #[error("{name}={value:?}: {problem}")]
     Variable {

@@ -10,11 +10,14 @@ use openrtc_records::journal::{JournalConfig, Sync};
 
 #[cfg(feature = "http")]
 use super::url::{UrlError, parse_url};
-use super::{Config, ConfigError, Control, FLUSH, Start};
+use super::{Config, ConfigError, Control, FLUSH, SocketMode, Start};
 use crate::secret::{KeyError, Secret, parse_signing_key, read_signing_key};
 
 /// An audit file that is shorter than this is not worth rotating.
 const AUDIT_BYTES_MIN: u64 = 4_096;
+
+/// The longest path of a Unix socket that the system takes, in bytes.
+const SOCKET_PATH_MAX: usize = 107;
 
 /// Everything that a pool starts from, checked.
 pub(crate) struct Settings {
@@ -86,9 +89,28 @@ pub(crate) struct HttpSettings {
 /// The ops endpoints.
 #[cfg(feature = "http")]
 pub(crate) struct OpsSettings {
-    pub(crate) addr: std::net::SocketAddr,
-    /// What orders from outside loopback must present.
+    pub(crate) addr: Option<std::net::SocketAddr>,
+    pub(crate) socket: Option<SocketSettings>,
+    /// What orders over TCP must present.
     pub(crate) token: Option<Secret>,
+}
+
+/// The Unix socket of the ops endpoints.
+#[cfg(feature = "http")]
+pub(crate) struct SocketSettings {
+    pub(crate) path: PathBuf,
+    pub(crate) mode: SocketMode,
+}
+
+#[cfg(feature = "http")]
+impl SocketMode {
+    /// As the system writes it.
+    pub(crate) const fn bits(self) -> u32 {
+        match self {
+            Self::Owner => 0o600,
+            Self::Group => 0o660,
+        }
+    }
 }
 
 impl Config {
@@ -140,10 +162,7 @@ impl Config {
             key,
             trail,
             #[cfg(feature = "http")]
-            http: HttpSettings {
-                ops: self.ops.map(|addr| OpsSettings { addr, token: self.ops_token.clone() }),
-                register: self.register_url()?,
-            },
+            http: HttpSettings { ops: self.ops_settings(), register: self.register_url()? },
         })
     }
 
@@ -160,6 +179,7 @@ impl Config {
     fn check_build(&self) -> Result<(), ConfigError> {
         let http = [
             ("OPENRTC_OPS_ADDR", self.ops.is_some()),
+            ("OPENRTC_OPS_SOCKET", self.ops_socket.is_some()),
             ("OPENRTC_REGISTER_URL", self.register.is_some()),
             ("OPENRTC_AUDIT_WEBHOOK", self.audit_webhook.is_some()),
         ];
@@ -223,6 +243,13 @@ impl Config {
     }
 
     #[cfg(feature = "http")]
+    fn ops_settings(&self) -> Option<OpsSettings> {
+        let (addr, mode) = (self.ops, self.ops_socket_mode);
+        let socket = self.ops_socket.clone().map(|path| SocketSettings { path, mode });
+        (addr.is_some() || socket.is_some()).then(|| OpsSettings { addr, socket, token: self.ops_token.clone() })
+    }
+
+    #[cfg(feature = "http")]
     fn webhook_url(&self) -> Result<Option<hyper::Uri>, ConfigError> {
         let Some(url) = &self.audit_webhook else { return Ok(None) };
         if self.audit_file.is_none() {
@@ -264,8 +291,8 @@ impl Config {
         if !self.ops_token.as_ref().is_none_or(Secret::is_usable) {
             return Err(ConfigError::OpsToken);
         }
-        match self.ops {
-            Some(addr) if !addr.ip().is_loopback() && self.ops_token.is_none() => Err(ConfigError::OpsOpen(addr)),
+        match &self.ops_socket {
+            Some(path) if path.as_os_str().len() > SOCKET_PATH_MAX => Err(ConfigError::OpsSocket(path.clone())),
             Some(_) | None => Ok(()),
         }
     }

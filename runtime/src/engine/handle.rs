@@ -17,6 +17,8 @@ use super::done::{CommandError, Done};
 use super::ended::Ended;
 use super::force::Force;
 use super::gate::{Gate, View};
+use super::hangup::Hangups;
+use super::roster::Roster;
 use crate::config::DrainTerms;
 
 /// A worker that runs in this process. Cheap to clone; all clones are the same worker.
@@ -32,6 +34,8 @@ struct Inner {
     identity: Identity,
     terms: DrainTerms,
     force: Force,
+    hangups: Hangups,
+    roster: Roster,
     published: watch::Receiver<Published>,
     lapses: watch::Receiver<()>,
     listeners: Listeners,
@@ -142,6 +146,8 @@ impl WorkerHandle {
             identity,
             terms,
             force: publisher.force.clone(),
+            hangups: Hangups::default(),
+            roster: Roster::default(),
             published: publisher.published.subscribe(),
             lapses: publisher.lapses.subscribe(),
             listeners: Arc::clone(&publisher.listeners),
@@ -214,6 +220,33 @@ impl WorkerHandle {
     /// Tells every call left to end.
     pub(crate) fn force_drain(&self, actor: Actor) -> Result<Done, CommandError> {
         self.submit(Command::ForceDrain { actor })
+    }
+
+    /// Takes calls, if it stands by.
+    pub(crate) fn promote(&self) -> Result<Done, CommandError> {
+        self.submit(Command::Serve)
+    }
+
+    /// Tells one call to end within the force grace; whether it was not told before.
+    pub(crate) fn end_call(&self, call: CallNo) -> bool {
+        self.inner.hangups.order(call, self.now() + self.gate().limits().force_grace)
+    }
+
+    /// The calls that a person has told to end.
+    pub(crate) fn hangups(&self) -> &Hangups {
+        &self.inner.hangups
+    }
+
+    /// The calls in flight by name, if the control loop was told to keep it.
+    pub(crate) fn roster(&self) -> &Roster {
+        &self.inner.roster
+    }
+
+    /// Resolves when the worker is in another phase than this, and the journal says so.
+    pub(crate) async fn has_left_phase(&self, phase: Phase) {
+        let over = |published: &Published| published.phase != Phase::Exited || published.outcome.is_some();
+        // Of a worker whose control loop is lost, nothing more becomes known.
+        let _ = self.wait(|published| published.phase != phase && over(published)).await;
     }
 
     /// The worker as it is now.
@@ -307,6 +340,12 @@ impl WorkerHandle {
         self.inner.clock.timer(until).into_std()
     }
 
+    /// Resolves when a person tells this call to end, with the instant at which it is dropped if it has not.
+    pub(crate) async fn hung_up(&self, call: CallNo) -> std::time::Instant {
+        let until = self.inner.hangups.ordered_for(call).await;
+        self.inner.clock.timer(until).into_std()
+    }
+
     async fn wait(&self, until: impl FnMut(&Published) -> bool) -> Result<Published, Lost> {
         let mut published = self.inner.published.clone();
         published.wait_for(until).await.map(|published| *published).map_err(|_| Lost)
@@ -317,8 +356,14 @@ impl WorkerHandle {
 impl WorkerHandle {
     /// A handle on a worker `w1` of version `v1` whose drains have no deadline.
     pub(crate) fn for_test(worker: &Worker, clock: Clock) -> (Self, Publisher) {
-        use openrtc_core::id::{Deployment, Incarnation, Version, WorkerId};
         use openrtc_core::worker::OnDeadline;
+
+        Self::for_test_with(worker, clock, DrainTerms { timeout: None, on_deadline: OnDeadline::Wait })
+    }
+
+    /// The same worker, whose drains are configured like this.
+    pub(crate) fn for_test_with(worker: &Worker, clock: Clock, terms: DrainTerms) -> (Self, Publisher) {
+        use openrtc_core::id::{Deployment, Incarnation, Version, WorkerId};
 
         let identity = Identity {
             deployment: const { Deployment::from_static("default") },
@@ -326,7 +371,6 @@ impl WorkerHandle {
             worker: const { WorkerId::from_static("w1") },
             incarnation: Incarnation::new(1),
         };
-        let terms = DrainTerms { timeout: None, on_deadline: OnDeadline::Wait };
         Self::new(worker, clock, identity, DigestKey::default(), terms)
     }
 }

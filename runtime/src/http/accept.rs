@@ -1,31 +1,213 @@
-//! The accept loop.
+//! The accept loop: bounded in connections, and never held up by those that say nothing.
 
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
 
-/// How long to wait when a connection cannot be accepted: most likely for a descriptor.
+/// How long to wait when a connection cannot be accepted and there is nobody to hang up on.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Hands every connection to `each`, for as long as the process lives, with a permit that counts it. At `most` permits
-/// held, the next connection waits for its turn.
-pub async fn accept_each(
-    listener: TcpListener,
-    most: usize,
-    mut each: impl FnMut(TcpStream, SocketAddr, OwnedSemaphorePermit),
-) {
-    let room = Arc::new(Semaphore::new(most));
-    while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
-        match listener.accept().await {
-            Ok((stream, peer)) => each(stream, peer, permit),
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                sleep(PAUSE).await;
-            }
+/// How often it is told that connections cannot be accepted: peers can cause that as often as they like.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Somebody at this address, which says nothing about who it is: a proxy's is the proxy's own.
+    Tcp(SocketAddr),
+    /// A process of this machine, through a Unix socket; the kernel says whose.
+    Local {
+        /// The user that it runs as.
+        uid: u32,
+    },
+}
+
+/// Where connections come from.
+pub trait Listener: AsFd + Send + Sync + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// The next one. Cancel-safe.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<(TcpStream, Peer)> {
+        let (stream, peer) = Self::accept(self).await?;
+        Ok((stream, Peer::Tcp(peer)))
+    }
+}
+
+impl Listener for UnixListener {
+    type Stream = UnixStream;
+
+    async fn accept(&self) -> io::Result<(UnixStream, Peer)> {
+        let (stream, _) = Self::accept(self).await?;
+        let uid = stream.peer_cred()?.uid();
+        Ok((stream, Peer::Local { uid }))
+    }
+}
+
+/// A connection's place among those that are served at once. It is free again once the connection's future is gone.
+#[derive(Debug)]
+pub struct Seat {
+    _counted: OwnedSemaphorePermit,
+    /// What lives as long as the connection. Not empty: the connection is not idle.
+    kept: Mutex<Vec<Box<dyn Any + Send>>>,
+}
+
+impl Seat {
+    /// From now on the connection is not idle: it is not hung up on to make room for others. `with` is dropped when the
+    /// connection has ended.
+    pub fn keep(&self, with: impl Any + Send) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(with));
+    }
+
+    /// A seat of nobody.
+    #[cfg(test)]
+    pub(crate) fn for_test() -> Self {
+        let counted = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("it is new");
+        Self { _counted: counted, kept: Mutex::default() }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+}
+
+/// Descriptors that are held back, so that connections can still be accepted when the process has no others left.
+#[derive(Debug, Default)]
+pub struct Reserve {
+    size: usize,
+    spare: Vec<File>,
+}
+
+impl Reserve {
+    /// Holds back `size` descriptors, or as many as there are.
+    #[must_use]
+    pub fn of(size: usize) -> Self {
+        let mut reserve = Self { size, spare: Vec::with_capacity(size) };
+        reserve.refill();
+        reserve
+    }
+
+    fn refill(&mut self) {
+        while self.spare.len() < self.size {
+            let Ok(file) = File::open("/dev/null") else { return };
+            self.spare.push(file);
         }
+    }
+
+    /// Gives one back to the process; whether there was one.
+    fn release(&mut self) -> bool {
+        self.spare.pop().is_some()
+    }
+}
+
+/// Serves every connection by a future of its own, `most` at once, for as long as the process lives.
+///
+/// At the limit, and when descriptors run out, the oldest idle connection is hung up on: one that says nothing keeps
+/// nobody out, however many there are of it. A connection is idle until its future says otherwise ([`Seat::keep`]); if
+/// none is, the next one waits for its turn. When descriptors run out and there is nobody to hang up on, `reserve` is
+/// used up.
+pub async fn accept_each<L: Listener, F>(
+    listener: L,
+    most: usize,
+    mut reserve: Reserve,
+    mut each: impl FnMut(L::Stream, Peer, Arc<Seat>) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let room = Arc::new(Semaphore::new(most));
+    let mut seated = Seated::default();
+    let mut told: Option<Instant> = None;
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    told = Some(Instant::now());
+                }
+                // Without a descriptor to give away the system says so even if nobody waits to be accepted.
+                let freed = is_shortage(&error)
+                    && somebody_waits(&listener)
+                    && (seated.hang_up_on_the_oldest().await || reserve.release());
+                if !freed {
+                    sleep(PAUSE).await;
+                }
+                continue;
+            }
+        };
+        if room.available_permits() == 0 {
+            seated.hang_up_on_the_oldest().await;
+        }
+        let Ok(counted) = Arc::clone(&room).acquire_owned().await else { return };
+        let seat = Arc::new(Seat { _counted: counted, kept: Mutex::default() });
+        let place = Arc::downgrade(&seat);
+        let served = each(stream, peer, Arc::clone(&seat));
+        seated.seat(
+            place,
+            tokio::spawn(async move {
+                served.await;
+                drop(seat);
+            }),
+        );
+        reserve.refill();
+    }
+}
+
+/// Whether there is a connection to accept.
+fn somebody_waits(listener: &impl AsFd) -> bool {
+    let mut polled = [PollFd::new(listener, PollFlags::IN)];
+    poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+/// Whether an error says that there are too many of something that a connection takes up.
+fn is_shortage(error: &io::Error) -> bool {
+    let short = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| short.contains(&errno))
+}
+
+/// The connections that are served, oldest first; some may have ended.
+#[derive(Default)]
+struct Seated(VecDeque<(Weak<Seat>, JoinHandle<()>)>);
+
+impl Seated {
+    fn seat(&mut self, seat: Weak<Seat>, task: JoinHandle<()>) {
+        // Those that have ended are cleared away in one go, so that each costs the same little.
+        if self.0.len() == self.0.capacity() {
+            self.0.retain(|(_, task)| !task.is_finished());
+        }
+        self.0.push_back((seat, task));
+    }
+
+    /// Hangs up on the oldest idle connection; whether there was one. Its descriptor and its seat are free then.
+    async fn hang_up_on_the_oldest(&mut self) -> bool {
+        let idle = |(seat, task): &(Weak<Seat>, JoinHandle<()>)| {
+            !task.is_finished() && seat.upgrade().is_some_and(|seat| seat.is_idle())
+        };
+        let Some(oldest) = self.0.iter().position(idle) else { return false };
+        let Some((_, task)) = self.0.remove(oldest) else { return false };
+        task.abort();
+        // It ends as cancelled, or has just ended by itself.
+        let _ = task.await;
+        true
     }
 }

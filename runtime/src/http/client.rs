@@ -14,10 +14,10 @@ use tokio::time::timeout;
 use crate::config::UrlError;
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// No answer needs more, in bytes.
-const BODY_MAX: usize = 1 << 20;
+pub(super) const BODY_MAX: usize = 1 << 20;
 
 /// What was answered.
 #[derive(Debug)]
@@ -59,7 +59,6 @@ pub(crate) async fn post_lines(url: &Uri, lines: Vec<u8>) -> Result<Response, Ht
 }
 
 async fn exchange(url: &Uri, request: http::Result<Request<Full<Bytes>>>) -> Result<Response, HttpError> {
-    let failed = |error: &(dyn Error + 'static)| HttpError::Failed(root_cause(error).to_string());
     let request = request.map_err(|error| failed(&error))?;
     let client = Client::builder(TokioExecutor::new()).build_http();
     let answer = async {
@@ -71,6 +70,11 @@ async fn exchange(url: &Uri, request: http::Result<Request<Full<Bytes>>>) -> Res
     };
     let host = || url.authority().map_or_else(|| url.to_string(), ToString::to_string);
     timeout(PATIENCE, answer).await.map_err(|_| HttpError::Silent(host()))?
+}
+
+/// A request that failed.
+pub(super) fn failed(error: &(dyn Error + 'static)) -> HttpError {
+    HttpError::Failed(root_cause(error).to_string())
 }
 
 /// What the operating system said: the layers above it only say that the request failed.

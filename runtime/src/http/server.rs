@@ -1,42 +1,65 @@
 //! HTTP connections, each bounded in time and all of them in number: clients that are slow, silent or
-//! many hold no more than that, and hold nothing for long.
+//! many hold no more than that, hold nothing for long, and keep nobody out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ConnectInfo;
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-use super::accept::accept_each;
+use super::accept::{Listener, Peer, Reserve, Seat, accept_each};
 
-/// The most connections at once; the next one waits for its turn.
-pub(crate) const CONNECTIONS_MAX: usize = 128;
+/// How much the connections to one listener may take up.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// The most connections at once. At the limit the oldest that is idle is hung up on.
+    pub connections: usize,
+    /// How long a request's head may take to arrive.
+    pub head: Duration,
+    /// How long a connection may take from its beginning to its end: a request is small, and so is its answer.
+    pub whole: Duration,
+    /// Descriptors held back for when the process has no others left.
+    pub reserve: usize,
+}
 
-/// How long one may take from its beginning to its end: a request is small, and so is its answer.
-pub(crate) const CONNECTION_TIME: Duration = Duration::from_secs(5);
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { connections: 256, head: Duration::from_secs(2), whole: Duration::from_secs(10), reserve: 8 }
+    }
+}
 
 /// No request's head needs more, in bytes.
 const HEAD_MAX: usize = 16 << 10;
 
-/// Answers one request per connection, for as long as the process lives.
-pub async fn answer_all(listener: TcpListener, router: Router) {
-    accept_each(listener, CONNECTIONS_MAX, |stream, peer, permit| {
-        let service = TowerToHyperService::new(router.clone().layer(Extension(ConnectInfo(peer))));
-        tokio::spawn(async move {
-            let mut http = http1::Builder::new();
-            let connection =
-                http.keep_alive(false).max_buf_size(HEAD_MAX).serve_connection(TokioIo::new(stream), service);
-            match timeout(CONNECTION_TIME, connection).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "an HTTP connection broke"),
-                Err(_) => tracing::debug!(%peer, "an HTTP connection took too long"),
-            }
-            drop(permit);
-        });
+/// Answers one request per connection, for as long as the process lives. Requests carry their [`Peer`] and their
+/// connection's [`Seat`] as extensions.
+pub async fn answer_all(listener: impl Listener, router: Router, bounds: Bounds) {
+    let reserve = Reserve::of(bounds.reserve);
+    accept_each(listener, bounds.connections, reserve, |stream, peer, seat| {
+        answer(stream, peer, seat, router.clone(), bounds)
     })
     .await;
+}
+
+/// Answers one request on a connection.
+pub(super) async fn answer(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: Peer,
+    seat: Arc<Seat>,
+    router: Router,
+    bounds: Bounds,
+) {
+    let service = TowerToHyperService::new(router.layer(Extension(peer)).layer(Extension(seat)));
+    let mut http = http1::Builder::new();
+    http.keep_alive(false).max_buf_size(HEAD_MAX).timer(TokioTimer::new()).header_read_timeout(bounds.head);
+    let connection = http.serve_connection(TokioIo::new(stream), service);
+    match timeout(bounds.whole, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(?peer, %error, "an HTTP connection broke"),
+        Err(_) => tracing::debug!(?peer, "an HTTP connection took too long"),
+    }
 }

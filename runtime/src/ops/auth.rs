@@ -1,37 +1,55 @@
-//! Who may give orders: this machine, or whoever holds the token. Never a web page.
+//! Who may give orders and see call ids: whoever came through the Unix socket, or holds the token. Where a request
+//! comes from proves nothing: behind a proxy on the same host everybody is loopback.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::Extension;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use subtle::ConstantTimeEq;
 
 use super::{Ops, answer};
+use crate::http::Peer;
 use crate::secret::Secret;
 
 pub(super) async fn require(
     State(ops): State<Arc<Ops>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(peer): Extension<Peer>,
     request: Request,
     next: Next,
 ) -> Response {
-    let headers = request.headers();
-    let token = ops.token.as_ref();
-    // A browser on this machine would be loopback too; it always names the page that sent the request.
-    if headers.contains_key(header::ORIGIN) {
-        return answer(StatusCode::FORBIDDEN, "orders do not come from web pages".into());
+    match judge(peer, ops.token.as_ref(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err((status, message)) => answer(&ops, status, message.into()),
     }
-    match bearer(headers) {
-        Some(given) if token.is_some_and(|token| matches(token, given)) => next.run(request).await,
-        Some(_) => answer(StatusCode::UNAUTHORIZED, "the token is wrong".into()),
-        None if peer.ip().to_canonical().is_loopback() => next.run(request).await,
-        None => answer(
+}
+
+fn judge(peer: Peer, token: Option<&Secret>, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
+    // A browser always names the page that sent a request. None of them is a person at work here.
+    if headers.contains_key(header::ORIGIN) {
+        return Err((StatusCode::FORBIDDEN, "orders do not come from web pages"));
+    }
+    match (peer, token, bearer(headers)) {
+        // Its file's permissions have let the peer in.
+        (Peer::Local { .. }, ..) => Ok(()),
+        (Peer::Tcp(_), Some(token), Some(given)) if matches(token, given) => Ok(()),
+        (Peer::Tcp(_), Some(_), Some(_)) => Err((
             StatusCode::UNAUTHORIZED,
-            "from outside loopback, present the token: `Authorization: Bearer …` (OPENRTC_OPS_TOKEN)".into(),
-        ),
+            "the token is wrong: present what the worker's OPENRTC_OPS_TOKEN says (openrtc reads it from --token-file \
+             or OPENRTC_OPS_TOKEN), or use the worker's Unix socket",
+        )),
+        (Peer::Tcp(_), Some(_), None) => Err((
+            StatusCode::UNAUTHORIZED,
+            "present the worker's token, `Authorization: Bearer …` (openrtc reads it from --token-file or \
+             OPENRTC_OPS_TOKEN), or use its Unix socket",
+        )),
+        (Peer::Tcp(_), None, _) => Err((
+            StatusCode::FORBIDDEN,
+            "this worker has no token, so TCP is read-only: use its Unix socket (OPENRTC_OPS_SOCKET), or set \
+             OPENRTC_OPS_TOKEN where it is started",
+        )),
     }
 }
 

@@ -1,6 +1,6 @@
-//! The snapshot as OpenMetrics.
+//! The snapshot as metrics, in the text format that is asked for.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use openrtc_core::snapshot::RuntimeSnapshot;
 use openrtc_core::time::Instant;
@@ -12,10 +12,41 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use super::{Before, Ops};
 use crate::audit::{Delivery, Extent, Trail};
 
+/// The text formats that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    OpenMetrics,
+    /// What Prometheus spoke before, and whatever reads metrics understands.
+    Prometheus,
+}
+
+impl Format {
+    /// The format for a request with these `Accept` headers: OpenMetrics for whoever names it and does not refuse it.
+    pub(super) fn asked_for<'a>(accepted: impl Iterator<Item = &'a str>) -> Self {
+        let mut ranges = accepted.flat_map(|header| header.split(','));
+        let open = ranges.any(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/openmetrics-text"));
+            let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(Ok(1.0), str::parse::<f32>);
+            named && weight.is_ok_and(|weight| weight > 0.0)
+        });
+        if open { Self::OpenMetrics } else { Self::Prometheus }
+    }
+
+    pub(super) const fn content_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
+
 /// Renders the metrics of one moment.
-pub(super) fn render(snapshot: &RuntimeSnapshot, trail: Option<&Trail>, now: Instant) -> String {
+pub(super) fn render(ops: &Ops, format: Format) -> String {
+    let snapshot = ops.worker.snapshot();
     let labels = [
         ("deployment", snapshot.deployment.to_string()),
         ("version", snapshot.deployment_version.to_string()),
@@ -23,10 +54,35 @@ pub(super) fn render(snapshot: &RuntimeSnapshot, trail: Option<&Trail>, now: Ins
     ];
     let labels = labels.map(|(name, value)| (name.into(), value.into()));
     let mut registry = Registry::with_prefix_and_labels("openrtc", labels.into_iter());
-    registry.register_collector(Box::new(View { snapshot: *snapshot, trail: trail.cloned(), now }));
+    let now = ops.worker.now();
+    let oldest = ops.worker.roster().oldest().map_or(0, |since| now.since(since).as_micros() / 1_000_000);
+    registry.register_collector(Box::new(View { snapshot, trail: ops.trail.clone(), now, oldest, before: ops.before }));
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = encode(&mut text, &registry);
+    match format {
+        Format::OpenMetrics => text,
+        Format::Prometheus => classic(&text),
+    }
+}
+
+/// The same page in the older format: there a counter's family is called what its samples are.
+fn classic(open: &str) -> String {
+    let mut text = String::with_capacity(open.len() + 256);
+    let mut help = "";
+    for line in open.lines() {
+        if let Some(about) = line.strip_prefix("# HELP ") {
+            help = about;
+        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|family| family.split_once(' ')) {
+            let suffix = if kind == "counter" { "_total" } else { "" };
+            let words = help.strip_prefix(name).unwrap_or_default();
+            // Writing to a string cannot fail.
+            let _ = write!(text, "# HELP {name}{suffix}{words}\n# TYPE {name}{suffix} {kind}\n");
+        } else if !line.starts_with('#') {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
     text
 }
 
@@ -35,11 +91,14 @@ struct View {
     snapshot: RuntimeSnapshot,
     trail: Option<Trail>,
     now: Instant,
+    /// How old the oldest call is, in seconds.
+    oldest: u64,
+    before: Before,
 }
 
 impl Collector for View {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Self { snapshot, trail, now } = self;
+        let Self { snapshot, trail, now, .. } = self;
         let (totals, drain) = (&snapshot.totals, snapshot.drain);
         let active = snapshot.active_sessions - snapshot.reserved_sessions;
         let draining_for = drain.map_or(0, |drain| now.since(drain.begun).as_micros() / 1_000_000);
@@ -51,6 +110,7 @@ impl Collector for View {
         let mut page = Page(encoder);
         page.gauges("calls_active", "Calls in flight, by state", "state", &calls)?;
         page.gauge("calls_stalled", "Calls flagged as stalled", snapshot.stalled_sessions)?;
+        page.gauge("calls_oldest_seconds", "Seconds since the oldest call was promised; 0 without one", self.oldest)?;
         page.gauge("capacity", "The most calls in flight", snapshot.capacity)?;
         page.gauges("worker_phase", "1 for the phase the worker is in", "phase", &phases)?;
         page.gauge("worker_draining", "Whether the worker drains or has drained", snapshot.draining)?;
@@ -68,6 +128,12 @@ impl Collector for View {
         page.counter("reservations_lapsed", "Reservations not assigned in time", totals.lapsed)?;
         page.counters("calls_ended", "Calls ended, by reason", "reason", &ended)?;
         page.counters("calls_declined", "Calls declined before they were promised, by reason", "reason", &declined)?;
+        page.gauge(
+            "previous_run_calls_dropped",
+            "Calls that the forced drain of the run before cut",
+            self.before.dropped,
+        )?;
+        page.gauge("previous_run_calls_lost", "Calls open when the run before ended without a word", self.before.lost)?;
         page.gauge("journal_failing", "Whether the last journal write failed", snapshot.journal.failing)?;
         let behind =
             if snapshot.journal.kept { snapshot.seq.get().saturating_sub(snapshot.journal.written.get()) } else { 0 };

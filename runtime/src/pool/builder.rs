@@ -19,7 +19,7 @@ use super::runner::Runner;
 use super::writer::Writer;
 use super::{AgentPool, Built};
 use crate::audit::{AuditSink, Outlets};
-use crate::config::{Config, ConfigError, Control, KeySource, Start};
+use crate::config::{Config, ConfigError, Control, KeySource, SocketMode, Start};
 use crate::engine::clock::Clock;
 use crate::engine::control;
 use crate::engine::handle::WorkerHandle;
@@ -119,7 +119,12 @@ impl AgentPoolBuilder {
         register(url: String) => |config, url| config.register = Some(url);
         /// Where the ops endpoints listen. Port 0 picks a free one: see [`AgentPool::ops_addr`]. Default: nowhere.
         ops(addr: SocketAddr) => |config, addr| config.ops = Some(addr);
-        /// The token that `POST`s from outside loopback must present.
+        /// Where the ops endpoints listen as well: a Unix socket, which only this user may open. Orders need no token
+        /// there. A socket that an earlier worker left behind is replaced. Default: nowhere.
+        ops_socket(path: PathBuf) => |config, path| config.ops_socket = Some(path);
+        /// Whom the socket's file lets in. Default: its owner.
+        ops_socket_mode(mode: SocketMode) => |config, mode| config.ops_socket_mode = mode;
+        /// The token that orders over TCP must present, from wherever they come. Without one TCP is read-only.
         ops_token(token: Secret) => |config, token| config.ops_token = Some(token);
         /// Whether SIGTERM and SIGINT drain the worker. Default: they do.
         signals(handle: bool) => |config, handle| config.signals = handle;
@@ -185,13 +190,25 @@ impl AgentPoolBuilder {
         };
         worker.submit(first).expect("a worker that has just started can serve or stand by");
         #[cfg(feature = "http")]
-        let (ops_addr, network) = (network.ops_addr(), network.run(worker.clone(), trail.clone()));
+        let (ops_addr, farewell) = (network.ops_addr(), network.farewell());
+        #[cfg(feature = "http")]
+        let (roster, network) = (
+            network.answers().then(|| worker.roster().clone()),
+            network.run(worker.clone(), trail.clone(), recovered.as_ref()),
+        );
         #[cfg(not(feature = "http"))]
-        let (ops_addr, network) = (None, std::future::ready(()));
+        let (ops_addr, roster, network) = (None, None, std::future::ready(()));
         let exit_when_blocked = settings.exit_when_blocked;
-        let built = Arc::new(Built { trail, recovered, ops_addr, exit_when_blocked });
+        let built = Arc::new(Built {
+            trail,
+            recovered,
+            ops_addr,
+            #[cfg(feature = "http")]
+            farewell,
+            exit_when_blocked,
+        });
         let pool = AgentPool { worker: worker.clone(), built };
-        let mut host = Host::new(clock, writer, feed, publisher);
+        let mut host = Host::new(clock, writer, feed, publisher).listing(roster);
         let work = async move {
             let attend = attend(worker.clone(), signals);
             tokio::join!(control::run(worker.gate(), start, &mut host), attend, network);

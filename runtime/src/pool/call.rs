@@ -9,6 +9,7 @@ use openrtc_core::id::{CallId, CallNo, Seq};
 use openrtc_core::time::Instant;
 use openrtc_core::worker::{Class, Command, EndReason};
 use tokio::sync::oneshot;
+use tokio::time::sleep_until;
 
 use crate::engine::handle::WorkerHandle;
 
@@ -47,6 +48,7 @@ impl OpenCall {
         if mem::replace(&mut self.ended, true) {
             return Seq::default();
         }
+        self.worker.hangups().forget(self.number);
         let ended = if self.assigned {
             self.worker.gate().end(self.number, reason)
         } else {
@@ -55,9 +57,15 @@ impl OpenCall {
         ended.unwrap_or_default()
     }
 
-    /// `reason`, unless a forced drain has told the call to end.
+    /// `reason`, unless a person or a forced drain has told the call to end.
     fn implied(&self, reason: EndReason) -> EndReason {
-        if self.assigned && self.worker.is_forced() { EndReason::DrainForced } else { reason }
+        if self.assigned && self.worker.hangups().until(self.number).is_some() {
+            EndReason::OperatorHangup
+        } else if self.assigned && self.worker.is_forced() {
+            EndReason::DrainForced
+        } else {
+            reason
+        }
     }
 }
 
@@ -171,17 +179,36 @@ impl CallGuard {
         }
     }
 
-    /// Resolves when a forced drain tells the call to end, with the instant at which it is dropped if it has not ended
-    /// by then. Send a last word to the caller and return. Cancel-safe; may be awaited several times.
+    /// Resolves when the call is told to end, by a forced drain or by a person, with the instant at which it is dropped
+    /// if it has not ended by then. Send a last word to the caller and return. Cancel-safe; may be awaited several
+    /// times.
+    ///
+    /// When a person ends one call (`openrtc calls URL --end`), [`AgentPool::serve`](crate::AgentPool::serve) drops a
+    /// handler that is still there at that instant. With an accept loop of your own nobody does: drop the guard.
     pub fn cancelled(&self) -> impl Future<Output = std::time::Instant> + Send + use<> {
-        let worker = self.open().worker.clone();
-        async move { worker.forced().await }
+        let OpenCall { worker, number, .. } = self.open();
+        let (worker, number) = (worker.clone(), *number);
+        async move {
+            tokio::select! {
+                biased;
+                until = worker.forced() => until,
+                until = worker.hung_up(number) => until,
+            }
+        }
     }
 
-    /// Whether a forced drain has told the call to end, for a handler that cannot await [`CallGuard::cancelled`].
+    /// Whether the call is told to end, for a handler that cannot await [`CallGuard::cancelled`].
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.open().worker.is_forced()
+        let OpenCall { worker, number, .. } = self.open();
+        worker.is_forced() || worker.hangups().until(*number).is_some()
+    }
+
+    /// Resolves when the call should have ended because a person told it to.
+    pub(crate) fn overstayed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let OpenCall { worker, number, .. } = self.open();
+        let (worker, number) = (worker.clone(), *number);
+        async move { sleep_until(worker.hung_up(number).await.into()).await }
     }
 
     /// Resolves when the beginning of the call is in the journal. Wait for it before you tell the caller that the call
@@ -196,8 +223,8 @@ impl CallGuard {
     ///
     /// The call ends when this is called. The future only waits, so dropping it early loses nothing.
     ///
-    /// [`EndReason::DrainForced`] is recorded only if a drain was forced; without one the call ends as
-    /// [`EndReason::AgentHangup`].
+    /// [`EndReason::DrainForced`] stands for whatever told the call to end: it is recorded as
+    /// [`EndReason::OperatorHangup`] if that was a person, and as [`EndReason::AgentHangup`] if nobody did.
     pub fn end(mut self, reason: EndReason) -> impl Future<Output = ()> + Send + use<> {
         self.open.take().expect(HELD).end(reason)
     }

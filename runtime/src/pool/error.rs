@@ -2,12 +2,13 @@
 
 use std::fmt::Display;
 use std::io;
-use std::net::SocketAddr;
 
 use openrtc_records::journal::JournalError;
 use openrtc_records::trail::TrailError;
 
 use crate::config::ConfigError;
+#[cfg(feature = "http")]
+use crate::ops::OpsError;
 use crate::secret::KeyError;
 
 /// Why [`AgentPool::serve`](crate::AgentPool::serve) returns no exit.
@@ -43,15 +44,9 @@ pub enum StartError {
     #[error(transparent)]
     Trail(#[from] TrailError),
     /// The ops endpoints cannot listen.
-    #[error(
-        "the ops endpoints cannot listen on {addr}: {error} (name another OPENRTC_OPS_ADDR; port 0 picks a free one)"
-    )]
-    Ops {
-        /// The address that was asked for.
-        addr: SocketAddr,
-        /// What the system said. Part of the message, and so not a source that a chain would tell once more.
-        error: io::Error,
-    },
+    #[cfg(feature = "http")]
+    #[error(transparent)]
+    Ops(#[from] OpsError),
     /// Signal handlers cannot be installed.
     #[error("signal handlers cannot be installed: {0}")]
     Signals(io::Error),

@@ -15,6 +15,7 @@ use crate::audit::Feed;
 use crate::engine::clock::Clock;
 use crate::engine::handle::Publisher;
 use crate::engine::ports::Ports;
+use crate::engine::roster::Roster;
 use crate::process::systemd;
 
 #[derive(Debug)]
@@ -24,12 +25,20 @@ pub(crate) struct Host {
     audit: Option<Feed>,
     health: JournalHealth,
     publisher: Publisher,
+    /// Who hears of every call, if anybody asks for them.
+    roster: Option<Roster>,
 }
 
 impl Host {
     pub(crate) fn new(clock: Clock, writer: Option<Writer<Worker>>, audit: Option<Feed>, publisher: Publisher) -> Self {
         let health = JournalHealth { kept: writer.is_some(), ..JournalHealth::default() };
-        Self { clock, writer, audit, health, publisher }
+        Self { clock, writer, audit, health, publisher, roster: None }
+    }
+
+    /// Keeps the calls in flight by name.
+    pub(crate) fn listing(mut self, roster: Option<Roster>) -> Self {
+        self.roster = roster;
+        self
     }
 
     async fn journal(&mut self, before: &Worker, batch: &Batch<Worker>) -> io::Result<()> {
@@ -78,6 +87,9 @@ impl Ports<Worker> for Host {
 
     async fn append(&mut self, before: &Worker, batch: &Batch<Worker>) -> io::Result<()> {
         let written = self.journal(before, batch).await;
+        if let Some(roster) = &self.roster {
+            roster.note(batch);
+        }
         self.publisher.report(&batch.entries);
         written
     }

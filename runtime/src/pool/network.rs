@@ -1,58 +1,83 @@
 //! What a worker does over HTTP beside its calls: it answers on its ops endpoints, and it registers.
 
+use std::future::pending;
 use std::net::SocketAddr;
 
 use openrtc_core::membership::SigningKey;
-use tokio::net::TcpListener;
+use openrtc_records::journal::Recovered;
 
 use super::error::StartError;
 use crate::audit::Trail;
 use crate::config::{HttpSettings, OpsSettings};
 use crate::engine::handle::WorkerHandle;
-use crate::ops::{self, Ops};
+use crate::ops::{self, Before, Endpoint, Farewell, Ops};
 use crate::secret::Secret;
 use crate::uplink::register::Registration;
 
 pub(super) struct Network {
     ops: Option<Listening>,
     registration: Option<Registration>,
+    farewell: Farewell,
 }
 
 struct Listening {
-    listener: TcpListener,
-    addr: SocketAddr,
+    endpoint: Endpoint,
+    addr: Option<SocketAddr>,
     token: Option<Secret>,
 }
 
 impl Network {
     /// Listens from now on; answers once it runs. A worker that registers has a key.
     pub(super) fn open(settings: HttpSettings, key: Option<SigningKey>) -> Result<Self, StartError> {
-        let listen = |OpsSettings { addr, token }| match ops::listen(addr) {
-            Ok((listener, addr)) => Ok(Listening { listener, addr, token }),
-            Err(error) => Err(StartError::Ops { addr, error }),
+        let listen = |OpsSettings { addr, socket, token }| {
+            let (endpoint, addr) = ops::listen(addr, socket.as_ref())?;
+            Ok::<_, StartError>(Listening { endpoint, addr, token })
         };
         let ops = settings.ops.map(listen).transpose()?;
         let registration = settings.register.zip(key).map(|(url, key)| Registration::new(url, key));
-        Ok(Self { ops, registration })
+        Ok(Self { ops, registration, farewell: Farewell::new() })
     }
 
-    /// Where the ops endpoints listen.
+    /// Whether there are ops endpoints.
+    pub(super) const fn answers(&self) -> bool {
+        self.ops.is_some()
+    }
+
+    /// Where the ops endpoints listen for TCP.
     pub(super) fn ops_addr(&self) -> Option<SocketAddr> {
-        self.ops.as_ref().map(|ops| ops.addr)
+        self.ops.as_ref().and_then(|ops| ops.addr)
     }
 
-    /// Answers for as long as the process lives, and registers `worker`.
-    pub(super) async fn run(self, worker: WorkerHandle, trail: Option<Trail>) {
-        let answer = async {
-            if let Some(Listening { listener, token, .. }) = self.ops {
-                ops::answer_all(listener, Ops { worker: worker.clone(), trail, token }).await;
-            }
-        };
-        let register = async {
-            if let Some(registration) = self.registration {
-                registration.run(&worker).await;
-            }
-        };
-        tokio::join!(answer, register);
+    /// What those who watch the worker hear of its end through.
+    pub(super) fn farewell(&self) -> Farewell {
+        self.farewell.clone()
+    }
+
+    /// Answers for as long as the process lives, and registers `worker`. Never unwinds into whoever polls it.
+    pub(super) fn run(
+        self,
+        worker: WorkerHandle,
+        trail: Option<Trail>,
+        recovered: Option<&Recovered>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (registers, before) = (self.registration.is_some(), recovered.map(Before::of).unwrap_or_default());
+        let Self { ops, registration, farewell } = self;
+        async move {
+            let answer = async {
+                let Some(Listening { endpoint, token, .. }) = ops else { return };
+                let ops = Ops::new(worker.clone(), trail, token, registers, before, farewell);
+                // In a task of its own: whatever goes wrong there ends there.
+                if let Err(error) = tokio::spawn(ops::answer_all(endpoint, ops)).await {
+                    tracing::error!(%error, "the ops endpoints have failed; calls and drains go on");
+                }
+                pending::<()>().await;
+            };
+            let register = async {
+                if let Some(registration) = registration {
+                    registration.run(&worker).await;
+                }
+            };
+            tokio::join!(answer, register);
+        }
     }
 }

@@ -267,7 +267,18 @@ where
         Err(lapsed) => return tracing::warn!(%lapsed, "assigned too late"),
     };
     let (guard, home) = guard.homing();
-    run(home, async move { handler(Call::new(session, guard)).await.failure() }).await;
+    let overstayed = guard.overstayed();
+    let told = async move {
+        tokio::select! {
+            biased;
+            ended = handler(Call::new(session, guard)) => ended.failure(),
+            () = overstayed => {
+                tracing::warn!("its handler did not end the call in time when it was told to: dropped");
+                None
+            }
+        }
+    };
+    run(home, told).await;
 }
 
 /// Runs a handler to its end, and ends its call: by what the handler returns, or as soon as it lets its guard go and

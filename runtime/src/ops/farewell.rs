@@ -1,0 +1,78 @@
+//! Whoever watches a worker leave hears how it left: the process waits a moment for its last answers to be sent.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// How long after an answer somebody who watches is expected to ask again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// The most that a worker which leaves waits for those who watch.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Knows who watches. All clones are one.
+#[derive(Clone, Debug)]
+pub(crate) struct Farewell(watch::Sender<Watched>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Watched {
+    /// Requests that wait for an answer, or whose answer is on its way.
+    by: usize,
+    /// When the last one was answered that will want to know more.
+    until: Option<Instant>,
+}
+
+/// Somebody who watches. Dropped when the answer has been sent.
+#[derive(Debug)]
+pub(super) struct Watcher {
+    of: Farewell,
+    /// Whether the answer says how the worker left, and is the last that there is.
+    pub(super) told: bool,
+}
+
+impl Farewell {
+    pub(crate) fn new() -> Self {
+        Self(watch::Sender::new(Watched::default()))
+    }
+
+    /// Counts somebody who watches.
+    pub(super) fn watcher(&self) -> Watcher {
+        self.0.send_modify(|watched| watched.by += 1);
+        Watcher { of: self.clone(), told: false }
+    }
+
+    /// Resolves when everybody who watched has heard that the worker has left, or has had their time.
+    pub(crate) async fn said(&self) {
+        let mut watched = self.0.subscribe();
+        let heard = async {
+            loop {
+                let Watched { by, until } = *watched.borrow_and_update();
+                let again = until.map(|until| until + AGAIN).filter(|again| *again > Instant::now());
+                let changed = watched.changed();
+                match (by, again) {
+                    (0, None) => return,
+                    (0, Some(again)) => tokio::select! {
+                        biased;
+                        _ = changed => {}
+                        () = sleep_until(again) => {}
+                    },
+                    (1.., _) => drop(changed.await),
+                }
+            }
+        };
+        // Who watches from a stalled connection must not keep the process.
+        let _ = timeout(PATIENCE, heard).await;
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.of.0.send_modify(|watched| {
+            watched.by -= 1;
+            if !self.told {
+                watched.until = Some(Instant::now());
+            }
+        });
+    }
+}

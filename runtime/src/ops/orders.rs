@@ -1,0 +1,192 @@
+//! Orders: what changes something. Each says who asks, and is answered with what it came to and the worker after it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use openrtc_core::id::Actor;
+use openrtc_core::word::Phase;
+use openrtc_core::worker::{Cause, Misuse, OnDeadline, Repeat};
+use serde::Deserialize;
+
+use super::{Ops, answer};
+use crate::config::DrainTerms;
+use crate::engine::done::{CommandError, Done};
+use crate::http::Peer;
+
+/// Who acts when neither the request nor the kernel says.
+const NOBODY: Actor = Actor::from_static("ops");
+
+/// No deadline is further away, in seconds: a year. More is a slip of the keyboard.
+const DEADLINE_MAX_S: u64 = 366 * 24 * 3600;
+
+/// The body of an order; every field may be left out.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Request {
+    /// Who asks.
+    actor: Option<Actor>,
+    /// When the drain is overdue, in seconds from now.
+    deadline_s: Option<u64>,
+    /// What happens then.
+    on_deadline: Option<OnDeadline>,
+}
+
+/// An order that was read: whose it is and what it says.
+pub(super) struct Order {
+    pub(super) actor: Actor,
+    deadline: Option<Duration>,
+    on_deadline: Option<OnDeadline>,
+}
+
+impl Order {
+    /// Reads a body; an error is the answer to it.
+    pub(super) fn read(peer: Peer, body: &[u8]) -> Result<Self, String> {
+        let request = match body {
+            [] => Request::default(),
+            body => serde_json::from_slice(body).map_err(|error| format!("the body is not valid: {error}"))?,
+        };
+        match request.deadline_s {
+            Some(0) => return Err("deadline_s is 0: give 1 or more; `/drain/force` ends the calls now".into()),
+            Some(seconds) if seconds > DEADLINE_MAX_S => {
+                return Err(format!("deadline_s is {seconds}: give at most {DEADLINE_MAX_S}, a year"));
+            }
+            Some(_) | None => {}
+        }
+        Ok(Self {
+            actor: request.actor.unwrap_or_else(|| who(peer)),
+            deadline: request.deadline_s.map(Duration::from_secs),
+            on_deadline: request.on_deadline,
+        })
+    }
+
+    /// Whether it says how the drain is to be done.
+    const fn has_terms(&self) -> bool {
+        self.deadline.is_some() || self.on_deadline.is_some()
+    }
+}
+
+/// Who is at the other end, as far as the kernel knows.
+fn who(peer: Peer) -> Actor {
+    match peer {
+        Peer::Tcp(_) => NOBODY,
+        Peer::Local { uid } => Actor::new(&format!("uid:{uid}")).unwrap_or(NOBODY),
+    }
+}
+
+pub(super) async fn drain(State(ops): State<Arc<Ops>>, Extension(peer): Extension<Peer>, body: Bytes) -> Response {
+    with_order(&ops, peer, &body, |order| {
+        if order.has_terms() && ops.worker.snapshot().phase == Phase::Draining {
+            return amend(&ops, &order);
+        }
+        let usual = ops.worker.drain_terms();
+        let terms = DrainTerms {
+            timeout: order.deadline.or(usual.timeout),
+            on_deadline: order.on_deadline.unwrap_or(usual.on_deadline),
+        };
+        Ok(ops.worker.drain(Cause::Api, order.actor, terms)?)
+    })
+}
+
+pub(super) async fn cancel(State(ops): State<Arc<Ops>>, Extension(peer): Extension<Peer>, body: Bytes) -> Response {
+    with_order(&ops, peer, &body, |order| Ok(ops.worker.cancel_drain(order.actor)?))
+}
+
+pub(super) async fn extend(State(ops): State<Arc<Ops>>, Extension(peer): Extension<Peer>, body: Bytes) -> Response {
+    with_order(&ops, peer, &body, |order| match order.deadline {
+        None => Err(Refused::Malformed("say until when: {\"deadline_s\": seconds from now}")),
+        Some(deadline) => Ok(ops.worker.extend_drain(order.actor, deadline)?),
+    })
+}
+
+/// Ends the calls that are left. Without a drain it begins one: whoever forces wants the worker gone.
+pub(super) async fn force(State(ops): State<Arc<Ops>>, Extension(peer): Extension<Peer>, body: Bytes) -> Response {
+    with_order(&ops, peer, &body, |order| match ops.worker.force_drain(order.actor) {
+        Err(CommandError::Misuse(Misuse::NotDraining)) => {
+            ops.worker.drain(Cause::Api, order.actor, ops.worker.drain_terms())?;
+            Ok(ops.worker.force_drain(order.actor)?)
+        }
+        done => Ok(done?),
+    })
+}
+
+/// Takes a worker out of rotation for as long as somebody wants: it stays up, and can be put back.
+pub(super) async fn cordon(State(ops): State<Arc<Ops>>, Extension(peer): Extension<Peer>, body: Bytes) -> Response {
+    with_order(&ops, peer, &body, |order| Ok(ops.worker.cordon(order.actor)?))
+}
+
+pub(super) async fn promote(State(ops): State<Arc<Ops>>, Extension(peer): Extension<Peer>, body: Bytes) -> Response {
+    with_order(&ops, peer, &body, |order| {
+        if ops.registers {
+            return Err(Refused::No("its registrar (OPENRTC_REGISTER_URL) decides when this worker takes calls"));
+        }
+        let done = ops.worker.promote()?;
+        tracing::info!(actor = %order.actor, "promoted");
+        Ok(done)
+    })
+}
+
+/// The order is for other terms than those of the drain in progress. More time is given; anything else is refused.
+fn amend(ops: &Ops, order: &Order) -> Result<Done, Refused> {
+    let now = ops.worker.snapshot().drain.map(|drain| drain.terms.on_deadline());
+    let same_policy = order.on_deadline.is_none_or(|wanted| now == Some(wanted));
+    let extended = match order.deadline {
+        Some(deadline) if same_policy => ops.worker.extend_drain(order.actor, deadline),
+        None if same_policy => return Ok(Done::Already(Repeat::AlreadyDraining)),
+        Some(_) | None => return Err(Refused::OtherTerms),
+    };
+    match extended {
+        Err(CommandError::Misuse(Misuse::NotLater)) => Err(Refused::OtherTerms),
+        done => Ok(done?),
+    }
+}
+
+/// Why an order was not carried out.
+pub(super) enum Refused {
+    /// It does not say what it has to.
+    Malformed(&'static str),
+    /// The endpoint says no.
+    No(&'static str),
+    /// It drains on other terms, which this order cannot change.
+    OtherTerms,
+    /// The worker says no.
+    Command(CommandError),
+}
+
+impl From<CommandError> for Refused {
+    fn from(error: CommandError) -> Self {
+        Self::Command(error)
+    }
+}
+
+/// Reads an order, carries it out, and answers with what it came to.
+pub(super) fn with_order(
+    ops: &Ops,
+    peer: Peer,
+    body: &[u8],
+    act: impl FnOnce(Order) -> Result<Done, Refused>,
+) -> Response {
+    let order = match Order::read(peer, body) {
+        Ok(order) => order,
+        Err(problem) => return answer(ops, StatusCode::BAD_REQUEST, problem),
+    };
+    match act(order) {
+        Ok(Done::Now) => answer(ops, StatusCode::OK, "done".into()),
+        // True already: the one who repeats a request wants to hear that it holds.
+        Ok(Done::Already(repeat)) => answer(ops, StatusCode::OK, repeat.to_string()),
+        Err(Refused::Malformed(problem)) => answer(ops, StatusCode::BAD_REQUEST, problem.into()),
+        Err(Refused::No(why)) => answer(ops, StatusCode::CONFLICT, why.into()),
+        Err(Refused::OtherTerms) => answer(
+            ops,
+            StatusCode::CONFLICT,
+            "it drains already, on the terms that are shown, and they cannot be changed to these: extend it, force it, \
+             or cancel it and begin again"
+                .into(),
+        ),
+        Err(Refused::Command(error)) => answer(ops, StatusCode::CONFLICT, error.to_string()),
+    }
+}
