@@ -130,18 +130,27 @@ pub(super) async fn promote(State(ops): State<Arc<Ops>>, Extension(peer): Extens
     })
 }
 
-/// The order is for other terms than those of the drain in progress. More time is given; anything else is refused.
+/// The order is for other terms than those of the drain in progress. Terms join where they ask for something sooner,
+/// more time is given, and anything else is refused.
 fn amend(ops: &Ops, order: &Order) -> Result<Done, Refused> {
-    let now = ops.worker.snapshot().drain.map(|drain| drain.terms.on_deadline());
-    let same_policy = order.on_deadline.is_none_or(|wanted| now == Some(wanted));
-    let extended = match order.deadline {
-        Some(deadline) if same_policy => ops.worker.extend_drain(order.actor, deadline),
-        None if same_policy => return Ok(Done::Already(Repeat::AlreadyDraining)),
-        Some(_) | None => return Err(Refused::OtherTerms),
+    let Some(drain) = ops.worker.snapshot().drain else { return Err(CommandError::Misuse(Misuse::NotDraining).into()) };
+    let (in_force, now) = (drain.terms, ops.worker.now());
+    let left = in_force.deadline.map(|deadline| deadline.since(now).into());
+    let wanted = DrainTerms {
+        timeout: order.deadline.or(left),
+        on_deadline: order.on_deadline.unwrap_or(in_force.on_deadline()),
     };
-    match extended {
-        Err(CommandError::Misuse(Misuse::NotLater)) => Err(Refused::OtherTerms),
-        done => Ok(done?),
+    let joined = ops.worker.drain(Cause::Api, order.actor, wanted)?;
+    if joined != Done::Already(Repeat::AlreadyDraining) {
+        return Ok(joined);
+    }
+    match order.deadline {
+        _ if wanted.on_deadline != in_force.on_deadline() => Err(Refused::OtherTerms),
+        None => Ok(joined),
+        Some(deadline) => match ops.worker.extend_drain(order.actor, deadline) {
+            Err(CommandError::Misuse(Misuse::NotLater)) => Err(Refused::OtherTerms),
+            done => Ok(done?),
+        },
     }
 }
 
