@@ -57,7 +57,7 @@ use serde::{Deserialize, Serialize};
 pub use command::{BadSpec, Command, Facts, Policy, Report, Request, Run, Spec, Stamp};
 pub use due::Watch;
 pub use effect::{Alert, Effect};
-pub use event::{Departure, Entry, Event, Gate, PauseReason, RejectReason};
+pub use event::{Departure, Entry, Event, PauseReason, RejectReason, StepKind};
 pub use grounds::Grounds;
 pub use member::{DrainTerms, Lease, Member, OrderInForce, Standing, Task};
 pub use members::{Members, Pool};
@@ -140,8 +140,8 @@ pub struct Fleet {
     queued: Option<(Actor, Spec)>,
     paused: Option<Pause>,
     wave: Option<Wave>,
-    /// Which gates were said to be blocked, by [`Gate`].
-    blocked: [bool; Gate::ALL.len()],
+    /// Which kinds of steps were said to wait for capacity, by [`StepKind`].
+    blocked: [bool; StepKind::ALL.len()],
     tally: Tally,
 }
 
@@ -163,7 +163,7 @@ impl Fleet {
             queued: None,
             paused: None,
             wave: None,
-            blocked: [false; Gate::ALL.len()],
+            blocked: [false; StepKind::ALL.len()],
             tally: Tally::default(),
         })
     }
@@ -254,8 +254,8 @@ impl Fleet {
 
     /// Whether a step waits for capacity.
     #[must_use]
-    pub const fn is_blocked(&self, gate: Gate) -> bool {
-        self.blocked[gate as usize]
+    pub const fn is_blocked(&self, step: StepKind) -> bool {
+        self.blocked[step as usize]
     }
 
     /// Its totals.

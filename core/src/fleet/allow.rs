@@ -5,8 +5,8 @@
 
 use super::step::FLEET;
 use super::{
-    Departure, DrainTerms, Entry, Event, Facts, Fleet, Gate, Member, Misfit, PauseReason, Room, Run, Stage, Standing,
-    VersionState, Watch,
+    Departure, DrainTerms, Entry, Event, Facts, Fleet, Member, Misfit, PauseReason, Room, Run, Stage, Standing,
+    StepKind, VersionState, Watch,
 };
 use crate::id::{Incarnation, Version};
 use crate::machine::Machine;
@@ -54,7 +54,7 @@ impl Fleet {
             Event::ShiftingBegan { ready } => self.is_at(Stage::Verifying) && self.is_enough(ready),
             Event::VerifyFailed { ready } => self.is_late(at) && !self.is_enough(ready),
             Event::Shifted { to, weight, room } => self.may_shift(to, weight, &room),
-            Event::CapacityBlocked { gate, room } => self.may_block(gate, &room),
+            Event::CapacityBlocked { step, room } => self.may_block(step, &room),
             Event::WaveStarted { version, wave, size, room } => self.may_start_wave(version, wave, size, &room),
             Event::VersionDrained { version } => self.may_be_drained(version),
             Event::Completed => self.is_at(Stage::Draining) && self.has_left(),
@@ -144,12 +144,12 @@ impl Fleet {
         to == target && first == Some(weight) && self.is_credible(room) && (weight < 100 || *room == alone)
     }
 
-    fn may_block(&self, gate: Gate, room: &Room) -> bool {
-        let blocked = match gate {
-            Gate::Shift => self.shifting().is_some_and(|(to, [_, weight])| !self.can_shift(to, weight, room)),
-            Gate::Wave => !self.can_drain(room),
+    fn may_block(&self, step: StepKind, room: &Room) -> bool {
+        let blocked = match step {
+            StepKind::Shift => self.shifting().is_some_and(|(to, [_, weight])| !self.can_shift(to, weight, room)),
+            StepKind::Wave => !self.can_drain(room),
         };
-        blocked && self.is_stepping() && !self.is_blocked(gate) && self.is_credible(room)
+        blocked && self.is_stepping() && !self.is_blocked(step) && self.is_credible(room)
     }
 
     fn may_start_wave(&self, version: Version, wave: u32, size: u32, room: &Room) -> bool {

@@ -2,8 +2,8 @@
 //! an observation changes nothing that was decided.
 
 use super::{
-    Departure, Entry, Event, Facts, Fleet, Gate, Lease, Member, OrderInForce, Pause, PauseReason, Report, Rollout, Run,
-    Seen, Spec, Stage, Stamp, Standing, Task, VERSIONS_MAX, VersionInfo, VersionState, Watch, Wave,
+    Departure, Entry, Event, Facts, Fleet, Lease, Member, OrderInForce, Pause, PauseReason, Report, Rollout, Run, Seen,
+    Spec, Stage, Stamp, Standing, StepKind, Task, VERSIONS_MAX, VersionInfo, VersionState, Watch, Wave,
 };
 use crate::id::{Actor, Epoch, Version};
 use crate::time::Span;
@@ -26,7 +26,7 @@ impl Fleet {
             Event::VerifyFailed { .. } => self.fail(),
             Event::ShiftingBegan { .. } => self.enter(Stage::Shifting),
             Event::Shifted { to, weight, .. } => self.shift_to(to, weight),
-            Event::CapacityBlocked { gate, .. } => self.blocked[gate as usize] = true,
+            Event::CapacityBlocked { step, .. } => self.blocked[step as usize] = true,
             Event::WaveStarted { version, wave, size, .. } => self.begin_wave(version, wave, size),
             Event::VersionDrained { version } => self.set_state(version, VersionState::Drained),
             Event::Completed => self.enter(Stage::Completed),
@@ -130,14 +130,14 @@ impl Fleet {
                 }
             }
         }
-        self.blocked[Gate::Shift as usize] = false;
+        self.blocked[StepKind::Shift as usize] = false;
         if weight == 100 && self.rollout.is_some_and(|rollout| rollout.stage == Stage::Shifting) {
             self.enter(Stage::Draining);
         }
     }
 
     fn begin_wave(&mut self, version: Version, number: u32, left: u32) {
-        self.blocked[Gate::Wave as usize] = false;
+        self.blocked[StepKind::Wave as usize] = false;
         self.wave = Some(Wave { version, number, left });
     }
 

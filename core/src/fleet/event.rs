@@ -81,7 +81,7 @@ pub enum Event {
     /// A step waits for capacity. Said once for each step.
     CapacityBlocked {
         /// Which kind of step.
-        gate: Gate,
+        step: StepKind,
         /// The room there is, which is not enough.
         room: Room,
     },
@@ -273,15 +273,15 @@ pub enum Event {
 
 /// A kind of step that needs capacity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Gate {
+pub enum StepKind {
     /// Moving weight.
     Shift,
     /// Draining workers.
     Wave,
 }
 
-impl Gate {
-    /// Every gate.
+impl StepKind {
+    /// Every kind.
     pub const ALL: [Self; 2] = [Self::Shift, Self::Wave];
 }
 

@@ -1,7 +1,8 @@
 //! What a coordinator's shell must do about an entry, and what it still owes in a state.
 
 use super::{
-    Alert, Departure, DrainTerms, Effect, Event, Fleet, Gate, Member, OrderInForce, Run, Stage, Stamp, Standing, Task,
+    Alert, Departure, DrainTerms, Effect, Event, Fleet, Member, OrderInForce, Run, Stage, Stamp, Standing, StepKind,
+    Task,
 };
 use crate::id::WorkerId;
 use crate::machine::Sink;
@@ -69,7 +70,7 @@ impl Fleet {
         }
         self.owe_routes(effects);
         self.owe_workers(effects);
-        if Gate::ALL.into_iter().any(|gate| self.is_blocked(gate)) {
+        if StepKind::ALL.into_iter().any(|step| self.is_blocked(step)) {
             effects.emit(Effect::Alert(Alert::CapacityBlocked));
         }
         if self.rollout.is_some_and(|rollout| rollout.stage == Stage::Failed) {

@@ -1,7 +1,7 @@
 //! The step a fleet can take now, if any: what a rollout does next. Here are the candidates, found by what was observed
 //! of the workers; which of them may be taken is for [`Fleet::may`] to say.
 
-use super::{Event, Fleet, Gate, Member, PauseReason, Room, Stage, VersionState};
+use super::{Event, Fleet, Member, PauseReason, Room, Stage, StepKind, VersionState};
 use crate::id::{Actor, Version};
 
 /// Who pauses a fleet when it pauses itself.
@@ -131,17 +131,17 @@ impl Fleet {
         let rooms = weights.map(|weight| (weight, self.room_to_shift(to, weight)));
         let step = |(weight, room)| Event::Shifted { to, weight, room };
         let (_, room) = rooms[1];
-        self.gated(Gate::Shift, room, rooms.map(step))
+        self.first_with_room(StepKind::Shift, room, rooms.map(step))
     }
 
     /// The first of these steps that there is room for; if there is none, that they wait, unless that was said. Nothing
     /// is counted before every worker that may have calls was heard or is lost.
-    fn gated<const N: usize>(&self, gate: Gate, room: Room, steps: [Event; N]) -> Option<Event> {
+    fn first_with_room<const N: usize>(&self, kind: StepKind, room: Room, steps: [Event; N]) -> Option<Event> {
         if self.members.total().awaited > 0 {
             return None;
         }
         let step = steps.into_iter().find_map(|step| self.take(step));
-        step.or_else(|| self.take(Event::CapacityBlocked { gate, room }))
+        step.or_else(|| self.take(Event::CapacityBlocked { step: kind, room }))
     }
 
     /// Versions that get no more calls: their workers drain in waves, one wave after the other.
@@ -158,13 +158,13 @@ impl Fleet {
             let (run, member) = self.members.idlest(wave.version, Member::must_drain)?;
             let ordered = Event::DrainOrdered { run, terms: self.terms(), facts: *member.fresh()?, room };
             let next = self.draining() < self.policy().wave;
-            return next.then(|| self.gated(Gate::Wave, room, [ordered])).flatten();
+            return next.then(|| self.first_with_room(StepKind::Wave, room, [ordered])).flatten();
         }
         let version = *self.versions.keys().find(|version| self.left_to_drain(**version) > 0)?;
         let size = self.left_to_drain(version).min(self.policy().wave);
         let wave = self.wave.map_or(1, |wave| wave.number.saturating_add(1));
         let started = Event::WaveStarted { version, wave, size, room };
-        (self.draining() == 0).then(|| self.gated(Gate::Wave, room, [started])).flatten()
+        (self.draining() == 0).then(|| self.first_with_room(StepKind::Wave, room, [started])).flatten()
     }
 
     /// Whether a version gets no more calls and its workers are to drain.

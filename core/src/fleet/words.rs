@@ -4,7 +4,7 @@ use core::fmt::{Display, Formatter, Result};
 
 use super::command::{Run, Spec};
 use super::effect::{Alert, Effect};
-use super::event::{Departure, Event, Gate, PauseReason, RejectReason};
+use super::event::{Departure, Event, PauseReason, RejectReason, StepKind};
 use super::member::{DrainTerms, Task};
 use super::room::Room;
 
@@ -23,8 +23,8 @@ impl Display for Event {
             Self::VerifyFailed { ready } => write!(f, "fails: only {ready} new workers are ready in time"),
             Self::ShiftingBegan { .. } => f.write_str("the new workers are ready"),
             Self::Shifted { to, weight, .. } => write!(f, "{to} gets {weight} % of new calls"),
-            Self::CapacityBlocked { gate, room: Room { need, have, .. } } => {
-                write!(f, "{gate} waits for room: {need} calls need it, there is room for {have}")
+            Self::CapacityBlocked { step, room: Room { need, have, .. } } => {
+                write!(f, "{step} waits for room: {need} calls need it, there is room for {have}")
             }
             Self::WaveStarted { version, wave, size, .. } => {
                 write!(f, "wave {wave}: {size} workers of {version} are to drain")
@@ -138,7 +138,7 @@ impl Display for Task {
     }
 }
 
-impl Display for Gate {
+impl Display for StepKind {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         f.write_str(match self {
             Self::Shift => "the shift of calls",
@@ -224,7 +224,7 @@ mod tests {
             (Event::ShiftingBegan { ready: 4 }, "the new workers are ready"),
             (Event::Shifted { to: version, weight: 20, room }, "v2 gets 20 % of new calls"),
             (
-                Event::CapacityBlocked { gate: Gate::Wave, room },
+                Event::CapacityBlocked { step: StepKind::Wave, room },
                 "the next wave of drains waits for room: 7 calls need it, there is room for 5",
             ),
             (Event::WaveStarted { version, wave: 1, size: 2, room }, "wave 1: 2 workers of v2 are to drain"),

@@ -1,8 +1,8 @@
 //! What goes wrong with workers and coordinators during a rollout, told as stories.
 
 use openrtc_core::fleet::{
-    Alert, Command, Effect, Event, Gate, Misuse, Policy, Refused, RejectReason, Rejection, Repeat, Request, Run, Stage,
-    Task, VersionState, View,
+    Alert, Command, Effect, Event, Misuse, Policy, Refused, RejectReason, Rejection, Repeat, Request, Run, Stage,
+    StepKind, Task, VersionState, View,
 };
 use openrtc_core::id::{Epoch, Incarnation};
 use openrtc_core::machine::Machine;
@@ -24,10 +24,10 @@ fn capacity_that_is_lost_in_the_middle_holds_the_next_wave() {
     world.fake("v2-0").mute = true;
     world.run(15);
     assert_eq!(world.fleet.members().get(id("v2-0")).unwrap().view(), View::Unknown);
-    assert!(!world.fleet.is_blocked(Gate::Wave), "nothing waits for room while a wave drains");
+    assert!(!world.fleet.is_blocked(StepKind::Wave), "nothing waits for room while a wave drains");
     world.fake("v1-0").hang_up(1);
     world.run(15);
-    assert!(world.fleet.is_blocked(Gate::Wave), "10 slots in reach are not room for 12 calls");
+    assert!(world.fleet.is_blocked(StepKind::Wave), "10 slots in reach are not room for 12 calls");
     assert_eq!(world.fake("v1-1").phase, Phase::Serving);
     world.fake("v2-0").mute = false;
     world.run(5);

@@ -1,8 +1,8 @@
 //! What a coordinator knows after a restart, a take-over or a sleep of its own, and what its store may hold.
 
 use openrtc_core::fleet::{
-    Alert, Command, DrainTerms, Effect, Entry, Event, Facts, Fleet, Gate, Misfit, Policy, Refused, Request, Room, Run,
-    Stage, Task, Timeouts, View, WORKERS_MAX, Why,
+    Alert, Command, DrainTerms, Effect, Entry, Event, Facts, Fleet, Misfit, Policy, Refused, Request, Room, Run, Stage,
+    StepKind, Task, Timeouts, View, WORKERS_MAX, Why,
 };
 use openrtc_core::id::{Epoch, Incarnation, Seq, Version, WorkerId};
 use openrtc_core::machine::Machine;
@@ -224,7 +224,7 @@ fn distort(event: &Event) -> Vec<Event> {
         Event::Shifted { to, weight, room } => vec![
             Event::Shifted { to, weight, room: poor(room) },
             Event::Shifted { to, weight: weight - 1, room },
-            Event::CapacityBlocked { gate: Gate::Shift, room },
+            Event::CapacityBlocked { step: StepKind::Shift, room },
         ],
         Event::WaveStarted { version, wave, size, room } => vec![
             Event::WaveStarted { version, wave, size, room: poor(room) },

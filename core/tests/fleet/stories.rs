@@ -1,7 +1,7 @@
 //! Rollouts told from beginning to end.
 
 use openrtc_core::fleet::{
-    Alert, Command, Effect, Event, Gate, Misuse, Policy, Refused, Rejection, Repeat, Request, Spec, Stage, Task,
+    Alert, Command, Effect, Event, Misuse, Policy, Refused, Rejection, Repeat, Request, Spec, Stage, StepKind, Task,
     VersionState,
 };
 use openrtc_core::machine::Machine;
@@ -121,7 +121,7 @@ fn a_step_without_room_waits_says_so_once_and_is_taken_when_there_is_room() {
     world.run(30);
     assert_eq!(world.stage(), Stage::Shifting, "20 slots are not room for 17 calls and 20 % more");
     assert_eq!(world.fleet.need(), 21);
-    assert_eq!(world.happened(|event| matches!(event, Event::CapacityBlocked { gate: Gate::Shift, .. })), 1);
+    assert_eq!(world.happened(|event| matches!(event, Event::CapacityBlocked { step: StepKind::Shift, .. })), 1);
     assert!(world.effects.contains(&Effect::Alert(Alert::CapacityBlocked)));
     world.start("v2-extra", V2, Phase::Serving);
     world.run(5);

@@ -6,8 +6,8 @@ mod strays;
 
 use openrtc_core::fleet::invariant::{self, Office};
 use openrtc_core::fleet::{
-    Alert, Command, Departure, Effect, Entry, Event, Fleet, Gate, Misuse, OrderInForce, PauseReason, Refused,
-    RejectReason, Rejection, Repeat, Run, Stage, Stamp, Task, Why,
+    Alert, Command, Departure, Effect, Entry, Event, Fleet, Misuse, OrderInForce, PauseReason, Refused, RejectReason,
+    Rejection, Repeat, Run, Stage, Stamp, StepKind, Task, Why,
 };
 use openrtc_core::time::Instant;
 use proptest::prelude::*;
@@ -73,7 +73,7 @@ impl Subject for FleetSubject {
         match *effect {
             Effect::Alert(Alert::FencedOff) => !fenced,
             _ if fenced || other_term => true,
-            Effect::Alert(Alert::CapacityBlocked) => !Gate::ALL.into_iter().any(|gate| fleet.is_blocked(gate)),
+            Effect::Alert(Alert::CapacityBlocked) => !StepKind::ALL.into_iter().any(|step| fleet.is_blocked(step)),
             Effect::Alert(Alert::DrainOverdue(run)) => {
                 let member = fleet.members().of(run).filter(|member| !member.drained);
                 member.and_then(|member| member.order).is_none_or(|order| !order.overdue)
@@ -147,8 +147,8 @@ names!(
     Event::VerifyFailed { .. } => "VerifyFailed",
     Event::ShiftingBegan { .. } => "ShiftingBegan",
     Event::Shifted { .. } => "Shifted",
-    Event::CapacityBlocked { gate: Gate::Shift, .. } => "CapacityBlocked(Shift)",
-    Event::CapacityBlocked { gate: Gate::Wave, .. } => "CapacityBlocked(Wave)",
+    Event::CapacityBlocked { step: StepKind::Shift, .. } => "CapacityBlocked(Shift)",
+    Event::CapacityBlocked { step: StepKind::Wave, .. } => "CapacityBlocked(Wave)",
     Event::WaveStarted { .. } => "WaveStarted",
     Event::VersionDrained { .. } => "VersionDrained",
     Event::Completed => "Completed",

@@ -1,6 +1,6 @@
 //! When a run is over, and what is still pending if it does not get there: liveness with a reason.
 
-use openrtc_core::fleet::{Gate, Rollout, Stage};
+use openrtc_core::fleet::{Rollout, Stage, StepKind};
 use openrtc_core::word::Phase;
 
 use super::workers::Node;
@@ -100,7 +100,7 @@ impl World<'_> {
                 "the rollout waits for {worker}, which is lost: a person must give it up"
             )));
         }
-        if Gate::ALL.into_iter().any(|gate| fleet.is_blocked(gate)) {
+        if StepKind::ALL.into_iter().any(|step| fleet.is_blocked(step)) {
             return Some(Pending::Waits("the rollout waits for capacity and said so".to_owned()));
         }
         let what = format!("the rollout stays {} and says nothing", rollout.stage.as_str());

@@ -201,7 +201,7 @@ enum Event {
     VerifyFailed { ready: u32 },
     ShiftingBegan { ready: u32 },
     Shifted { to: String, weight: u8, room: Room },
-    CapacityBlocked { gate: Gate, room: Room },
+    CapacityBlocked { step: StepKind, room: Room },
     WaveStarted { version: String, wave: u32, size: u32, room: Room },
     VersionDrained { version: String },
     Completed,
@@ -288,7 +288,7 @@ enum Departure {
 }
 
 #[derive(SchemaRead, Serialize)]
-enum Gate {
+enum StepKind {
     Shift,
     Wave,
 }

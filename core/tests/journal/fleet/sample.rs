@@ -1,8 +1,8 @@
 //! A fleet's records of every kind, and a coordinator's life.
 
 use openrtc_core::fleet::{
-    Departure, DrainTerms, Entry, Event, Facts, Fleet, Gate, Lease, PauseReason, Policy, RejectReason, Report, Request,
-    Room, Run, Spec, Stage, Stamp, Standing, Task, Timeouts, VersionState,
+    Departure, DrainTerms, Entry, Event, Facts, Fleet, Lease, PauseReason, Policy, RejectReason, Report, Request, Room,
+    Run, Spec, Stage, Stamp, Standing, StepKind, Task, Timeouts, VersionState,
 };
 use openrtc_core::id::{Actor, Deployment, Epoch, Incarnation, Seq, WorkerId};
 use openrtc_core::journal::{Office, Opening, Record};
@@ -124,8 +124,8 @@ fn events() -> Vec<Event> {
         Event::VerifyFailed { ready: 3 },
         Event::ShiftingBegan { ready: 4 },
         Event::Shifted { to: version, weight: 255, room },
-        Event::CapacityBlocked { gate: Gate::Shift, room },
-        Event::CapacityBlocked { gate: Gate::Wave, room },
+        Event::CapacityBlocked { step: StepKind::Shift, room },
+        Event::CapacityBlocked { step: StepKind::Wave, room },
         Event::WaveStarted { version, wave: 1, size: 2, room },
         Event::VersionDrained { version },
         Event::Completed,

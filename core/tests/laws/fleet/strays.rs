@@ -1,8 +1,8 @@
 //! Entries that no fleet decided: any at all, many of them close to what one could have decided.
 
 use openrtc_core::fleet::{
-    Departure, DrainTerms, Entry, Event, Facts, Gate, PauseReason, Policy, RejectReason, Report, Room, Run, Spec,
-    Stamp, Task,
+    Departure, DrainTerms, Entry, Event, Facts, PauseReason, Policy, RejectReason, Report, Room, Run, Spec, Stamp,
+    StepKind, Task,
 };
 use openrtc_core::id::{Actor, Epoch, Incarnation, Seq, Version, WorkerId};
 use openrtc_core::time::{Instant, Span};
@@ -41,7 +41,7 @@ fn of_office() -> impl Strategy<Value = Event> {
 
 fn of_rollout() -> impl Strategy<Value = Event> {
     let weight = || prop_oneof![3 => select(vec![50, 100]), 1 => any::<u8>()];
-    let gate = select(vec![Gate::Shift, Gate::Wave]);
+    let step = select(vec![StepKind::Shift, StepKind::Wave]);
     prop_oneof![
         (actor(), spec()).prop_map(|(actor, spec)| Event::Planned { actor, spec }),
         (actor(), spec()).prop_map(|(actor, spec)| Event::Superseded { actor, spec }),
@@ -54,7 +54,7 @@ fn of_rollout() -> impl Strategy<Value = Event> {
         count().prop_map(|ready| Event::VerifyFailed { ready }),
         count().prop_map(|ready| Event::ShiftingBegan { ready }),
         (version(), weight(), room()).prop_map(|(to, weight, room)| Event::Shifted { to, weight, room }),
-        (gate, room()).prop_map(|(gate, room)| Event::CapacityBlocked { gate, room }),
+        (step, room()).prop_map(|(step, room)| Event::CapacityBlocked { step, room }),
         (version(), count(), count(), room()).prop_map(|(version, wave, size, room)| Event::WaveStarted {
             version,
             wave,
