@@ -1,5 +1,5 @@
-//! CRC-32C (Castagnoli; iSCSI, RFC 3720 appendix B.4), sixteen bytes at a time: journal frames are short, so the bytes
-//! left over after that count, and so does every call in between.
+//! CRC-32C (Castagnoli; iSCSI, RFC 3720 appendix B.4), sixteen bytes at a time. Journal frames are short, so the bytes
+//! after the last block matter for the speed, and so does every call in between.
 
 /// The polynomial 0x1EDC6F41, reflected.
 const POLYNOMIAL: u32 = 0x82F6_3B78;
@@ -30,7 +30,7 @@ impl Checksum {
     }
 }
 
-/// Goes on with `N` bytes at once, four or more: each contributes what the bytes after it in the block make of it.
+/// Goes on with `N` bytes at once, four or more. Each byte contributes what the bytes after it in the block make of it.
 #[inline]
 fn step<const N: usize>(crc: u32, block: &[u8; N]) -> u32 {
     let before = crc.to_le_bytes();

@@ -17,16 +17,16 @@
 //!  worker:   Known ─ silent ─► Unknown ─ lease expires ─► Lost ─ Register ─► Unknown ─ Report ─► Known
 //! ```
 //!
-//! What the coordinator knows of a worker is what the worker's current run reported a short while ago, and nothing
-//! else: an unknown or lost worker is never drained, an order to drain is a wish until a report shows that it was
-//! obeyed, and capacity that drains or cannot be reached is no capacity. Capacity counts calls, not workers.
+//! The coordinator knows what a worker's current run reported a short while ago, and nothing else. So an unknown or
+//! lost worker is never drained, and an order counts as obeyed only when a report shows it. Capacity counts calls, not
+//! workers; slots that drain or cannot be reached do not count.
 //!
-//! Reports, and the silence that follows one, are observations: they are not stored. A coordinator that starts, takes
-//! over or was away itself begins to listen ([`Event::WatchBegan`]): every worker is unknown until it reports, every
-//! lease and time-out begins anew, and no calls are moved before all workers were heard or are lost.
+//! Reports, and the silence after one, are observations: they are not stored. A coordinator that starts, takes over, or
+//! was away itself begins to listen ([`Event::WatchBegan`]). Then every worker is unknown until it reports, every lease
+//! and time-out begins anew, and no calls are moved before all workers were heard or are lost.
 //!
-//! Every command leads to one entry at most. What follows from an entry (the next weight, the next worker of a wave)
-//! is a step of its own, due at once: see [`Why::Step`].
+//! A command leads to at most one entry. The next weight, or the next worker of a wave, is a step of its own that is
+//! due at once: see [`Why::Step`].
 
 mod allow;
 mod apply;

@@ -1,4 +1,4 @@
-//! What a coordinator orders a worker to do, and how orders are told apart.
+//! What a coordinator orders a worker to do, and the stamp of an order.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,8 +6,8 @@ use crate::id::{Actor, Epoch, Seq};
 use crate::time::Span;
 use crate::worker::OnDeadline;
 
-/// What orders are told apart and fenced by. A worker obeys only an order whose stamp is above the last one that it
-/// obeyed, so an order of an earlier coordinator, and one that a later order overtook, have no effect.
+/// The number of an order among all orders. A worker obeys only an order whose stamp is above the last one that it
+/// obeyed. So an order of an earlier coordinator has no effect, and neither has one that a later order overtook.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Stamp {
     /// The term of the coordinator that gave the order.

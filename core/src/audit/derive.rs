@@ -111,7 +111,7 @@ impl EventName {
     }
 }
 
-/// How it went.
+/// How what happened went: the `result` of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventResult {
     /// A call was cut short.
@@ -171,7 +171,7 @@ pub struct Draft {
     pub actor: Actor,
     /// To what.
     pub target: Target,
-    /// How it went.
+    /// How what happened went: the `result` of a record.
     pub result: EventResult,
     /// Why, in one word.
     pub reason: &'static str,

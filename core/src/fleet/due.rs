@@ -10,7 +10,7 @@ use crate::word::Phase;
 /// When something is due that need not wait.
 pub(super) const AT_ONCE: Instant = Instant::EPOCH;
 
-/// From when on a coordinator listens to its workers: nobody is judged by a silence that began before.
+/// From when on a coordinator listens to its workers. It judges no worker by a silence that began before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watch {
     /// When it began.

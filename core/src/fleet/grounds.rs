@@ -1,10 +1,10 @@
-//! What an event rests on: whether it is a decision, and what was observed that it was judged on.
+//! What an event rests on: whether it is a decision, and the observations that it was judged on.
 
 use super::command::{Facts, Run};
 use super::event::Event;
 use super::room::Room;
 
-/// What was observed that a decision was judged on. Counts of workers and calls stand in the events themselves.
+/// The observations that a decision was judged on. Counts of workers and calls are in the events themselves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Grounds {
     /// What a worker reported.

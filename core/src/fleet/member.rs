@@ -187,8 +187,8 @@ impl Member {
         serving.map_or(0, Facts::slots)
     }
 
-    /// Whether it serves, or stands by to. One that was told to drain and then not to may still get the first order
-    /// before the second: it is not ready until it has taken both.
+    /// Whether it serves, or stands by to. A worker that was ordered to drain, and then to take calls again, may get the
+    /// orders one by one: it is ready once it has taken both.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.fresh().is_some_and(|facts| self.is_ready_as(facts))
@@ -206,8 +206,7 @@ impl Member {
         self.is_member() && (returns || stays)
     }
 
-    /// Whether it takes no more calls and has none left: a fresh report says so, or it was told to leave on account of
-    /// one.
+    /// Whether it takes no more calls and has none left: a fresh report says so, or one did and it was told to leave.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         let known = self.view() == View::Known || self.is_told_to_stop();
@@ -274,7 +273,7 @@ impl Member {
         matches!(self.order, Some(OrderInForce { task: Task::Stop, .. }))
     }
 
-    /// Whether it was told to take calls again: whatever it reports, it may have some by now.
+    /// Whether it was told to take calls again. Then it may have some by now, whatever it reports.
     pub(super) const fn is_returning(&self) -> bool {
         matches!(self.order, Some(OrderInForce { task: Task::Cancel, .. }))
     }

@@ -14,7 +14,7 @@ pub enum VersionState {
     Inactive,
     /// It gets a share of new calls, or is about to.
     Ramping,
-    /// New calls are its own, but for the share of the version that ramps.
+    /// It gets all new calls, except for the share of the version that ramps.
     Current,
     /// It gets no new calls; those it has run to their end.
     Draining,
@@ -131,7 +131,7 @@ pub struct Rollout {
     pub blue: Option<Version>,
     /// Where it is.
     pub stage: Stage,
-    /// Since when, or since it was resumed.
+    /// When the stage began, or when the rollout was resumed in it.
     pub since: Instant,
     /// How many workers the platform was last asked for; zero before it was.
     pub asked: u32,

@@ -13,7 +13,7 @@ pub struct Room {
     pub need: u64,
     /// The calls that the versions with a share of new calls have room for once the step is taken.
     pub have: u64,
-    /// Of these, what the version that gets more has room for; all of them where no weight moves.
+    /// The part of it that the version which gets more has room for; all of it where no weight moves.
     pub own: u64,
 }
 

@@ -11,7 +11,7 @@ pub struct Seen {
     pub heard: Option<Heard>,
     /// Whether that is still good.
     pub fresh: bool,
-    /// Whether it was there when the watch began and has not been heard since. It may hold any number of calls.
+    /// Whether it was there when the watch began and has not been heard since. Then it may hold any number of calls.
     pub awaited: bool,
     /// When its order was last sent again.
     pub resent: Option<Instant>,

@@ -28,7 +28,7 @@ pub enum TornFault {
     Format(u8),
     /// It claims more bytes than a frame may have.
     Huge(u32),
-    /// The frame is whole and its record is not one that this build knows.
+    /// The frame is whole, and this build does not know its record.
     Newer,
     /// The file does not start as a segment.
     NotASegment,

@@ -1,11 +1,11 @@
-//! A frame: one record's bytes, with what tells whether they are whole.
+//! A frame: one record's bytes, with the checksums that show whether they are whole.
 //!
 //! ```text
 //!  length u32 LE │ kind u8 │ check u32 LE │ CRC-32C u32 LE │ payload (length bytes)
 //! ```
 //!
 //! The check is the CRC-32C of length and kind. So a wrong length is found as damage, and only a file that ends inside
-//! a frame is taken for an append that a crash cut short. The second checksum goes on from the first over the payload.
+//! a frame counts as an append that a crash cut short. The second checksum goes on from the first, over the payload.
 
 use alloc::vec::Vec;
 

@@ -57,7 +57,7 @@ impl Replay<Worker> {
     }
 }
 
-/// The ids of the calls of a segment as far as it was read, found where they lie in it: in the order of their calls.
+/// The ids of the calls of a segment as far as it was read, in the order of their calls. The text stays in the segment.
 #[derive(Clone, Debug, Default)]
 pub struct IdsSoFar<'a>(Vec<(CallNo, &'a str)>);
 
