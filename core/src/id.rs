@@ -283,7 +283,7 @@ impl Seq {
     }
 }
 
-/// Who a worker is: what every journal segment, snapshot and membership token starts with.
+/// The identity of a worker's run. Every journal segment, snapshot and membership token starts with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The service.

@@ -179,7 +179,7 @@ pub struct Draft {
     pub count: u64,
 }
 
-/// What nobody asked for: the runtime's own doing.
+/// The actor where nobody asked: the runtime acted by itself.
 const RUNTIME: Actor = Actor::from_static("runtime");
 
 /// Emits the records of one entry; `before` is the worker that the entry meets, `ids` what its calls are called.

@@ -13,20 +13,20 @@ use crate::id::{Actor, Identity, Seq};
 use crate::membership::KeyId;
 use crate::time::Instant;
 
-/// What signatures over a trail start with, so that they mean nothing elsewhere.
+/// The beginning of every signed text, so that a signature over a trail is valid for nothing else.
 pub(super) const DOMAIN: &[u8] = b"openrtc audit v1\0";
 
-/// What a line's content begins with: the time, so many bytes long, and the event.
+/// The beginning of a line's content: the time, which has a fixed length, and the event.
 pub(super) const TIME: &[u8] = b",\"time\":\"";
 pub(super) const TIME_LEN: usize = "2025-11-23T08:00:00.000000Z".len();
 pub(super) const EVENT: &[u8] = b"\",\"event\":\"";
 
-/// What separates a line's content from its link, and a signed line from its signature.
+/// The separators between a line's content and its link, and between a signed line and its signature.
 pub(super) const PREV: &[u8] = b",\"prev\":\"";
 pub(super) const KEY: &[u8] = b"\",\"key\":\"";
 pub(super) const SIGNATURE: &[u8] = b"\",\"signature\":\"";
 
-/// What separates a closing record from its own digest.
+/// The separator between a closing record and its own digest.
 pub(super) const DIGEST: &[u8] = b"\",\"digest\":\"";
 
 /// A line's SHA-256.

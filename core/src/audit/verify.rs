@@ -174,7 +174,7 @@ impl Report {
     }
 }
 
-/// What is wrong between the record that `place` speaks of and this one. `intact`: the record after this one follows
+/// The fault, if there is one, between the record that `place` names and this one. `intact`: the record after this one follows
 /// it as it is, so this one was not altered after it was written. `elsewhere`: whether some record has this number.
 fn judge(
     line: usize,

@@ -1,4 +1,4 @@
-//! What a coordinator's effect says to a worker.
+//! The order that an effect of a coordinator sends to a worker.
 
 use super::{Effect, Run};
 use crate::id::Actor;

@@ -1,4 +1,4 @@
-//! What a fleet notes and orders, in words, for whoever reads along.
+//! A fleet's entries and effects in words, for people.
 
 use core::fmt::{Display, Formatter, Result};
 

@@ -92,7 +92,7 @@ impl CallId {
         Self(Text::Fixed(text))
     }
 
-    /// What stands for the id of a call whose journal lost it.
+    /// The text that is shown for a call whose id is not in the journal.
     #[must_use]
     pub fn unnamed(digest: Digest) -> Self {
         Self(Text::Shared(format!("digest {:016x}", digest.get()).into()))
@@ -115,7 +115,7 @@ impl CallId {
 }
 
 impl DigestKey {
-    /// What the machines know the call id `text` by.
+    /// The digest of the call id `text`, by which machines know it.
     #[must_use]
     pub fn digest(self, text: &str) -> Digest {
         Digest::new(SipHasher13::new_with_keys(self.0[0], self.0[1]).hash(text.as_bytes()))

@@ -58,7 +58,7 @@ impl fmt::Display for Malformed {
 
 impl core::error::Error for Malformed {}
 
-/// What is signed: the domain, then everything in the token before the signature.
+/// The signed text: the domain, then everything in the token before the signature.
 pub(super) fn message(claims: &Claims, key: KeyId) -> Vec<u8> {
     let mut bytes = DOMAIN.to_vec();
     append(claims, key, &mut bytes);
