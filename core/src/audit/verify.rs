@@ -174,8 +174,9 @@ impl Report {
     }
 }
 
-/// The fault, if there is one, between the record that `place` names and this one. `intact`: the record after this one follows
-/// it as it is, so this one was not altered after it was written. `elsewhere`: whether some record has this number.
+/// The fault, if there is one, between the record that `place` names and this one. `intact`: the record after this one
+/// follows it as it is, so this one was not altered after it was written. `elsewhere`: whether some record has this
+/// number.
 fn judge(
     line: usize,
     place: Chain,

@@ -187,8 +187,8 @@ impl Member {
         serving.map_or(0, Facts::slots)
     }
 
-    /// Whether it serves, or stands by to. A worker that was ordered to drain, and then to take calls again, may get the
-    /// orders one by one: it is ready once it has taken both.
+    /// Whether it serves, or stands by to. A worker that was ordered to drain, and then to take calls again, may get
+    /// the orders one by one: it is ready once it has taken both.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.fresh().is_some_and(|facts| self.is_ready_as(facts))

@@ -1,5 +1,5 @@
-//! A short cut for the entries that fill a busy journal: calls that begin and end. It reads them where they lie, in half
-//! the time that the codec takes. It judges nothing: the codec reads whatever it does not.
+//! A short cut for the entries that fill a busy journal: calls that begin and end. It reads them where they lie, in
+//! half the time that the codec takes. It judges nothing: the codec reads whatever it does not.
 
 use crate::codec::Reader;
 use crate::id::{CallNo, Digest, Seq};
