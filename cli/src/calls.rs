@@ -111,7 +111,7 @@ impl Listed {
             }
         }
         let more = if self.more { "there are more: --limit N lists more of them\n" } else { "" };
-        screen::table(&headings, &rows, width) + more
+        screen::table(&headings, &rows) + more
     }
 }
 

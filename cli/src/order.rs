@@ -69,16 +69,13 @@ impl Orders {
         if self.json {
             self.print(&told, Some(&ends))?;
         } else {
-            for (told, end) in told.iter().zip(&ends) {
-                if let Some((_, words)) = end {
-                    println!("{}  {words}", told.url);
-                }
-            }
+            let ends = told.iter().zip(&ends).filter_map(|(told, end)| Some((told.url, end.as_ref()?.1.clone())));
+            print!("{}", screen::entries(&ends.collect::<Vec<_>>(), screen::width()));
         }
         Ok(ends.iter().flatten().map(|(code, _)| *code).fold(code, worse).into())
     }
 
-    fn print(&self, told: &[Told<'_>], ends: Option<&[Option<(u8, String)>]>) -> anyhow::Result<()> {
+    fn print<'a>(&self, told: &[Told<'a>], ends: Option<&[Option<(u8, String)>]>) -> anyhow::Result<()> {
         if self.json {
             let row = |(place, told): (usize, &Told<'_>)| {
                 let end = ends.and_then(|ends| ends[place].as_ref()).map(|(_, words)| words);
@@ -89,21 +86,13 @@ impl Orders {
             println!("{}", serde_json::to_string_pretty(&rows)?);
             return Ok(());
         }
-        let width = told.iter().map(|told| told.url.chars().count()).max().unwrap_or(0);
-        for told in told {
+        let entry = |told: &Told<'a>| {
             let Told { url, ok, message, seen } = told;
             let failed = if *ok { "" } else { "FAILED: " };
-            let line = format!("{url:<width$}  {failed}{}{}", screen::plain(message), state(seen.as_ref()));
-            match screen::width() {
-                Some(columns) if line.chars().count() > columns => {
-                    println!("{url}\n  {failed}{}", screen::plain(message));
-                    if let Some(seen) = seen {
-                        println!("  {}", words(seen));
-                    }
-                }
-                Some(_) | None => println!("{line}"),
-            }
-        }
+            let state = seen.as_ref().map(|seen| format!(": {}", words(seen))).unwrap_or_default();
+            (*url, format!("{failed}{}{state}", screen::plain(message)))
+        };
+        print!("{}", screen::entries(&told.iter().map(entry).collect::<Vec<_>>(), screen::width()));
         Ok(())
     }
 
@@ -164,10 +153,6 @@ fn end(known: &Known) -> (u8, String) {
             (Exit::FAILURE, format!("FAILED: it vanished{last} ({error}); its journal says what became of its calls"))
         }
     }
-}
-
-fn state(seen: Option<&Seen>) -> String {
-    seen.map(|seen| format!(": {}", words(seen))).unwrap_or_default()
 }
 
 /// A worker in one line.

@@ -1,6 +1,5 @@
 //! How wide the screen is, and lines that fit on it.
 
-use std::fmt::Write as _;
 use std::io::{IsTerminal, stdout};
 
 /// How many columns there are; `None` if nobody looks at a screen.
@@ -10,19 +9,13 @@ pub(crate) fn width() -> Option<usize> {
     (columns > 0).then_some(columns.into())
 }
 
-/// Rows below headings, each column as wide as it must be. Where that is too wide, each row becomes a block: the first
-/// cell, and the others below it, what a heading would say before those that are only a number.
-pub(crate) fn table(headings: &[&str], rows: &[Vec<String>], width: Option<usize>) -> String {
-    let cell_widths = |row: &Vec<String>| row.iter().map(|cell| cell.chars().count()).collect::<Vec<_>>();
+/// Rows below headings, each column as wide as it must be.
+pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<_> = headings.iter().map(|heading| heading.chars().count()).collect();
     for row in rows {
-        for (width, cell) in widths.iter_mut().zip(cell_widths(row)) {
-            *width = cell.max(*width);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
         }
-    }
-    let whole: usize = widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
-    if width.is_some_and(|width| whole > width) {
-        return rows.iter().map(|row| block(headings, row)).collect();
     }
     let line = |cells: Vec<&str>| {
         let padded: Vec<_> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
@@ -35,19 +28,40 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>], width: Option<usize
     text
 }
 
-fn block(headings: &[&str], row: &[String]) -> String {
-    let mut text = String::new();
-    for (place, (heading, cell)) in headings.iter().zip(row).enumerate() {
-        match place {
-            0 => text += cell,
-            _ if cell.is_empty() => continue,
-            _ => {
-                // Writing to a string cannot fail.
-                let _ = write!(text, "  {heading:<8} {cell}");
-            }
+/// Whether every line is on the screen whole. Where nobody looks at one, there is room for all.
+pub(crate) fn fits(text: &str, width: Option<usize>) -> bool {
+    width.is_none_or(|width| text.lines().all(|line| line.chars().count() <= width))
+}
+
+/// What there is to say of several things: a line for each where all lines fit, and else a block for each, its words
+/// below its name.
+pub(crate) fn entries(entries: &[(&str, String)], width: Option<usize>) -> String {
+    let longest = entries.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let lines = entries.iter().map(|(name, words)| format!("{name:<longest$}  {words}\n")).collect::<Vec<_>>().concat();
+    match width.filter(|_| !fits(&lines, width)) {
+        Some(width) => {
+            let block = |(name, words): &(&str, String)| format!("{name}\n{}", wrap(words, width));
+            entries.iter().map(block).collect::<Vec<_>>().concat()
         }
-        text.push('\n');
+        None => lines,
     }
+}
+
+/// Words in lines of at most so many columns, two of them empty at the beginning.
+fn wrap(words: &str, width: usize) -> String {
+    let (mut text, mut column) = (String::new(), 0);
+    for word in words.split(' ') {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > width {
+            text.push('\n');
+            column = 0;
+        }
+        let space = if column == 0 { "  " } else { " " };
+        text += space;
+        text += word;
+        column += space.len() + length;
+    }
+    text.push('\n');
     text
 }
 
@@ -69,17 +83,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_fits_the_screen_or_becomes_blocks() {
-        let rows = [
-            vec!["w1:1".into(), "3 of 9".into(), "api by alice".into()],
-            vec!["w22:1".into(), "0".into(), String::new()],
-        ];
-        let headings = ["URL", "calls", "notes"];
-        let expected = "URL    calls   notes\nw1:1   3 of 9  api by alice\nw22:1  0\n";
-        assert_eq!(table(&headings, &rows, None), expected);
-        assert_eq!(table(&headings, &rows, Some(27)), expected);
-        let narrow = "w1:1\n  calls    3 of 9\n  notes    api by alice\nw22:1\n  calls    0\n";
-        assert_eq!(table(&headings, &rows, Some(26)), narrow);
+    fn a_column_is_as_wide_as_it_must_be() {
+        let rows = [vec!["w1:1".into(), "3 of 9".into(), "Grüße".into()], vec!["w22:1".into(), "0".into(), "a".into()]];
+        let expected = "URL    calls   notes\nw1:1   3 of 9  Grüße\nw22:1  0       a\n";
+        assert_eq!(table(&["URL", "calls", "notes"], &rows), expected);
+        assert!(fits(expected, None) && fits(expected, Some(20)) && !fits(expected, Some(19)));
+    }
+
+    #[test]
+    fn entries_are_lines_where_all_fit_and_blocks_where_one_does_not() {
+        let told = [("w1:1", "draining, 3 of 9 calls".into()), ("w22:1", "done".into())];
+        let lines = "w1:1   draining, 3 of 9 calls\nw22:1  done\n";
+        assert_eq!((entries(&told, None), entries(&told, Some(29))), (lines.into(), lines.into()));
+        let blocks = "w1:1\n  draining, 3 of 9\n  calls\nw22:1\n  done\n";
+        assert_eq!(entries(&told, Some(20)), blocks);
     }
 
     #[test]

@@ -86,7 +86,25 @@ fn row_json(url: &str, known: &Known) -> Value {
 
 fn table(urls: &[String], known: &[Known]) -> String {
     let rows: Vec<_> = urls.iter().zip(known).map(|(url, known)| row(url, known)).collect();
-    screen::table(&["URL", "worker", "version", "phase", "calls", "notes"], &rows, screen::width())
+    let text = screen::table(&["URL", "worker", "version", "phase", "calls", "notes"], &rows);
+    let width = screen::width();
+    if screen::fits(&text, width) {
+        text
+    } else {
+        screen::entries(&rows.iter().map(|row| entry(row)).collect::<Vec<_>>(), width)
+    }
+}
+
+/// A row in words.
+fn entry(row: &[String]) -> (&str, String) {
+    match row {
+        [url, worker, version, phase, calls, notes] => {
+            let told = [format!("{calls} calls"), notes.clone()];
+            let told = if calls.is_empty() { notes.clone() } else { told.join(", ") };
+            (url, format!("{worker} {version} {phase}, {}", told.trim_end_matches(", ")))
+        }
+        others => (others.first().map_or("", String::as_str), String::new()),
+    }
 }
 
 fn row(url: &str, known: &Known) -> Vec<String> {

@@ -4,12 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
+use tower_service::Service as _;
 
 use super::accept::{Listener, Peer, Reserve, Seat, accept_each};
 
@@ -53,7 +56,12 @@ pub(super) async fn answer(
     router: Router,
     bounds: Bounds,
 ) {
-    let service = TowerToHyperService::new(router.layer(Extension(peer)).layer(Extension(seat)));
+    // What a connection costs that says nothing must stay small, so the router is touched only when there is a request.
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(Arc::clone(&seat));
+        router.clone().call(request)
+    });
     let mut http = http1::Builder::new();
     http.keep_alive(false).max_buf_size(HEAD_MAX).timer(TokioTimer::new()).header_read_timeout(bounds.head);
     let connection = http.serve_connection(TokioIo::new(stream), service);

@@ -138,7 +138,7 @@ fn amend(ops: &Ops, order: &Order) -> Result<Done, Refused> {
     let left = in_force.deadline.map(|deadline| deadline.since(now).into());
     let wanted = DrainTerms {
         timeout: order.deadline.or(left),
-        on_deadline: order.on_deadline.unwrap_or(in_force.on_deadline()),
+        on_deadline: order.on_deadline.unwrap_or_else(|| in_force.on_deadline()),
     };
     let joined = ops.worker.drain(Cause::Api, order.actor, wanted)?;
     if joined != Done::Already(Repeat::AlreadyDraining) {
