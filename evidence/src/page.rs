@@ -40,9 +40,9 @@ pub(crate) fn render(certificate: &Certificate, digest: &str, key: Option<&str>)
     list(&mut page, "What the evidence does not tell", "gaps", unknown);
     lanes(&mut page, certificate);
     let signer = key.map_or_else(|| "not signed".into(), |key| format!("signed by key {}", escape(key)));
-    let _ = write!(
+    let _ = writeln!(
         page,
-        "<footer>SHA-256 {} · {signer} · check it: <code>openrtc certify check</code></footer>\n",
+        "<footer>SHA-256 {} · {signer} · check it: <code>openrtc certify check</code></footer>",
         escape(digest)
     );
     page

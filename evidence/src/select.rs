@@ -3,10 +3,11 @@
 use openrtc_core::id::Incarnation;
 use openrtc_core::time::{Instant, Span};
 use openrtc_core::word::Phase;
-use openrtc_core::worker::Outcome;
+use openrtc_core::worker::{Outcome, Worker};
 use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
+use crate::standing::Standing;
 
 /// What a run is to a rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -69,7 +70,7 @@ impl Selection {
             let role = |run: &Account| self.is_in_time(run).then_some(Role::Retired);
             return journals.iter().map(|runs| runs.iter().map(role).collect()).collect();
         } else {
-            let last = |runs: &[Account]| runs.iter().rposition(is_let_in).or(runs.len().checked_sub(1));
+            let last = |runs: &[Account]| runs.iter().rposition(is_let_in).or_else(|| runs.len().checked_sub(1));
             return infer(&every(&|runs, at| Some(at) == last(runs)), journals);
         };
         take_over(&retired, journals)
@@ -113,7 +114,7 @@ fn take_over(retired: &[Vec<bool>], journals: &[&[Account]]) -> Vec<Vec<Option<R
         || journals.iter().copied().flatten().zip(retired.iter().flatten()).filter(|(_, is)| **is).map(|(run, _)| run);
     let versions: Vec<_> = leaving().map(Account::version).collect();
     let begun =
-        |run: &Account| run.state().and_then(|state| state.drain()).map_or(run.last_heard(), |drain| drain.begun);
+        |run: &Account| run.state().and_then(Worker::drain).map_or_else(|| run.last_heard(), |drain| drain.begun);
     let from = leaving().map(begun).min().unwrap_or_default();
     let role = |(run, is_retired): (&Account, &bool)| {
         let is_over_by = run.settled().map(|_| run.last_heard());
@@ -134,7 +135,7 @@ fn take_over(retired: &[Vec<bool>], journals: &[&[Account]]) -> Vec<Vec<Option<R
 
 /// Whether a run has begun to leave, or is gone.
 fn is_leaving(run: &Account) -> bool {
-    !run.standing.is_some_and(|standing| standing.is_up())
+    !run.standing.is_some_and(Standing::is_up)
         || run.state().is_none_or(|state| matches!(state.phase(), Phase::Draining | Phase::Drained | Phase::Exited))
 }
 

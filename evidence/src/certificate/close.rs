@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use openrtc_core::journal::{CallLine, Predecessor};
 use openrtc_core::time::Instant;
+use openrtc_core::worker::Worker;
 
 use super::{Call, Certificate, Drain, Format, Sums, Verdict, WorkerRun};
 use crate::account::{Account, accounts};
@@ -159,14 +160,14 @@ fn worker(part: &Part<'_>) -> WorkerRun {
         None => tally,
         Some(_) => account.declines.iter().filter(|(at, _)| is_now(at)).map(|(_, count)| count).sum(),
     };
-    let drain = state.and_then(|state| state.drain()).filter(|drain| is_now(&drain.begun));
+    let drain = state.and_then(Worker::drain).filter(|drain| is_now(&drain.begun));
     WorkerRun {
         name: identity.map_or_else(|| "?".into(), |identity| identity.worker.to_string()),
         version: identity.map_or_else(|| "?".into(), |identity| identity.version.to_string()),
         incarnation: account.run.incarnation,
         role,
         standing,
-        outcome: state.and_then(|state| state.outcome()).filter(|_| standing == Standing::Exited).map(RunEnd::from),
+        outcome: state.and_then(Worker::outcome).filter(|_| standing == Standing::Exited).map(RunEnd::from),
         calls: 0,
         declined,
         began: account.began.unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! The certificate as a person reads it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use super::{Certificate, Verdict};
 use crate::select::Role;
@@ -34,7 +34,8 @@ impl Certificate {
             (sums.untold, "whose end is not told"),
         ] {
             if count > 0 {
-                text += &format!(", {count} {what}");
+                // Writing to a string cannot fail.
+                let _ = write!(text, ", {count} {what}");
             }
         }
         let least = if sums.declined_exact { "" } else { "at least " };
