@@ -114,11 +114,13 @@ fn picture(plan: &Plan, world: &World<'_>) -> String {
     };
     let drawn = || bars.iter().zip(places.iter().copied()).map(|(bar, y)| (bar, class(bar), y));
     if bars.len() <= TOLD_MAX {
-        drawn().for_each(|(bar, class, y)| told(bar, class, &scale, y, row, &mut svg));
+        for (bar, class, y) in drawn() {
+            told(bar, class, &scale, y, row, &mut svg);
+        }
     } else {
-        ["v1", "v2", "dropped"].iter().for_each(|class| {
-            strokes(class, drawn().filter(|(_, is, _)| is == class), &scale, row, &mut svg);
-        });
+        for class in ["v1", "v2", "dropped"] {
+            strokes(class, drawn().filter(|(_, is, _)| *is == class), &scale, row, &mut svg);
+        }
     }
     marks(plan, &scale, y, &mut svg);
     if let Some(violation) = world.violation() {
@@ -139,7 +141,9 @@ fn lane(name: &str, node: &Node, scale: &Scale, top: u64, high: u64, svg: &mut S
         let wide = (to - from).max(1);
         let _ = writeln!(svg, "<rect class='{class}' x='{from}' y='{top}' width='{wide}' height='{high}'/>");
     };
-    node.runs().iter().for_each(|(from, to)| span("run", *from, *to));
+    for (from, to) in node.runs() {
+        span("run", *from, *to);
+    }
     if let (Some(begun), Some((_, end))) = (node.drain_begun(), node.runs().last()) {
         span("drain", begun, *end);
     }
