@@ -114,7 +114,7 @@ class Call:
         except OSError:
             self.fate = "dropped"
             return
-        # Without a goodbye nobody can know whether the hang-up was heard.
+        # Without a farewell nobody can know whether the hang-up was heard.
         self.fate = "hung up" if self.receive() == BYE else "unheard"
 
     def look(self):

@@ -223,7 +223,7 @@ impl Display for Line {
             None => match self.standing {
                 Some(Standing::Running) => writeln!(f, "still running, {} calls open", open_calls.len()),
                 Some(standing) => writeln!(f, "{standing}; {} calls open", open_calls.len()),
-                None => writeln!(f, "nothing is told of its end"),
+                None => writeln!(f, "its end cannot be read"),
             },
         }?;
         open_calls.iter().try_for_each(|call| writeln!(f, "  open at the end: {call}"))?;

@@ -12,12 +12,15 @@ use openrtc_records::{LockState, lock_state};
 use crate::journal::{History, JournalError, histories};
 use crate::standing::Standing;
 
+/// So often a journal is read whose worker keeps starting and ending.
+const LOOKS: u32 = 4;
+
 /// What the records of one run tell.
 #[derive(Clone, Debug)]
 pub struct Account {
     /// The run.
     pub run: History,
-    /// When it wrote its first entry that is told of.
+    /// When it wrote the first entry that is known.
     pub began: Option<Instant>,
     /// Every call that it promised or took over, oldest first.
     pub calls: Vec<CallLine>,
@@ -35,9 +38,7 @@ pub struct Account {
 
 /// Accounts for every run in a journal's directory, oldest first.
 pub fn accounts(journal: &Path) -> Result<Vec<Account>, JournalError> {
-    // Before anything is read: what is read after it was free is all there is.
-    let lock = lock_state(journal);
-    let told = histories(journal, |told: &mut Told, state, ids, entry| told.enter(state, ids, entry))?;
+    let (lock, told) = read(journal)?;
     let order: Vec<_> = told.iter().map(|(run, _)| run.incarnation).collect();
     let nexts = order.into_iter().skip(1).map(Some).chain([None]);
     let account = |((run, told), next): ((History, Told), Option<Incarnation>)| {
@@ -46,6 +47,20 @@ pub fn accounts(journal: &Path) -> Result<Vec<Account>, JournalError> {
         told.account(run, next, lock)
     };
     Ok(told.into_iter().zip(nexts).map(account).collect())
+}
+
+/// Reads the journal while its lock stays as it is: who starts or ends in between is seen wholly or not at all.
+fn read(journal: &Path) -> Result<(LockState, Vec<(History, Told)>), JournalError> {
+    let mut before = lock_state(journal);
+    for _ in 1..LOOKS {
+        let told = histories(journal, |told: &mut Told, state, ids, entry| told.enter(state, ids, entry))?;
+        match lock_state(journal) {
+            same if same == before => return Ok((same, told)),
+            other => before = other,
+        }
+    }
+    let told = histories(journal, |told: &mut Told, state, ids, entry| told.enter(state, ids, entry))?;
+    Ok((LockState::Unseen, told))
 }
 
 #[derive(Default)]

@@ -116,7 +116,7 @@ impl Part<'_> {
         if call.left.at().is_some_and(|at| self.is_after(at)) { Left::Open } else { call.left }
     }
 
-    /// Whether something is told of the run after that, so that it was up until then.
+    /// Whether the run wrote something after that, so that it was up until then.
     pub(crate) fn was_up(&self) -> bool {
         self.is_after(self.account.last_heard())
     }

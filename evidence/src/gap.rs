@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Untold {
     /// The run's place in the certificate's list; none if it is about all of them.
     pub run: Option<usize>,
-    /// What.
+    /// What they do not tell.
     #[serde(flatten)]
     pub gap: Gap,
 }
@@ -32,14 +32,14 @@ pub enum Gap {
     Contradicts {
         /// The file or the directory.
         path: String,
-        /// How.
+        /// How it is wrong.
         problem: String,
     },
     /// A file is damaged, or its end is missing.
     Damaged {
         /// The file.
         path: String,
-        /// How.
+        /// How it is wrong.
         problem: String,
     },
     /// Entries are not there.

@@ -19,7 +19,7 @@ pub enum Role {
     TakesOver,
 }
 
-/// Which runs a certificate is about. By default the last run in each directory that was let in: of these, those whose
+/// Which runs a certificate is about. By default the last run in each directory that was admitted: of these, those whose
 /// version has begun to leave are retired, and the others take over. With a time, or with all runs, every run in view
 /// is to be told to its end, unless the version that is retired is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Selection {
             let role = |run: &Account| self.is_in_time(run).then_some(Role::Retired);
             return journals.iter().map(|runs| runs.iter().map(role).collect()).collect();
         } else {
-            let last = |runs: &[Account]| runs.iter().rposition(is_let_in).or_else(|| runs.len().checked_sub(1));
+            let last = |runs: &[Account]| runs.iter().rposition(was_admitted).or_else(|| runs.len().checked_sub(1));
             return infer(&every(&|runs, at| Some(at) == last(runs)), journals);
         };
         take_over(&retired, journals)
@@ -139,7 +139,7 @@ fn is_leaving(run: &Account) -> bool {
         || run.state().is_none_or(|state| matches!(state.phase(), Phase::Draining | Phase::Drained | Phase::Exited))
 }
 
-/// Whether a run was let in; one that was not had no part in anything.
-fn is_let_in(run: &Account) -> bool {
+/// Whether a run was admitted; one that was not had no part in anything.
+fn was_admitted(run: &Account) -> bool {
     run.state().is_none_or(|state| state.outcome() != Some(Outcome::Rejected))
 }

@@ -30,9 +30,9 @@ pub enum Left {
     Open,
     /// It ended.
     Ended {
-        /// When.
+        /// When it ended.
         at: Instant,
-        /// Why.
+        /// Why it ended.
         reason: EndReason,
     },
     /// It was reserved and not assigned in time.
