@@ -93,9 +93,9 @@ fn live(config: JournalConfig, at_once: u64) -> u64 {
         if second < LASTS {
             // They do not all come at once.
             let upto = at_once * (second + 1) / LASTS;
-            let began = kept.enact(now, (calls..upto).map(begin));
+            let new = kept.enact(now, (calls..upto).map(begin));
             calls = upto;
-            places.extend(began.into_iter().map(|call| (call, second)));
+            places.extend(new.into_iter().map(|call| (call, second)));
         }
         let is_over = |began: u64| began < second && (second - began).is_multiple_of(LASTS);
         let over: Vec<_> = (0..places.len()).filter(|place| is_over(places[*place].1)).collect();
