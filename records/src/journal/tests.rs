@@ -48,7 +48,9 @@ impl Kept {
         let entry = self.worker.step(self.now, command).expect("legal");
         let call = CallNo::new(entry.seq.get());
         let mut batch = Batch { entries: vec![entry], ids: IdLog::default() };
-        id.into_iter().for_each(|id| batch.ids.push(call, id));
+        if let Some(id) = id {
+            batch.ids.push(call, id);
+        }
         let before = self.journal.wants_state().then_some(before);
         // As the runtime does: ids go along until an append with them was tried.
         let missed = std::mem::take(&mut self.missed);
