@@ -30,6 +30,7 @@ FAULTS = (
     "rotate and kill", "full disk", "full disk and kill", "copy", "restart", "certify while it drains",
 )
 PATIENCE = 20
+TOKEN = "0123456789abcdef"
 
 
 class Worker:
@@ -38,7 +39,7 @@ class Worker:
     def __init__(self, openrtc, home, name, version, settings):
         self.journal = os.path.join(home, name)
         environment = dict(os.environ, OPENRTC_OPS_ADDR="127.0.0.1:0", OPENRTC_JOURNAL_DIR=self.journal, RUST_LOG="error")
-        environment.update(settings)
+        environment.update(settings, OPENRTC_OPS_TOKEN=TOKEN)
         command = [openrtc, "worker", "--json", "--deployment-version", version]
         self.process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -46,7 +47,8 @@ class Worker:
         self.calls, self.ops = (address(ready[of]) for of in ("calls", "ops"))
 
     def order(self, what):
-        request = urllib.request.Request(f"http://{self.ops[0]}:{self.ops[1]}{what}", method="POST", data=b"")
+        request = urllib.request.Request(f"http://{self.ops[0]}:{self.ops[1]}{what}", method="POST", data=b"",
+                                         headers={"Authorization": f"Bearer {TOKEN}"})
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return json.load(answer)
 
@@ -183,6 +185,8 @@ class Rollout:
             self.fault = "none"
 
     def call(self, worker, name):
+        if worker.process.poll() is not None:
+            return None
         call = Call(worker, name)
         (self.calls if worker is self.blue else self.green_calls).append(call)
         if call.taken:

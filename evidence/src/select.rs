@@ -19,9 +19,9 @@ pub enum Role {
     TakesOver,
 }
 
-/// Which runs a certificate is about. By default the last run in each directory that was admitted: of these, those whose
-/// version has begun to leave are retired, and the others take over. With a time, or with all runs, every run in view
-/// is to be told to its end, unless the version that is retired is named.
+/// Which runs a certificate is about. By default the last run in each directory that was admitted: of these, those
+/// whose version has begun to leave are retired, and the others take over. With a time, or with all runs, every run in
+/// view is to be told to its end, unless the version that is retired is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
     /// These runs are retired.

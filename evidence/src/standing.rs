@@ -19,8 +19,8 @@ pub enum Standing {
     Running,
     /// It ended without an exit entry: its lock is free, or another run has had it since.
     Died,
-    /// It had drained when it was last heard of, and no longer holds its lock. Whether it served again in between is not
-    /// told.
+    /// It had drained when it was last heard of, and no longer holds its lock. Whether it served again in between is
+    /// not known.
     DrainedAndGone,
     /// It wrote no exit entry, and its lock cannot be seen: it may be up.
     OutOfSight,

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! Each segment opens with the machine's whole state, so the newest suffices for a replay. Existing segments are
-//! evidence: they are never written to again, and a worker's goes only once its calls are in a ledger. Segments of format 1 end in `.ortcj`; they are read
-//! like the others, and a build that only knows format 1 does not see the new ones.
+//! evidence: they are never written to again, and a worker's goes only once its calls are in a ledger. Segments of
+//! format 1 end in `.ortcj`; they are read like the others, and a build that only knows format 1 does not see the new
+//! ones.
 
 mod disk;
 mod keeper;
@@ -270,7 +271,7 @@ impl<M: Journaled> Journal<M> {
                     }
                 }
                 Some(loss @ Loss::Shorter) => {
-                    tracing::error!(segment = %open.path.display(), "the journal's segment {loss}: the next one begins");
+                    tracing::error!(segment = %open.path.display(), "the journal's segment {loss}: another begins");
                     self.segment = None;
                 }
             }
