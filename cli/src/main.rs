@@ -15,6 +15,11 @@ mod follow;
 mod http;
 mod journal;
 mod keygen;
+#[cfg(feature = "livekit")]
+mod livekit;
+#[cfg(not(feature = "livekit"))]
+#[path = "left_out.rs"]
+mod livekit;
 mod membership;
 mod order;
 mod screen;
@@ -55,6 +60,7 @@ enum Command {
     Drain(drain::DrainArgs),
     Journal(journal::JournalArgs),
     Keygen(keygen::KeygenArgs),
+    Livekit(livekit::LivekitArgs),
     Promote(drain::PromoteArgs),
     Sign(membership::SignArgs),
     Status(status::StatusArgs),
@@ -116,6 +122,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(args).await,
         Command::Drain(args) => drain::run(args).await,
         Command::Keygen(args) => keygen::run(&args),
+        Command::Livekit(args) => livekit::run(args).await,
         Command::Promote(args) => drain::promote(args).await,
         Command::Journal(args) => journal::run(&args),
         Command::Sign(args) => membership::sign(&args),
