@@ -19,7 +19,7 @@ pub use error::ConfigError;
 pub use settings::DrainTerms;
 #[cfg(feature = "http")]
 pub(crate) use settings::{HttpSettings, OpsSettings, SocketSettings};
-pub(crate) use settings::{KeySource, TrailSettings};
+pub(crate) use settings::{KeySource, Settings, TrailSettings};
 pub use url::UrlError;
 #[cfg(feature = "http")]
 pub use url::parse_url;
@@ -120,9 +120,11 @@ pub struct Config {
     pub signals: bool,
     /// Where the control loop runs.
     pub control: Control,
-    /// Whether [`AgentPool::serve`](crate::AgentPool::serve) exits the process if handlers block their threads in the
-    /// end; see [`AgentPoolBuilder::exit_when_blocked`](crate::AgentPoolBuilder::exit_when_blocked).
-    pub exit_when_blocked: bool,
+    /// How long the process may stay when the last worker that it serves has left, before it is ended. Zero: for ever.
+    /// See [`AgentPoolBuilder::exit_watchdog`](crate::AgentPoolBuilder::exit_watchdog).
+    pub exit_watchdog: Duration,
+    /// How many descriptors one call takes. Zero: it takes none, and the capacity is not checked against them.
+    pub call_descriptors: u32,
 }
 
 impl Default for Config {
@@ -155,7 +157,8 @@ impl Default for Config {
             start: Start::Serving,
             signals: true,
             control: Control::OwnThread,
-            exit_when_blocked: false,
+            exit_watchdog: FLUSH,
+            call_descriptors: 1,
         }
     }
 }

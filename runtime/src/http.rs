@@ -8,7 +8,7 @@ pub mod server;
 mod socket;
 
 pub use crate::config::parse_url;
-pub use accept::{Listener, Peer, Reserve, Seat, accept_each};
+pub use accept::{Listener, Peer, Seat, accept_each};
 pub(crate) use backoff::Backoff;
 pub(crate) use client::post_lines;
 pub use client::{HttpError, Method, Response, Uri, ask};

@@ -52,6 +52,10 @@ pub const VARIABLES: &[Variable] = &[
         config.capacity = parse_count(text)?;
         Ok(())
     }),
+    variable("OPENRTC_CALL_DESCRIPTORS", "how many descriptors one call takes", "1", |config, text| {
+        config.call_descriptors = parse_count(text)?;
+        Ok(())
+    }),
     variable("OPENRTC_RESERVATION_TTL", "how long an accepted offer waits to be assigned", "10s", |config, text| {
         config.reservation_ttl = parse_duration(text)?;
         Ok(())
@@ -86,6 +90,10 @@ pub const VARIABLES: &[Variable] = &[
     }),
     variable("OPENRTC_PLATFORM_GRACE", "the platform's time from SIGTERM to SIGKILL", "unknown", |config, text| {
         config.platform_grace = Some(parse_duration(text)?);
+        Ok(())
+    }),
+    variable("OPENRTC_EXIT_WATCHDOG", "how long the process may stay after its worker left", "2s", |config, text| {
+        config.exit_watchdog = parse_duration(text)?;
         Ok(())
     }),
     variable("OPENRTC_JOURNAL_DIR", "the journal's directory, one per worker", "no journal", |config, text| {

@@ -18,6 +18,14 @@ pub enum ConfigError {
     /// A name is empty, too long, or has characters that a name may not have.
     #[error(transparent)]
     Name(#[from] BadName),
+    /// The host's name cannot name the worker, and nothing else does.
+    #[error("the host's name {name:?} cannot be the worker's ({error}): set OPENRTC_WORKER")]
+    HostName {
+        /// The host's name.
+        name: String,
+        /// What is wrong with it.
+        error: BadName,
+    },
     /// No worker could do its work under these limits.
     #[error(transparent)]
     Limits(#[from] BadLimits),

@@ -29,7 +29,10 @@ pub(crate) struct Settings {
     pub(crate) start: Start,
     pub(crate) signals: bool,
     pub(crate) control: Control,
-    pub(crate) exit_when_blocked: bool,
+    /// Zero: there is none.
+    pub(crate) exit_watchdog: Duration,
+    pub(crate) call_descriptors: u32,
+    pub(crate) platform_grace: Option<Duration>,
     pub(crate) journal: Option<JournalConfig>,
     /// What the trail and the worker's membership are signed with; `None` if nothing is signed.
     pub(crate) key: Option<KeySource>,
@@ -157,7 +160,10 @@ impl Config {
             start: if self.register.is_some() { Start::Standby } else { self.start },
             signals: self.signals,
             control: self.control,
-            exit_when_blocked: self.exit_when_blocked,
+            // Who shares his runtime controls its end as well.
+            exit_watchdog: if self.control == Control::OwnThread { self.exit_watchdog } else { Duration::ZERO },
+            call_descriptors: self.call_descriptors,
+            platform_grace: self.platform_grace,
             journal: self.journal.clone(),
             key,
             trail,
@@ -212,7 +218,7 @@ impl Config {
     fn identity(&self) -> Result<Identity, ConfigError> {
         let worker = match &self.worker {
             Some(worker) => WorkerId::new(worker)?,
-            None => host_name(),
+            None => host_name()?,
         };
         Ok(Identity {
             deployment: Deployment::new(&self.deployment)?,
@@ -298,11 +304,10 @@ impl Config {
     }
 }
 
-/// The host's name as far as it is a valid one.
-fn host_name() -> WorkerId {
+fn host_name() -> Result<WorkerId, ConfigError> {
     let system = rustix::system::uname();
-    let name = system.nodename().to_str().unwrap_or_default();
-    WorkerId::new(name).unwrap_or(const { WorkerId::from_static("worker") })
+    let name = system.nodename().to_string_lossy();
+    WorkerId::new(&name).map_err(|error| ConfigError::HostName { name: name.into_owned(), error })
 }
 
 #[cfg(all(test, not(feature = "http")))]

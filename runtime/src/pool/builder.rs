@@ -19,12 +19,15 @@ use super::runner::Runner;
 use super::writer::Writer;
 use super::{AgentPool, Built};
 use crate::audit::{AuditSink, Outlets};
-use crate::config::{Config, ConfigError, Control, KeySource, SocketMode, Start};
+use crate::config::{Config, ConfigError, Control, KeySource, Settings, SocketMode, Start};
 use crate::engine::clock::Clock;
 use crate::engine::control;
 use crate::engine::handle::WorkerHandle;
-use crate::process::attend;
-use crate::process::signal::Signals;
+use crate::log;
+use crate::process::descriptors::{self, TooFew};
+use crate::process::signal::{self, Orders};
+use crate::process::systemd::Systemd;
+use crate::process::{attend, supervisor, watchdog};
 use crate::secret::Secret;
 
 /// Builds an [`AgentPool`].
@@ -80,6 +83,9 @@ impl AgentPoolBuilder {
     setters! {
         /// The most calls in flight. Default: 1000.
         capacity(capacity: u32) => |config, capacity| config.capacity = capacity;
+        /// How many descriptors one call takes: sockets, files, pipes. What the system gives must suffice for the
+        /// capacity, and when none is left no more calls are taken. Zero: calls take none. Default: 1.
+        call_descriptors(count: u32) => |config, count| config.call_descriptors = count;
         /// How long after its beginning a drain is overdue. Default: an hour.
         drain_timeout(timeout: Duration) => |config, timeout| config.drain_timeout = Some(timeout);
         /// What happens when a drain is overdue. Default: wait.
@@ -126,22 +132,23 @@ impl AgentPoolBuilder {
         ops_socket_mode(mode: SocketMode) => |config, mode| config.ops_socket_mode = mode;
         /// The token that orders over TCP must present, from wherever they come. Without one TCP is read-only.
         ops_token(token: Secret) => |config, token| config.ops_token = Some(token);
-        /// Whether SIGTERM and SIGINT drain the worker. Default: they do.
+        /// Whether the process's signals are handled as [`SIGNALS`](crate::process::SIGNALS) says, so that SIGTERM and
+        /// SIGINT drain the worker. Default: they are.
         signals(handle: bool) => |config, handle| config.signals = handle;
         /// Where the control loop runs. Default: on a thread of its own.
         control(control: Control) => |config, control| config.control = control;
         /// Whether to take calls at once. Default: yes.
         start(start: Start) => |config, start| config.start = start;
-        /// What [`AgentPool::serve`] does about a handler that blocks its thread when the worker has left, and so
-        /// cannot be aborted.
+        /// How long the process may stay when its last worker has left, before a thread of its own ends it, with the
+        /// gravest exit code of its workers. Default: 2 s, which is [`FLUSH`](crate::FLUSH). Zero turns it off.
         ///
-        /// `true`: `serve` exits the process, with the exit code that it would have returned. The journal is complete
-        /// then, and the trail and the reports have had their time; destructors do not run.
+        /// A handler that blocks its thread cannot be aborted, and a tokio runtime that is dropped, as at the end of
+        /// `#[tokio::main]`, waits for it for ever; so it does for a read of standard input. The journal is complete
+        /// when the process is ended, and trail and reports have had their time; destructors do not run. A program that
+        /// has more to do once [`serve`](AgentPool::serve) has returned sets a longer time.
         ///
-        /// `false`, the default: `serve` logs an error and returns. The thread stays blocked, and a tokio runtime that
-        /// is dropped, as at the end of `#[tokio::main]`, waits for it for ever. So `false` is for a program that ends
-        /// the process by itself, or leaves the runtime with `Runtime::shutdown_timeout`.
-        exit_when_blocked(exit: bool) => |config, exit| config.exit_when_blocked = exit;
+        /// [`serve`](AgentPool::serve) arms it, and no other function does; nor does `serve` under [`Control::Shared`].
+        exit_watchdog(time: Duration) => |config, time| config.exit_watchdog = time;
     }
 
     /// Sets what the `OPENRTC_*` variables of the environment say. Setters that are called later win over it.
@@ -157,17 +164,20 @@ impl AgentPoolBuilder {
     /// # Errors
     /// [`StartError::Config`] if a setting is wrong, before anything is opened; the other errors if something cannot be
     /// opened or started. No run of the worker is in the journal then.
+    ///
+    /// A SIGTERM that comes before is lost, unless the program began with [`process::begin`](crate::process::begin).
     pub fn build(self) -> Result<AgentPool, StartError> {
         let here = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let settings = self.config.settings(!self.sinks.is_empty())?;
+        // First: a signal that comes while the rest is prepared is kept, and drains the worker once it can be.
+        let orders = settings.signals.then(listen).transpose()?;
+        prepare_process(&settings)?;
         let key = settings.key.map(KeySource::read).transpose()?;
         let digests = digest_key().map_err(StartError::Random)?;
         let clock = Clock::start();
         let start = Worker::new(settings.limits).map_err(ConfigError::from)?;
         let runner = Runner::new(settings.control, here).map_err(StartError::Thread)?;
         let entered = runner.enter();
-        // First: a signal that comes while the rest is prepared is kept, and drains the worker once it can be.
-        let signals = settings.signals.then(Signals::install).transpose().map_err(StartError::Signals)?;
         #[cfg(feature = "http")]
         let network = Network::open(settings.http, key.clone())?;
         // Before the journal: a start that fails here leaves no trace of a run in it.
@@ -198,25 +208,54 @@ impl AgentPoolBuilder {
         );
         #[cfg(not(feature = "http"))]
         let (ops_addr, roster, network) = (None, None, std::future::ready(()));
-        let exit_when_blocked = settings.exit_when_blocked;
         let built = Arc::new(Built {
             trail,
             recovered,
             ops_addr,
             #[cfg(feature = "http")]
             farewell,
-            exit_when_blocked,
+            exit_watchdog: settings.exit_watchdog,
+            takes_descriptors: settings.call_descriptors > 0,
         });
         let pool = AgentPool { worker: worker.clone(), built };
-        let mut host = Host::new(clock, writer, feed, publisher).listing(roster);
+        let systemd = Systemd::from_env();
+        let mut host = Host::new(clock, writer, feed, publisher, systemd.clone()).listing(roster);
         let work = async move {
-            let attend = attend(worker.clone(), signals);
+            let attend = attend(worker.clone(), orders, systemd);
             tokio::join!(control::run(worker.gate(), start, &mut host), attend, network);
         };
         drop(entered);
+        watchdog::enter();
         runner.run(work).map_err(StartError::Thread)?;
         Ok(pool)
     }
+}
+
+fn listen() -> Result<Orders, StartError> {
+    signal::install().map_err(StartError::Signals)?;
+    Ok(Orders::listen())
+}
+
+/// Makes the process fit for the worker.
+fn prepare_process(settings: &Settings) -> Result<(), StartError> {
+    if settings.control == Control::OwnThread {
+        log::start().and_then(|()| watchdog::start()).map_err(StartError::Thread)?;
+    }
+    let (capacity, each) = (settings.limits.capacity, settings.call_descriptors);
+    descriptors::provide(capacity, each).map_err(|few| {
+        let TooFew { needed, limit, suffices_for } = few;
+        StartError::Descriptors { capacity, each, needed, limit, suffices_for }
+    })?;
+    if settings.signals && settings.platform_grace.is_none() {
+        supervisor::warn_of_unknown_grace();
+    }
+    if cfg!(panic = "abort") {
+        tracing::warn!(
+            "this program is built with panic = \"abort\": a panic in one call ends all of them; remove it from the \
+             profile in Cargo.toml"
+        );
+    }
+    Ok(())
 }
 
 fn report(recovered: Option<&Recovered>) {

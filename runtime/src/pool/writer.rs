@@ -10,6 +10,8 @@ use openrtc_records::journal::{Journal, Sync};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::log::say;
+
 /// How long the control loop waits for a disk before it goes on without it.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked whether what was written is still there.
@@ -145,7 +147,7 @@ async fn write_all<M: Journaled>(journal: &mut Journal<M>, queue: &mut mpsc::Rec
 
 fn report(synced: io::Result<()>) {
     if let Err(error) = synced {
-        tracing::error!(%error, "the journal could not be forced to the disk");
+        say(move || tracing::error!(%error, "the journal could not be forced to the disk"));
     }
 }
 
