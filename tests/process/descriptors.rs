@@ -3,7 +3,6 @@
 use std::process::Command;
 
 use e2e::{Caller, Worker, http, in_shell, kind, said};
-use openrtc_core::worker::Decline;
 
 use crate::{embedder, leaves_clean};
 
@@ -72,7 +71,7 @@ fn without_any_descriptor_left_offers_are_declined_and_counted_and_ops_answers()
     }
     assert_eq!(worker.snapshot()["active_sessions"], 0, "it is not full");
     // They are counted together, a moment later.
-    worker.wait_until(|snapshot| snapshot["totals"]["declined"][Decline::Full as usize] == 20);
+    worker.wait_until(|snapshot| snapshot["totals"]["declined"]["full"] == 20);
 }
 
 #[test]
