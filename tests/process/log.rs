@@ -177,7 +177,7 @@ fn nothing_in_a_worker_writes_past_the_log() {
     for file in files {
         for line in read_to_string(&file).unwrap().lines() {
             let code = line.split("//").next().unwrap();
-            // The one looks and does not write; the other is a sink, whose errors are counted and whose thread is its own.
+            // The one looks and does not write; the other is a sink, whose errors are counted, on a thread of its own.
             let fine = ["io::stderr().is_terminal()", "write_all(&mut io::stdout().lock(), lines)"];
             if ways.iter().any(|way| code.contains(way)) && !fine.iter().any(|fine| code.contains(fine)) {
                 found.push(format!("{}: {line}", file.display()));

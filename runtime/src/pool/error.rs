@@ -50,8 +50,8 @@ pub enum StartError {
     /// The system gives too few descriptors for the capacity.
     #[error(
         "a capacity of {capacity} needs {needed} descriptors ({each} for each call, and some for the worker), but the \
-         process may have {limit}: set OPENRTC_CAPACITY to {suffices_for} or less, or raise the limit (LimitNOFILE= in a \
-         systemd unit, --ulimit nofile= for docker, ulimit -Hn in a shell)"
+         process may have {limit}: set OPENRTC_CAPACITY to {suffices_for} or less, or raise the limit (LimitNOFILE= in \
+         a systemd unit, --ulimit nofile= for docker, ulimit -Hn in a shell)"
     )]
     Descriptors {
         /// The capacity that was asked for.

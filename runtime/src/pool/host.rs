@@ -118,7 +118,7 @@ impl Ports<Worker> for Host {
             Effect::Alert(Alert::Stalled(call)) => {
                 if let Some(suppressed) = STALLED.pass() {
                     say(move || {
-                        tracing::warn!(%call, suppressed, "the call has been silent for longer than its limit; it goes on");
+                        tracing::warn!(%call, suppressed, "the call is silent for longer than its limit, and goes on");
                     });
                 }
             }

@@ -1,5 +1,5 @@
-//! What systemd is told, where it listens (`Type=notify`). Elsewhere all of this does nothing. No message waits or fails:
-//! one that finds no room is sent again with the next beat.
+//! What systemd is told, where it listens (`Type=notify`). Elsewhere all of this does nothing. No message waits or
+//! fails: one that finds no room is sent again with the next beat.
 
 use std::env;
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-//! Programs around a worker, each with a habit that the first argument names. All but one echo calls, as `openrtc worker`
+//! Programs around a worker, each with a habit that the first argument names. They echo calls, as `openrtc worker`
 //! does, and say in the same way where they listen.
 #![forbid(unsafe_code)]
 
