@@ -259,3 +259,36 @@ impl AgentPool {
         self.built.recovered.as_ref()
     }
 }
+
+#[cfg(all(test, feature = "http"))]
+mod tests {
+    use openrtc_core::worker::Outcome;
+
+    use super::*;
+    use crate::config::Control;
+
+    /// Whoever watches hears how the worker left before its process may go, whichever way the program waits for that.
+    #[tokio::test(start_paused = true)]
+    async fn a_pool_that_has_left_waits_for_those_who_watch() {
+        for served in [false, true] {
+            let builder = AgentPool::builder().deployment_version("v1").worker("w1").signals(false);
+            let pool = builder.control(Control::Shared).build().expect("nothing is wrong with that");
+            let watches = pool.built.farewell.watcher();
+            pool.begin_drain(Actor::from_static("alice")).expect("it serves");
+            let begun = Moment::now();
+            let exit = async {
+                match served {
+                    true => pool.serve(doc::Nothing, async |_| {}).await.expect("it cannot fail"),
+                    false => pool.exited().await,
+                }
+            };
+            let (exit, ()) = tokio::join!(exit, async {
+                tokio::time::sleep(Duration::from_millis(700)).await;
+                drop(watches);
+            });
+            assert_eq!(exit, Exit::Left(Outcome::Clean));
+            // Half a second after the answer it may ask again, but a second is all there is.
+            assert_eq!(begun.elapsed().as_millis() / 10, 100, "served: {served}");
+        }
+    }
+}

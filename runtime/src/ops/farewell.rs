@@ -25,7 +25,7 @@ struct Watched {
 
 /// Somebody who watches. Dropped when the answer has been sent.
 #[derive(Debug)]
-pub(super) struct Watcher {
+pub(crate) struct Watcher {
     of: Farewell,
     /// Whether the answer says how the worker left, and is the last that there is.
     pub(super) told: bool,
@@ -37,7 +37,7 @@ impl Farewell {
     }
 
     /// Counts somebody who watches.
-    pub(super) fn watcher(&self) -> Watcher {
+    pub(crate) fn watcher(&self) -> Watcher {
         self.0.send_modify(|watched| watched.by += 1);
         Watcher { of: self.clone(), told: false }
     }
@@ -74,5 +74,45 @@ impl Drop for Watcher {
                 watched.until = Some(Instant::now());
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn waits_for(farewell: &Farewell) -> Duration {
+        let begun = Instant::now();
+        farewell.said().await;
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_leaves_waits_for_those_who_watch_and_for_nobody_else() {
+        let farewell = Farewell::new();
+        assert_eq!(waits_for(&farewell).await, Duration::ZERO, "nobody watches");
+
+        let mut hears = farewell.watcher();
+        hears.told = true;
+        let later = Duration::from_millis(300);
+        let (waited, ()) = tokio::join!(waits_for(&farewell), async {
+            sleep_until(Instant::now() + later).await;
+            drop(hears);
+        });
+        assert_eq!(waited, later, "until the answer is sent, and no longer: it was the last");
+
+        drop(farewell.watcher());
+        assert_eq!(waits_for(&farewell).await, AGAIN, "whoever just had an answer asks again");
+        drop(farewell.watcher());
+        let (waited, ()) = tokio::join!(waits_for(&farewell), async {
+            sleep_until(Instant::now() + later).await;
+            let mut again = farewell.watcher();
+            again.told = true;
+        });
+        assert_eq!(waited, AGAIN, "others may yet ask again");
+
+        let stalled = farewell.watcher();
+        assert_eq!(waits_for(&farewell).await, PATIENCE, "a stalled connection keeps nobody");
+        drop(stalled);
     }
 }
