@@ -42,7 +42,9 @@ fn a_journal_of_format_1_tells_what_it_told_the_build_that_wrote_it() {
     assert_eq!(verified.status.code(), Some(0), "{}", said(&verified));
     let mut now: Value = serde_json::from_slice(&verified.stdout).unwrap();
     for run in now["runs"].as_array_mut().unwrap() {
-        assert_eq!(run.as_object_mut().unwrap().remove("newer"), Some(Value::Null), "what the old build did not know");
+        let run = run.as_object_mut().unwrap();
+        assert_eq!(run.remove("newer"), Some(Value::Null), "what the old build did not know");
+        assert_eq!(run.remove("standing"), Some(if run["outcome"].is_null() { "died" } else { "exited" }.into()));
     }
     assert_eq!(now, told("verify.json"));
 
@@ -53,7 +55,7 @@ fn a_journal_of_format_1_tells_what_it_told_the_build_that_wrote_it() {
 }
 
 #[test]
-fn a_trail_and_a_certificate_of_then_hold_and_the_same_certificate_is_issued_today() {
+fn a_trail_and_a_certificate_of_then_hold_and_the_one_of_today_says_the_same_of_every_call() {
     let (file, journal, key) = (old("audit.jsonl"), old("journal"), old("release.key.pub"));
     let verified = run(&["audit", "verify", "--json", &file, "--journal", &journal, "--key", &key]);
     assert_eq!(serde_json::from_slice::<Value>(&verified.stdout).unwrap(), told("audit-verify.json"));
@@ -65,10 +67,20 @@ fn a_trail_and_a_certificate_of_then_hold_and_the_same_certificate_is_issued_tod
     assert!(said(&checked).contains("the signature holds"), "{}", said(&checked));
     let out = tempdir().unwrap();
     let out = out.path().join("issued.jsonl");
-    let issued = run(&["certify", &journal, "--out", out.to_str().unwrap()]);
+    let issued = run(&["certify", &journal, "--all", "--out", out.to_str().unwrap()]);
     assert_eq!(issued.status.code(), Some(3), "{}", said(&issued));
-    let line = |file: &Path| fs::read_to_string(file).unwrap().lines().next().unwrap().to_owned();
-    assert_eq!(line(&out), line(Path::new(&certificate)));
+    let ledger = |file: &Path| -> Value {
+        serde_json::from_str(fs::read_to_string(file).unwrap().lines().next().unwrap()).unwrap()
+    };
+    let (then, now) = (ledger(Path::new(&certificate)), ledger(&out));
+    for sum in ["verdict", "promised", "ended", "dropped", "declined", "unknown"] {
+        assert_eq!(now[sum], then[sum], "{sum}");
+    }
+    let calls = |ledger: &Value| -> Vec<_> {
+        let calls = ledger["calls"].as_array().unwrap();
+        calls.iter().map(|call| ["id", "began", "ended", "end"].map(|field| call[field].clone())).collect()
+    };
+    assert_eq!(calls(&now), calls(&then));
 }
 
 #[test]
@@ -167,7 +179,10 @@ fn a_worker_starts_beside_a_newer_journal_names_it_and_loses_nothing() {
     assert!(said(&shown).contains("(of-today)") && said(&shown).contains("format 3"), "{}", said(&shown));
 
     let out = tempdir().unwrap();
-    let issued = run(&["certify", path(&dir), "--out", out.path().join("c.jsonl").to_str().unwrap()]);
+    let out = out.path().join("c.jsonl");
+    let issued = run(&["certify", path(&dir), "--out", out.to_str().unwrap()]);
+    assert_eq!(issued.status.code(), Some(0), "the run of today: {}", said(&issued));
+    let issued = run(&["certify", path(&dir), "--all", "--out", out.to_str().unwrap()]);
     assert_eq!(issued.status.code(), Some(1), "{}", said(&issued));
     assert!(said(&issued).contains("UNKNOWN: ") && said(&issued).contains("by a newer build"), "{}", said(&issued));
 

@@ -94,35 +94,6 @@ fn strangers_that_say_nothing_or_nonsense_cost_nobody_anything() {
 }
 
 #[test]
-fn a_second_ctrl_c_forces_and_the_exit_code_says_so() {
-    let journal = tempdir().unwrap();
-    let worker = Worker::start(&[("OPENRTC_JOURNAL_DIR", journal.path().to_str().unwrap())]);
-    let mut call = Caller::call(worker.calls, "cut-short");
-    call.talk(0);
-    worker.signal(Signal::INT);
-    worker.wait_until(draining);
-    #[expect(clippy::disallowed_methods, reason = "two closer together than a person can press count as one")]
-    std::thread::sleep(std::time::Duration::from_millis(600));
-    worker.signal(Signal::INT);
-    assert_eq!(call.receive(), Some((kind::CUT, vec![])));
-    let (status, log) = worker.end();
-    assert_eq!(status.code(), Some(3), "{log}");
-    assert!(log.contains("forced, 1 calls dropped"), "{log}");
-    let shown = run(&["journal", "show", "--json", journal.path().to_str().unwrap()]);
-    assert!(said(&shown).contains(r#""DrainForced":{"actor":"SIGINT","live":1,"#), "{}", said(&shown));
-}
-
-#[test]
-fn a_handler_that_blocks_its_thread_cannot_keep_the_process() {
-    let stubborn = Command::new(env!("CARGO_BIN_EXE_stubborn"));
-    let worker = Worker::spawn(stubborn, &[("OPENRTC_DRAIN_TIMEOUT", "50ms"), ("OPENRTC_ON_DEADLINE", "force")]);
-    worker.signal(Signal::TERM);
-    let (status, log) = worker.end();
-    assert_eq!(status.code(), Some(3), "{log}");
-    assert!(log.contains("handlers block their threads"), "{log}");
-}
-
-#[test]
 fn a_killed_worker_leaves_a_journal_that_names_its_calls() {
     let journal = tempdir().unwrap();
     let dir = journal.path().to_str().unwrap();

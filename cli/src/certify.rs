@@ -1,20 +1,27 @@
 //! `openrtc certify`: what a rollout did to every call, closed over all its workers' journals.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
+use openrtc_core::id::Incarnation;
 use openrtc_core::membership::KeyId;
-use openrtc_evidence::{Certificate, CheckError, Verdict, check, issue, read};
+use openrtc_core::time::Instant;
+use openrtc_evidence::{Certificate, CheckError, Selection, Verdict, check, issue, read};
 use openrtc_runtime::{Exit, read_public_key, read_signing_key};
 
 use crate::{Usage, journal};
 
 /// Certify what a rollout did to every call: close its ledger over its workers' journals.
 ///
-/// Writes FILE (two lines of JSON: the ledger, and its seal) and the same as a page, with `.html` for its last part.
-/// Exits 0 if no call was dropped, 3 if calls were, 1 if that cannot be told, 2 if a DIR is no journal.
+/// Certifies the last run in each DIR, unless told otherwise: runs whose version has begun to leave are retired, and
+/// those of other versions take over. Writes FILE (two lines of JSON: the ledger, and its seal) and the same as a page,
+/// with `.html` for its last part.
+///
+/// Exits 0 if no call was dropped, 3 if calls were, 1 if that cannot be told or not yet, 2 if a DIR is no journal.
 #[derive(Args, Clone, Debug)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct CertifyArgs {
@@ -35,6 +42,24 @@ struct IssueArgs {
     /// The journals' directories, one per worker.
     #[arg(required = true, value_name = "DIR")]
     journals: Vec<PathBuf>,
+    /// The version that the rollout retires, others take over; may be repeated.
+    #[arg(long, value_name = "VERSION")]
+    retire: Vec<String>,
+    /// The number of a run that the rollout retires (`openrtc journal verify`); may be repeated.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["retire", "all", "since", "until"])]
+    run: Vec<u64>,
+    /// Look at every run in each DIR that was up at this time or later, such as 2026-11-27T08:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339_weak)]
+    since: Option<SystemTime>,
+    /// Look at every run in each DIR that was up at this time or before.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339_weak)]
+    until: Option<SystemTime>,
+    /// Look at every run in each DIR.
+    #[arg(long)]
+    all: bool,
+    /// By how much the workers' clocks may differ.
+    #[arg(long, default_value = "1s", value_name = "SPAN", value_parser = humantime::parse_duration)]
+    skew: Duration,
     /// Where to write the certificate.
     #[arg(long, default_value = "certificate.jsonl", value_name = "FILE")]
     out: PathBuf,
@@ -60,16 +85,62 @@ pub(crate) fn run(args: &CertifyArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "until the clock is where it must be")]
 fn run_issue(args: &IssueArgs) -> anyhow::Result<ExitCode> {
+    refuse_page(&args.out)?;
     for dir in &args.journals {
         journal::find(dir)?;
     }
-    let certificate = Certificate::over(&args.journals)?;
     let key = args.signing_key.as_deref().map(read_signing_key).transpose().map_err(Usage::new)?;
+    let selection = args.selection();
+    let mut certificate = Certificate::over(&args.journals, &selection)?;
+    // A clock that is further ahead is not waited for.
+    while let Some(wait) = certificate.settles_at().and_then(until).filter(|wait| *wait <= args.skew) {
+        thread::sleep(wait);
+        certificate = Certificate::over(&args.journals, &selection)?;
+    }
+    if certificate.workers.is_empty() {
+        return Err(
+            Usage(anyhow!("no run is as asked: see `openrtc journal verify DIR` for those that there are")).into()
+        );
+    }
     let page = issue(&certificate, &args.out, key.as_ref())?;
     println!("{certificate}");
     println!("written to {} and {}", args.out.display(), page.display());
     Ok(exit(certificate.verdict))
+}
+
+impl IssueArgs {
+    fn selection(&self) -> Selection {
+        Selection {
+            runs: self.run.iter().copied().map(Incarnation::new).collect(),
+            versions: self.retire.clone(),
+            since: self.since.map(instant),
+            until: self.until.map(instant),
+            all: self.all,
+            skew: self.skew.into(),
+        }
+    }
+}
+
+/// The page lies beside the certificate and must not take its place.
+fn refuse_page(out: &Path) -> Result<(), Usage> {
+    if out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("html")) {
+        let out = out.display();
+        return Err(Usage(anyhow!("{out} is what the page would be called: name the certificate otherwise (*.jsonl)")));
+    }
+    Ok(())
+}
+
+fn instant(time: SystemTime) -> Instant {
+    Instant::EPOCH + time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().into()
+}
+
+/// How long until then; nothing if it is past.
+#[expect(clippy::disallowed_methods, reason = "a certificate is not issued before the time that it is about is over")]
+fn until(at: Instant) -> Option<Duration> {
+    let wait = Duration::from(at.since(instant(SystemTime::now())));
+    (!wait.is_zero()).then_some(wait)
 }
 
 fn run_check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
@@ -100,6 +171,6 @@ fn exit(verdict: Verdict) -> ExitCode {
     match verdict {
         Verdict::Proven => Exit::CLEAN.into(),
         Verdict::Dropped => Exit::FORCED.into(),
-        Verdict::Unknown => Exit::FAILURE.into(),
+        Verdict::Open | Verdict::Unknown => Exit::FAILURE.into(),
     }
 }

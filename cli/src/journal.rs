@@ -12,7 +12,8 @@ use clap::{Args, Subcommand};
 use openrtc_core::id::{CallId, CallNo, Ids, Incarnation};
 use openrtc_core::journal::Replay;
 use openrtc_core::worker::{Entry, Event, Outcome, Worker};
-use openrtc_evidence::journal::{Fault, History, Problem, histories, runs};
+use openrtc_evidence::journal::{Fault, Problem, runs};
+use openrtc_evidence::{Account, Standing, accounts};
 use openrtc_records::{ReadError, Run};
 use openrtc_runtime::Exit;
 use serde::Serialize;
@@ -75,7 +76,11 @@ fn show(args: &DirArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn print_entries(args: &DirArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    for segment in find(&args.dir)?.iter().flat_map(|run| &run.segments) {
+    let runs = find(&args.dir)?;
+    for ledger in runs.iter().flat_map(|run| &run.ledgers) {
+        eprintln!("{}: older entries had to make room; this has their calls", ledger.path.display());
+    }
+    for segment in runs.iter().flat_map(|run| &run.segments) {
         let mut written = Ok(());
         let replayed = segment.replay::<Worker>(|_, ids, entry| {
             if written.is_ok() {
@@ -135,7 +140,8 @@ fn time(entry: &Entry) -> humantime::Rfc3339Timestamp {
 }
 
 fn verify(args: &DirArgs) -> anyhow::Result<ExitCode> {
-    let runs: Vec<_> = histories(&find(&args.dir)?, |(), _, _, _| {})?.iter().map(|(run, ())| Line::of(run)).collect();
+    find(&args.dir)?;
+    let runs: Vec<_> = accounts(&args.dir)?.iter().map(Line::of).collect();
     let verdict = match (runs.iter().all(|run| run.faults.is_empty()), runs.iter().any(|run| run.newer.is_some())) {
         (true, false) => "the journal is whole",
         (true, true) => "the journal cannot be judged: a newer build wrote some of it",
@@ -163,6 +169,8 @@ struct Line {
     entries: u64,
     calls: u64,
     outcome: Option<Outcome>,
+    /// What is known of its end.
+    standing: Option<Standing>,
     /// Calls that were open when the journal ended: dropped by a forced exit, or taken by a crash.
     open_calls: Vec<String>,
     /// A cut-short end.
@@ -174,7 +182,8 @@ struct Line {
 }
 
 impl Line {
-    fn of(run: &History) -> Self {
+    fn of(account: &Account) -> Self {
+        let run = &account.run;
         let last = run.last.as_ref();
         let identity = last.map(|last| last.opening.about.identity);
         // Which calls were open is in what a newer build wrote.
@@ -188,6 +197,7 @@ impl Line {
             entries: run.entries,
             calls: last.map_or(0, |last| last.state.tally().promised()),
             outcome: last.and_then(|last| last.state.outcome()),
+            standing: account.standing,
             open_calls: told.map_or_else(Vec::new, |last| last.open_calls().map(|(_, id)| id.to_string()).collect()),
             torn: run.cut_short.as_ref().map(tell),
             newer: newer.first().copied().map(tell),
@@ -210,7 +220,11 @@ impl Display for Line {
             Some(Outcome::Forced { dropped }) => writeln!(f, "forced, {dropped} dropped"),
             Some(Outcome::Rejected) => writeln!(f, "rejected"),
             None if self.newer.is_some() => writeln!(f, "as far as this build can read it"),
-            None => writeln!(f, "still running, or ended without a word with {} calls open", open_calls.len()),
+            None => match self.standing {
+                Some(Standing::Running) => writeln!(f, "still running, {} calls open", open_calls.len()),
+                Some(standing) => writeln!(f, "{standing}; {} calls open", open_calls.len()),
+                None => writeln!(f, "its end cannot be read"),
+            },
         }?;
         open_calls.iter().try_for_each(|call| writeln!(f, "  open at the end: {call}"))?;
         self.torn.iter().try_for_each(|torn| writeln!(f, "  cut short: {torn}"))?;

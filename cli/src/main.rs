@@ -6,7 +6,6 @@
 mod say;
 
 mod audit;
-mod callers;
 mod calls;
 mod certify;
 mod completions;
@@ -16,9 +15,13 @@ mod follow;
 mod http;
 mod journal;
 mod keygen;
+#[cfg(feature = "livekit")]
+mod livekit;
+#[cfg(not(feature = "livekit"))]
+#[path = "left_out.rs"]
+mod livekit;
 mod membership;
 mod order;
-mod registrar;
 mod screen;
 mod seen;
 mod status;
@@ -27,12 +30,12 @@ mod worker;
 use std::env;
 use std::error::Error;
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::{Parser, Subcommand};
-use openrtc_runtime::{ConfigError, Exit, StartError};
+use openrtc_runtime::{ConfigError, Exit, StartError, log, process};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -50,7 +53,6 @@ struct Cli {
 enum Command {
     Audit(audit::AuditArgs),
     Calls(calls::CallsArgs),
-    Call(callers::CallArgs),
     Certify(certify::CertifyArgs),
     Completions(completions::CompletionsArgs),
     Cordon(drain::CordonArgs),
@@ -58,9 +60,8 @@ enum Command {
     Drain(drain::DrainArgs),
     Journal(journal::JournalArgs),
     Keygen(keygen::KeygenArgs),
+    Livekit(livekit::LivekitArgs),
     Promote(drain::PromoteArgs),
-    Load(callers::LoadArgs),
-    Registrar(registrar::RegistrarArgs),
     Sign(membership::SignArgs),
     Status(status::StatusArgs),
     Uncordon(drain::UncordonArgs),
@@ -88,12 +89,20 @@ impl Error for Usage {}
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    log();
+    // Whoever runs another command may end it with any signal, as usual.
+    let _process = matches!(cli.command, Command::Worker(_)).then(process::begin);
+    start_log();
+    let code = execute(cli.command);
+    log::flush();
+    code
+}
+
+fn execute(command: Command) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
-    match runtime.block_on(run(cli.command)) {
+    match runtime.block_on(run(command)) {
         // What it was to print is lost, and nobody chose that.
         Ok(_) if let Some(lost) = say::failure() => fail(&anyhow!("standard output cannot be written: {lost}")),
         Ok(code) => code,
@@ -104,11 +113,19 @@ fn main() -> ExitCode {
 /// Writes log lines to standard error, from `warn` upwards unless `RUST_LOG` says otherwise: `info`, or a level for
 /// each target (`openrtc_runtime=debug,warn`).
 #[expect(clippy::disallowed_methods, reason = "RUST_LOG is read before there is a configuration")]
-fn log() {
-    let wanted = env::var("RUST_LOG").ok().and_then(|targets| targets.parse().ok());
+fn start_log() {
+    let set = env::var_os("RUST_LOG");
+    let wanted = set.as_ref().and_then(|targets| targets.to_str()?.parse().ok());
+    let misread = set.is_some() && wanted.is_none();
     let filter = wanted.unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN));
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let lines = tracing_subscriber::fmt::layer().with_writer(log::stderr).log_internal_errors(false);
+    let lines = lines.with_ansi(std::io::stderr().is_terminal());
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+    if misread {
+        tracing::warn!(
+            "RUST_LOG is not understood, and counts as `warn`: write it like info, or openrtc_runtime=debug"
+        );
+    }
 }
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -121,10 +138,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(args).await,
         Command::Drain(args) => drain::run(args).await,
         Command::Keygen(args) => keygen::run(&args),
+        Command::Livekit(args) => livekit::run(args).await,
         Command::Promote(args) => drain::promote(args).await,
-        Command::Call(args) => callers::run_call(args).await,
-        Command::Load(args) => callers::run_load(args).await,
-        Command::Registrar(args) => registrar::run(args).await,
         Command::Journal(args) => journal::run(&args),
         Command::Sign(args) => membership::sign(&args),
         Command::Status(args) => status::run(args).await,
@@ -137,10 +152,16 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 fn fail(error: &anyhow::Error) -> ExitCode {
     // These name their cause themselves; the chain would say it twice.
     if error.is::<ConfigError>() || error.is::<StartError>() {
-        eprintln!("openrtc: {error}");
+        complain(&format!("openrtc: {error}"));
         return Exit::USAGE.into();
     }
-    eprintln!("openrtc: {error:#}");
+    complain(&format!("openrtc: {error:#}"));
     let code = if error.is::<Usage>() { Exit::USAGE } else { Exit::FAILURE };
     code.into()
+}
+
+/// Says why the command failed. That it cannot be said must not change the exit code.
+fn complain(line: &str) {
+    // It cannot fail: what cannot be written is dropped.
+    let _ = writeln!(log::stderr(), "{line}");
 }

@@ -1,19 +1,21 @@
 //! `openrtc worker`: a voice agent that echoes, standing in for yours.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
 use openrtc_demo::echo::{Line, Ready, echo};
-use openrtc_runtime::{AgentPool, AgentPoolBuilder};
+use openrtc_runtime::{AgentPool, AgentPoolBuilder, Phase, log};
 use tokio::net::TcpListener;
 
 use crate::Usage;
 
 /// Serve calls over TCP and echo their audio, until drained.
 ///
-/// Everything else is set by OPENRTC_* variables (docs/configuration.md); flags win over them.
+/// Everything else is set by OPENRTC_* variables (docs/configuration.md); flags win over them. RUST_LOG says what is
+/// logged: error, warn (default), info, debug or trace.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct WorkerArgs {
     /// Where calls are taken; port 0 picks a free one.
@@ -41,29 +43,35 @@ pub(crate) async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     });
     let listener = listener.map_err(Usage)?;
     let pool = configure(&args)?.build()?;
-    print_ready(&pool, listener.local_addr()?, args.json);
+    say_ready(&pool, listener.local_addr()?, args.json);
     let exit = pool.serve(Line::listen(listener), echo).await?;
     let identity = pool.identity();
-    eprintln!("{} {}: {exit}", identity.worker, identity.version);
+    // It cannot fail: what cannot be written is dropped.
+    let _ = writeln!(log::stderr(), "{} {}: {exit}", identity.worker, identity.version);
     Ok(exit.into())
 }
 
 fn configure(args: &WorkerArgs) -> anyhow::Result<AgentPoolBuilder> {
-    let builder = AgentPool::builder().exit_when_blocked(true).from_env()?;
+    let builder = AgentPool::builder().from_env()?;
     Ok(match &args.deployment_version {
         Some(version) => builder.deployment_version(version),
         None => builder,
     })
 }
 
-fn print_ready(pool: &AgentPool, calls: SocketAddr, json: bool) {
+fn say_ready(pool: &AgentPool, calls: SocketAddr, json: bool) {
     let identity = pool.identity();
     let (version, worker) = (identity.version.to_string(), identity.worker.to_string());
     let ready = Ready { calls, ops: pool.ops_addr(), version, worker, pid: std::process::id() };
-    if json {
-        println!("{}", serde_json::json!(ready));
+    let line = if json {
+        serde_json::json!(ready).to_string()
     } else {
         let ops = ready.ops.map_or_else(|| "nowhere".into(), |addr| format!("http://{addr}"));
-        println!("ready: {} {} takes calls on {}, ops on {ops}", ready.worker, ready.version, ready.calls);
-    }
+        let does = match pool.runtime_snapshot().phase {
+            Phase::Standby => "is in standby, and will take calls",
+            _ => "takes calls",
+        };
+        format!("ready: {} {} {does} on {}, ops on {ops}", ready.worker, ready.version, ready.calls)
+    };
+    let _ = writeln!(log::stdout(), "{line}");
 }

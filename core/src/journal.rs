@@ -13,9 +13,11 @@
 //! Journals of format 1, which held a worker's entries only, are read as well; see `docs/journal-format.md`.
 
 mod batch;
+mod calls;
 mod fault;
 mod format_1;
 mod frame;
+mod ledger;
 mod quick;
 mod read;
 mod replay;
@@ -27,9 +29,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use batch::Batch;
+pub use calls::{CallLine, CallLines, Left};
 pub use fault::{Torn, TornFault};
 pub use frame::PAYLOAD_MAX;
-pub use read::{Record, Records, all, format};
+pub use ledger::{Ledger, LedgerOpening};
+pub use read::{HEAD_LEN, Head, Record, Records, all, format, head};
 pub use replay::{IdsSoFar, Replay, replay};
 
 use crate::codec;
@@ -52,6 +56,8 @@ mod kind {
     pub(super) const WORKER_ENTRY: u8 = 3;
     pub(super) const FLEET_OPENING: u8 = 4;
     pub(super) const FLEET_ENTRY: u8 = 5;
+    pub(super) const LEDGER_OPENING: u8 = 6;
+    pub(super) const LEDGER_CALL: u8 = 7;
 }
 
 /// A machine that can be kept in a journal.

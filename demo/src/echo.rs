@@ -8,7 +8,9 @@ use std::time::Duration;
 use openrtc_core::id::CallId;
 use openrtc_core::word::Refusal;
 use openrtc_runtime::gate::decline;
-use openrtc_runtime::http::{Reserve, accept_each};
+use openrtc_runtime::http::accept_each;
+use openrtc_runtime::log::Limit;
+use openrtc_runtime::process::Reserve;
 use openrtc_runtime::{Call, CallGuard, CallSource, EndReason, Offer, WorkerView};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
@@ -23,6 +25,10 @@ use crate::wire::{Frame, Receiver, send};
 const HANDSHAKE: Duration = Duration::from_secs(2);
 /// The most connections that have not made theirs yet.
 const HANDSHAKES_MAX: usize = 1_024;
+/// Descriptors held back, so that an offer gets its no when the process has none left.
+const RESERVE: usize = 8;
+
+static NO_OFFER: Limit = Limit::new();
 /// How long a caller may take to close after the last frame.
 const PARTING: Duration = Duration::from_millis(300);
 
@@ -51,22 +57,30 @@ impl Line {
     /// nonsense, costs nobody else anything.
     pub fn listen(listener: TcpListener) -> Self {
         let (yielded, offers) = mpsc::channel(64);
-        tokio::spawn(accept_each(listener, HANDSHAKES_MAX, Reserve::default(), move |stream, peer, seat| {
+        tokio::spawn(accept_each(listener, HANDSHAKES_MAX, Reserve::of(RESERVE), move |stream, peer, seat| {
             let yielded = yielded.clone();
             async move {
-                match timeout(HANDSHAKE, handshake(stream)).await {
-                    Ok(Ok(offer)) => {
+                let offer = timeout(HANDSHAKE, handshake(stream)).await.unwrap_or_else(|_| Err(too_slow()));
+                match offer {
+                    Ok(offer) => {
                         // It has made its offer, so it gets an answer.
                         seat.keep(());
                         drop(yielded.send(offer).await);
                     }
-                    Ok(Err(error)) => tracing::warn!(?peer, %error, "the connection made no offer"),
-                    Err(_) => tracing::warn!(?peer, "the connection said nothing for {HANDSHAKE:?}"),
+                    Err(error) => {
+                        if let Some(suppressed) = NO_OFFER.pass() {
+                            tracing::warn!(?peer, %error, suppressed, "the connection made no offer");
+                        }
+                    }
                 }
             }
         }));
         Self { offers }
     }
+}
+
+fn too_slow() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("it said nothing for {HANDSHAKE:?}"))
 }
 
 impl CallSource for Line {

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use openrtc_core::journal::Left;
 use openrtc_core::worker::{EndReason, Outcome};
-use openrtc_evidence::{Account, CallEnd, Left};
+use openrtc_evidence::Account;
 
 use crate::caller::Fate;
 use crate::ledger::{OfferedCall, Taken};
@@ -28,10 +29,8 @@ impl From<Vec<Account>> for Story {
             for call in calls {
                 let end = match call.left {
                     Left::Open => None,
-                    Left::Ended { end: CallEnd::Recorded(reason), .. } => Some(reason),
-                    Left::Ended { end: CallEnd::Lapsed | CallEnd::PlatformForced, .. } | Left::HandedOver { .. } => {
-                        continue;
-                    }
+                    Left::Ended { reason, .. } => Some(reason),
+                    Left::Lapsed { .. } | Left::HandedOver { .. } => continue,
                 };
                 story.calls.insert(call.id.to_string(), end);
             }

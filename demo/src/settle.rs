@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use openrtc_core::worker::Outcome;
-use openrtc_evidence::{Certificate, accounts, issue};
+use openrtc_evidence::{Certificate, Selection, accounts, issue};
 use openrtc_runtime::Exit;
 use tokio::time::Instant;
 
@@ -70,7 +70,7 @@ impl Rollout<'_> {
 
     /// Certifies the rollout from the journals alone, and holds the certificate against the callers' ledger.
     fn certify(&self, dropped: &[DroppedCall], disagreements: &mut Vec<String>) -> Result<&'static str, DemoError> {
-        let certificate = Certificate::over(&self.journals)?;
+        let certificate = Certificate::over(&self.journals, &Selection::everything())?;
         issue(&certificate, &self.dir.join(CERTIFICATE), Some(&self.membership.key))?;
         let certified: BTreeSet<_> = certificate.drops().map(|call| &call.id).collect();
         let seen: BTreeSet<_> = dropped.iter().map(|drop| &drop.call).collect();

@@ -1,19 +1,20 @@
 //! The certificate: what a rollout did to every call of every worker.
 
-use std::collections::BTreeSet;
-use std::fmt;
-use std::path::{Path, PathBuf};
+mod close;
+mod v1;
+mod words;
 
 use openrtc_core::id::Incarnation;
-use openrtc_core::journal::Predecessor;
-use openrtc_core::time::Instant;
+use openrtc_core::time::{Instant, Span};
 use openrtc_core::worker::Cause;
 use serde::{Deserialize, Serialize};
 
-use crate::account::{Account, accounts};
-use crate::end::{CallEnd, RunEnd};
-use crate::follow::Follower;
-use crate::journal::{Fault, JournalError, Problem};
+use crate::end::{CallEnd, Meaning, RunEnd};
+use crate::gap::Untold;
+use crate::select::Role;
+use crate::standing::Standing;
+
+pub(crate) use v1::CertificateV1;
 
 /// What a rollout did to every call. Times are microseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,40 +23,67 @@ pub struct Certificate {
     pub format: Format,
     /// What the rest leads to.
     pub verdict: Verdict,
-    /// How many calls were promised.
-    pub promised: u64,
-    /// Of those, how many ended and were not dropped.
-    pub ended: u64,
-    /// How many were dropped.
-    pub dropped: u64,
-    /// How many offers were declined; a lower bound if a worker ended without a word.
-    pub declined: u64,
-    /// Every run of a worker.
+    /// By when the last retired run had drained, with [`Certificate::skew`] added; none while one has not. What a run
+    /// that takes over did later is not in here.
+    pub until: Option<Instant>,
+    /// By how much clocks may differ.
+    pub skew: Span,
+    /// What the calls and refusals add up to.
+    #[serde(flatten)]
+    pub sums: Sums,
+    /// Every run that has a part in the rollout.
     pub workers: Vec<WorkerRun>,
     /// Every promised call.
     pub calls: Vec<Call>,
     /// What the evidence does not tell.
-    pub unknown: Vec<String>,
+    pub unknown: Vec<Untold>,
 }
 
 /// How a certificate is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Format {
-    /// As described in `docs/certificate.md`.
+    /// As builds up to commit d8c22db wrote it.
     #[serde(rename = "openrtc certificate v1")]
     V1,
+    /// As described in `docs/certificate.md`.
+    #[serde(rename = "openrtc certificate v2")]
+    V2,
 }
 
-/// What a certificate's calls lead to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a certificate's calls lead to, from the best to the worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Every call is told to its end, and none was dropped.
     Proven,
     /// Every call is told to its end; those that were dropped are named.
     Dropped,
+    /// Something that is to be retired is still up: the end is yet to come.
+    Open,
     /// Evidence is missing.
     Unknown,
+}
+
+/// What calls and refusals add up to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sums {
+    /// How many calls were promised.
+    pub promised: u64,
+    /// Of those, how many ended and were not dropped.
+    pub ended: u64,
+    /// How many were dropped.
+    pub dropped: u64,
+    /// How many are up on retired workers.
+    pub open: u64,
+    /// How many were up on workers that take over.
+    pub in_progress: u64,
+    /// How many have an end that is not told.
+    pub untold: u64,
+    /// How many offers were declined.
+    pub declined: u64,
+    /// Whether that is all of them. If not, it is a lower bound: a run that has not left may decline on, and one that
+    /// ended without a word counted once a second.
+    pub declined_exact: bool,
 }
 
 /// One run of a worker.
@@ -67,16 +95,22 @@ pub struct WorkerRun {
     pub version: String,
     /// Which run of the worker.
     pub incarnation: Incarnation,
-    /// How it ended.
-    pub outcome: RunEnd,
+    /// What it is to the rollout.
+    pub role: Role,
+    /// What is known of its end.
+    pub standing: Standing,
+    /// What its exit entry says, if it has one.
+    pub outcome: Option<RunEnd>,
     /// How many calls it promised.
     pub calls: u64,
     /// How many offers it declined.
     pub declined: u64,
     /// When it wrote its first entry.
     pub began: Instant,
-    /// When it wrote its last entry.
+    /// When it wrote its last entry, as far as the rollout goes.
     pub ended: Instant,
+    /// When the last call of its drain had ended.
+    pub drained: Option<Instant>,
     /// Its drain, if it had one.
     pub drain: Option<Drain>,
 }
@@ -97,57 +131,84 @@ pub struct Drain {
 pub struct Call {
     /// What the dispatcher calls it.
     pub id: String,
-    /// The worker that promised it.
-    pub worker: String,
-    /// The version of that worker.
-    pub version: String,
+    /// The run that promised it, by its place in the list.
+    pub run: usize,
     /// When it was promised.
     pub began: Instant,
-    /// When it ended; for one that was open when its journal ended, the journal's last entry.
-    pub ended: Instant,
+    /// When it ended, if it did; for one that was open when its worker died, when that was last heard of.
+    pub ended: Option<Instant>,
     /// How it ended.
     pub end: CallEnd,
 }
 
 impl Certificate {
-    /// Certifies what journals tell, each named by its directory.
-    pub fn over(journals: &[PathBuf]) -> Result<Self, JournalError> {
-        let mut certificate = Self {
-            format: Format::V1,
-            verdict: Verdict::Unknown,
-            promised: 0,
-            ended: 0,
-            dropped: 0,
-            declined: 0,
-            workers: Vec::new(),
-            calls: Vec::new(),
-            unknown: Vec::new(),
-        };
-        let mut told = Vec::new();
-        for journal in journals {
-            let accounts = accounts(journal)?;
-            certificate.add_gaps(journal, &accounts);
-            told.extend(accounts);
-        }
-        certificate.add_runs(&told);
-        certificate.promised = certificate.workers.iter().map(|worker| worker.calls).sum();
-        certificate.declined = certificate.workers.iter().map(|worker| worker.declined).sum();
-        certificate.dropped = certificate.drops().count() as u64;
-        certificate.ended = certificate.calls.len() as u64 - certificate.dropped;
-        certificate.verdict = certificate.judge();
-        Ok(certificate)
-    }
-
-    /// The verdict that the calls lead to.
+    /// The verdict that workers, calls and gaps lead to: never better than that on the worst run.
     #[must_use]
     pub fn judge(&self) -> Verdict {
-        if !self.unknown.is_empty() || self.promised != self.calls.len() as u64 {
-            Verdict::Unknown
-        } else if self.drops().next().is_some() {
-            Verdict::Dropped
-        } else {
-            Verdict::Proven
+        if self.format == Format::V1 {
+            return v1::judge(self);
         }
+        let retires = self.workers.iter().any(|worker| worker.role == Role::Retired);
+        let is_told = retires
+            && self.unknown.iter().all(|untold| untold.run.is_some_and(|run| run < self.workers.len()))
+            && self.calls.iter().all(|call| call.run < self.workers.len());
+        if !is_told {
+            return Verdict::Unknown;
+        }
+        self.verdicts().into_iter().max().unwrap_or(Verdict::Unknown)
+    }
+
+    /// What is to be said of each run's part.
+    #[must_use]
+    pub fn verdicts(&self) -> Vec<Verdict> {
+        let mut calls = vec![(0, [0_u64; Meaning::COUNT]); self.workers.len()];
+        for call in &self.calls {
+            if let Some((sum, by)) = calls.get_mut(call.run) {
+                *sum += 1;
+                by[call.end.meaning() as usize] += 1;
+            }
+        }
+        let mut verdicts = Vec::new();
+        for ((place, worker), (sum, by)) in (0..).zip(&self.workers).zip(calls) {
+            let has = |meaning: Meaning| by[meaning as usize] > 0;
+            let is_untold = self.unknown.iter().any(|untold| untold.run == Some(place));
+            let told = match (worker.role, worker.standing) {
+                _ if is_untold || sum != worker.calls || has(Meaning::Unknown) => Verdict::Unknown,
+                (Role::TakesOver, _) | (Role::Retired, Standing::Exited | Standing::Parked) => Verdict::Proven,
+                (Role::Retired, Standing::Running) => Verdict::Open,
+                // It is told to its end by the calls that it took along. Without one, what it did last is not told.
+                (Role::Retired, Standing::Died) if has(Meaning::Dropped) => Verdict::Dropped,
+                (Role::Retired, Standing::Died | Standing::DrainedAndGone | Standing::OutOfSight) => Verdict::Unknown,
+            };
+            let of_calls = match () {
+                () if has(Meaning::Open) => Verdict::Open,
+                () if has(Meaning::Dropped) => Verdict::Dropped,
+                () => Verdict::Proven,
+            };
+            verdicts.push(told.max(of_calls));
+        }
+        verdicts
+    }
+
+    /// What the list of calls and workers adds up to.
+    #[must_use]
+    pub fn sum_up(&self) -> Sums {
+        let mut sums = Sums {
+            promised: self.workers.iter().map(|worker| worker.calls).fold(0, u64::saturating_add),
+            declined: self.workers.iter().map(|worker| worker.declined).fold(0, u64::saturating_add),
+            declined_exact: self.workers.iter().all(|worker| worker.standing == Standing::Exited),
+            ..Sums::default()
+        };
+        for call in &self.calls {
+            *match call.end.meaning() {
+                Meaning::Ended => &mut sums.ended,
+                Meaning::Dropped => &mut sums.dropped,
+                Meaning::Open => &mut sums.open,
+                Meaning::InProgress => &mut sums.in_progress,
+                Meaning::Unknown => &mut sums.untold,
+            } += 1;
+        }
+        sums
     }
 
     /// The calls that were dropped.
@@ -155,96 +216,21 @@ impl Certificate {
         self.calls.iter().filter(|call| call.end.is_drop())
     }
 
-    /// Enters what a journal does not tell.
-    fn add_gaps(&mut self, journal: &Path, accounts: &[Account]) {
-        let name = journal.display();
-        if accounts.is_empty() {
-            self.unknown.push(format!("{name} holds no journal"));
-        }
-        let runs: BTreeSet<_> = accounts.iter().map(|account| account.run.incarnation).collect();
-        for Account { run, .. } in accounts {
-            if run.first.get() > 1 {
-                self.unknown.push(format!("{name}: entries before #{} are missing", run.first));
-            }
-            for Fault { path, problem } in run.faults.iter().chain(&run.cut_short) {
-                match problem {
-                    Problem::Missing { first, .. } | Problem::Overlap { first } => {
-                        self.unknown.push(format!("{name}: entries before #{first} are missing"));
-                    }
-                    Problem::Torn(_) | Problem::Newer => self.unknown.push(format!("{}: {problem}", path.display())),
-                    // Nothing is missing; whether a journal contradicts itself is for `journal verify` to say.
-                    Problem::OtherPredecessor | Problem::OtherState => {}
-                }
-            }
-            let before = run.last.as_ref().and_then(|last| last.opening.about.predecessor);
-            if let Some(lost) = before.filter(|before| !before.exited && !runs.contains(&before.incarnation)) {
-                let Predecessor { incarnation, open_calls, .. } = lost;
-                let left = format!("run {incarnation} ended without a word with {open_calls} calls open");
-                self.unknown.push(format!("{name}: {left}, and its journal is missing"));
-            }
-        }
-    }
-
-    /// Enters every run and what became of each of its promises.
-    fn add_runs(&mut self, accounts: &[Account]) {
-        let mut follower = Follower::new(accounts.iter());
-        for account in accounts {
-            let Some(last) = &account.run.last else { continue };
-            let (identity, state) = (last.opening.about.identity, &last.state);
-            let (worker, version) = (identity.worker.to_string(), identity.version.to_string());
-            let mut promised = state.tally().promised();
-            for call in &account.calls {
-                if !follower.is_promise(account, call) {
-                    promised = promised.saturating_sub(1);
-                    continue;
-                }
-                let Some((ended, end)) = follower.end(account, call) else { continue };
-                let (id, worker, version) = (call.id.to_string(), worker.clone(), version.clone());
-                self.calls.push(Call { id, worker, version, began: call.began, ended, end });
-            }
-            self.workers.push(WorkerRun {
-                name: worker,
-                version,
-                incarnation: identity.incarnation,
-                outcome: state.outcome().into(),
-                calls: promised,
-                declined: state.tally().declined.iter().sum(),
-                began: account.began.unwrap_or_default(),
-                ended: state.now(),
-                drain: state.drain().map(|drain| Drain {
-                    cause: drain.cause,
-                    actor: drain.actor.to_string(),
-                    began: drain.begun,
-                }),
-            });
-        }
-        self.unknown.extend(follower.into_gaps());
-    }
-}
-
-impl fmt::Display for Certificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { promised, ended, dropped, declined, .. } = self;
-        writeln!(f, "{}", self.verdict.sentence())?;
-        writeln!(f, "  {promised} calls promised, {ended} ended, {dropped} dropped; {declined} offers declined")?;
-        for call in self.drops() {
-            writeln!(f, "  dropped: {} on {} {}: {}", call.id, call.worker, call.version, call.end)?;
-        }
-        self.unknown.iter().try_for_each(|gap| writeln!(f, "  unknown: {gap}"))
-    }
-}
-
-impl Verdict {
-    /// The verdict as a person reads it.
+    /// The run that promised a call.
     #[must_use]
-    pub const fn sentence(self) -> &'static str {
-        match self {
-            Self::Proven => "PROVEN: every call is told to its end, none was dropped",
-            Self::Dropped => "DROPPED: every call is told to its end; those that were dropped are named",
-            Self::Unknown => "UNKNOWN: the evidence does not tell every call's end",
-        }
+    pub fn worker(&self, call: &Call) -> Option<&WorkerRun> {
+        self.workers.get(call.run)
+    }
+
+    /// Until when workers that take over go on writing what belongs to the rollout: issued before, a certificate may
+    /// lack some of it. None if there is nothing to wait for.
+    #[must_use]
+    pub fn settles_at(&self) -> Option<Instant> {
+        self.until.filter(|_| self.workers.iter().any(|worker| worker.role == Role::TakesOver))
     }
 }
 
+#[cfg(test)]
+mod rollouts;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::fmt;
 use openrtc_core::worker::{EndReason, Outcome};
 use serde::{Deserialize, Serialize};
 
-/// How a run of a worker ended.
+/// What a run's exit entry says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunEnd {
@@ -15,11 +15,9 @@ pub enum RunEnd {
     Forced,
     /// The fleet did not want the worker.
     Rejected,
-    /// Without a word: it was killed, it crashed, or its node was lost.
-    Unclosed,
 }
 
-/// How a call ended.
+/// How a call ended, or why that is not told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "&'static str", try_from = "String")]
 pub enum CallEnd {
@@ -29,36 +27,56 @@ pub enum CallEnd {
     Lapsed,
     /// It was open when its worker ended without a word: a kill or a crash took it.
     PlatformForced,
+    /// It is up on a worker that the rollout retires.
+    Open,
+    /// It was up on a worker that takes over when the last retired one had drained.
+    InProgress,
+    /// The records do not tell.
+    Unknown,
 }
 
-impl RunEnd {
-    /// How the calls ended that were open when a run did.
-    pub(crate) const fn end_of_open_calls(self) -> CallEnd {
-        match self {
-            Self::Clean | Self::Forced | Self::Rejected => CallEnd::Recorded(EndReason::DrainForced),
-            // The unclosed journal is the evidence: what was open in it went with the process.
-            Self::Unclosed => CallEnd::PlatformForced,
-        }
-    }
+/// What a call's end means for a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// It is over, and no rollout and no platform ended it.
+    Ended,
+    /// The caller would have talked on.
+    Dropped,
+    /// It is up where the rollout waits for it.
+    Open,
+    /// It is up where the rollout does not mind.
+    InProgress,
+    /// It is not told.
+    Unknown,
 }
 
-impl From<Option<Outcome>> for RunEnd {
-    fn from(outcome: Option<Outcome>) -> Self {
+impl Meaning {
+    /// How many there are.
+    pub(crate) const COUNT: usize = Self::Unknown as usize + 1;
+}
+
+impl From<Outcome> for RunEnd {
+    fn from(outcome: Outcome) -> Self {
         match outcome {
-            Some(Outcome::Clean) => Self::Clean,
-            Some(Outcome::Forced { .. }) => Self::Forced,
-            Some(Outcome::Rejected) => Self::Rejected,
-            None => Self::Unclosed,
+            Outcome::Clean => Self::Clean,
+            Outcome::Forced { .. } => Self::Forced,
+            Outcome::Rejected => Self::Rejected,
         }
     }
 }
 
 impl CallEnd {
-    /// Whether the caller would have talked on.
+    /// Every end.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let others = [Self::Lapsed, Self::PlatformForced, Self::Open, Self::InProgress, Self::Unknown];
+        EndReason::ALL.map(Self::Recorded).into_iter().chain(others)
+    }
+
+    /// What it means for a rollout.
     #[must_use]
-    pub const fn is_drop(self) -> bool {
+    pub const fn meaning(self) -> Meaning {
         match self {
-            Self::Recorded(EndReason::DrainForced) | Self::PlatformForced => true,
+            Self::Recorded(EndReason::DrainForced) | Self::PlatformForced => Meaning::Dropped,
             Self::Recorded(
                 EndReason::CallerHangup
                 | EndReason::AgentHangup
@@ -70,8 +88,17 @@ impl CallEnd {
                 | EndReason::OperatorHangup
                 | EndReason::ProgramFailed,
             )
-            | Self::Lapsed => false,
+            | Self::Lapsed => Meaning::Ended,
+            Self::Open => Meaning::Open,
+            Self::InProgress => Meaning::InProgress,
+            Self::Unknown => Meaning::Unknown,
         }
+    }
+
+    /// Whether the caller would have talked on.
+    #[must_use]
+    pub fn is_drop(self) -> bool {
+        self.meaning() == Meaning::Dropped
     }
 
     /// The end as certificates write it.
@@ -81,6 +108,9 @@ impl CallEnd {
             Self::Recorded(reason) => reason.as_str(),
             Self::Lapsed => "lapsed",
             Self::PlatformForced => "platform_forced",
+            Self::Open => "open",
+            Self::InProgress => "in_progress",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -101,7 +131,6 @@ impl TryFrom<String> for CallEnd {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let ends = EndReason::ALL.map(Self::Recorded).into_iter().chain([Self::Lapsed, Self::PlatformForced]);
-        ends.into_iter().find(|end| end.as_str() == text).ok_or_else(|| format!("`{text}` is no end of a call"))
+        Self::all().find(|end| end.as_str() == text).ok_or_else(|| format!("`{text}` is no end of a call"))
     }
 }

@@ -3,180 +3,165 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use openrtc_core::id::{CallNo, Deployment, Incarnation, WorkerId};
+use openrtc_core::journal::{CallLine, Left};
 use openrtc_core::time::Instant;
+use openrtc_core::worker::EndReason;
 
-use crate::account::{Account, CallAccount, Left};
-use crate::end::{CallEnd, RunEnd};
+use crate::account::Account;
+use crate::end::CallEnd;
+use crate::gap::{Gap, Untold};
+use crate::select::Role;
+use crate::standing::Standing;
 
 /// Which run: runs of one worker are told apart by their incarnation.
-type RunName = (Deployment, WorkerId, Incarnation);
+pub(crate) type RunName = (Deployment, WorkerId, Incarnation);
 
-/// The accounts of all runs, and where their calls go on.
+/// A run's part in a rollout.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'a> {
+    pub(crate) account: &'a Account,
+    pub(crate) role: Role,
+    /// What became true later is nothing to the rollout.
+    pub(crate) until: Option<Instant>,
+}
+
+/// The parts of a rollout, and where their calls go on.
 pub(crate) struct Follower<'a> {
-    runs: BTreeSet<RunName>,
+    parts: &'a [Part<'a>],
+    runs: BTreeMap<RunName, usize>,
     /// Calls that were taken over, by the run and the number that they had before.
-    onward: BTreeMap<(RunName, CallNo), (&'a Account, &'a CallAccount)>,
+    onward: BTreeMap<(RunName, CallNo), (Part<'a>, &'a CallLine)>,
     /// Those of them that a promise led to, by their own run and number.
     reached: BTreeSet<(RunName, CallNo)>,
-    gaps: Vec<String>,
+    gaps: Vec<Untold>,
 }
 
 impl<'a> Follower<'a> {
-    pub(crate) fn new(accounts: impl Iterator<Item = &'a Account> + Clone) -> Self {
-        let runs = accounts.clone().filter_map(name).collect();
-        let taken_over = accounts.flat_map(|account| account.calls.iter().map(move |call| (account, call)));
-        let onward = taken_over.filter_map(|(account, call)| Some((before(account, call)?, (account, call)))).collect();
-        Self { runs, onward, reached: BTreeSet::new(), gaps: Vec::new() }
+    pub(crate) fn new(parts: &'a [Part<'a>]) -> Self {
+        let runs = (0..).zip(parts).filter_map(|(at, part)| Some((name(part.account)?, at))).collect();
+        let taken_over = parts.iter().flat_map(|part| part.account.calls.iter().map(move |call| (*part, call)));
+        let onward = taken_over.filter_map(|(part, call)| Some((before(part.account, call)?, (part, call)))).collect();
+        Self { parts, runs, onward, reached: BTreeSet::new(), gaps: Vec::new() }
     }
 
     /// Whether a call counts as a promise of the run that accounts for it. One that was taken over is a promise of the
     /// run before, if that is here.
-    pub(crate) fn is_promise(&self, account: &Account, call: &CallAccount) -> bool {
-        before(account, call).is_none_or(|(run, _)| !self.runs.contains(&run))
+    pub(crate) fn is_promise(&self, account: &Account, call: &CallLine) -> bool {
+        before(account, call).is_none_or(|(run, _)| !self.runs.contains_key(&run))
     }
 
-    /// When and how a promise ended, in whichever run; `None` if that is not told.
-    pub(crate) fn end(&mut self, mut account: &'a Account, mut call: &'a CallAccount) -> Option<(Instant, CallEnd)> {
+    /// How a promise of the part in this place ended, in whichever run, and when; no time if it did not.
+    pub(crate) fn end(&mut self, place: usize, mut call: &'a CallLine) -> (Option<Instant>, CallEnd) {
+        let mut part = self.parts[place];
         // Ends: a call has one origin at most, so that no two ways lead to it, and the first has none.
         loop {
-            let (run, last) = (name(account)?, account.run.last.as_ref()?);
+            let Some(run) = name(part.account) else { return (None, CallEnd::Unknown) };
+            let left = part.left(call);
             let onward = self.onward.get(&(run, call.number)).copied();
-            let outcome = RunEnd::from(last.state.outcome());
-            let goes_on = onward.filter(|(next, taken)| match call.left {
-                Left::Ended { .. } => false,
-                Left::HandedOver { to } => next.run.incarnation == to,
+            let goes_on = onward.filter(|(next, taken)| match left {
+                Left::Ended { .. } | Left::Lapsed { .. } => false,
+                Left::HandedOver { to, .. } => next.account.run.incarnation == to,
                 // It was found alive after its run had ended without a word.
-                Left::Open => outcome == RunEnd::Unclosed && taken.origin.is_some_and(|origin| !origin.given),
+                Left::Open => {
+                    part.account.standing == Some(Standing::Died) && taken.origin.is_some_and(|origin| !origin.given)
+                }
             });
-            match (call.left, goes_on) {
+            match (left, goes_on) {
                 (_, Some((next, taken))) => {
-                    self.reached.extend(name(next).map(|run| (run, taken.number)));
-                    (account, call) = (next, taken);
+                    self.reached.extend(name(next.account).map(|run| (run, taken.number)));
+                    (part, call) = (next, taken);
                 }
-                (Left::Ended { at, end }, None) => return Some((at, end)),
-                (Left::HandedOver { to }, None) => {
-                    let (id, (_, worker, _)) = (&call.id, run);
-                    self.gaps.push(format!("call {id} of {worker} went to run {to}, whose journal does not have it"));
-                    return None;
+                (Left::Ended { .. }, None) if part.account.dropped_last.contains(&call.number) && !part.exited() => {
+                    return (None, CallEnd::Unknown);
                 }
-                // How it went on is in what could not be read.
-                (Left::Open, None) if account.run.has_newer() => return None,
-                (Left::Open, None) => return Some((last.state.now(), outcome.end_of_open_calls())),
+                (Left::Ended { at, reason }, None) => return (Some(at), CallEnd::Recorded(reason)),
+                (Left::Lapsed { at }, None) => return (Some(at), CallEnd::Lapsed),
+                (Left::HandedOver { to, .. }, None) => {
+                    let (call, worker) = (call.id.to_string(), run.1.to_string());
+                    self.gaps.push(Untold { run: Some(place), gap: Gap::WentTo { call, worker, to } });
+                    return (None, CallEnd::Unknown);
+                }
+                (Left::Open, None) => return part.end_of_open_calls(),
             }
         }
     }
 
     /// What the journals do not tell of calls that went from run to run, once every promise was followed.
-    pub(crate) fn into_gaps(self) -> Vec<String> {
-        let Self { runs, onward, reached, mut gaps } = self;
-        for ((before, _), (account, call)) in onward {
-            let reached = name(account).is_some_and(|run| reached.contains(&(run, call.number)));
-            if runs.contains(&before) && !reached {
-                let (id, (_, worker, run)) = (&call.id, before);
-                gaps.push(format!(
-                    "call {id} of {worker} was taken over from run {run}, whose journal does not say so"
-                ));
+    pub(crate) fn into_gaps(self) -> Vec<Untold> {
+        let Self { runs, onward, reached, mut gaps, .. } = self;
+        for ((before, _), (part, call)) in onward {
+            let reached = name(part.account).is_some_and(|run| reached.contains(&(run, call.number)));
+            if let (Some(place), false) = (runs.get(&before), reached) {
+                let (call, worker) = (call.id.to_string(), before.1.to_string());
+                gaps.push(Untold { run: Some(*place), gap: Gap::CameFrom { call, worker, from: before.2 } });
             }
         }
         gaps
     }
 }
 
-fn name(account: &Account) -> Option<RunName> {
+impl Part<'_> {
+    /// Whether a moment is none of the rollout's business.
+    fn is_after(&self, at: Instant) -> bool {
+        self.until.is_some_and(|until| at > until)
+    }
+
+    /// Whether the run had exited by then.
+    fn exited(&self) -> bool {
+        self.account.standing == Some(Standing::Exited)
+    }
+
+    /// How the run had left a call by then.
+    fn left(&self, call: &CallLine) -> Left {
+        if call.left.at().is_some_and(|at| self.is_after(at)) { Left::Open } else { call.left }
+    }
+
+    /// Whether the run wrote something after that, so that it was up until then.
+    pub(crate) fn was_up(&self) -> bool {
+        self.is_after(self.account.last_heard())
+    }
+
+    /// Whether everything is told that the rollout needs.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.account.run.whole_until.is_none_or(|until| self.is_after(until))
+    }
+
+    /// How the calls ended that were open when the run's story did, and when.
+    fn end_of_open_calls(&self) -> (Option<Instant>, CallEnd) {
+        let at = Some(self.account.last_heard());
+        let Some(standing) = self.account.standing.filter(|_| self.is_whole()) else { return (None, CallEnd::Unknown) };
+        let up = match self.role {
+            Role::Retired => CallEnd::Open,
+            Role::TakesOver => CallEnd::InProgress,
+        };
+        match standing {
+            _ if self.was_up() => (None, up),
+            Standing::Running | Standing::Parked => (None, up),
+            Standing::Exited => (at, CallEnd::Recorded(EndReason::DrainForced)),
+            // It may have died only after that.
+            Standing::Died
+                if self
+                    .until
+                    .is_none_or(|until| self.account.next.is_some_and(|next| next.get() <= until.as_micros())) =>
+            {
+                (at, CallEnd::PlatformForced)
+            }
+            Standing::Died | Standing::DrainedAndGone | Standing::OutOfSight => (None, CallEnd::Unknown),
+        }
+    }
+}
+
+/// Which run it is; `None` if nothing of it can be read.
+pub(crate) fn name(account: &Account) -> Option<RunName> {
     let identity = account.run.last.as_ref()?.opening.about.identity;
     Some((identity.deployment, identity.worker, identity.incarnation))
 }
 
 /// Which call of which run a call was before.
-fn before(account: &Account, call: &CallAccount) -> Option<(RunName, CallNo)> {
+fn before(account: &Account, call: &CallLine) -> Option<(RunName, CallNo)> {
     let ((deployment, worker, _), origin) = (name(account)?, call.origin?);
     Some(((deployment, worker, origin.run), origin.call))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use openrtc_core::id::CallNo;
-    use openrtc_core::journal::Predecessor;
-    use openrtc_core::worker::{Command, EndReason};
-    use tempfile::tempdir;
-
-    use crate::scribe::Scribe;
-    use crate::{Certificate, Verdict};
-
-    /// A run that promised the calls `ends` and `goes-on`, of which the second went to run 2; and its number there.
-    fn origin(dir: &Path) -> (Scribe, CallNo) {
-        let mut scribe = Scribe::start(dir, 1, None);
-        let (ends, goes_on) = (scribe.admit("ends"), scribe.admit("goes-on"));
-        scribe.end(ends, EndReason::CallerHangup);
-        scribe.hand_over(goes_on, 2);
-        scribe.drain_and_exit();
-        scribe.save();
-        (scribe, goes_on)
-    }
-
-    /// A run that takes the call over, which then ends there in its own way.
-    fn successor(dir: &Path, call: CallNo, before: Option<Predecessor>) -> Scribe {
-        let mut scribe = Scribe::begin(dir, 2, before);
-        let taken = scribe.take_over("goes-on", 1, call, before.is_none_or(|before| before.exited));
-        scribe.enact(Command::Serve);
-        scribe.end(taken, EndReason::AgentHangup);
-        scribe.drain_and_exit();
-        scribe.save();
-        scribe
-    }
-
-    fn told(certificate: &Certificate) -> Vec<(&str, &str)> {
-        certificate.calls.iter().map(|call| (call.id.as_str(), call.end.as_str())).collect()
-    }
-
-    #[test]
-    fn a_call_that_was_handed_over_is_one_promise_with_the_end_that_it_had_elsewhere() {
-        for together in [true, false] {
-            let (first, second) = (tempdir().expect("a directory"), tempdir().expect("a directory"));
-            let (run, call) = origin(first.path());
-            let next = if together { first.path() } else { second.path() };
-            successor(next, call, together.then(|| run.as_predecessor()));
-            let journals = [first.path().to_owned(), second.path().to_owned()];
-            let certificate = Certificate::over(&journals[..=usize::from(!together)]).expect("journals");
-            assert_eq!(certificate.unknown, [""; 0]);
-            assert_eq!((certificate.verdict, certificate.promised, certificate.ended), (Verdict::Proven, 2, 2));
-            assert_eq!(told(&certificate), [("ends", "caller_hangup"), ("goes-on", "agent_hangup")]);
-            assert_eq!(certificate.workers.iter().map(|run| run.calls).collect::<Vec<_>>(), [2, 0]);
-        }
-    }
-
-    #[test]
-    fn a_call_that_was_found_alive_after_a_crash_was_not_dropped_by_it() {
-        let dir = tempdir().expect("a directory");
-        let mut crashed = Scribe::start(dir.path(), 1, None);
-        let (found, lost) = (crashed.admit("goes-on"), crashed.admit("lost"));
-        crashed.save();
-        successor(dir.path(), found, Some(crashed.as_predecessor()));
-        let certificate = Certificate::over(&[dir.path().to_owned()]).expect("a journal");
-        assert_eq!(told(&certificate), [("goes-on", "agent_hangup"), ("lost", "platform_forced")]);
-        assert_eq!((certificate.verdict, certificate.promised), (Verdict::Dropped, 2));
-        assert_ne!(found, lost);
-    }
-
-    #[test]
-    fn a_call_whose_way_is_not_told_to_its_end_is_unknown() {
-        let (first, second) = (tempdir().expect("a directory"), tempdir().expect("a directory"));
-        let (run, call) = origin(first.path());
-        let gone = Certificate::over(&[first.path().to_owned()]).expect("a journal");
-        assert_eq!((gone.verdict, told(&gone)), (Verdict::Unknown, vec![("ends", "caller_hangup")]));
-        assert_eq!(gone.unknown, ["call goes-on of blue-1 went to run 2, whose journal does not have it"]);
-
-        successor(second.path(), call, None);
-        let alone = Certificate::over(&[second.path().to_owned()]).expect("a journal");
-        assert_eq!((alone.verdict, alone.promised), (Verdict::Proven, 1), "a promise of whoever has it");
-
-        let other = CallNo::new(call.get() - 1);
-        successor(first.path(), other, Some(run.as_predecessor()));
-        let stolen = Certificate::over(&[first.path().to_owned()]).expect("a journal");
-        assert_eq!(stolen.verdict, Verdict::Unknown);
-        let [lost, taken] = &stolen.unknown[..] else { panic!("two gaps: {:?}", stolen.unknown) };
-        assert!(lost.contains("went to run 2") && taken.contains("taken over from run 1"), "{:?}", stolen.unknown);
-    }
-}
+mod tests;

@@ -4,9 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use openrtc_core::id::{Incarnation, Seq};
-use openrtc_core::journal::{IdsSoFar, Replay, Torn, TornFault};
+use openrtc_core::journal::{CallLines, FORMAT, IdsSoFar, Ledger, Opening, Replay, Torn, TornFault};
+use openrtc_core::time::Instant;
 use openrtc_core::worker::{Entry, Worker};
-use openrtc_records::{ReadError, Run};
+use openrtc_records::{LedgerFile, ReadError, Run};
+
+/// A worker makes room while its journal is read. So often it is read again from the start.
+const TRIES: u32 = 8;
 
 /// Why a journal cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -31,16 +35,24 @@ pub struct History {
     pub incarnation: Incarnation,
     /// How many segments are left.
     pub segments: usize,
+    /// How many ledgers stand for segments that had to make room.
+    pub ledgers: usize,
+    /// What those say of calls.
+    pub kept: CallLines,
+    /// When the first entry that they stand for became true.
+    pub began: Option<Instant>,
     /// How many entries they hold.
     pub entries: u64,
     /// The number of the oldest entry that is left; 1 unless older segments are gone.
     pub first: Seq,
     /// The newest segment that could be read; `None` if not even one could.
     pub last: Option<Replay<Worker>>,
-    /// The cut-short end that a crash leaves; no fault.
+    /// The cut-short end that a crash leaves in a run that had not exited; no fault.
     pub cut_short: Option<Fault>,
     /// Where it is not whole, in the order of its segments.
     pub faults: Vec<Fault>,
+    /// Up to when it is, if not to its end.
+    pub whole_until: Option<Instant>,
 }
 
 /// Where a journal is not whole.
@@ -81,6 +93,9 @@ pub enum Problem {
     /// It stops making sense.
     #[error(transparent)]
     Torn(Torn),
+    /// Nothing is left of it, or not even what it opens with: it was put there whole.
+    #[error("it was emptied or cut off: not even its opening is left")]
+    Unopened,
 }
 
 /// The runs whose journal is in `dir`, oldest first.
@@ -88,11 +103,29 @@ pub fn runs(dir: &Path) -> Result<Vec<Run>, JournalError> {
     openrtc_records::runs(dir).map_err(|source| JournalError::List { dir: dir.to_owned(), source })
 }
 
-/// Reads what `runs`, oldest first, left. The entries of each are folded into a `T` of its own by `each`, which is
-/// handed the worker before the entry and the ids of its calls too.
+/// Reads what every run in `dir` left, oldest first. The entries of each are folded into a `T` of its own by `each`,
+/// which is handed the worker before the entry and the ids of its calls too.
 pub fn histories<T: Default>(
-    runs: &[Run],
+    dir: &Path,
     mut each: impl FnMut(&mut T, &Worker, &IdsSoFar<'_>, &Entry),
+) -> Result<Vec<(History, T)>, JournalError> {
+    let mut tries = 1;
+    loop {
+        match read_all(&runs(dir)?, &mut each) {
+            // It was there a moment ago.
+            Err(JournalError::Read(ReadError::Io { error, .. }))
+                if error.kind() == io::ErrorKind::NotFound && tries < TRIES =>
+            {
+                tries += 1;
+            }
+            read => return read,
+        }
+    }
+}
+
+fn read_all<T: Default>(
+    runs: &[Run],
+    each: &mut impl FnMut(&mut T, &Worker, &IdsSoFar<'_>, &Entry),
 ) -> Result<Vec<(History, T)>, JournalError> {
     let mut histories: Vec<(History, T)> = Vec::new();
     for run in runs {
@@ -105,8 +138,13 @@ pub fn histories<T: Default>(
 }
 
 impl Problem {
+    /// Of a file of which nothing could be used.
     fn of(torn: Torn) -> Self {
-        if torn.fault.is_newer() { Self::Newer } else { Self::Torn(torn) }
+        match torn.fault {
+            fault if fault.is_newer() => Self::Newer,
+            TornFault::Short => Self::Unopened,
+            _ => Self::Torn(torn),
+        }
     }
 }
 
@@ -126,46 +164,112 @@ impl History {
         let mut history = Self {
             incarnation: run.incarnation,
             segments: run.segments.len(),
+            ledgers: run.ledgers.len(),
+            kept: CallLines::default(),
+            began: None,
             entries: 0,
             first: Seq::new(1),
             last: None,
             cut_short: None,
             faults: Vec::new(),
+            whole_until: None,
         };
+        for ledger in &run.ledgers {
+            history.read_ledger(ledger, &mut earlier)?;
+        }
+        let kept = history.last.as_ref().map(|last| last.state.word().seq());
         for (index, segment) in run.segments.iter().enumerate() {
+            // It is in a ledger, and was not taken away yet.
+            if kept.is_some_and(|kept| segment.first <= kept) {
+                continue;
+            }
             let is_last = index + 1 == history.segments;
             let fault = |problem| Fault { path: segment.path.clone(), problem };
             let replayed = match segment.replay(&mut each) {
                 Ok(replayed) => replayed,
                 Err(ReadError::Torn { torn, .. }) => {
-                    history.enter(fault(Problem::of(torn)), is_last);
+                    history.enter(fault(Problem::of(torn)), None);
                     continue;
                 }
                 Err(error @ ReadError::Io { .. }) => return Err(error.into()),
             };
             if let Some(problem) = history.misfit(&replayed, &mut earlier) {
-                history.enter(fault(problem), is_last);
+                history.enter(fault(problem), None);
             }
             if replayed.has_newer() {
-                history.enter(fault(Problem::Newer), is_last);
+                // Where it was stepped over is not told.
+                let after = if replayed.newer > 0 { &replayed.opening.state } else { &replayed.state };
+                history.enter(fault(Problem::Newer), Some(after.now()));
             }
-            if let Some(torn) = replayed.torn.filter(|torn| !torn.fault.is_newer()) {
-                history.enter(fault(Problem::Torn(torn)), is_last);
-            }
-            if history.last.is_none() {
-                history.first = first_of(&replayed);
+            match replayed.torn.filter(|torn| !torn.fault.is_newer()) {
+                // A crash cuts an append short; nothing is appended behind that, nor after an exit.
+                Some(torn @ Torn { fault: TornFault::Short, .. }) if is_last && replayed.state.outcome().is_none() => {
+                    history.cut_short = Some(fault(Problem::Torn(torn)));
+                }
+                Some(torn) => history.enter(fault(Problem::Torn(torn)), Some(replayed.state.now())),
+                None => {}
             }
             history.entries += replayed.entries;
-            history.last = Some(replayed);
+            history.follow(first_of(&replayed), replayed);
         }
         Ok(history)
     }
 
-    fn enter(&mut self, fault: Fault, is_last: bool) {
-        match fault.problem {
-            Problem::Torn(Torn { fault: TornFault::Short, .. }) if is_last => self.cut_short = Some(fault),
-            _ => self.faults.push(fault),
+    /// Takes in what a ledger says; it is as if a segment had opened with the state that the ledger leads to.
+    fn read_ledger<'a>(
+        &mut self,
+        file: &LedgerFile,
+        earlier: &mut impl Iterator<Item = &'a Replay<Worker>>,
+    ) -> Result<(), JournalError> {
+        let fault = |problem| Fault { path: file.path.clone(), problem };
+        let Ledger { opening: kept, ids, lines } = match file.read() {
+            Ok(ledger) => ledger,
+            Err(ReadError::Torn { torn, .. }) => {
+                self.enter(fault(Problem::of(torn)), None);
+                return Ok(());
+            }
+            Err(error @ ReadError::Io { .. }) => return Err(error.into()),
+        };
+        let (about, state) = (kept.about, kept.state);
+        let opening = Opening { about, state: state.clone() };
+        let replay = Replay { format: FORMAT, opening, state, ids, entries: 0, newer: 0, whole: 0, torn: None };
+        match &self.last {
+            None => {
+                if let Some(problem) = self.misfit(&replay, earlier) {
+                    self.enter(fault(problem), None);
+                }
+            }
+            Some(last) => {
+                let count = kept.first.get().saturating_sub(last.state.word().seq().next().get());
+                if count > 0 {
+                    self.enter(fault(Problem::Missing { first: kept.first, count }), None);
+                }
+            }
         }
+        if kept.cut_short {
+            let end = Torn { offset: 0, lost: 0, fault: TornFault::Short };
+            self.cut_short = Some(fault(Problem::Torn(end)));
+        }
+        self.began = self.began.or(kept.began);
+        for line in lines.into_lines() {
+            self.kept.insert(line);
+        }
+        self.follow(kept.first, replay);
+        Ok(())
+    }
+
+    /// Enters a fault; `after` is when the last entry before it became true, if that is not the last one so far.
+    fn enter(&mut self, fault: Fault, after: Option<Instant>) {
+        let so_far = || self.last.as_ref().map(|last| last.state.now()).unwrap_or_default();
+        self.whole_until = self.whole_until.or_else(|| Some(after.unwrap_or_else(so_far)));
+        self.faults.push(fault);
+    }
+
+    fn follow(&mut self, first: Seq, replay: Replay<Worker>) {
+        if self.last.is_none() {
+            self.first = first;
+        }
+        self.last = Some(replay);
     }
 
     /// What is wrong if a segment does not open with what the one before it left, or a run with what the run before it
@@ -202,149 +306,4 @@ fn first_of(segment: &Replay<Worker>) -> Seq {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use openrtc_core::worker::{EndReason, Outcome};
-    use openrtc_records::segments;
-    use tempfile::tempdir;
-
-    use super::*;
-    use crate::scribe::Scribe;
-
-    fn read(dir: &Path) -> Vec<History> {
-        let histories = histories(&runs(dir).expect("a directory"), |(), _, _, _| {}).expect("files");
-        histories.into_iter().map(|(history, ())| history).collect()
-    }
-
-    /// What is wrong with a run, a line each.
-    fn faults(run: &History) -> String {
-        run.faults.iter().map(|fault| fault.problem.to_string() + "\n").collect()
-    }
-
-    /// A run of two segments with one call that ended and one that was left open.
-    fn crashed(dir: &Path) -> Scribe {
-        let mut scribe = Scribe::start(dir, 1, None);
-        let ended = scribe.admit("ended");
-        scribe.roll();
-        scribe.end(ended, EndReason::CallerHangup);
-        scribe.admit("taken");
-        scribe.save();
-        scribe
-    }
-
-    #[test]
-    fn a_crashed_run_and_the_next_one_are_whole_and_its_open_call_is_named() {
-        let dir = tempdir().expect("a directory");
-        let crashed = crashed(dir.path());
-        let mut next = Scribe::start(dir.path(), 2, Some(crashed.as_predecessor()));
-        next.drain_and_exit();
-        next.save();
-        let runs = read(dir.path());
-        assert!(runs.iter().all(|run| run.faults.is_empty()), "{runs:?}");
-        let last = |run: usize| runs[run].last.as_ref().expect("it was read");
-        assert_eq!(last(0).open_calls().map(|(_, id)| id.to_string()).collect::<Vec<_>>(), ["taken"]);
-        assert_eq!((last(0).state.outcome(), last(1).state.outcome()), (None, Some(Outcome::Clean)));
-    }
-
-    #[test]
-    fn a_cut_short_end_is_told_and_is_no_fault() {
-        let dir = tempdir().expect("a directory");
-        let path = crashed(dir.path()).save();
-        let bytes = fs::read(&path).expect("read");
-        for len in [bytes.len() - 1, 30, 0] {
-            fs::write(&path, &bytes[..len]).expect("written");
-            let runs = read(dir.path());
-            assert!(runs[0].faults.is_empty() && runs[0].cut_short.is_some(), "{len} bytes: {runs:?}");
-        }
-    }
-
-    #[test]
-    fn a_run_cut_short_at_its_first_word_does_not_break_the_chain() {
-        let dir = tempdir().expect("a directory");
-        let predecessor = crashed(dir.path()).as_predecessor();
-        let stillborn = Scribe::start(dir.path(), 2, Some(predecessor)).save();
-        fs::write(stillborn, b"OpenR").expect("written");
-        Scribe::start(dir.path(), 3, Some(predecessor)).save();
-        let runs = read(dir.path());
-        assert_eq!(runs.len(), 3);
-        assert!(runs.iter().all(|run| run.faults.is_empty()), "{runs:?}");
-    }
-
-    #[test]
-    fn what_was_altered_removed_or_does_not_follow_is_a_fault() {
-        let dir = tempdir().expect("a directory");
-        let last = crashed(dir.path()).save();
-        let first = segments(dir.path()).expect("a directory").remove(0).path;
-        let (whole_first, whole_last) = (fs::read(&first).expect("read"), fs::read(&last).expect("read"));
-        let flipped = |bytes: &[u8]| {
-            let mut bytes = bytes.to_vec();
-            *bytes.last_mut().expect("not empty") ^= 1;
-            bytes
-        };
-        for (first_bytes, last_bytes, says) in [
-            (flipped(&whole_first), whole_last.clone(), "a checksum does not match"),
-            (whole_first.clone(), flipped(&whole_last), "a checksum does not match"),
-            (whole_first[..whole_first.len() - 1].to_vec(), whole_last.clone(), "entries before it are missing"),
-            (whole_first.clone(), whole_first.clone(), "it opens before the segment before it ends"),
-            (whole_first.clone(), b"not a segment".to_vec(), "not a journal segment"),
-        ] {
-            fs::write(&first, first_bytes).expect("written");
-            fs::write(&last, last_bytes).expect("written");
-            let told = faults(&read(dir.path())[0]);
-            assert!(told.contains(says), "{told:?} should say {says:?}");
-        }
-        fs::write(&first, whole_first).expect("written");
-        fs::write(&last, whole_last).expect("written");
-        Scribe::start(dir.path(), 2, None).save();
-        let told = faults(&read(dir.path())[1]);
-        assert!(told.contains("another story of the run before"), "{told:?}");
-    }
-
-    #[test]
-    fn what_a_newer_build_wrote_is_no_damage_and_cannot_be_judged() {
-        let dir = tempdir().expect("a directory");
-        let last = crashed(dir.path()).save();
-        let first = segments(dir.path()).expect("a directory").remove(0).path;
-        let (whole_first, whole_last) = (fs::read(&first).expect("read"), fs::read(&last).expect("read"));
-        let of_format_3 = |bytes: &[u8]| [b"OpenRTC\x03", &bytes[8..]].concat();
-        let of_another_kind = |bytes: &[u8]| [bytes, &frame(200, b"from the future")[..]].concat();
-        for (first_bytes, last_bytes, entries) in [
-            (whole_first.clone(), of_format_3(&whole_last), 2),
-            (of_format_3(&whole_first), of_format_3(&whole_last), 0),
-            (whole_first.clone(), of_another_kind(&whole_last), 4),
-            (whole_first.clone(), [&whole_last[..], &frame(3, b"\xff")].concat(), 4),
-            (of_another_kind(&whole_first), whole_last.clone(), 4),
-            ([but_the_last(&whole_first), &frame(3, b"\xff")].concat(), whole_last.clone(), 3),
-        ] {
-            fs::write(&first, first_bytes).expect("written");
-            fs::write(&last, last_bytes).expect("written");
-            let [run] = &read(dir.path())[..] else { panic!("one run") };
-            assert!(run.faults.iter().all(|fault| fault.problem == Problem::Newer), "{:?}", run.faults);
-            assert!(run.has_newer() && run.cut_short.is_none() && run.entries == entries, "{run:?}");
-        }
-        fs::write(&last, [&of_another_kind(&whole_last)[..], &[0; 20]].concat()).expect("written");
-        let told = faults(&read(dir.path())[0]);
-        assert!(told.contains("a newer build") && told.contains("a checksum does not match"), "{told:?}");
-    }
-
-    /// A segment without its last frame.
-    fn but_the_last(segment: &[u8]) -> &[u8] {
-        let (mut at, mut next) = (0, 8);
-        while next < segment.len() {
-            let length = segment[next..].first_chunk().copied().expect("a frame");
-            (at, next) = (next, next + 13 + u32::from_le_bytes(length) as usize);
-        }
-        &segment[..at]
-    }
-
-    /// A frame of any kind, whole.
-    fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
-        let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
-        let length = u32::try_from(payload.len()).expect("short").to_le_bytes();
-        let head = [&length[..], &[kind]].concat();
-        let check = crc.checksum(&head).to_le_bytes();
-        let both = crc.checksum(&[&head, payload].concat()).to_le_bytes();
-        [&head[..], &check, &both, payload].concat()
-    }
-}
+mod tests;

@@ -10,17 +10,23 @@ mod account;
 mod certificate;
 mod end;
 mod follow;
+mod gap;
 pub mod journal;
 mod page;
 #[cfg(test)]
 mod scribe;
 mod seal;
+mod select;
+mod standing;
 pub mod trail;
 
-pub use account::{Account, CallAccount, Left, accounts};
-pub use certificate::{Call, Certificate, Drain, Format, Verdict, WorkerRun};
-pub use end::{CallEnd, RunEnd};
+pub use account::{Account, accounts};
+pub use certificate::{Call, Certificate, Drain, Format, Sums, Verdict, WorkerRun};
+pub use end::{CallEnd, Meaning, RunEnd};
+pub use gap::{Gap, Untold};
 pub use seal::{CheckError, IssueError, ReadError, check, issue, read};
+pub use select::{Role, Selection};
+pub use standing::Standing;
 
 /// The README's example is a test.
 #[cfg(doctest)]

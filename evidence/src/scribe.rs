@@ -9,11 +9,13 @@ use openrtc_core::id::{
 use openrtc_core::journal::{Batch, Opening, Predecessor, Run, write_batch, write_opening};
 use openrtc_core::machine::Machine;
 use openrtc_core::time::{Instant, Span};
-use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits, Origin, Terms, Worker};
+use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Leave, Limits, Origin, Terms, Worker};
 
 /// One run of a worker, as far as its journal knows.
 pub(crate) struct Scribe {
     dir: PathBuf,
+    worker_id: WorkerId,
+    version: Version,
     incarnation: u64,
     predecessor: Option<Predecessor>,
     worker: Worker,
@@ -33,11 +35,37 @@ impl Scribe {
 
     /// A starting worker's journal in `dir`.
     pub(crate) fn begin(dir: &Path, incarnation: u64, predecessor: Option<Predecessor>) -> Self {
-        let worker = Worker::new(Limits::default()).expect("valid limits");
-        let (dir, now, segment) = (dir.to_owned(), Instant::EPOCH, (0, Vec::new()));
-        let mut scribe = Self { dir, incarnation, predecessor, worker, ids: OpenIds::default(), now, segment };
+        Self::of(dir, "blue-1", "v1", Limits::default(), incarnation, predecessor)
+    }
+
+    /// A worker's journal in `dir` that serves after so long, and stays when it has drained.
+    pub(crate) fn parking(dir: &Path, worker: &str, version: &str, after: Span) -> Self {
+        let limits = Limits { leave: Leave::Parked, ..Limits::default() };
+        let mut scribe = Self::of(dir, worker, version, limits, 1, None);
+        scribe.wait(after);
+        scribe.enact(Command::Serve);
+        scribe
+    }
+
+    fn of(
+        dir: &Path,
+        worker_id: &str,
+        version: &str,
+        limits: Limits,
+        incarnation: u64,
+        predecessor: Option<Predecessor>,
+    ) -> Self {
+        let worker = Worker::new(limits).expect("valid limits");
+        let (worker_id, version) = (WorkerId::new(worker_id).expect("a name"), Version::new(version).expect("a name"));
+        let (dir, ids, now, segment) = (dir.to_owned(), OpenIds::default(), Instant::EPOCH, (0, Vec::new()));
+        let mut scribe = Self { dir, worker_id, version, incarnation, predecessor, worker, ids, now, segment };
         scribe.roll();
         scribe
+    }
+
+    /// Nobody runs on `dir`: its lock is there and free.
+    pub(crate) fn free(dir: &Path) {
+        drop(openrtc_records::prepare(dir).expect("nobody has it"));
     }
 
     /// Lets time pass.
@@ -115,8 +143,8 @@ impl Scribe {
         self.segment = (self.worker.word().seq().get() + 1, Vec::new());
         let identity = Identity {
             deployment: const { Deployment::from_static("test") },
-            version: const { Version::from_static("v1") },
-            worker: const { WorkerId::from_static("blue-1") },
+            version: self.version,
+            worker: self.worker_id,
             incarnation: Incarnation::new(self.incarnation),
         };
         let about = Run { identity, predecessor: self.predecessor };

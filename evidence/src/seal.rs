@@ -11,7 +11,7 @@ use openrtc_core::membership::KeyId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, CertificateV1, Format};
 use crate::page;
 
 /// What a certificate's signature starts with, so that it means nothing elsewhere.
@@ -80,6 +80,9 @@ pub enum CheckError {
     /// A line is missing.
     #[error("it is not two lines: it was cut short")]
     Cut,
+    /// The second line is one, and not as it was written.
+    #[error("line 2 is not as it was written: it was altered")]
+    Altered,
     /// The digest in the seal is not that of the certificate.
     #[error("the digest does not match: the certificate was altered")]
     Digest,
@@ -92,7 +95,7 @@ pub enum CheckError {
     /// A key was given, and there is no signature to check with it.
     #[error("it is not signed: the key proves nothing")]
     Unsigned,
-    /// The verdict is not the one that the calls lead to.
+    /// The verdict or the sums are not what the calls lead to.
     #[error("its verdict is not what its ledger leads to")]
     Verdict,
     /// The signature is not of the key that was given.
@@ -105,7 +108,7 @@ pub enum CheckError {
 pub fn issue(certificate: &Certificate, out: &Path, key: Option<&SigningKey>) -> Result<PathBuf, IssueError> {
     let body = serde_json::to_string(certificate).expect("names and numbers can be written as JSON");
     let seal = Seal::over(&body, key);
-    let text = format!("{body}\n{}\n", serde_json::to_string(&seal).expect("so can a seal"));
+    let text = format!("{body}\n{}", seal.line());
     fs::write(out, text).map_err(|source| IssueError::Certificate { path: out.to_owned(), source })?;
     let path = out.with_extension("html");
     match fs::write(&path, page::render(certificate, &seal.digest, seal.key.as_deref())) {
@@ -122,6 +125,11 @@ impl Seal {
             key: key.map(|key| KeyId::of(&key.verifying_key()).to_string()),
             signature: key.map(|key| Hex(&key.sign(&[DOMAIN, &digest[..]].concat()).to_bytes()).to_string()),
         }
+    }
+
+    /// The second line, to its end.
+    fn line(&self) -> String {
+        serde_json::to_string(self).expect("a seal can be written as JSON") + "\n"
     }
 }
 
@@ -140,22 +148,43 @@ pub fn read(path: &Path) -> Result<String, ReadError> {
 
 /// Checks the two lines of a certificate: that nothing was altered since it was sealed, that it was signed by `key` if
 /// one is given, and that its verdict is what its calls lead to. Needs no journal.
+///
+/// Without a key, what the seal says of a signer is not checked.
 pub fn check(text: &str, key: Option<&VerifyingKey>) -> Result<Certificate, CheckError> {
-    let (body, seal) = text.split_once('\n').ok_or(CheckError::Cut)?;
-    let seal: Seal = serde_json::from_str(seal).map_err(CheckError::Seal)?;
+    let (body, line) = text.split_once('\n').ok_or(CheckError::Cut)?;
+    let seal: Seal = serde_json::from_str(line).map_err(CheckError::Seal)?;
     let digest = Sha256::digest(body.as_bytes());
     if Hex(&digest).to_string() != seal.digest {
         return Err(CheckError::Digest);
     }
-    let certificate: Certificate = serde_json::from_str(body).map_err(CheckError::Certificate)?;
+    if line != seal.line() {
+        return Err(CheckError::Altered);
+    }
+    let certificate = parse(body).map_err(CheckError::Certificate)?;
     if let Some(key) = key {
         let signature = seal.signature.ok_or(CheckError::Unsigned)?;
         let bytes = hex::read(signature.as_bytes()).ok_or(CheckError::SignatureText)?;
         let signature = Signature::from_bytes(&bytes);
         key.verify_strict(&[DOMAIN, &digest[..]].concat(), &signature).map_err(|_| CheckError::WrongKey)?;
+        if seal.key != Some(KeyId::of(key).to_string()) {
+            return Err(CheckError::Altered);
+        }
     }
-    if certificate.verdict != certificate.judge() {
+    let sums_up = certificate.format == Format::V1 || certificate.sums == certificate.sum_up();
+    if certificate.verdict != certificate.judge() || !sums_up {
         return Err(CheckError::Verdict);
     }
     Ok(certificate)
+}
+
+/// Reads the first line, of whichever format.
+fn parse(body: &str) -> Result<Certificate, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Head {
+        format: Format,
+    }
+    match serde_json::from_str::<Head>(body)?.format {
+        Format::V1 => serde_json::from_str::<CertificateV1>(body).map(Certificate::from),
+        Format::V2 => serde_json::from_str(body),
+    }
 }

@@ -11,8 +11,11 @@
 //! # Features
 //! - `worker` (default): [`Worker`], with its socket: tokio, tungstenite, rustls with *ring*.
 //! - `server` (default): `DevServer`.
+//! - `guard` (default): `Api`, the requests about dispatches.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "guard")]
+mod api;
 pub mod dispatcher;
 pub mod proto;
 mod random;
@@ -25,6 +28,8 @@ mod url;
 #[cfg(feature = "worker")]
 mod worker;
 
+#[cfg(feature = "guard")]
+pub use api::{Api, ApiError, Dispatched};
 #[cfg(feature = "server")]
 pub use server::DevServer;
 pub use session::{BadDeployment, Registration};

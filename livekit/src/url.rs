@@ -86,6 +86,19 @@ impl ServerUrl {
     }
 }
 
+#[cfg(feature = "guard")]
+impl ServerUrl {
+    /// The path of an endpoint on the server.
+    pub(crate) fn path_of(&self, endpoint: &str) -> String {
+        format!("{}{endpoint}", self.path)
+    }
+
+    /// The host as an HTTP request names it.
+    pub(crate) fn authority(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.socket(""))

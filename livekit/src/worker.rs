@@ -22,7 +22,10 @@ use socket::Server;
 pub use builder::{SetupError, WorkerBuilder};
 pub use job::Job;
 pub use offer::{Decision, JobOffer, Request};
+#[cfg(any(feature = "guard", feature = "server"))]
 pub(crate) use socket::now_secs;
+#[cfg(feature = "guard")]
+pub(crate) use socket::{Stream, reach, tls};
 
 /// A worker of a LiveKit server: registers with it, and yields the jobs that it offers as calls.
 ///
@@ -219,7 +222,7 @@ impl Reporter for JobReporter {
     }
 }
 
-/// What the server hears of a call's end. `None` if it has not ended.
+/// What the server is told of a call's end. `None` if it has not ended.
 fn end_of(how: Ended) -> Option<End> {
     let failed = |why: &str| Some(End::Failed(why.to_owned()));
     match how {

@@ -1,13 +1,13 @@
-//! A journal's directory: its lock and its segments.
+//! What lies in a journal's directory, and what is taken out of it to make room.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use openrtc_core::id::{Incarnation, Seq};
-use openrtc_core::journal;
+use openrtc_core::journal::{self, Head};
 
-use crate::journal::JournalError;
+use crate::ledger;
 
 /// What segments are called from format 2 on. Their first bytes tell the format.
 const EXTENSION: &str = "orj";
@@ -15,11 +15,11 @@ const EXTENSION: &str = "orj";
 /// What segments of format 1 were called. A build of then trims what bears this name, and nothing else.
 const EXTENSION_1: &str = "ortcj";
 
-/// Held for as long as a worker keeps its journal; the operating system releases it when the process ends.
-#[derive(Debug)]
-pub struct Lock {
-    _file: File,
-}
+/// What ledgers are called.
+const LEDGER: &str = "orl";
+
+/// What a file is called until all of it is there.
+const UNFINISHED: &str = "part";
 
 /// A segment file. Order is the order of writing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,13 +32,35 @@ pub struct Segment {
     pub path: PathBuf,
 }
 
+/// A ledger's file: what is kept of a run's oldest segments. Order is the order of writing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LedgerFile {
+    /// The run whose calls it has.
+    pub incarnation: Incarnation,
+    /// The number of the first entry that it stands for.
+    pub first: Seq,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
 /// The segments in a directory, oldest first. Files of other names are not touched and not listed.
 pub fn segments(dir: &Path) -> io::Result<Vec<Segment>> {
+    let named = |(incarnation, first, path)| Segment { incarnation, first, path };
+    Ok(list(dir, &[EXTENSION, EXTENSION_1])?.into_iter().map(named).collect())
+}
+
+/// The ledgers in a directory, oldest first.
+pub fn ledgers(dir: &Path) -> io::Result<Vec<LedgerFile>> {
+    let named = |(incarnation, first, path)| LedgerFile { incarnation, first, path };
+    Ok(list(dir, &[LEDGER])?.into_iter().map(named).collect())
+}
+
+fn list(dir: &Path, extensions: &[&str]) -> io::Result<Vec<(Incarnation, Seq, PathBuf)>> {
     let mut found = Vec::new();
     for file in fs::read_dir(dir)? {
         let path = file?.path();
-        if let Some((incarnation, first)) = parse_name(&path) {
-            found.push(Segment { incarnation, first, path });
+        if let Some((incarnation, first)) = parse_name(&path, extensions) {
+            found.push((incarnation, first, path));
         }
     }
     found.sort();
@@ -49,9 +71,13 @@ pub(crate) fn file_name(incarnation: Incarnation, first: Seq) -> String {
     format!("{:020}-{:020}.{EXTENSION}", incarnation.get(), first.get())
 }
 
-fn parse_name(path: &Path) -> Option<(Incarnation, Seq)> {
+pub(crate) fn ledger_name(incarnation: Incarnation, first: Seq) -> String {
+    format!("{:020}-{:020}.{LEDGER}", incarnation.get(), first.get())
+}
+
+fn parse_name(path: &Path, extensions: &[&str]) -> Option<(Incarnation, Seq)> {
     let (stem, extension) = path.file_name()?.to_str()?.rsplit_once('.')?;
-    if ![EXTENSION, EXTENSION_1].contains(&extension) {
+    if !extensions.contains(&extension) {
         return None;
     }
     let (incarnation, first) = stem.split_once('-')?;
@@ -59,46 +85,68 @@ fn parse_name(path: &Path) -> Option<(Incarnation, Seq)> {
     Some((Incarnation::new(number(incarnation)?), Seq::new(number(first)?)))
 }
 
-/// Creates the directory if it is missing and locks it.
-pub fn prepare(dir: &Path) -> Result<Lock, JournalError> {
-    if fs::metadata(dir).is_ok_and(|found| !found.is_dir()) {
-        return Err(JournalError::NotADirectory { dir: dir.to_owned() });
-    }
-    let io = |what| move |source| JournalError::Io { dir: dir.to_owned(), what, source };
-    fs::create_dir_all(dir).map_err(io("create it"))?;
-    let file = File::create(dir.join("lock")).map_err(io("create its lock file"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Lock { _file: file }),
-        Err(TryLockError::WouldBlock) => Err(JournalError::InUse { dir: dir.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(io("lock it")(source)),
+/// Puts a file at `path` at once and whole, in place of one that is there: `write` fills it under another name. What
+/// cannot be written leaves no file: a disk stays full for long, and each append tries again.
+pub(crate) fn place(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<File> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".");
+    part.push(UNFINISHED);
+    let part = PathBuf::from(part);
+    let mut file = File::options().read(true).write(true).create(true).truncate(true).open(&part)?;
+    match write(&mut file).and_then(|()| fs::rename(&part, path)) {
+        Ok(()) => Ok(file),
+        Err(error) => {
+            let _ = fs::remove_file(&part);
+            Err(error)
+        }
     }
 }
 
-/// Deletes the oldest segments beside `current`, never itself and none that a newer build wrote, until all together
-/// take at most `total` bytes.
-pub(crate) fn trim(current: &Path, total: u64) -> io::Result<()> {
+/// Makes room beside `current` until the segments together take at most `total` bytes: the oldest go first, a worker's
+/// into its ledger. Neither `current` nor what a newer build wrote nor what cannot be read is touched, and the latter
+/// two do not count. `taken` learns of each that was taken away.
+pub(crate) fn trim(current: &Path, total: u64, mut taken: impl FnMut(&Path)) -> io::Result<()> {
     let Some(dir) = current.parent() else { return Ok(()) };
-    let found = segments(dir)?;
-    let sizes: Vec<u64> =
-        found.iter().map(|segment| fs::metadata(&segment.path).map_or(0, |file| file.len())).collect();
-    let mut sum: u64 = sizes.iter().sum();
-    for (segment, size) in found.iter().zip(sizes) {
+    let mut found = Vec::new();
+    for segment in segments(dir)? {
+        let size = fs::metadata(&segment.path).map_or(0, |file| file.len());
+        found.push((segment, size));
+    }
+    let mut sum: u64 = found.iter().map(|(_, size)| size).sum();
+    if sum <= total {
+        return Ok(());
+    }
+    found.retain(|(segment, size)| {
+        let counts = segment.path == current || segment.head().is_some_and(|head| head != Head::Newer);
+        sum -= if counts { 0 } else { *size };
+        counts
+    });
+    for (segment, size) in found {
+        // What follows the current segment is written after it, by a journal that has gone on since it was asked.
         if sum <= total || segment.path == current {
             break;
         }
-        if !segment.is_newer() {
-            fs::remove_file(&segment.path)?;
+        if segment.head() == Some(Head::Worker) && !ledger::keep(dir, &segment)? {
+            // What is left of it is evidence of what is wrong with it.
             sum -= size;
+            continue;
         }
+        fs::remove_file(&segment.path)?;
+        taken(&segment.path);
+        sum -= size;
     }
     Ok(())
 }
 
 impl Segment {
-    /// Whether a newer build than this one wrote it.
-    fn is_newer(&self) -> bool {
-        let mut head = [0; journal::MAGIC.len() + 1];
-        let read = File::open(&self.path).and_then(|mut file| file.read_exact(&mut head));
-        read.is_ok() && journal::format(&head).is_ok_and(|format| format > journal::FORMAT)
+    /// Whose it is; `None` if that cannot be read.
+    fn head(&self) -> Option<Head> {
+        let mut head = Vec::new();
+        let file = File::open(&self.path).ok()?;
+        file.take(journal::HEAD_LEN as u64).read_to_end(&mut head).ok()?;
+        journal::head(&head).ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,17 +3,20 @@
 //! ```text
 //! DIR/lock                                      held while a worker runs on this directory
 //! DIR/00…01763900000000000-00…0000000001.orj    segments: incarnation, number of the first entry
+//! DIR/00…01763900000000000-00…0000000001.orl    ledgers: the same, for the calls of segments that had to make room
 //! ```
 //!
-//! Each segment opens with the machine's whole state, so old ones can be deleted and the newest suffices for a replay.
-//! Existing segments are evidence: they are never written to again. Segments of format 1 end in `.ortcj`; they are read
-//! like the others, and a build that only knows format 1 does not see the new ones.
+//! Each segment opens with the machine's whole state, so the newest suffices for a replay. Existing segments are
+//! evidence: they are never written to again, and a worker's goes only once its calls are in a ledger. Segments of
+//! format 1 end in `.ortcj`; they are read like the others, and a build that only knows format 1 does not see the new
+//! ones.
 
+mod disk;
 mod keeper;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use openrtc_core::id::{CallId, IdLog, Identity, Incarnation, OpenIds};
@@ -21,8 +24,10 @@ use openrtc_core::journal::{self, Batch, Journaled, Opening, Predecessor, Run, T
 use openrtc_core::time::Instant;
 use openrtc_core::worker::Worker;
 
-use crate::directory::{self, Lock, segments};
+use crate::directory::{self, ledgers, segments};
+use crate::lock::{self, Lock};
 use crate::read::recover;
+use disk::Loss;
 use keeper::{Job, Keeper};
 
 /// When what was written is forced to the disk. Written bytes survive the process; synced ones survive the machine.
@@ -41,7 +46,8 @@ pub struct JournalConfig {
     pub dir: PathBuf,
     /// A segment is closed once it is larger than this or than a quarter of all, in bytes.
     pub segment_bytes: u64,
-    /// Oldest segments are deleted so that all together stay below this, in bytes.
+    /// Oldest segments make room so that all together stay below this, in bytes. What became of their calls is kept
+    /// beside them, in about 60 bytes a call.
     pub total_bytes: u64,
     /// When to force it to the disk.
     pub sync: Sync,
@@ -127,12 +133,15 @@ pub struct Journal<M: Journaled> {
     segment: Option<Open>,
     buffer: Vec<u8>,
     keeper: Keeper,
-    _lock: Lock,
+    lock: Lock,
+    /// Whether it is known, and told, that the directory cannot be had.
+    is_homeless: bool,
 }
 
 #[derive(Debug)]
 struct Open {
     file: File,
+    path: PathBuf,
     /// Bytes in the segment, and how many make it full.
     bytes: u64,
     full_at: u64,
@@ -152,10 +161,12 @@ impl Journal<Worker> {
         now: Instant,
         state: &Worker,
     ) -> Result<Opened, JournalError> {
-        let lock = directory::prepare(&config.dir)?;
+        let lock = lock::prepare(&config.dir)?;
         let found = segments(&config.dir).map_err(|source| config.error("list segments", source))?;
         let recovered = recover(&found).map_err(|source| config.error("read the last segment", source))?;
-        let last = found.last().map_or(0, |segment| segment.incarnation.get());
+        let kept = ledgers(&config.dir).map_err(|source| config.error("list ledgers", source))?;
+        let last = found.last().map(|found| found.incarnation).max(kept.last().map(|kept| kept.incarnation));
+        let last = last.map_or(0, Incarnation::get);
         identity.incarnation = Incarnation::new(now.as_micros().max(last + 1));
         let predecessor = recovered.as_ref().and_then(|recovered| recovered.predecessor);
         let journal = Self::begin(config, lock, Run { identity, predecessor }, state)?;
@@ -168,7 +179,7 @@ impl<M: Journaled> Journal<M> {
     pub fn begin(config: JournalConfig, lock: Lock, about: M::About, state: &M) -> Result<Self, JournalError> {
         let keeper = Keeper::start().map_err(|source| config.error("start the thread that keeps it", source))?;
         let (ids, buffer) = (OpenIds::default(), Vec::new());
-        let mut journal = Self { config, about, ids, segment: None, buffer, keeper, _lock: lock };
+        let mut journal = Self { config, about, ids, segment: None, buffer, keeper, lock, is_homeless: false };
         match journal.roll(state.clone()) {
             Ok(()) => Ok(journal),
             Err(source) => Err(journal.config.error("write a segment", source)),
@@ -189,7 +200,8 @@ impl<M: Journaled> Journal<M> {
 
     /// Writes entries, and the ids of the calls that they begin, in one system call. `before` is the state that they
     /// follow, needed when [`Journal::wants_state`]; `missed` are ids of calls that earlier entries began, which could
-    /// not be written. After an error the next append opens a new segment, whose opening state covers what was missed.
+    /// not be written. After an error the next append opens a new segment, whose opening state covers what was missed;
+    /// [`io::ErrorKind::NotConnected`] says that it needs the state and wrote nothing.
     pub fn append(&mut self, before: Option<M>, missed: &IdLog, batch: &Batch<M>) -> io::Result<()> {
         self.ids.learn(missed);
         let rolled = before.map_or(Ok(()), |before| self.roll(before));
@@ -201,9 +213,9 @@ impl<M: Journaled> Journal<M> {
         self.buffer.clear();
         journal::write_batch(batch, &mut self.buffer);
         let Some(open) = &mut self.segment else {
-            return Err(io::Error::other("no segment is open"));
+            return Err(io::Error::new(io::ErrorKind::NotConnected, "no segment is open"));
         };
-        match open.file.write_all(&self.buffer) {
+        match disk::write(&mut open.file, &self.buffer) {
             Ok(()) => {
                 open.bytes += self.buffer.len() as u64;
                 Ok(())
@@ -237,9 +249,64 @@ impl<M: Journaled> Journal<M> {
         open.file.try_clone().map(|file| self.keeper.give(Job::Sync { file, dir }))
     }
 
+    /// Looks whether somebody took away or shortened what was written, says so, and writes anew what is gone. What was
+    /// cut off a segment is covered by the state that the next append opens a segment with. Costs a few system calls;
+    /// meant for once a second and before the end.
+    pub fn check(&mut self) {
+        if !self.has_home() {
+            return;
+        }
+        let (bytes, dir) = (self.segment.as_ref().map_or(0, |open| open.bytes), &self.config.dir);
+        if let Some(open) = &mut self.segment {
+            match disk::loss(&open.file, &open.path, bytes) {
+                None => {}
+                Some(loss @ Loss::Gone) => {
+                    tracing::error!(segment = %open.path.display(), "the journal's segment {loss}: it is written anew");
+                    match disk::put_back(&open.file, &open.path, bytes) {
+                        Ok(file) => (open.file, open.listed) = (file, false),
+                        Err(error) => {
+                            tracing::error!(%error, ?dir, "the journal's segment cannot be written anew");
+                            self.segment = None;
+                        }
+                    }
+                }
+                Some(loss @ Loss::Shorter) => {
+                    tracing::error!(segment = %open.path.display(), "the journal's segment {loss}: another begins");
+                    self.segment = None;
+                }
+            }
+        }
+        self.keeper.give(Job::Check);
+    }
+
+    /// Whether the directory is there and its lock held. One that was deleted is created anew.
+    fn has_home(&mut self) -> bool {
+        if !self.lock.is_gone() {
+            return true;
+        }
+        let dir = &self.config.dir;
+        match lock::prepare(dir) {
+            Ok(lock) => {
+                tracing::error!(?dir, "somebody deleted the journal's lock, or its directory: it is created anew");
+                (self.lock, self.is_homeless) = (lock, false);
+                true
+            }
+            Err(error) => {
+                if !self.is_homeless {
+                    tracing::error!(%error, "somebody deleted the journal's lock, or its directory");
+                }
+                self.is_homeless = true;
+                false
+            }
+        }
+    }
+
     fn roll(&mut self, state: M) -> io::Result<()> {
         if self.config.sync == Sync::Always {
             self.sync()?;
+        }
+        if !self.has_home() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the journal's directory was deleted"));
         }
         self.keeper.forgive();
         let before = self.segment.take();
@@ -251,44 +318,20 @@ impl<M: Journaled> Journal<M> {
         // Not in the buffer, which would keep the size of the largest state there ever was.
         let mut opening = Vec::new();
         journal::write_opening(&Opening { about: self.about, state }, &ids, &mut opening);
-        let file = create(&path, &opening)?;
+        // A segment that a failed write left at this place holds no entry: it may be replaced.
+        let file = directory::place(&path, |file| disk::write(file, &opening))?;
         let bytes = opening.len() as u64;
         // A large state must not be written more often than the entries it stands for.
         let full_at = self.config.segment_bytes.min(self.config.total_bytes / 4).max(4 * bytes);
-        self.segment = Some(Open { file, bytes, full_at, listed: false });
-        if let Some(before) = before {
-            self.keeper.give(Job::Sync { file: before.file, dir: self.config.dir.clone() });
+        if let Some(Open { file, path, bytes, .. }) = before {
+            self.keeper.give(Job::Close { file, path, bytes });
         }
+        self.segment = Some(Open { file, path: path.clone(), bytes, full_at, listed: false });
         let total = self.config.total_bytes.saturating_sub(full_at);
         self.keeper.give(Job::Trim { current: path, total });
         Ok(())
     }
 }
 
-/// Creates a segment that starts with `opening`. One that cannot be written leaves no file: a disk stays full for long,
-/// and each append tries again.
-fn create(path: &Path, opening: &[u8]) -> io::Result<File> {
-    // A segment that a failed write left at this place holds no entry: it may be replaced.
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
-    if let Err(error) = file.write_all(opening) {
-        let _ = fs::remove_file(path);
-        return Err(error);
-    }
-    Ok(file)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_disk_is_told_with_its_fix() {
-        let source = io::Error::from(io::ErrorKind::StorageFull);
-        let error = JournalError::Io { dir: "/var/journal".into(), what: "write a segment", source };
-        assert_eq!(
-            error.to_string(),
-            "journal directory \"/var/journal\": cannot write a segment: no storage space \
-             (free space, or name another directory)"
-        );
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 //! | files | module |
 //! |---|---|
 //! | the journal's directory: its lock, its segments | [`journal`] writes, [`runs`] and [`Segment::replay`] read |
+//! | ledgers of the calls whose segments had to make room | [`journal`] writes, [`LedgerFile::read`] reads |
 //! | the audit trail | [`trail`] |
 //!
 //! Everything here blocks on the disk and knows no thread but its own keeper: `openrtc-runtime` calls it from threads
@@ -11,8 +12,11 @@
 
 mod directory;
 pub mod journal;
+mod ledger;
+mod lock;
 mod read;
 pub mod trail;
 
-pub use directory::{Lock, Segment, prepare, segments};
+pub use directory::{LedgerFile, Segment, ledgers, segments};
+pub use lock::{Lock, LockState, lock_state, prepare};
 pub use read::{ReadError, Run, runs};

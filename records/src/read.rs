@@ -1,5 +1,6 @@
 //! Reading a journal back: the one place that turns segments on disk into what a worker did.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use openrtc_core::machine::Entry;
 use openrtc_core::word::Phase;
 use openrtc_core::worker::{EndReason, Outcome, Worker};
 
-use crate::directory::{Segment, segments};
+use crate::directory::{LedgerFile, Segment, ledgers, segments};
 use crate::journal::Recovered;
 
 /// Why a segment tells nothing.
@@ -51,20 +52,23 @@ impl Segment {
 pub struct Run {
     /// Which run.
     pub incarnation: Incarnation,
-    /// Its segments, oldest first; at least one.
+    /// What is kept of the segments that had to make room, oldest first.
+    pub ledgers: Vec<LedgerFile>,
+    /// Its segments, oldest first; none if all of them had to make room.
     pub segments: Vec<Segment>,
 }
 
-/// The runs whose segments are in a directory, oldest first.
+/// The runs of which something is in a directory, oldest first.
 pub fn runs(dir: &Path) -> io::Result<Vec<Run>> {
-    let mut runs: Vec<Run> = Vec::new();
+    let mut runs: BTreeMap<Incarnation, Run> = BTreeMap::new();
+    let empty = |incarnation| Run { incarnation, ledgers: Vec::new(), segments: Vec::new() };
     for segment in segments(dir)? {
-        match runs.last_mut().filter(|run| run.incarnation == segment.incarnation) {
-            Some(run) => run.segments.push(segment),
-            None => runs.push(Run { incarnation: segment.incarnation, segments: vec![segment] }),
-        }
+        runs.entry(segment.incarnation).or_insert_with(|| empty(segment.incarnation)).segments.push(segment);
     }
-    Ok(runs)
+    for ledger in ledgers(dir)? {
+        runs.entry(ledger.incarnation).or_insert_with(|| empty(ledger.incarnation)).ledgers.push(ledger);
+    }
+    Ok(runs.into_values().collect())
 }
 
 /// Folds the newest segment that tells of a run. One whose very opening a crash cut short tells nothing, nor does one

@@ -7,24 +7,31 @@
 //! ```
 
 use std::error::Error;
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use openrtc_runtime::{AgentPool, CallGuard, CallId, EndReason};
+use openrtc_runtime::{AgentPool, CallGuard, CallId, EndReason, log};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
-#[tokio::main]
-async fn main() -> Result<ExitCode, Box<dyn Error>> {
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    // First: from here on no signal is lost, and none ends a call. A log that nobody reads stops no call.
+    let _process = openrtc_runtime::process::begin();
+    tracing_subscriber::fmt().with_writer(log::stderr).init();
+    Runtime::new()?.block_on(run())
+}
+
+async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".into());
     let listener = TcpListener::bind(addr).await?;
     // OPENRTC_* variables may set everything else: see docs/configuration.md.
     let pool = AgentPool::builder().deployment_version("v1").from_env()?.build()?;
-    println!("listening on {}", listener.local_addr()?);
+    writeln!(log::stdout(), "listening on {}", listener.local_addr()?)?;
 
     // Accept until the worker has left, also while it drains: a caller that is refused knows to try another worker.
     let mut retired = pin!(pool.retired());
@@ -37,7 +44,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
             Ok((stream, peer)) => drop(tokio::spawn(answer(pool.clone(), stream, peer))),
             Err(error) => {
                 // Out of descriptors, most likely: those of ended calls come back.
-                eprintln!("a connection could not be accepted: {error}");
+                tracing::warn!(%error, "a connection could not be accepted");
                 sleep(Duration::from_millis(50)).await;
             }
         }
@@ -52,7 +59,7 @@ async fn answer(pool: AgentPool, mut stream: TcpStream, peer: SocketAddr) {
         Err(refusal) => stream.write_all(format!("refused: {refusal}\n").as_bytes()).await,
     };
     if let Err(error) = talked {
-        eprintln!("{peer}: {error}");
+        tracing::warn!(%peer, %error, "the call broke");
     }
 }
 

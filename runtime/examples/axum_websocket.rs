@@ -7,6 +7,7 @@
 //! ```
 
 use std::error::Error;
+use std::io::Write;
 use std::process::ExitCode;
 
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
@@ -15,16 +16,23 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum::{Extension, Router};
 use openrtc_runtime::tower::{AdmitLayer, AdmittedCall};
-use openrtc_runtime::{AgentPool, CallGuard, EndReason, FLUSH};
+use openrtc_runtime::{AgentPool, CallGuard, EndReason, FLUSH, log};
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-#[tokio::main]
-async fn main() -> Result<ExitCode, Box<dyn Error>> {
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    // First: from here on no signal is lost, and none ends a call. A log that nobody reads stops no call.
+    let _process = openrtc_runtime::process::begin();
+    tracing_subscriber::fmt().with_writer(log::stderr).init();
+    Runtime::new()?.block_on(run())
+}
+
+async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".into());
     let listener = TcpListener::bind(addr).await?;
     let pool = AgentPool::builder().deployment_version("v1").from_env()?.build()?;
-    println!("listening on {}", listener.local_addr()?);
+    writeln!(log::stdout(), "listening on {}", listener.local_addr()?)?;
 
     // The layer admits each request as a call, or answers 503. Routes that are no calls belong outside of it.
     let app = Router::new().route("/talk", any(upgrade)).layer(AdmitLayer::new(&pool));

@@ -14,14 +14,17 @@ use std::thread;
 use std::time::Duration;
 
 use openrtc_runtime::blocking::{AgentPool, CallGuard};
-use openrtc_runtime::{CallId, EndReason};
+use openrtc_runtime::{CallId, EndReason, log};
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
+    // First: from here on no signal is lost, and none ends a call. A log that nobody reads stops no call.
+    let _process = openrtc_runtime::process::begin();
+    tracing_subscriber::fmt().with_writer(log::stderr).init();
     let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".into());
     let listener = TcpListener::bind(addr)?;
     let builder = openrtc_runtime::AgentPool::builder().deployment_version("v1").from_env()?;
     let pool = AgentPool::start(builder)?;
-    println!("listening on {}", listener.local_addr()?);
+    writeln!(log::stdout(), "listening on {}", listener.local_addr()?)?;
 
     let accepting = pool.clone();
     thread::Builder::new().spawn(move || accept(&listener, &accepting))?;
@@ -36,7 +39,7 @@ fn accept(listener: &TcpListener, pool: &AgentPool) {
         let answered = stream.and_then(|stream| thread::Builder::new().spawn(move || answer(&pool, stream)));
         if let Err(error) = answered {
             // Out of descriptors or threads, most likely: those of ended calls come back.
-            eprintln!("a connection could not be answered: {error}");
+            tracing::warn!(%error, "a connection could not be answered");
             thread::park_timeout(Duration::from_millis(50));
         }
     }
@@ -50,7 +53,7 @@ fn answer(pool: &AgentPool, mut stream: TcpStream) {
         Err(refusal) => writeln!(stream, "refused: {refusal}"),
     };
     if let Err(error) = talked {
-        eprintln!("a call broke: {error}");
+        tracing::warn!(%error, "a call broke");
     }
 }
 

@@ -8,22 +8,31 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use openrtc_runtime::{AgentPool, Call, CallEnd, CallId, CallSource, EndReason, Offer, Refusal, Reporter, WorkerView};
+use openrtc_runtime::{
+    AgentPool, Call, CallEnd, CallId, CallSource, EndReason, Offer, Refusal, Reporter, WorkerView, log,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
-#[tokio::main]
-async fn main() -> Result<ExitCode, Box<dyn Error>> {
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    // First: from here on no signal is lost, and none ends a call. A log that nobody reads stops no call.
+    let _process = openrtc_runtime::process::begin();
+    tracing_subscriber::fmt().with_writer(log::stderr).init();
+    Runtime::new()?.block_on(run())
+}
+
+async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".into());
     let listener = TcpListener::bind(addr).await?;
-    let pool = AgentPool::builder().deployment_version("v1").exit_when_blocked(true).from_env()?.build()?;
-    println!("listening on {}", listener.local_addr()?);
+    let pool = AgentPool::builder().deployment_version("v1").from_env()?.build()?;
+    writeln!(log::stdout(), "listening on {}", listener.local_addr()?)?;
     Ok(pool.serve(Dispatcher(listener), talk).await?.into())
 }
 
@@ -69,7 +78,7 @@ struct Printer(WorkerView);
 
 impl Reporter for Printer {
     async fn ended(&self, end: CallEnd) {
-        println!("{} ended: {:?}; {} calls left", end.id, end.how, self.0.in_flight());
+        tracing::info!(id = %end.id, how = ?end.how, left = self.0.in_flight(), "a call has ended");
     }
 }
 

@@ -19,7 +19,7 @@ pub use error::ConfigError;
 pub use settings::DrainTerms;
 #[cfg(feature = "http")]
 pub(crate) use settings::{HttpSettings, OpsSettings, SocketSettings};
-pub(crate) use settings::{KeySource, TrailSettings};
+pub(crate) use settings::{KeySource, Settings, TrailSettings};
 pub use url::UrlError;
 #[cfg(feature = "http")]
 pub use url::parse_url;
@@ -106,9 +106,6 @@ pub struct Config {
     /// The URL of the registrar. The worker waits in standby until the registrar admits it. Needs a key. `None`: the
     /// worker does not register.
     pub register: Option<String>,
-    /// The file (PEM) of the authorities that the registrar and the webhook must be vouched for by, instead of the
-    /// platform's. Read at start.
-    pub tls_ca_file: Option<PathBuf>,
     /// Where the ops endpoints listen. `None`: there are none.
     pub ops: Option<SocketAddr>,
     /// The Unix socket that the ops endpoints listen on as well. `None`: there is none.
@@ -117,20 +114,17 @@ pub struct Config {
     pub ops_socket_mode: SocketMode,
     /// The token that orders over TCP must present, from wherever they come. `None`: TCP is read-only.
     pub ops_token: Option<Secret>,
-    /// The file (PEM) of the ops endpoints' certificate, with the chain up to its authority. Needs the key. `None`:
-    /// they speak plain HTTP.
-    pub ops_tls_cert_file: Option<PathBuf>,
-    /// The file (PEM) of that certificate's key.
-    pub ops_tls_key_file: Option<PathBuf>,
     /// Whether to take calls at once.
     pub start: Start,
     /// Whether SIGTERM and SIGINT drain the worker.
     pub signals: bool,
     /// Where the control loop runs.
     pub control: Control,
-    /// Whether [`AgentPool::serve`](crate::AgentPool::serve) exits the process if handlers block their threads in the
-    /// end; see [`AgentPoolBuilder::exit_when_blocked`](crate::AgentPoolBuilder::exit_when_blocked).
-    pub exit_when_blocked: bool,
+    /// How long the process may stay when the last worker that it serves has left, before it is ended. Zero: for ever.
+    /// See [`AgentPoolBuilder::exit_watchdog`](crate::AgentPoolBuilder::exit_watchdog).
+    pub exit_watchdog: Duration,
+    /// How many descriptors one call takes. Zero: it takes none, and the capacity is not checked against them.
+    pub call_descriptors: u32,
 }
 
 impl Default for Config {
@@ -156,17 +150,15 @@ impl Default for Config {
             signing_key_file: None,
             signing_key: None,
             register: None,
-            tls_ca_file: None,
             ops: None,
             ops_socket: None,
             ops_socket_mode: SocketMode::Owner,
             ops_token: None,
-            ops_tls_cert_file: None,
-            ops_tls_key_file: None,
             start: Start::Serving,
             signals: true,
             control: Control::OwnThread,
-            exit_when_blocked: false,
+            exit_watchdog: FLUSH,
+            call_descriptors: 1,
         }
     }
 }

@@ -11,14 +11,23 @@
 //! # type Source = openrtc_runtime::doc::Nothing;
 //! # async fn handle<S>(_: Call<S>) {}
 //!
-//! # async fn example(source: Source) -> Result<ExitCode, Box<dyn std::error::Error>> {
-//! let pool = AgentPool::builder()
-//!     .deployment_version("v2.0.0")
-//!     .drain_timeout(Duration::from_secs(3600))
-//!     .build()?;
-//! let exit = pool.serve(source, |call| async move { handle(call).await }).await?;
-//! Ok(exit.into())
-//! # }
+//! fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
+//!     // First: from here on no signal is lost, and none ends a call.
+//!     let _process = openrtc_runtime::process::begin();
+//!     // A log that nobody reads stops no call.
+//!     tracing_subscriber::fmt().with_writer(openrtc_runtime::log::stderr).init();
+//!     # let source = openrtc_runtime::doc::Nothing;
+//!     tokio::runtime::Runtime::new()?.block_on(run(source))
+//! }
+//!
+//! async fn run(source: Source) -> Result<ExitCode, Box<dyn std::error::Error>> {
+//!     let pool = AgentPool::builder()
+//!         .deployment_version("v2.0.0")
+//!         .drain_timeout(Duration::from_secs(3600))
+//!         .build()?;
+//!     let exit = pool.serve(source, |call| async move { handle(call).await }).await?;
+//!     Ok(exit.into())
+//! }
 //! ```
 //!
 //! A worker with an accept loop of its own asks [`AgentPool::admit`] or [`AgentPool::reserve`] for every call, holds
@@ -28,14 +37,13 @@
 //!
 //! Every type in a public signature is reachable from this crate.
 //!
-//! For readers of the source: the folders are rooms, `secret`, `config`, `engine`, `process`, `http`, `audit`, `ops`,
-//! `uplink`, `pool`, and each imports only from rooms before it in this list. Read [`pool`](AgentPool), then [`gate`],
-//! where commands become entries, then [`control`], which turns entries into effects, then [`ports`], which says what
-//! the control loop needs from the world, then [`journal`].
+//! For readers of the source: the folders are rooms, `secret`, `config`, `log`, `engine`, `process`, `http`, `audit`,
+//! `ops`, `uplink`, `pool`, and each imports only from rooms before it in this list. Read [`pool`](AgentPool), then
+//! [`gate`], where commands become entries, then [`control`], which turns entries into effects, then [`ports`], which
+//! says what the control loop needs from the world, then [`journal`].
 //!
 //! # Features
 //! - `http` (default): the ops endpoints, registration and the audit trail's webhook.
-//! - `tls` (default): the same over HTTPS. It needs a C compiler.
 //! - `tower` (default): [`tower`], the layer for HTTP servers. It depends on little more than `http` does.
 #![forbid(unsafe_code)]
 
@@ -45,10 +53,11 @@ mod engine;
 #[cfg(feature = "http")]
 #[doc(hidden)]
 pub mod http;
+pub mod log;
 #[cfg(feature = "http")]
 mod ops;
 mod pool;
-mod process;
+pub mod process;
 mod secret;
 #[cfg(feature = "http")]
 mod uplink;
@@ -62,8 +71,6 @@ pub use engine::ended::Ended;
 #[cfg(openrtc_loom)]
 pub use engine::sync::Site;
 pub use engine::{control, gate, intake, ports};
-#[cfg(feature = "http")]
-pub use http::PemError;
 pub use openrtc_core::id::{
     Actor, BadCallId, BadName, CallId, CallNo, Deployment, Epoch, Fault, Identity, Incarnation, Seq, Version, WorkerId,
 };

@@ -25,7 +25,7 @@ use openrtc_core::id::{Actor, CallId, Identity, Seq};
 use openrtc_core::order::Order;
 use openrtc_core::snapshot::RuntimeSnapshot;
 use openrtc_core::word::Refusal;
-use openrtc_core::worker::{Cause, Class, Command, Outcome};
+use openrtc_core::worker::{Availability, Cause, Class, Command, Outcome};
 use openrtc_records::journal::Recovered;
 use tokio::time::{Instant as Moment, timeout_at};
 
@@ -35,7 +35,7 @@ use crate::engine::done::{CommandError, Done};
 use crate::engine::handle::{Lost, WorkerHandle};
 #[cfg(feature = "http")]
 use crate::ops::Farewell;
-use crate::process::Exit;
+use crate::process::{Exit, descriptors};
 use builder::AgentPoolBuilder;
 use call::{CallGuard, OpenCall, Reservation};
 use view::WorkerView;
@@ -61,8 +61,10 @@ struct Built {
     ops_addr: Option<SocketAddr>,
     #[cfg(feature = "http")]
     farewell: Farewell,
-    /// Whether `serve` exits the process if handlers block their threads in the end.
-    exit_when_blocked: bool,
+    /// How long the process may stay when its last worker has left, if this one is served.
+    exit_watchdog: Duration,
+    /// Whether a call needs a descriptor.
+    takes_descriptors: bool,
 }
 
 impl AgentPool {
@@ -82,6 +84,7 @@ impl AgentPool {
 
     /// [`AgentPool::admit`] for a call of another class.
     pub fn admit_class(&self, id: CallId, class: Class) -> Result<CallGuard, Refusal> {
+        self.spare_descriptors()?;
         let number = self.worker.gate().admit(&id, class)?;
         let open = OpenCall::new(self.worker.clone(), number, id, class, true);
         Ok(CallGuard::new(open, Seq::new(number.get())))
@@ -98,9 +101,18 @@ impl AgentPool {
 
     /// [`AgentPool::reserve`] for a call of another class.
     pub fn reserve_class(&self, id: CallId, class: Class) -> Result<Reservation, Refusal> {
+        self.spare_descriptors()?;
         let number = self.worker.gate().reserve(self.worker.now(), &id, class)?;
         let open = OpenCall::new(self.worker.clone(), number, id, class, false);
         Ok(Reservation::new(open, Seq::new(number.get())))
+    }
+
+    /// Refuses a call that there is no descriptor left for, as a worker that is full.
+    fn spare_descriptors(&self) -> Result<(), Refusal> {
+        if self.built.takes_descriptors && descriptors::run_out() && self.view().availability() == Availability::Open {
+            return Err(self.worker.gate().refuse(Refusal::Full));
+        }
+        Ok(())
     }
 
     /// Stops taking calls and lets those in flight run to their end, with the configured deadline and policy. Once this

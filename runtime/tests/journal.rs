@@ -164,7 +164,9 @@ fn a_journal_that_fails_costs_no_call_and_shows() {
     runtime().block_on(async {
         let small = JournalConfig { segment_bytes: 1, ..JournalConfig::new(dir.path()) };
         let pool = builder(dir.path()).journal(small).build().unwrap();
+        // A directory that is only deleted is created anew; where there is a file, none can be.
         fs::remove_dir_all(dir.path()).unwrap();
+        fs::write(dir.path(), "").unwrap();
         let mut seen = false;
         for n in 0..200 {
             let call = pool.admit(CallId::new(&format!("call-{n}")).unwrap()).expect("calls go on");
@@ -172,7 +174,7 @@ fn a_journal_that_fails_costs_no_call_and_shows() {
             seen |= pool.runtime_snapshot().journal.failing;
         }
         assert!(seen && pool.runtime_snapshot().journal.missed > 0);
-        fs::create_dir_all(dir.path()).unwrap();
+        fs::remove_file(dir.path()).unwrap();
         let call = pool.admit(CallId::new("after").unwrap()).unwrap();
         call.end(EndReason::CallerHangup).await;
         assert!(!pool.runtime_snapshot().journal.failing, "it recovers by itself");

@@ -1,17 +1,71 @@
 //! What a run shows a person: second by second, as a story, as a summary, and one page on why it failed.
 
-use core::fmt::Write as _;
+use core::fmt::{self, Write as _};
 
 use openrtc_core::word::Phase;
 
 use crate::clock::second;
 use crate::ledger::Fate;
-use crate::oracle::Verdict;
+use crate::oracle::{Verdict, Violation};
 use crate::plan::{Expect, Plan};
 use crate::run::{Outcome, outcome, tell};
 use crate::shrink::{blame, shrink};
 use crate::subject::Subject;
 use crate::world::{Life, Told, Who, World};
+
+/// A run in a word, which means what it means on a certificate: a run whose invariants held and that dropped a call is
+/// not proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Badge<'a> {
+    /// Every invariant held, and no call was dropped.
+    Proven,
+    /// Every invariant held, and so many calls were dropped, each by what was recorded.
+    Dropped(u64),
+    /// Nothing broke, but this cannot be known.
+    Unknown(&'a str),
+    /// An invariant is broken.
+    Violated(&'a Violation),
+}
+
+impl<'a> Badge<'a> {
+    /// The badge of a run.
+    #[must_use]
+    pub const fn of(outcome: &'a Outcome) -> Self {
+        match (&outcome.verdict, outcome.ledger.dropped()) {
+            (Verdict::Proven, 0) => Self::Proven,
+            (Verdict::Proven, dropped) => Self::Dropped(dropped),
+            (Verdict::Unknown(why), _) => Self::Unknown(why.as_str()),
+            (Verdict::Violated(violation), _) => Self::Violated(violation),
+        }
+    }
+
+    /// The badge in a word, for a picture's style.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Proven => "proven",
+            Self::Dropped(_) => "dropped",
+            Self::Unknown(_) => "unknown",
+            Self::Violated(_) => "violated",
+        }
+    }
+}
+
+impl fmt::Display for Badge<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Proven => f.write_str("PROVEN: every invariant held, no call was dropped"),
+            Self::Dropped(1) => {
+                f.write_str("DROPPED: every invariant held; one call was dropped, and by what is recorded")
+            }
+            Self::Dropped(calls) => {
+                write!(f, "DROPPED: every invariant held; {calls} calls were dropped, and by what is recorded")
+            }
+            Self::Unknown(why) => write!(f, "UNKNOWN: {why}"),
+            Self::Violated(violation) => write!(f, "VIOLATED {}: {}", violation.invariant, violation.what),
+        }
+    }
+}
 
 /// One second of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +170,7 @@ pub fn summary(plan: &Plan, outcome: &Outcome) -> String {
     let _ = writeln!(
         text,
         "verdict    {}\nseed={} digest={:016x} steps={} virtual seconds={}",
-        outcome.verdict,
+        Badge::of(outcome),
         plan.seed,
         outcome.digest,
         outcome.steps,

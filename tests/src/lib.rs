@@ -39,6 +39,13 @@ pub fn openrtc() -> &'static Path {
 /// What orders to the tests' workers present.
 pub const TOKEN: &str = "0123456789abcdef";
 
+/// A worker of version `v1`, started by a line of shell in which `"$@"` stands for it.
+pub fn in_shell(line: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", line, "sh"]).arg(openrtc()).args(["worker", "--json", "--deployment-version", "v1"]);
+    command
+}
+
 /// Runs `openrtc` to its end, as somebody who may give orders.
 pub fn run(args: &[&str]) -> Output {
     Command::new(openrtc()).env("OPENRTC_OPS_TOKEN", TOKEN).args(args).output().unwrap()

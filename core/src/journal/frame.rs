@@ -32,6 +32,13 @@ pub(super) fn write(kind: u8, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>
     head[9..].copy_from_slice(&check.then(payload).get().to_le_bytes());
 }
 
+/// The kind of the frame that `bytes` begin with, of which only the head need be there.
+pub(super) fn kind(bytes: &[u8]) -> Result<u8, TornFault> {
+    let [l0, l1, l2, l3, kind, h0, h1, h2, h3, ..] = *bytes.first_chunk::<HEAD>().ok_or(TornFault::Short)?;
+    let check = Checksum::new().then(&[l0, l1, l2, l3, kind]);
+    if check.get() == u32::from_le_bytes([h0, h1, h2, h3]) { Ok(kind) } else { Err(TornFault::Checksum) }
+}
+
 /// The kind and the payload of the frame that `bytes` begin with. The frame is `HEAD` bytes longer than its payload.
 #[inline]
 pub(super) fn read(bytes: &[u8]) -> Result<(u8, &[u8]), TornFault> {

@@ -111,9 +111,12 @@ fn read<M: Journaled>(kind: u8, payload: &[u8]) -> Result<Record<'_, M>, TornFau
         return opening.map(|opening| Record::Opened(Box::new(opening))).map_err(|_| TornFault::Newer);
     }
     match kind {
-        kind::WORKER_OPENING | kind::WORKER_ENTRY | kind::FLEET_OPENING | kind::FLEET_ENTRY => {
-            Err(TornFault::Misplaced)
-        }
+        kind::WORKER_OPENING
+        | kind::WORKER_ENTRY
+        | kind::FLEET_OPENING
+        | kind::FLEET_ENTRY
+        | kind::LEDGER_OPENING
+        | kind::LEDGER_CALL => Err(TornFault::Misplaced),
         kind => Ok(Record::Newer { kind }),
     }
 }
@@ -133,6 +136,33 @@ fn read_id<M: Journaled>(payload: &[u8]) -> Option<Record<'_, M>> {
     let call = CallNo::new(reader.number()?);
     let id = core::str::from_utf8(reader.rest()).ok()?;
     Some(Record::Called { call, id })
+}
+
+/// Whose segment this is, by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// A worker's.
+    Worker,
+    /// A fleet's.
+    Fleet,
+    /// Of a build that knows more than this one.
+    Newer,
+}
+
+/// How many first bytes tell whose a segment is.
+pub const HEAD_LEN: usize = MAGIC.len() + 1 + frame::HEAD;
+
+/// Whose segment this is, by its first [`HEAD_LEN`] bytes or fewer.
+pub fn head(bytes: &[u8]) -> Result<Head, TornFault> {
+    match format(bytes)? {
+        format_1::FORMAT => Ok(Head::Worker),
+        FORMAT => match frame::kind(&bytes[MAGIC.len() + 1..])? {
+            kind::WORKER_OPENING => Ok(Head::Worker),
+            kind::FLEET_OPENING => Ok(Head::Fleet),
+            _ => Ok(Head::Newer),
+        },
+        _ => Ok(Head::Newer),
+    }
 }
 
 /// Every whole record of a segment, for tests and tools that want them all.

@@ -1,15 +1,21 @@
 use std::fs;
+use std::path::Path;
 
 use openrtc_core::id::CallNo;
-use openrtc_core::time::Span;
+use openrtc_core::journal::Predecessor;
 use openrtc_core::worker::{Command, Decline, EndReason};
 use tempfile::tempdir;
 
 use super::*;
 use crate::scribe::Scribe;
+use crate::select::Selection;
 
 fn over(dir: &Path) -> Certificate {
-    Certificate::over(&[dir.to_owned()]).expect("a journal")
+    Certificate::over(&[dir.to_owned()], &Selection::everything()).expect("a journal")
+}
+
+fn gaps(certificate: &Certificate) -> Vec<String> {
+    certificate.unknown.iter().map(|untold| untold.gap.to_string()).collect()
 }
 
 /// A run that took calls `a` and `b`, of which `a` hung up.
@@ -30,15 +36,16 @@ fn a_closed_journal_in_several_segments_is_proof() {
     scribe.drain_and_exit();
     scribe.save();
     let certificate = over(dir.path());
-    assert_eq!((certificate.verdict, certificate.promised, certificate.ended), (Verdict::Proven, 2, 2));
+    assert_eq!((certificate.verdict, certificate.sums.promised, certificate.sums.ended), (Verdict::Proven, 2, 2));
 }
 
 #[test]
 fn an_unclosed_journal_is_evidence_of_what_was_dropped() {
     let dir = tempdir().expect("a directory");
     begin(dir.path(), 1, None).0.save();
+    Scribe::free(dir.path());
     let certificate = over(dir.path());
-    assert_eq!((certificate.verdict, certificate.dropped), (Verdict::Dropped, 1));
+    assert_eq!((certificate.verdict, certificate.sums.dropped), (Verdict::Dropped, 1));
     let told: Vec<_> = certificate.calls.iter().map(|call| (call.id.as_str(), call.end.as_str())).collect();
     assert_eq!(told, [("a", "caller_hangup"), ("b", "platform_forced")]);
 }
@@ -58,7 +65,7 @@ fn missing_evidence_is_unknown_and_never_proof() {
     fs::remove_file(first).expect("it is there");
     let certificate = over(segment.path());
     assert_eq!(certificate.verdict, Verdict::Unknown);
-    assert!(certificate.unknown[0].ends_with("entries before #5 are missing"), "{:?}", certificate.unknown);
+    assert!(gaps(&certificate)[0].ends_with("entries before #5 are missing"), "{:?}", certificate.unknown);
 
     let run = tempdir().expect("a directory");
     let lost = Predecessor { incarnation: Incarnation::new(1), exited: false, open_calls: 1 };
@@ -68,15 +75,16 @@ fn missing_evidence_is_unknown_and_never_proof() {
     scribe.save();
     let certificate = over(run.path());
     assert_eq!(certificate.verdict, Verdict::Unknown);
-    assert!(certificate.unknown[0].contains("run 1 ended without a word with 1 calls open"));
+    assert!(gaps(&certificate)[0].contains("run 1 ended without a word with 1 calls open"));
 
     let torn = tempdir().expect("a directory");
     let path = begin(torn.path(), 1, None).0.save();
     let bytes = fs::read(&path).expect("readable");
     fs::write(&path, &bytes[..bytes.len() - 3]).expect("writable");
+    Scribe::free(torn.path());
     let certificate = over(torn.path());
     assert_eq!(certificate.verdict, Verdict::Unknown);
-    assert!(certificate.unknown[0].starts_with(path.to_str().expect("a plain name")), "{:?}", certificate.unknown);
+    assert!(gaps(&certificate)[0].starts_with(path.to_str().expect("a plain name")), "{:?}", certificate.unknown);
 }
 
 #[test]
@@ -91,14 +99,15 @@ fn what_a_newer_build_wrote_is_unknown_and_its_open_calls_were_not_dropped() {
     bytes[7] = 3;
     fs::write(&path, bytes).expect("writable");
     let certificate = over(dir.path());
-    assert_eq!((certificate.verdict, certificate.dropped, certificate.ended), (Verdict::Unknown, 0, 1));
-    let [gap] = &certificate.unknown[..] else { panic!("one gap: {:?}", certificate.unknown) };
+    assert_eq!((certificate.verdict, certificate.sums.dropped, certificate.sums.ended), (Verdict::Unknown, 0, 1));
+    let told = gaps(&certificate);
+    let [gap] = &told[..] else { panic!("one gap: {told:?}") };
     assert!(gap.starts_with(path.to_str().expect("a plain name")) && gap.contains("by a newer build"), "{gap}");
 }
 
 #[test]
 fn every_reason_is_an_end_by_its_own_name() {
-    for end in EndReason::ALL.map(CallEnd::Recorded).into_iter().chain([CallEnd::Lapsed, CallEnd::PlatformForced]) {
+    for end in CallEnd::all() {
         let text = serde_json::to_string(&end).expect("written");
         assert_eq!((text.as_str(), serde_json::from_str(&text).ok()), (&*format!("\"{end}\""), Some(end)));
     }
@@ -152,7 +161,19 @@ fn the_first_line_of_a_certificate_is_as_it_ever_was() {
     let dir = tempdir().expect("a directory");
     every_end(dir.path());
     let line = serde_json::to_string(&over(dir.path())).expect("written");
-    assert_eq!(Some(line.as_str()), include_str!("../../tests/certificate.jsonl").lines().next());
+    assert_eq!(Some(line.as_str()), include_str!("../../tests/certificate_2.jsonl").lines().next());
+}
+
+#[test]
+fn what_the_first_format_said_of_the_same_runs_is_said_still() {
+    let dir = tempdir().expect("a directory");
+    every_end(dir.path());
+    let now = over(dir.path());
+    let line = include_str!("../../tests/certificate.jsonl").lines().next().expect("two lines");
+    let then = Certificate::from(serde_json::from_str::<CertificateV1>(line).expect("of the first format"));
+    assert_eq!((now.verdict, now.calls), (then.verdict, then.calls));
+    let worker = |run: &WorkerRun| (run.standing, run.outcome, run.calls, run.declined, run.drain.clone());
+    assert!(now.workers.iter().map(worker).eq(then.workers.iter().map(worker)));
 }
 
 #[test]

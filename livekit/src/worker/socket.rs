@@ -24,7 +24,7 @@ use crate::token::ApiKey;
 use crate::url::ServerUrl;
 
 /// How long a close frame, and what is behind it, may take.
-const CLOSING: Duration = Duration::from_millis(500);
+const GOODBYE: Duration = Duration::from_millis(500);
 /// How much of what a server says beside a refusal is kept, in characters.
 const SAID_MAX: usize = 200;
 
@@ -54,7 +54,7 @@ pub(super) enum Order {
 }
 
 /// Everything that can carry a WebSocket.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Lives as long as the socket. The driver drops `orders` to end it at once.
@@ -118,8 +118,8 @@ async fn carry(
                 }
                 Order::Close(code) => {
                     let frame = CloseFrame { code: code.into(), reason: "".into() };
-                    let close = async { drop(sink.send(Message::Close(Some(frame))).await) };
-                    drop(tokio::time::timeout(CLOSING, close).await);
+                    let goodbye = async { drop(sink.send(Message::Close(Some(frame))).await) };
+                    drop(tokio::time::timeout(GOODBYE, goodbye).await);
                     return;
                 }
             }
@@ -132,25 +132,29 @@ async fn carry(
 }
 
 async fn connect(server: &Server) -> Result<WebSocketStream<Box<dyn Stream>>, Failure> {
-    let unreachable = |error: std::io::Error| Failure::Unreachable(error.to_string());
-    let stream = TcpStream::connect((server.url.host(), server.url.port())).await.map_err(unreachable)?;
-    // Frames are small and answers are awaited.
-    stream.set_nodelay(true).map_err(unreachable)?;
-    let stream: Box<dyn Stream> = match &server.tls {
-        None => Box::new(stream),
-        Some(config) => {
-            let name = ServerName::try_from(server.url.host().to_owned());
-            let name = name.map_err(|error| Failure::Unreachable(error.to_string()))?;
-            let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
-            Box::new(stream.map_err(|error| Failure::Unreachable(format!("TLS: {error}")))?)
-        }
-    };
+    let stream = reach(&server.url, server.tls.as_ref()).await?;
     let limits = WebSocketConfig::default().max_message_size(Some(FRAME_MAX)).max_frame_size(Some(FRAME_MAX));
     match client_async_with_config(request(server)?, stream, Some(limits)).await {
         Ok((socket, _)) => Ok(socket),
         Err(Error::Http(response)) => Err(refused(&response)),
         Err(error) => Err(Failure::Unreachable(error.to_string())),
     }
+}
+
+/// A connection to the server, encrypted if `tls` is there.
+pub(crate) async fn reach(
+    url: &ServerUrl,
+    tls: Option<&Arc<rustls::ClientConfig>>,
+) -> Result<Box<dyn Stream>, Failure> {
+    let unreachable = |error: std::io::Error| Failure::Unreachable(error.to_string());
+    let stream = TcpStream::connect((url.host(), url.port())).await.map_err(unreachable)?;
+    // Frames are small and answers are awaited.
+    stream.set_nodelay(true).map_err(unreachable)?;
+    let Some(config) = tls else { return Ok(Box::new(stream)) };
+    let name = ServerName::try_from(url.host().to_owned());
+    let name = name.map_err(|error| Failure::Unreachable(error.to_string()))?;
+    let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
+    Ok(Box::new(stream.map_err(|error| Failure::Unreachable(format!("TLS: {error}")))?))
 }
 
 fn request(server: &Server) -> Result<Request, Failure> {
@@ -188,7 +192,7 @@ pub(crate) fn now_secs() -> u64 {
 }
 
 /// Trusts what the system trusts.
-pub(super) fn tls() -> Result<Arc<rustls::ClientConfig>, String> {
+pub(crate) fn tls() -> Result<Arc<rustls::ClientConfig>, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = rustls::RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(found.certs);

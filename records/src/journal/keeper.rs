@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
+use super::disk::{self, Loss};
 use crate::directory;
 
 /// Dropped, it finishes what it was given.
@@ -21,10 +22,24 @@ pub(super) struct Keeper {
 
 #[derive(Debug)]
 pub(super) enum Job {
+    /// Look whether what this run wrote before the current segment is still there, and write anew what is not.
+    Check,
+    /// Force a segment to the disk to which nothing is added any more, and keep an eye on it.
+    Close { file: File, path: PathBuf, bytes: u64 },
     /// Force a file to the disk, and that it is there.
     Sync { file: File, dir: PathBuf },
-    /// Delete oldest segments, never `current`, until all together take at most `total` bytes.
+    /// Take away the oldest segments, never `current`, until all together take at most `total` bytes.
     Trim { current: PathBuf, total: u64 },
+}
+
+/// A segment of this run to which nothing is added any more. While it is open its bytes can be had, whoever deletes it.
+#[derive(Debug)]
+struct Closed {
+    file: File,
+    path: PathBuf,
+    bytes: u64,
+    /// Whether it is known, and told, that it cannot be had back.
+    is_lost: bool,
 }
 
 impl Keeper {
@@ -63,17 +78,57 @@ impl Drop for Keeper {
 }
 
 fn work(queue: &Receiver<Job>, failed: &AtomicBool) {
+    let mut closed = Vec::new();
     for job in queue {
         let done = match job {
-            Job::Sync { file, dir } => {
-                let synced = file.sync_data().and_then(|()| File::open(dir)?.sync_all());
-                failed.fetch_or(synced.is_err(), Ordering::Release);
-                synced.map_err(|error| ("forced to the disk", error))
+            Job::Check => {
+                closed.iter_mut().for_each(Closed::check);
+                Ok(())
             }
-            Job::Trim { current, total } => directory::trim(&current, total).map_err(|error| ("trimmed", error)),
+            Job::Close { file, path, bytes } => {
+                let synced = force(&file, path.parent(), failed);
+                closed.push(Closed { file, path, bytes, is_lost: false });
+                synced
+            }
+            Job::Sync { file, dir } => force(&file, Some(&dir), failed),
+            Job::Trim { current, total } => {
+                let taken = |path: &Path| closed.retain(|closed: &Closed| closed.path != path);
+                directory::trim(&current, total, taken).map_err(|error| ("trimmed", error))
+            }
         };
         if let Err((what, error)) = done {
             tracing::error!(%error, "the journal could not be {what}");
+        }
+    }
+}
+
+fn force(file: &File, dir: Option<&Path>, failed: &AtomicBool) -> Result<(), (&'static str, io::Error)> {
+    let synced = file.sync_data().and_then(|()| dir.map_or(Ok(()), |dir| File::open(dir)?.sync_all()));
+    failed.fetch_or(synced.is_err(), Ordering::Release);
+    synced.map_err(|error| ("forced to the disk", error))
+}
+
+impl Closed {
+    fn check(&mut self) {
+        if self.is_lost {
+            return;
+        }
+        let (segment, loss) = (self.path.display(), disk::loss(&self.file, &self.path, self.bytes));
+        let put_back = match loss {
+            None => return,
+            Some(Loss::Gone) => disk::put_back(&self.file, &self.path, self.bytes),
+            Some(Loss::Shorter) => Err(io::Error::other("what was cut off is not there any more")),
+        };
+        let loss = loss.map(|loss| loss.to_string()).unwrap_or_default();
+        match put_back {
+            Ok(file) => {
+                tracing::error!(%segment, "a closed segment of the journal {loss}: it is written anew");
+                self.file = file;
+            }
+            Err(error) => {
+                tracing::error!(%segment, %error, "a closed segment of the journal {loss}");
+                self.is_lost = true;
+            }
         }
     }
 }

@@ -52,6 +52,10 @@ pub const VARIABLES: &[Variable] = &[
         config.capacity = parse_count(text)?;
         Ok(())
     }),
+    variable("OPENRTC_CALL_DESCRIPTORS", "how many descriptors one call takes", "1", |config, text| {
+        config.call_descriptors = parse_count(text)?;
+        Ok(())
+    }),
     variable("OPENRTC_RESERVATION_TTL", "how long an accepted offer waits to be assigned", "10s", |config, text| {
         config.reservation_ttl = parse_duration(text)?;
         Ok(())
@@ -86,6 +90,10 @@ pub const VARIABLES: &[Variable] = &[
     }),
     variable("OPENRTC_PLATFORM_GRACE", "the platform's time from SIGTERM to SIGKILL", "unknown", |config, text| {
         config.platform_grace = Some(parse_duration(text)?);
+        Ok(())
+    }),
+    variable("OPENRTC_EXIT_WATCHDOG", "how long the process may stay after its worker left", "2s", |config, text| {
+        config.exit_watchdog = parse_duration(text)?;
         Ok(())
     }),
     variable("OPENRTC_JOURNAL_DIR", "the journal's directory, one per worker", "no journal", |config, text| {
@@ -140,15 +148,6 @@ pub const VARIABLES: &[Variable] = &[
             Ok(())
         },
     ),
-    variable(
-        "OPENRTC_TLS_CA_FILE",
-        "the authorities (PEM) to trust when asking over HTTPS",
-        "the platform's",
-        |config, text| {
-            config.tls_ca_file = Some(text.into());
-            Ok(())
-        },
-    ),
     variable("OPENRTC_OPS_ADDR", "where the ops endpoints listen", "nowhere", |config, text| {
         config.ops = Some(text.parse().map_err(|error| format!("{error}; write it like 127.0.0.1:9464"))?);
         Ok(())
@@ -172,14 +171,6 @@ pub const VARIABLES: &[Variable] = &[
             Ok(())
         })
     },
-    variable("OPENRTC_OPS_TLS_CERT_FILE", "the ops endpoints' certificate (PEM)", "plain HTTP", |config, text| {
-        config.ops_tls_cert_file = Some(text.into());
-        Ok(())
-    }),
-    variable("OPENRTC_OPS_TLS_KEY_FILE", "its key (PEM), not readable by others", "plain HTTP", |config, text| {
-        config.ops_tls_key_file = Some(text.into());
-        Ok(())
-    }),
     variable("OPENRTC_START", "`serving` or `standby`", "serving", |config, text| {
         config.start = match text {
             "serving" => Start::Serving,

@@ -18,6 +18,14 @@ pub enum ConfigError {
     /// A name is empty, too long, or has characters that a name may not have.
     #[error(transparent)]
     Name(#[from] BadName),
+    /// The host's name cannot name the worker, and nothing else does.
+    #[error("the host's name {name:?} cannot be the worker's ({error}): set OPENRTC_WORKER")]
+    HostName {
+        /// The host's name.
+        name: String,
+        /// What is wrong with it.
+        error: BadName,
+    },
     /// No worker could do its work under these limits.
     #[error(transparent)]
     Limits(#[from] BadLimits),
@@ -80,6 +88,12 @@ pub enum ConfigError {
     /// The webhook's URL cannot be used.
     #[error("OPENRTC_AUDIT_WEBHOOK: {0}")]
     Webhook(UrlError),
+    /// The webhook's URL asks for TLS.
+    #[error(
+        "OPENRTC_AUDIT_WEBHOOK: {0}: only http is spoken here; name a log collector on this host (http://127.0.0.1:…) \
+         and let that send the records on over TLS"
+    )]
+    WebhookTls(String),
     /// The signing key is given twice, or is not a key.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -94,13 +108,4 @@ pub enum ConfigError {
     /// The setting needs a part of this library that was left out of this program.
     #[error("{0} is set, but this program was built without HTTP: turn on the feature `http` of openrtc-runtime")]
     WithoutHttp(&'static str),
-    /// The setting needs TLS, which was left out of this program.
-    #[error("{0} is set, but this program was built without TLS: turn on the feature `tls` of openrtc-runtime")]
-    WithoutTls(&'static str),
-    /// A certificate without its key, or a key without its certificate.
-    #[error("TLS on the ops endpoints needs a certificate and its key: set {0} too")]
-    OpsTlsHalf(&'static str),
-    /// A certificate for ops endpoints that there are not.
-    #[error("OPENRTC_OPS_TLS_CERT_FILE is set, but there are no ops endpoints: set OPENRTC_OPS_ADDR too")]
-    OpsTlsUnused,
 }

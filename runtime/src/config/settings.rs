@@ -9,7 +9,7 @@ use openrtc_core::worker::{Limits, OnDeadline};
 use openrtc_records::journal::{JournalConfig, Sync};
 
 #[cfg(feature = "http")]
-use super::url::parse_url;
+use super::url::{UrlError, parse_url};
 use super::{Config, ConfigError, Control, FLUSH, SocketMode, Start};
 use crate::secret::{KeyError, Secret, parse_signing_key, read_signing_key};
 
@@ -29,7 +29,10 @@ pub(crate) struct Settings {
     pub(crate) start: Start,
     pub(crate) signals: bool,
     pub(crate) control: Control,
-    pub(crate) exit_when_blocked: bool,
+    /// Zero: there is none.
+    pub(crate) exit_watchdog: Duration,
+    pub(crate) call_descriptors: u32,
+    pub(crate) platform_grace: Option<Duration>,
     pub(crate) journal: Option<JournalConfig>,
     /// What the trail and the worker's membership are signed with; `None` if nothing is signed.
     pub(crate) key: Option<KeySource>,
@@ -75,7 +78,7 @@ pub(crate) struct TrailSettings {
     pub(crate) sync: Sync,
     /// Where it is sent, if there is a file to send from.
     #[cfg(feature = "http")]
-    pub(crate) webhook: Option<reqwest::Url>,
+    pub(crate) webhook: Option<hyper::Uri>,
 }
 
 /// What is served and asked over HTTP.
@@ -83,9 +86,7 @@ pub(crate) struct TrailSettings {
 pub(crate) struct HttpSettings {
     pub(crate) ops: Option<OpsSettings>,
     /// Where the worker registers. Needs a key.
-    pub(crate) register: Option<reqwest::Url>,
-    /// The authorities that whoever is asked over TLS must be vouched for by. `None`: the platform's.
-    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) register: Option<hyper::Uri>,
 }
 
 /// The ops endpoints.
@@ -95,8 +96,6 @@ pub(crate) struct OpsSettings {
     pub(crate) socket: Option<SocketSettings>,
     /// What orders over TCP must present.
     pub(crate) token: Option<Secret>,
-    /// The files of the certificate and its key. `None`: they speak plain HTTP.
-    pub(crate) tls: Option<(PathBuf, PathBuf)>,
 }
 
 /// The Unix socket of the ops endpoints.
@@ -161,16 +160,15 @@ impl Config {
             start: if self.register.is_some() { Start::Standby } else { self.start },
             signals: self.signals,
             control: self.control,
-            exit_when_blocked: self.exit_when_blocked,
+            // Who shares his runtime controls its end as well.
+            exit_watchdog: if self.control == Control::OwnThread { self.exit_watchdog } else { Duration::ZERO },
+            call_descriptors: self.call_descriptors,
+            platform_grace: self.platform_grace,
             journal: self.journal.clone(),
             key,
             trail,
             #[cfg(feature = "http")]
-            http: HttpSettings {
-                ops: self.ops_settings(),
-                register: self.register_url()?,
-                ca_file: self.tls_ca_file.clone(),
-            },
+            http: HttpSettings { ops: self.ops_settings(), register: self.register_url()? },
         })
     }
 
@@ -191,18 +189,10 @@ impl Config {
             ("OPENRTC_REGISTER_URL", self.register.is_some()),
             ("OPENRTC_AUDIT_WEBHOOK", self.audit_webhook.is_some()),
         ];
-        let tls = [
-            ("OPENRTC_OPS_TLS_CERT_FILE", self.ops_tls_cert_file.is_some()),
-            ("OPENRTC_OPS_TLS_KEY_FILE", self.ops_tls_key_file.is_some()),
-            ("OPENRTC_TLS_CA_FILE", self.tls_ca_file.is_some()),
-        ];
-        let without = |settings: &[(&'static str, bool)], built_in: bool| {
-            settings.iter().find(|(_, is_set)| *is_set && !built_in).map(|(name, _)| *name)
-        };
-        if let Some(name) = without(&http, cfg!(feature = "http")) {
-            return Err(ConfigError::WithoutHttp(name));
+        match http.iter().find(|(_, is_set)| *is_set && !cfg!(feature = "http")) {
+            Some((name, _)) => Err(ConfigError::WithoutHttp(name)),
+            None => Ok(()),
         }
-        without(&tls, cfg!(feature = "tls")).map_or(Ok(()), |name| Err(ConfigError::WithoutTls(name)))
     }
 
     /// What the worker machine is allowed.
@@ -228,7 +218,7 @@ impl Config {
     fn identity(&self) -> Result<Identity, ConfigError> {
         let worker = match &self.worker {
             Some(worker) => WorkerId::new(worker)?,
-            None => host_name(),
+            None => host_name()?,
         };
         Ok(Identity {
             deployment: Deployment::new(&self.deployment)?,
@@ -262,21 +252,23 @@ impl Config {
     fn ops_settings(&self) -> Option<OpsSettings> {
         let (addr, mode) = (self.ops, self.ops_socket_mode);
         let socket = self.ops_socket.clone().map(|path| SocketSettings { path, mode });
-        let tls = self.ops_tls_cert_file.clone().zip(self.ops_tls_key_file.clone());
-        (addr.is_some() || socket.is_some()).then(|| OpsSettings { addr, socket, token: self.ops_token.clone(), tls })
+        (addr.is_some() || socket.is_some()).then(|| OpsSettings { addr, socket, token: self.ops_token.clone() })
     }
 
     #[cfg(feature = "http")]
-    fn webhook_url(&self) -> Result<Option<reqwest::Url>, ConfigError> {
+    fn webhook_url(&self) -> Result<Option<hyper::Uri>, ConfigError> {
         let Some(url) = &self.audit_webhook else { return Ok(None) };
         if self.audit_file.is_none() {
             return Err(ConfigError::WebhookWithoutFile);
         }
-        parse_url(url).map(Some).map_err(ConfigError::Webhook)
+        parse_url(url).map(Some).map_err(|error| match error {
+            UrlError::Https(url) => ConfigError::WebhookTls(url),
+            UrlError::Malformed(_) | UrlError::Credentials => ConfigError::Webhook(error),
+        })
     }
 
     #[cfg(feature = "http")]
-    fn register_url(&self) -> Result<Option<reqwest::Url>, ConfigError> {
+    fn register_url(&self) -> Result<Option<hyper::Uri>, ConfigError> {
         self.register.as_deref().map(parse_url).transpose().map_err(ConfigError::Register)
     }
 
@@ -305,12 +297,6 @@ impl Config {
         if !self.ops_token.as_ref().is_none_or(Secret::is_usable) {
             return Err(ConfigError::OpsToken);
         }
-        match (&self.ops_tls_cert_file, &self.ops_tls_key_file) {
-            (Some(_), Some(_)) if self.ops.is_none() => return Err(ConfigError::OpsTlsUnused),
-            (Some(_), Some(_)) | (None, None) => {}
-            (Some(_), None) => return Err(ConfigError::OpsTlsHalf("OPENRTC_OPS_TLS_KEY_FILE")),
-            (None, Some(_)) => return Err(ConfigError::OpsTlsHalf("OPENRTC_OPS_TLS_CERT_FILE")),
-        }
         match &self.ops_socket {
             Some(path) if path.as_os_str().len() > SOCKET_PATH_MAX => Err(ConfigError::OpsSocket(path.clone())),
             Some(_) | None => Ok(()),
@@ -318,11 +304,10 @@ impl Config {
     }
 }
 
-/// The host's name as far as it is a valid one.
-fn host_name() -> WorkerId {
+fn host_name() -> Result<WorkerId, ConfigError> {
     let system = rustix::system::uname();
-    let name = system.nodename().to_str().unwrap_or_default();
-    WorkerId::new(name).unwrap_or(const { WorkerId::from_static("worker") })
+    let name = system.nodename().to_string_lossy();
+    WorkerId::new(&name).map_err(|error| ConfigError::HostName { name: name.into_owned(), error })
 }
 
 #[cfg(all(test, not(feature = "http")))]

@@ -50,6 +50,7 @@ pub use recorder::View;
 
 use crate::engine::intake::Intake;
 use crate::engine::sync::{AtomicBool, AtomicU64, Bell, Mutex, MutexGuard, Ordering, Padded, Site};
+use crate::log::say;
 use recorder::{Line, Recorder};
 use ring::{NoRoom, Published, Ring};
 
@@ -264,8 +265,9 @@ impl Gate {
         self.nudge();
     }
 
+    /// Counts a refusal, and gives it back.
     #[cold]
-    fn refuse(&self, refusal: Refusal) -> Refusal {
+    pub(crate) fn refuse(&self, refusal: Refusal) -> Refusal {
         // The first since the last count has the control loop set the time of the next.
         if self.declined.0[decline(refusal) as usize].fetch_add(1, Ordering::Relaxed) == 0 {
             self.nudge();
@@ -290,9 +292,9 @@ impl Gate {
         self.room.0.store(room.into(), Ordering::Relaxed);
         if room == 0 {
             let waiting = recorder.backlog();
-            tracing::error!(waiting, "the control loop does not run: no calls are taken until it does");
+            say(move || tracing::error!(waiting, "the control loop does not run: no calls are taken until it does"));
         } else {
-            tracing::info!("the control loop runs again: calls are taken");
+            say(|| tracing::info!("the control loop runs again: calls are taken"));
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -16,13 +15,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
+
+use crate::log::{Limit, say};
+use crate::process::Reserve;
+
+static NOT_ACCEPTED: Limit = Limit::new();
 
 /// How long to wait when a connection cannot be accepted and there is nobody to hang up on.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// How often it is told that connections cannot be accepted: peers can cause that as often as they like.
-const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,35 +92,6 @@ impl Seat {
     }
 }
 
-/// Descriptors that are held back, so that connections can still be accepted when the process has no others left.
-#[derive(Debug, Default)]
-pub struct Reserve {
-    size: usize,
-    spare: Vec<File>,
-}
-
-impl Reserve {
-    /// Holds back `size` descriptors, or as many as there are.
-    #[must_use]
-    pub fn of(size: usize) -> Self {
-        let mut reserve = Self { size, spare: Vec::with_capacity(size) };
-        reserve.refill();
-        reserve
-    }
-
-    fn refill(&mut self) {
-        while self.spare.len() < self.size {
-            let Ok(file) = File::open("/dev/null") else { return };
-            self.spare.push(file);
-        }
-    }
-
-    /// Gives one back to the process; whether there was one.
-    fn release(&mut self) -> bool {
-        self.spare.pop().is_some()
-    }
-}
-
 /// Serves every connection by a future of its own, `most` at once, for as long as the process lives.
 ///
 /// At the limit, and when descriptors run out, the oldest idle connection is hung up on: one that says nothing keeps
@@ -129,26 +101,25 @@ impl Reserve {
 pub async fn accept_each<L: Listener, F>(
     listener: L,
     most: usize,
-    mut reserve: Reserve,
+    reserve: Reserve,
     mut each: impl FnMut(L::Stream, Peer, Arc<Seat>) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
     let room = Arc::new(Semaphore::new(most));
     let mut seated = Seated::default();
-    let mut told: Option<Instant> = None;
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    told = Some(Instant::now());
+                let is_shortage = is_shortage(&error);
+                if let Some(suppressed) = NOT_ACCEPTED.pass() {
+                    say(move || tracing::warn!(%error, suppressed, "a connection could not be accepted"));
                 }
                 // Without a descriptor to give away the system says so even if nobody waits to be accepted.
-                let freed = is_shortage(&error)
+                let freed = is_shortage
                     && somebody_waits(&listener)
-                    && (seated.hang_up_on_the_oldest().await || reserve.release());
+                    && (seated.hang_up_on_the_oldest().await || reserve.lend());
                 if !freed {
                     sleep(PAUSE).await;
                 }
@@ -169,7 +140,7 @@ pub async fn accept_each<L: Listener, F>(
                 drop(seat);
             }),
         );
-        reserve.refill();
+        reserve.fill();
     }
 }
 

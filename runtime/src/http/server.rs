@@ -14,7 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tower_service::Service as _;
 
-use super::accept::{Listener, Peer, Reserve, Seat, accept_each};
+use super::accept::{Listener, Peer, Seat, accept_each};
+use crate::process::Reserve;
 
 /// How much the connections to one listener may take up.
 #[derive(Clone, Copy, Debug)]

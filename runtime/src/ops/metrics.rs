@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 
 use super::{Before, Ops};
 use crate::audit::{Delivery, Extent, Trail};
+use crate::log;
 
 /// The text formats that there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +140,7 @@ impl Collector for View {
             if snapshot.journal.kept { snapshot.seq.get().saturating_sub(snapshot.journal.written.get()) } else { 0 };
         page.gauge("journal_entries_behind", "Entries that happened and are not yet in the journal", behind)?;
         page.counter("journal_entries_missed", "Entries the journal could not take", snapshot.journal.missed)?;
+        page.counter("log_lines_dropped", "Log lines that could not be written in time", log::dropped())?;
         page.audit(trail.as_ref())
     }
 }

@@ -19,14 +19,15 @@ use super::runner::Runner;
 use super::writer::Writer;
 use super::{AgentPool, Built};
 use crate::audit::{AuditSink, Outlets};
-use crate::config::{Config, ConfigError, Control, KeySource, SocketMode, Start};
+use crate::config::{Config, ConfigError, Control, KeySource, Settings, SocketMode, Start};
 use crate::engine::clock::Clock;
 use crate::engine::control;
 use crate::engine::handle::WorkerHandle;
-#[cfg(feature = "http")]
-use crate::http::Trust;
-use crate::process::attend;
-use crate::process::signal::Signals;
+use crate::log;
+use crate::process::descriptors::{self, TooFew};
+use crate::process::signal::{self, Orders};
+use crate::process::systemd::Systemd;
+use crate::process::{attend, supervisor, watchdog};
 use crate::secret::Secret;
 
 /// Builds an [`AgentPool`].
@@ -82,6 +83,9 @@ impl AgentPoolBuilder {
     setters! {
         /// The most calls in flight. Default: 1000.
         capacity(capacity: u32) => |config, capacity| config.capacity = capacity;
+        /// How many descriptors one call takes: sockets, files, pipes. What the system gives must suffice for the
+        /// capacity, and when none is left no more calls are taken. Zero: calls take none. Default: 1.
+        call_descriptors(count: u32) => |config, count| config.call_descriptors = count;
         /// How long after its beginning a drain is overdue. Default: an hour.
         drain_timeout(timeout: Duration) => |config, timeout| config.drain_timeout = Some(timeout);
         /// What happens when a drain is overdue. Default: wait.
@@ -119,9 +123,6 @@ impl AgentPoolBuilder {
         /// Registers at this URL. The worker waits in standby until the registrar there admits it, and leaves with
         /// [`Exit::REJECTED`](crate::Exit::REJECTED) if it is refused. Needs a key.
         register(url: String) => |config, url| config.register = Some(url);
-        /// Trusts the authorities in this file (PEM) when it asks the registrar or the webhook over HTTPS, instead of
-        /// the platform's. Read when the pool is built.
-        tls_ca_file(file: PathBuf) => |config, file| config.tls_ca_file = Some(file);
         /// Where the ops endpoints listen. Port 0 picks a free one: see [`AgentPool::ops_addr`]. Default: nowhere.
         ops(addr: SocketAddr) => |config, addr| config.ops = Some(addr);
         /// Where the ops endpoints listen as well: a Unix socket, which only this user may open. Orders need no token
@@ -131,27 +132,23 @@ impl AgentPoolBuilder {
         ops_socket_mode(mode: SocketMode) => |config, mode| config.ops_socket_mode = mode;
         /// The token that orders over TCP must present, from wherever they come. Without one TCP is read-only.
         ops_token(token: Secret) => |config, token| config.ops_token = Some(token);
-        /// The certificate of the ops endpoints, with the chain up to its authority, and its key, each in a file (PEM).
-        /// They speak HTTPS then, and nothing else. Files that are replaced are read again within 10 s.
-        ops_tls(files: (PathBuf, PathBuf)) => |config, (cert, key)| {
-            (config.ops_tls_cert_file, config.ops_tls_key_file) = (Some(cert), Some(key));
-        };
-        /// Whether SIGTERM and SIGINT drain the worker. Default: they do.
+        /// Whether the process's signals are handled as [`SIGNALS`](crate::process::SIGNALS) says, so that SIGTERM and
+        /// SIGINT drain the worker. Default: they are.
         signals(handle: bool) => |config, handle| config.signals = handle;
         /// Where the control loop runs. Default: on a thread of its own.
         control(control: Control) => |config, control| config.control = control;
         /// Whether to take calls at once. Default: yes.
         start(start: Start) => |config, start| config.start = start;
-        /// What [`AgentPool::serve`] does about a handler that blocks its thread when the worker has left, and so
-        /// cannot be aborted.
+        /// How long the process may stay when its last worker has left, before a thread of its own ends it, with the
+        /// gravest exit code of its workers. Default: 2 s, which is [`FLUSH`](crate::FLUSH). Zero turns it off.
         ///
-        /// `true`: `serve` exits the process, with the exit code that it would have returned. The journal is complete
-        /// then, and the trail and the reports have had their time; destructors do not run.
+        /// A handler that blocks its thread cannot be aborted, and a tokio runtime that is dropped, as at the end of
+        /// `#[tokio::main]`, waits for it for ever; so it does for a read of standard input. The journal is complete
+        /// when the process is ended, and trail and reports have had their time; destructors do not run. A program that
+        /// has more to do once [`serve`](AgentPool::serve) has returned sets a longer time.
         ///
-        /// `false`, the default: `serve` logs an error and returns. The thread stays blocked, and a tokio runtime that
-        /// is dropped, as at the end of `#[tokio::main]`, waits for it for ever. So `false` is for a program that ends
-        /// the process by itself, or leaves the runtime with `Runtime::shutdown_timeout`.
-        exit_when_blocked(exit: bool) => |config, exit| config.exit_when_blocked = exit;
+        /// [`serve`](AgentPool::serve) arms it, and no other function does; nor does `serve` under [`Control::Shared`].
+        exit_watchdog(time: Duration) => |config, time| config.exit_watchdog = time;
     }
 
     /// Sets what the `OPENRTC_*` variables of the environment say. Setters that are called later win over it.
@@ -167,29 +164,25 @@ impl AgentPoolBuilder {
     /// # Errors
     /// [`StartError::Config`] if a setting is wrong, before anything is opened; the other errors if something cannot be
     /// opened or started. No run of the worker is in the journal then.
+    ///
+    /// A SIGTERM that comes before is lost, unless the program began with [`process::begin`](crate::process::begin).
     pub fn build(self) -> Result<AgentPool, StartError> {
         let here = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let settings = self.config.settings(!self.sinks.is_empty())?;
+        // First: a signal that comes while the rest is prepared is kept, and drains the worker once it can be.
+        let orders = settings.signals.then(listen).transpose()?;
+        prepare_process(&settings)?;
         let key = settings.key.map(KeySource::read).transpose()?;
         let digests = digest_key().map_err(StartError::Random)?;
         let clock = Clock::start();
         let start = Worker::new(settings.limits).map_err(ConfigError::from)?;
         let runner = Runner::new(settings.control, here).map_err(StartError::Thread)?;
         let entered = runner.enter();
-        // First: a signal that comes while the rest is prepared is kept, and drains the worker once it can be.
-        let signals = settings.signals.then(Signals::install).transpose().map_err(StartError::Signals)?;
         #[cfg(feature = "http")]
-        let trust = Trust::new(settings.http.ca_file.as_deref())?;
-        #[cfg(feature = "http")]
-        let network = Network::open(settings.http, &trust, key.clone())?;
+        let network = Network::open(settings.http, key.clone())?;
         // Before the journal: a start that fails here leaves no trace of a run in it.
-        let open = |trail| {
-            #[cfg(feature = "http")]
-            return Outlets::open(trail, &settings.identity, key, self.sinks, &trust);
-            #[cfg(not(feature = "http"))]
-            Outlets::open(trail, &settings.identity, key, self.sinks)
-        };
-        let outlets = settings.trail.map(open).transpose()?;
+        let outlets =
+            settings.trail.map(|trail| Outlets::open(trail, &settings.identity, key, self.sinks)).transpose()?;
         let (mut identity, mut recovered, mut writer) = (settings.identity, None, None);
         identity.incarnation = Incarnation::new(clock.now().as_micros());
         if let Some(journal) = settings.journal {
@@ -215,25 +208,54 @@ impl AgentPoolBuilder {
         );
         #[cfg(not(feature = "http"))]
         let (ops_addr, roster, network) = (None, None, std::future::ready(()));
-        let exit_when_blocked = settings.exit_when_blocked;
         let built = Arc::new(Built {
             trail,
             recovered,
             ops_addr,
             #[cfg(feature = "http")]
             farewell,
-            exit_when_blocked,
+            exit_watchdog: settings.exit_watchdog,
+            takes_descriptors: settings.call_descriptors > 0,
         });
         let pool = AgentPool { worker: worker.clone(), built };
-        let mut host = Host::new(clock, writer, feed, publisher).listing(roster);
+        let systemd = Systemd::from_env();
+        let mut host = Host::new(clock, writer, feed, publisher, systemd.clone()).listing(roster);
         let work = async move {
-            let attend = attend(worker.clone(), signals);
+            let attend = attend(worker.clone(), orders, systemd);
             tokio::join!(control::run(worker.gate(), start, &mut host), attend, network);
         };
         drop(entered);
+        watchdog::enter();
         runner.run(work).map_err(StartError::Thread)?;
         Ok(pool)
     }
+}
+
+fn listen() -> Result<Orders, StartError> {
+    signal::install().map_err(StartError::Signals)?;
+    Ok(Orders::listen())
+}
+
+/// Makes the process fit for the worker.
+fn prepare_process(settings: &Settings) -> Result<(), StartError> {
+    if settings.control == Control::OwnThread {
+        log::start().and_then(|()| watchdog::start()).map_err(StartError::Thread)?;
+    }
+    let (capacity, each) = (settings.limits.capacity, settings.call_descriptors);
+    descriptors::provide(capacity, each).map_err(|few| {
+        let TooFew { needed, limit, suffices_for } = few;
+        StartError::Descriptors { capacity, each, needed, limit, suffices_for }
+    })?;
+    if settings.signals && settings.platform_grace.is_none() {
+        supervisor::warn_of_unknown_grace();
+    }
+    if cfg!(panic = "abort") {
+        tracing::warn!(
+            "this program is built with panic = \"abort\": a panic in one call ends all of them; remove it from the \
+             profile in Cargo.toml"
+        );
+    }
+    Ok(())
 }
 
 fn report(recovered: Option<&Recovered>) {

@@ -8,8 +8,6 @@ use openrtc_records::trail::TrailError;
 
 use crate::config::ConfigError;
 #[cfg(feature = "http")]
-use crate::http::PemError;
-#[cfg(feature = "http")]
 use crate::ops::OpsError;
 use crate::secret::KeyError;
 
@@ -39,10 +37,6 @@ pub enum StartError {
     /// The signing key cannot be read.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// A certificate, a key or an authority for TLS cannot be read.
-    #[cfg(feature = "http")]
-    #[error("TLS: {0}")]
-    Tls(#[from] PemError),
     /// The journal cannot be opened.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -53,6 +47,24 @@ pub enum StartError {
     #[cfg(feature = "http")]
     #[error(transparent)]
     Ops(#[from] OpsError),
+    /// The system gives too few descriptors for the capacity.
+    #[error(
+        "a capacity of {capacity} needs {needed} descriptors ({each} for each call, and some for the worker), but the \
+         process may have {limit}: set OPENRTC_CAPACITY to {suffices_for} or less, or raise the limit (LimitNOFILE= in \
+         a systemd unit, --ulimit nofile= for docker, ulimit -Hn in a shell)"
+    )]
+    Descriptors {
+        /// The capacity that was asked for.
+        capacity: u32,
+        /// How many descriptors one call takes.
+        each: u32,
+        /// How many are needed.
+        needed: u64,
+        /// How many there can be.
+        limit: u64,
+        /// The capacity that they suffice for.
+        suffices_for: u64,
+    },
     /// Signal handlers cannot be installed.
     #[error("signal handlers cannot be installed: {0}")]
     Signals(io::Error),

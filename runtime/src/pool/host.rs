@@ -16,7 +16,10 @@ use crate::engine::clock::Clock;
 use crate::engine::handle::Publisher;
 use crate::engine::ports::Ports;
 use crate::engine::roster::Roster;
-use crate::process::systemd;
+use crate::log::{Limit, say};
+use crate::process::systemd::Systemd;
+
+static STALLED: Limit = Limit::new();
 
 #[derive(Debug)]
 pub(crate) struct Host {
@@ -27,12 +30,19 @@ pub(crate) struct Host {
     publisher: Publisher,
     /// Who hears of every call, if anybody asks for them.
     roster: Option<Roster>,
+    systemd: Systemd,
 }
 
 impl Host {
-    pub(crate) fn new(clock: Clock, writer: Option<Writer<Worker>>, audit: Option<Feed>, publisher: Publisher) -> Self {
+    pub(crate) fn new(
+        clock: Clock,
+        writer: Option<Writer<Worker>>,
+        audit: Option<Feed>,
+        publisher: Publisher,
+        systemd: Systemd,
+    ) -> Self {
         let health = JournalHealth { kept: writer.is_some(), ..JournalHealth::default() };
-        Self { clock, writer, audit, health, publisher, roster: None }
+        Self { clock, writer, audit, health, publisher, roster: None, systemd }
     }
 
     /// Keeps the calls in flight by name.
@@ -56,14 +66,18 @@ impl Host {
         match written {
             Ok(()) => {
                 if self.health.failing {
-                    tracing::info!(missed = self.health.missed, "the journal is written again");
+                    let missed = self.health.missed;
+                    say(move || tracing::info!(missed, "the journal is written again"));
                 }
                 self.health.failing = false;
                 self.health.written = entries.last().map_or(self.health.written, |entry| entry.seq);
             }
             Err(error) => {
                 if !self.health.failing {
-                    tracing::error!(%error, "the journal cannot be written; calls and drain go on without it");
+                    let error = error.to_string();
+                    say(move || {
+                        tracing::error!(error, "the journal cannot be written; calls and drain go on without it");
+                    });
                 }
                 self.health.failing = true;
                 self.health.missed += entries.len() as u64;
@@ -100,20 +114,24 @@ impl Ports<Worker> for Host {
 
     async fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Alert(Alert::Overdue) => tracing::warn!("the drain is overdue: calls are still in flight"),
+            Effect::Alert(Alert::Overdue) => say(|| tracing::warn!("the drain is overdue: calls are still in flight")),
             Effect::Alert(Alert::Stalled(call)) => {
-                tracing::warn!(%call, "the call has been silent for longer than its limit; it is not ended for that");
+                if let Some(suppressed) = STALLED.pass() {
+                    say(move || {
+                        tracing::warn!(%call, suppressed, "the call is silent for longer than its limit, and goes on");
+                    });
+                }
             }
             Effect::Announce(availability) => {
                 self.publisher.announce(availability);
                 if availability == Availability::Open {
-                    systemd::ready();
+                    self.systemd.ready();
                 }
             }
             Effect::CancelCalls { until } => self.publisher.cancel_calls(until),
             Effect::Exit(outcome) => self.publisher.exit(outcome),
             Effect::Lapse(_) => self.publisher.lapse(),
-            Effect::Stop => systemd::stopping(),
+            Effect::Stop => self.systemd.stopping(),
         }
     }
 }
@@ -149,7 +167,7 @@ mod tests {
         let (worker, publisher) = WorkerHandle::for_test(&start, clock);
         let gate = worker.gate();
         let (writer, disk) = stalled::writer();
-        let mut host = Host::new(clock, Some(writer), None, publisher);
+        let mut host = Host::new(clock, Some(writer), None, publisher, Systemd::default());
         let shell = tokio::spawn({
             let (worker, start) = (worker.clone(), start.clone());
             async move { control::run(worker.gate(), start, &mut host).await }

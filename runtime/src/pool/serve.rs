@@ -5,7 +5,6 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
-use std::process;
 use std::sync::Arc;
 use std::task::Poll;
 use std::thread;
@@ -25,7 +24,12 @@ use super::call::{Reservation, Returned};
 use super::error::ServeError;
 use super::report::{Reporter, Reports, Unreported};
 use super::source::{Call, CallSource, Ending, Offer};
-use crate::process::Exit;
+use crate::log::Limit;
+use crate::process::{Exit, watchdog};
+
+static NOT_ASSIGNED: Limit = Limit::new();
+static FAILED: Limit = Limit::new();
+static PANICKED: Limit = Limit::new();
 
 /// How long handlers whose call has ended may take to finish: a last frame, a log line.
 const LINGER: Duration = Duration::from_millis(500);
@@ -45,8 +49,8 @@ impl AgentPool {
     ///
     /// When the worker has left, `serve` takes at most one second more: handlers that still run get half a second, and
     /// are then aborted at their next await; reports to the source get one second, whatever the handlers do
-    /// ([`Reporter`]). [`AgentPoolBuilder::exit_when_blocked`](crate::AgentPoolBuilder::exit_when_blocked) says what
-    /// happens to handlers that block their threads even then.
+    /// ([`Reporter`]). A process that handlers keep by blocking their threads, or that stays for another reason, is
+    /// ended ([`AgentPoolBuilder::exit_watchdog`](crate::AgentPoolBuilder::exit_watchdog)).
     ///
     /// # Errors
     /// [`ServeError::Source`] if the source fails: that drains the worker, and the error is returned once the calls
@@ -67,6 +71,7 @@ impl AgentPool {
         F: Future + Send + 'static,
         F::Output: Ending,
     {
+        watchdog::arm(self.built.exit_watchdog);
         let reporter = match catch_unwind(AssertUnwindSafe(|| source.attach(self.view()))) {
             Ok(reporter) => reporter,
             Err(panic) => {
@@ -174,15 +179,11 @@ impl Calls {
             let left = self.pool.worker.exited().await;
             if left.is_err() {
                 tracing::error!("the worker's control loop was lost: it ends without a record of its last calls");
+                watchdog::leave(Exit::Lost);
             }
-            tokio::join!(self.pool.told(left), self.finish())
+            tokio::join!(self.pool.told(left), self.finish()).0
         };
-        let ((exit, finished), ()) = tokio::join!(leave, reports.run(&self.pool.worker));
-        if !finished && self.pool.built.exit_when_blocked {
-            tracing::error!("exiting without the handlers that block their threads");
-            process::exit(exit.code().into());
-        }
-        exit
+        tokio::join!(leave, reports.run(&self.pool.worker)).0
     }
 
     fn spawn<O, H, F>(&self, offer: O, handler: &Arc<H>)
@@ -193,7 +194,10 @@ impl Calls {
         F::Output: Ending,
     {
         let Ok((id, class)) = catch_unwind(AssertUnwindSafe(|| (offer.id(), offer.class()))) else {
-            return tracing::error!("an offer panicked instead of telling its id and class: dropped");
+            if let Some(suppressed) = PANICKED.pass() {
+                tracing::error!(suppressed, "an offer panicked instead of telling its id and class: dropped");
+            }
+            return;
         };
         let span = tracing::info_span!("call", %id);
         // Here and not in the task: offers are judged in the order in which they come.
@@ -213,18 +217,16 @@ impl Calls {
         self.tasks.spawn(call.instrument(span));
     }
 
-    /// Waits for the handlers, then aborts them. Returns whether they are all gone.
-    async fn finish(&self) -> bool {
+    /// Waits for the handlers, then aborts them.
+    async fn finish(&self) {
         self.tasks.close();
         if timeout(LINGER, self.tasks.wait()).await.is_ok() {
-            return true;
+            return;
         }
         self.abort.cancel();
-        let finished = timeout(ABORT, self.tasks.wait()).await.is_ok();
-        if !finished {
+        if timeout(ABORT, self.tasks.wait()).await.is_err() {
             tracing::error!(handlers = self.tasks.len(), "handlers block their threads, and cannot be aborted");
         }
-        finished
     }
 }
 
@@ -256,15 +258,17 @@ where
                 return reservation.withdraw();
             }
             Err(_) => {
-                tracing::error!("the offer panicked before it was assigned");
+                if let Some(suppressed) = PANICKED.pass() {
+                    tracing::error!(suppressed, "the offer panicked before it was assigned");
+                }
                 return reservation.end(EndReason::Panicked);
             }
         },
-        () = given_up => return tracing::warn!("not assigned in time: hung up on"),
+        () = given_up => return not_assigned(&"it was not assigned at all"),
     };
     let guard = match reservation.assign() {
         Ok(guard) => guard,
-        Err(lapsed) => return tracing::warn!(%lapsed, "assigned too late"),
+        Err(lapsed) => return not_assigned(&lapsed),
     };
     let (guard, home) = guard.homing();
     let overstayed = guard.overstayed();
@@ -302,11 +306,15 @@ async fn run(mut home: oneshot::Receiver<Returned>, handler: impl Future<Output 
     let word = match returned {
         Ok(None) => None,
         Ok(Some(error)) => {
-            tracing::warn!(%error, "the handler failed");
+            if let Some(suppressed) = FAILED.pass() {
+                tracing::warn!(%error, suppressed, "the handler failed");
+            }
             Some(EndReason::Failed)
         }
         Err(_) => {
-            tracing::error!("the handler panicked");
+            if let Some(suppressed) = PANICKED.pass() {
+                tracing::error!(suppressed, "the handler panicked");
+            }
             Some(EndReason::Panicked)
         }
     };
@@ -322,5 +330,11 @@ async fn run(mut home: oneshot::Receiver<Returned>, handler: impl Future<Output 
         (Ok(call), Some(reason)) => call.end_as(reason),
         (Ok(call), None) => call.end(silence),
         (Err(_), _) => {}
+    }
+}
+
+fn not_assigned(why: &dyn fmt::Display) {
+    if let Some(suppressed) = NOT_ASSIGNED.pass() {
+        tracing::warn!(%why, suppressed, "the offer was not assigned in time: hung up on");
     }
 }

@@ -10,8 +10,12 @@ use openrtc_records::journal::{Journal, Sync};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::log::say;
+
 /// How long the control loop waits for a disk before it goes on without it.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How often it is looked whether what was written is still there.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// Hands batches to the journal's thread, one at a time.
 #[derive(Debug)]
@@ -74,8 +78,19 @@ where
                 Ok(_) | Err(oneshot::error::TryRecvError::Closed) => self.wants_state = true,
             }
         }
+        let given = self.wants_state;
+        match self.give(given.then(|| Box::new(before.clone())), batch, last).await {
+            // It was taken away since it was last written to. Nothing of the batch was written yet.
+            Err(error) if !given && error.kind() == io::ErrorKind::NotConnected => {
+                self.give(Some(Box::new(before.clone())), batch, last).await
+            }
+            done => done,
+        }
+    }
+
+    /// Gives a batch to the thread, and waits for it within reason.
+    async fn give(&mut self, before: Option<Box<M>>, batch: &Batch<M>, last: bool) -> io::Result<()> {
         let (done, mut answer) = oneshot::channel();
-        let before = self.wants_state.then(|| Box::new(before.clone()));
         let mut copy = mem::take(&mut self.spare);
         copy.copy_from(batch);
         let job = Job { before, missed: mem::take(&mut self.missed), batch: copy, last, done };
@@ -98,18 +113,26 @@ where
 }
 
 async fn write_all<M: Journaled>(journal: &mut Journal<M>, queue: &mut mpsc::Receiver<Job<M>>) {
-    let mut sync_at = None;
+    let mut sync_at: Option<Instant> = None;
+    let mut check_at = Instant::now() + CHECK_EVERY;
     loop {
-        let job = match sync_at {
-            Some(due) => timeout_at(due, queue.recv()).await,
-            None => Ok(queue.recv().await),
-        };
-        let Ok(job) = job else {
-            sync_at = None;
-            report(journal.sync_soon());
+        let due = sync_at.map_or(check_at, |due| due.min(check_at));
+        let Ok(job) = timeout_at(due, queue.recv()).await else {
+            let now = Instant::now();
+            if sync_at.take_if(|due| *due <= now).is_some() {
+                report(journal.sync_soon());
+            }
+            if check_at <= now {
+                journal.check();
+                check_at = now + CHECK_EVERY;
+            }
             continue;
         };
         let Some(job) = job else { break };
+        if job.last {
+            // What is gone now nobody would write anew.
+            journal.check();
+        }
         let mut result = journal.append(job.before.map(|before| *before), &job.missed, &job.batch);
         match journal.sync_policy() {
             Sync::Every(period) if !job.last => sync_at = Some(sync_at.unwrap_or_else(|| Instant::now() + period)),
@@ -118,12 +141,13 @@ async fn write_all<M: Journaled>(journal: &mut Journal<M>, queue: &mut mpsc::Rec
         // The control loop may have lost patience; it learns of the outcome from the next batch.
         let _ = job.done.send(Written { result, wants_state: journal.wants_state(), spare: job.batch });
     }
+    journal.check();
     report(journal.sync());
 }
 
 fn report(synced: io::Result<()>) {
     if let Err(error) = synced {
-        tracing::error!(%error, "the journal could not be forced to the disk");
+        say(move || tracing::error!(%error, "the journal could not be forced to the disk"));
     }
 }
 

@@ -14,6 +14,7 @@
 
 use std::time::Duration;
 
+use hyper::{Method, Uri};
 use openrtc_core::id::{Epoch, WorkerId};
 use openrtc_core::membership::{Claims, SigningKey, sign_membership};
 use openrtc_core::time::{Instant, Span};
@@ -22,7 +23,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::clock::Clock;
 use crate::engine::handle::WorkerHandle;
-use crate::http::{Backoff, Client, Method, Response, Url};
+use crate::http::{Backoff, Response, ask};
+use crate::log::say;
 
 /// How long to wait at most before asking again.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -54,8 +56,7 @@ pub struct Answer {
 
 /// A worker's way in.
 pub(crate) struct Registration {
-    client: Client,
-    url: Url,
+    url: Uri,
     key: SigningKey,
     /// The epoch last told; before that, a guess.
     epoch: Epoch,
@@ -73,8 +74,8 @@ enum Verdict {
 }
 
 impl Registration {
-    pub(crate) fn new(client: Client, url: Url, key: SigningKey) -> Self {
-        Self { client, url, key, epoch: Epoch::new(1), issued_at: Instant::EPOCH }
+    pub(crate) fn new(url: Uri, key: SigningKey) -> Self {
+        Self { url, key, epoch: Epoch::new(1), issued_at: Instant::EPOCH }
     }
 
     /// Asks until there is an answer, or the worker leaves without one.
@@ -95,7 +96,8 @@ impl Registration {
                 Verdict::OtherEpoch(epoch) => format!("the epoch changed to {epoch} while signing for another"),
                 Verdict::NotNow(problem) => shown(&problem),
             };
-            tracing::warn!(url = %self.url, pause = ?backoff.pause(), "not registered yet, in standby: {problem}");
+            let (url, pause) = (self.url.clone(), backoff.pause());
+            say(move || tracing::warn!(%url, ?pause, "not registered yet, in standby: {problem}"));
             backoff.wait().await;
         }
     }
@@ -113,7 +115,7 @@ impl Registration {
 
     async fn present_once(&mut self, worker: &WorkerHandle) -> Verdict {
         let body = self.request(worker);
-        match self.client.ask(Method::POST, &self.url, None, body).await {
+        match ask(Method::POST, &self.url, None, body).await {
             Ok(response) => judge(&response),
             Err(error) => Verdict::NotNow(error.to_string()),
         }
@@ -129,18 +131,20 @@ impl Registration {
     }
 
     fn enter(&self, worker: &WorkerHandle) {
-        match worker.submit(Command::Serve) {
-            Ok(_) => tracing::info!(url = %self.url, epoch = %self.epoch, "registered"),
-            Err(rejection) => tracing::info!(url = %self.url, %rejection, "registered, but no longer in standby"),
-        }
+        let (url, epoch, served) = (self.url.clone(), self.epoch, worker.submit(Command::Serve));
+        say(move || match served {
+            Ok(_) => tracing::info!(%url, %epoch, "registered"),
+            Err(rejection) => tracing::info!(%url, %rejection, "registered, but no longer in standby"),
+        });
     }
 
     fn leave(&self, worker: &WorkerHandle, answer: &Answer) {
         let (message, reason) = (shown(&answer.message), shown(&answer.reason));
-        match worker.submit(Command::Reject) {
-            Ok(_) => tracing::error!("{} refused this worker: {message} ({reason})", self.url),
-            Err(rejection) => tracing::warn!(%rejection, "{} refused this worker: {message} ({reason})", self.url),
-        }
+        let (url, left) = (self.url.clone(), worker.submit(Command::Reject));
+        say(move || match left {
+            Ok(_) => tracing::error!("{url} refused this worker: {message} ({reason})"),
+            Err(rejection) => tracing::warn!(%rejection, "{url} refused this worker: {message} ({reason})"),
+        });
     }
 }
 

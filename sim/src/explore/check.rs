@@ -49,11 +49,51 @@ fn stuck(Node { process, .. }: &Node, context: &Context) -> Option<(Invariant, S
         return Some((Invariant::DrainEnds, format!("still holds call {}, which is over", ghost.call)));
     }
     match machine.phase() {
-        Phase::Draining if process.live == 0 => Some((Invariant::DrainEnds, "drains with no call left".to_owned())),
         _ if process.must_go() => Some((Invariant::DrainedLeaves, "is drained and does not leave".to_owned())),
         phase if process.signals > 0 && phase < Phase::Draining => {
             Some((Invariant::DrainEnds, "was told to leave and goes on serving".to_owned()))
         }
         _ => None,
+    }
+}
+
+/// What no bug of a worker leads to is forged.
+#[cfg(test)]
+mod tests {
+    use super::super::Scope;
+    use super::super::node::Offer;
+    use super::super::state::{Caller, Letter, Message, Round, Say};
+    use super::*;
+
+    fn world() -> State {
+        State::new(&Scope::default(), None)
+    }
+
+    fn broken(state: &State) -> Option<Invariant> {
+        state.violation().map(|(invariant, _)| *invariant)
+    }
+
+    #[test]
+    fn a_call_that_waits_for_an_answer_that_nobody_owes_is_seen() {
+        let mut state = world();
+        state.check();
+        assert_eq!(broken(&state), None);
+        state.context.calls[0].fate = Fate::Placing;
+        state.check();
+        assert_eq!(broken(&state), Some(Invariant::OfferConservation));
+    }
+
+    #[test]
+    fn a_call_that_runs_on_two_workers_is_seen() {
+        let offer = Offer { call: Caller::new(0), round: Round::new(1) };
+        let message = |say, worker| Message::new(say, Letter::new(worker), offer);
+        for (runs, invariant) in [(Fate::Placing, None), (Fate::Talking, Some(Invariant::NoMove))] {
+            let mut state = world();
+            state.take_offer(message(Say::Offer, 1));
+            let line = &mut state.context.calls[0];
+            (line.fate, line.round) = (runs, offer.round);
+            state.take_assignment(message(Say::Assign, 1));
+            assert_eq!(broken(&state), invariant);
+        }
     }
 }

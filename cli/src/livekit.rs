@@ -1,0 +1,125 @@
+//! `openrtc livekit`: LiveKit's side of the agent protocol, for development.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use openrtc_livekit::dispatcher::{Fault, Progress};
+use openrtc_livekit::{ApiKey, DevServer};
+use tokio::time::sleep;
+
+use crate::Usage;
+
+/// What this command needs of LiveKit.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LivekitArgs {
+    #[command(subcommand)]
+    command: Livekit,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum Livekit {
+    DevServer(DevServerArgs),
+}
+
+/// Run a LiveKit server for development: workers register and get jobs, callers dispatch over HTTP, without media.
+///
+/// It behaves like a self-hosted server 1.13: 3 s for a dispatch, silence loses it, a refusal goes to the next worker.
+#[derive(Args, Clone, Debug)]
+struct DevServerArgs {
+    /// Where it listens; port 0 picks a free one.
+    #[arg(long, default_value = "127.0.0.1:7880", value_name = "ADDR")]
+    listen: SocketAddr,
+    /// The API key.
+    #[arg(long, env = "LIVEKIT_API_KEY", default_value = "devkey", value_name = "KEY")]
+    key: String,
+    /// The API key's secret.
+    #[arg(long, env = "LIVEKIT_API_SECRET", default_value = "secret", hide_env_values = true, value_name = "SECRET")]
+    secret: String,
+    /// Do one thing wrong, once or TIMES times; may be given several times. `help` lists them.
+    #[arg(long, value_name = "NAME[=TIMES]")]
+    fault: Vec<String>,
+    /// What the choice of workers comes from.
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    seed: u64,
+}
+
+/// Runs a LiveKit command.
+pub(crate) async fn run(args: LivekitArgs) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Livekit::DevServer(args) => dev_server(args).await,
+    }
+}
+
+async fn dev_server(args: DevServerArgs) -> anyhow::Result<ExitCode> {
+    if args.fault.iter().any(|fault| fault == "help") {
+        for fault in Fault::ALL {
+            println!("{fault}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let faults: Vec<_> =
+        args.fault.iter().map(|fault| parse_fault(fault)).collect::<Result<_, _>>().map_err(Usage::new)?;
+    let server = DevServer::start(args.listen, ApiKey::new(args.key, args.secret), args.seed).await;
+    let server = server.with_context(|| {
+        format!("cannot listen on {} (is a LiveKit server there already? port 0 picks a free one)", args.listen)
+    });
+    let server = server.map_err(Usage)?;
+    for (fault, times) in faults {
+        server.break_next(fault, times);
+    }
+    println!("LiveKit dev server: LIVEKIT_URL={}", server.url());
+    tell(&server).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what becomes of each dispatch, until Ctrl-C.
+async fn tell(server: &DevServer) {
+    let mut told = 0;
+    loop {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => return,
+            () = sleep(Duration::from_millis(250)) => {}
+        }
+        let dispatches = server.dispatches();
+        // In order; one that is still offered holds back those behind it.
+        for (id, dispatch) in dispatches.iter().skip(told) {
+            let became = match &dispatch.progress {
+                Progress::Offered { .. } => break,
+                Progress::Assigned(worker) => format!("assigned to worker {}", worker.0),
+                Progress::Terminated => "ended by a worker".to_owned(),
+                Progress::Lost(why) => format!("LOST: {}", why.as_str()),
+                Progress::Deleted => "deleted".to_owned(),
+            };
+            let refusals = dispatch.answers.iter().filter(|(_, answer)| !answer.available).count();
+            println!(
+                "{id} room {:?} agent {:?}: {became}, {refusals} refusals",
+                dispatch.asked.room, dispatch.asked.agent_name
+            );
+            told += 1;
+        }
+    }
+}
+
+fn parse_fault(text: &str) -> anyhow::Result<(Fault, u32)> {
+    let (name, times) = text.split_once('=').unwrap_or((text, "1"));
+    let times = times.parse().with_context(|| format!("--fault {text}: {times:?} is no number of times"))?;
+    Ok((name.parse()?, times))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_read_with_its_times_and_an_unknown_one_is_named() {
+        assert_eq!(parse_fault("no-assignment").expect("known"), (Fault::NoAssignment, 1));
+        assert_eq!(parse_fault("go-away=3").expect("known"), (Fault::GoAway, 3));
+        for bad in ["nonsense", "go-away=x"] {
+            let error = parse_fault(bad).expect_err(bad).to_string();
+            assert!(error.contains("nonsense") || error.contains("\"x\""), "{error}");
+        }
+    }
+}

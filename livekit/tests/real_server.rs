@@ -1,0 +1,205 @@
+//! Workers at a real LiveKit server, which these tests start. `.ci/run` installs it; by hand:
+//!
+//! ```sh
+//! go install github.com/livekit/livekit-server/cmd/server@v1.13.5
+//! OPENRTC_LIVEKIT_SERVER=$(go env GOPATH)/bin/server \
+//!     cargo test -p openrtc-livekit --test real_server -- --ignored --test-threads=1
+//! ```
+#![cfg(all(feature = "guard", feature = "worker"))]
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use openrtc_livekit::{Api, ApiKey, Dispatched, Job, Monitor, Unregistered, Worker};
+use openrtc_runtime::{Actor, AgentPool, Call, Exit, ServeError};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+/// The server loses dispatches by itself when they come faster.
+const PACE: Duration = Duration::from_millis(60);
+
+/// A server that is stopped when it is dropped.
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // One that is gone already needs no kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    async fn start() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "where the server is, is said by whoever runs the test")]
+        let program =
+            std::env::var("OPENRTC_LIVEKIT_SERVER").expect("OPENRTC_LIVEKIT_SERVER names the server's program");
+        let [port, tcp, udp] = ports();
+        let config = format!("port: {port}\nrtc:\n  tcp_port: {tcp}\n  udp_port: {udp}\n");
+        let mut command = Command::new(program);
+        command.args(["--dev", "--bind", "127.0.0.1", "--node-ip", "127.0.0.1", "--config-body", &config]);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the server starts");
+        let server = Self { child, url: format!("ws://127.0.0.1:{port}") };
+        let up = async {
+            while server.api().list_rooms().await.is_err() {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(Duration::from_secs(30), up).await.expect("the server answers");
+        server
+    }
+
+    fn api(&self) -> Api {
+        Api::new(&self.url, ApiKey::new("devkey", "secret")).expect("a good URL")
+    }
+
+    async fn dispatch(&self, room: &str) {
+        self.api().create_dispatch(room, &Dispatched::of_agent("agent")).await.expect("it takes every dispatch");
+    }
+}
+
+/// Ports that are free now.
+fn ports() -> [u16; 3] {
+    let held = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    held.map(|listener| listener.local_addr().expect("an address").port())
+}
+
+/// A worker whose jobs last until all are told to hang up.
+struct Running {
+    pool: AgentPool,
+    monitor: Monitor,
+    hang_up: watch::Sender<bool>,
+    life: JoinHandle<Result<Exit, ServeError<Unregistered>>>,
+}
+
+impl Running {
+    async fn new(server: &Server, version: &str, capacity: u32) -> Self {
+        let pool = AgentPool::builder().deployment_version(version).capacity(capacity).signals(false).build();
+        let pool = pool.expect("a pool");
+        let worker = Worker::builder().url(&server.url).api_key("devkey", "secret").agent_name("agent").build();
+        let worker = worker.expect("a worker");
+        let (mut monitor, hang_up) = (worker.monitor(), watch::Sender::new(false));
+        let (serving, until) = (pool.clone(), hang_up.subscribe());
+        let handler = move |call: Call<Job>| {
+            let mut until = until.clone();
+            async move {
+                let Call { session: job, guard, .. } = call;
+                assert!(job.token().split('.').count() == 3 && !job.room().is_empty(), "{job:?}");
+                // An error says that the test is over.
+                let _ = until.wait_for(|now| *now).await;
+                job.finish(guard, Ok::<_, String>(())).await;
+            }
+        };
+        let life = tokio::spawn(async move { worker.serve(&serving, handler).await });
+        timeout(Duration::from_secs(10), monitor.registered()).await.expect("the server confirms it");
+        Self { pool, monitor, hang_up, life }
+    }
+
+    fn assigned(&self) -> u64 {
+        self.monitor.health().counts.assigned
+    }
+
+    fn drain(&self) {
+        self.pool.begin_drain(Actor::from_static("test")).expect("it drains");
+    }
+
+    /// Ends its jobs and waits until it has left.
+    async fn exit(self) -> Monitor {
+        self.hang_up.send_replace(true);
+        let exit = timeout(Duration::from_secs(15), self.life).await.expect("it leaves");
+        assert_eq!(exit.expect("no panic").expect("no error").code(), 0);
+        self.monitor
+    }
+}
+
+async fn until(what: &str, is_true: impl Fn() -> bool) {
+    let wait = async {
+        while !is_true() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(timeout(Duration::from_secs(20), wait).await.is_ok(), "{what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real LiveKit server"]
+async fn a_job_of_a_real_server_is_taken_and_its_end_is_acknowledged() {
+    let server = Server::start().await;
+    let worker = Running::new(&server, "v1", 4).await;
+    server.dispatch("one").await;
+    until("the job is assigned", || worker.assigned() == 1).await;
+    worker.drain();
+    let counts = worker.exit().await.health().counts;
+    assert_eq!((counts.accepted, counts.delivered, counts.undelivered), (1, 1, 0));
+    assert_eq!((counts.losses, counts.ignored, counts.undecodable), (0, 0, 0), "it knows all that the server says");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real LiveKit server"]
+async fn a_rollout_from_two_blue_workers_to_two_green_ones_loses_no_dispatch() {
+    let server = Server::start().await;
+    let blue = [Running::new(&server, "v1", 20).await, Running::new(&server, "v1", 20).await];
+    let assigned = |workers: &[Running]| workers.iter().map(Running::assigned).sum::<u64>();
+    for room in 0..10 {
+        server.dispatch(&format!("before-{room}")).await;
+        sleep(PACE).await;
+    }
+    until("blue has the first ten", || assigned(&blue) == 10).await;
+    let green = [Running::new(&server, "v2", 20).await, Running::new(&server, "v2", 20).await];
+    blue.iter().for_each(Running::drain);
+    for room in 0..10 {
+        server.dispatch(&format!("after-{room}")).await;
+        sleep(PACE).await;
+    }
+    until("green has the next ten", || assigned(&green) == 10).await;
+    assert_eq!(assigned(&blue), 10, "a draining worker takes nothing");
+    for worker in blue {
+        let counts = worker.exit().await.health().counts;
+        assert_eq!((counts.delivered, counts.undelivered, counts.terminated), (counts.assigned, 0, 0));
+    }
+    for worker in green {
+        worker.drain();
+        let counts = worker.exit().await.health().counts;
+        assert_eq!((counts.delivered, counts.undelivered), (counts.assigned, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real LiveKit server"]
+async fn a_full_worker_is_passed_over_and_a_deleted_room_ends_nothing_else() {
+    let server = Server::start().await;
+    let (small, large) = (Running::new(&server, "v1", 1).await, Running::new(&server, "v1", 20).await);
+    for room in 0..8 {
+        server.dispatch(&format!("room-{room}")).await;
+        sleep(PACE).await;
+    }
+    until("all eight are assigned", || small.assigned() + large.assigned() == 8).await;
+    assert!(small.assigned() <= 1);
+    server.api().delete_room("room-0").await.expect("it is there");
+    assert_eq!(server.api().list_rooms().await.expect("it answers").len(), 7);
+    for worker in [small, large] {
+        worker.drain();
+        let counts = worker.exit().await.health().counts;
+        assert_eq!((counts.delivered, counts.undelivered), (counts.assigned, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real LiveKit server"]
+async fn a_wrong_secret_is_named_and_not_shown() {
+    let server = Server::start().await;
+    let pool = AgentPool::builder().deployment_version("v1").signals(false).build().expect("a pool");
+    let worker = Worker::builder().url(&server.url).api_key("devkey", "hidden-and-wrong").build().expect("a worker");
+    let (monitor, serving) = (worker.monitor(), pool.clone());
+    let life = tokio::spawn(async move { worker.serve(&serving, |_: Call<Job>| async {}).await });
+    until("it is refused", || monitor.health().trouble.is_some()).await;
+    let trouble = monitor.health().trouble.expect("a trouble");
+    assert!(trouble.contains("LIVEKIT_API_SECRET") && !trouble.contains("hidden"), "{trouble}");
+    pool.begin_drain(Actor::from_static("test")).expect("it drains");
+    assert_eq!(life.await.expect("no panic").expect("no error").code(), 0);
+}

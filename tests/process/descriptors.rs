@@ -1,0 +1,82 @@
+//! Law P4: capacity is honest.
+
+use std::process::Command;
+
+use e2e::{Caller, Worker, http, in_shell, kind, said};
+
+use crate::{embedder, leaves_clean};
+
+/// Offers a call; whether it was taken. An answer comes in any case.
+fn offer(worker: &Worker, id: &str) -> Option<Caller> {
+    let (mut caller, answer) = Caller::offer(worker.calls, id);
+    if answer == kind::DECLINE {
+        return None;
+    }
+    assert_eq!(answer, kind::ACCEPT);
+    caller.send(kind::ASSIGN, &[]);
+    Some(caller)
+}
+
+#[test]
+fn the_soft_limit_is_no_limit() {
+    let shell = in_shell("ulimit -Hn 4096; ulimit -Sn 64; exec \"$@\"");
+    let worker = Worker::spawn(shell, &[("OPENRTC_CAPACITY", "300")]);
+    let mut calls: Vec<_> = (0..300).map(|n| offer(&worker, &format!("call-{n}")).expect("there is room")).collect();
+    assert!(offer(&worker, "one-too-many").is_none());
+    assert_eq!(http(worker.ops, "GET", "/livez", ""), "live\n");
+    for call in &mut calls {
+        call.talk(0);
+    }
+    let last = calls.pop().unwrap();
+    calls.into_iter().for_each(Caller::hang_up);
+    leaves_clean(worker, last);
+}
+
+#[test]
+fn a_capacity_beyond_the_descriptors_is_refused_with_the_numbers_and_the_fix() {
+    let output = in_shell("ulimit -n 256; exec \"$@\"").env("OPENRTC_CALL_DESCRIPTORS", "4").output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    for says in ["1000 needs 4048", "4 for each call", "may have 256", "OPENRTC_CAPACITY to 52", "LimitNOFILE="] {
+        assert!(said(&output).contains(says), "it should say {says:?}: {}", said(&output));
+    }
+}
+
+#[test]
+fn a_flood_of_silent_connections_leaves_every_offer_an_answer_and_ops_alive() {
+    let worker = Worker::spawn(in_shell("ulimit -n 64; exec \"$@\""), &[("OPENRTC_CAPACITY", "16")]);
+    let mut call = Caller::call(worker.calls, "call");
+    let mut idle = Vec::new();
+    for number in 0..200 {
+        idle.push(Caller::connect(worker.calls));
+        if number % 10 == 0 {
+            drop(offer(&worker, &format!("offer-{number}")));
+            assert_eq!(http(worker.ops, "GET", "/livez", ""), "live\n");
+            call.talk(number);
+        }
+    }
+    let log = leaves_clean(worker, call);
+    let lines = log.matches("a connection could not be accepted").count();
+    assert!(lines < 100, "{lines} lines: {log}");
+}
+
+#[test]
+fn without_any_descriptor_left_offers_are_declined_and_counted_and_ops_answers() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 256; exec \"$@\"", "sh"]).arg(embedder("").get_program());
+    command.arg("takes-every-descriptor");
+    let worker = Worker::spawn(command, &[("OPENRTC_CAPACITY", "10")]);
+    for number in 0..20 {
+        assert!(offer(&worker, &format!("offer-{number}")).is_none(), "there is nothing to serve it with");
+        assert_eq!(http(worker.ops, "GET", "/livez", ""), "live\n");
+    }
+    assert_eq!(worker.snapshot()["active_sessions"], 0, "it is not full");
+    // They are counted together, a moment later.
+    worker.wait_until(|snapshot| snapshot["totals"]["declined"]["full"] == 20);
+}
+
+#[test]
+fn a_call_that_takes_no_descriptor_needs_none() {
+    let worker = Worker::spawn(in_shell("ulimit -n 256; exec \"$@\""), &[("OPENRTC_CALL_DESCRIPTORS", "0")]);
+    let call = Caller::call(worker.calls, "call");
+    leaves_clean(worker, call);
+}
