@@ -143,7 +143,9 @@ class Rollout:
         try:
             self.start()
             self.roll()
-            for call in self.calls + self.green_calls:
+            # Calls on the new worker go on, unless that was killed.
+            ended = self.calls if self.green.process.poll() is None else self.calls + self.green_calls
+            for call in ended:
                 call.look()
             self.check("at the end")
             return self.outcome()
@@ -293,7 +295,7 @@ class Rollout:
         standing = [worker["standing"] for worker in ledger["workers"] if worker["role"] == "retired"]
         gaps = sorted({untold["gap"] for untold in ledger["unknown"]})
         self.checks.append({"when": when, "verdict": ledger["verdict"], "standing": standing, "gaps": gaps})
-        dropped = [call for call in self.calls if call.fate == "dropped"]
+        dropped = [call for call in self.calls + self.green_calls if call.fate == "dropped"]
         named = {call["id"] for call in ledger["calls"] if call["end"] in ("drain_forced", "platform_forced")}
         fates = {call.name: call.fate for call in self.calls + self.green_calls}
         check = self.checks[-1]

@@ -70,7 +70,6 @@ impl Selection {
             let role = |run: &Account| self.is_in_time(run).then_some(Role::Retired);
             return journals.iter().map(|runs| runs.iter().map(role).collect()).collect();
         } else {
-            let last = |runs: &[Account]| runs.iter().rposition(was_admitted).or_else(|| runs.len().checked_sub(1));
             return infer(&every(&|runs, at| Some(at) == last(runs)), journals);
         };
         take_over(&retired, journals)
@@ -107,8 +106,8 @@ fn infer(last: &[Vec<bool>], journals: &[&[Account]]) -> Vec<Vec<Option<Role>>> 
     journals.iter().zip(last).map(roles).collect()
 }
 
-/// With the retired runs named, those of other versions take over that were up between the first drain and the last
-/// end of a drain, and those that calls were handed to.
+/// With the retired runs named, those of other versions take over that are the last in their directory or were up when
+/// the first drain began or later, and those that calls were handed to.
 fn take_over(retired: &[Vec<bool>], journals: &[&[Account]]) -> Vec<Vec<Option<Role>>> {
     let leaving =
         || journals.iter().copied().flatten().zip(retired.iter().flatten()).filter(|(_, is)| **is).map(|(run, _)| run);
@@ -116,21 +115,27 @@ fn take_over(retired: &[Vec<bool>], journals: &[&[Account]]) -> Vec<Vec<Option<R
     let begun =
         |run: &Account| run.state().and_then(Worker::drain).map_or_else(|| run.last_heard(), |drain| drain.begun);
     let from = leaving().map(begun).min().unwrap_or_default();
-    let role = |(run, is_retired): (&Account, &bool)| {
+    let role = |run: &Account, is_last: bool| {
         let is_over_by = run.settled().map(|_| run.last_heard());
-        let is_there = is_over_by.is_none_or(|ended| ended >= from);
-        let follows = run
-            .calls
-            .iter()
-            .filter_map(|call| call.origin)
-            .any(|origin| leaving().any(|before| before.run.incarnation == origin.run));
-        if *is_retired {
-            Some(Role::Retired)
-        } else {
-            (follows || (is_there && !versions.contains(&run.version()))).then_some(Role::TakesOver)
-        }
+        let is_there = is_last || is_over_by.is_none_or(|ended| ended >= from);
+        let origins = run.calls.iter().filter_map(|call| call.origin);
+        let follows = || origins.clone().any(|origin| leaving().any(|run| run.run.incarnation == origin.run));
+        let takes_over = (is_there && !versions.contains(&run.version())) || follows();
+        takes_over.then_some(Role::TakesOver)
     };
-    journals.iter().zip(retired).map(|(runs, retired)| runs.iter().zip(retired).map(role).collect()).collect()
+    let roles = |(runs, retired): (&&[Account], &Vec<bool>)| {
+        let last = last(runs);
+        let role = |(at, (run, is_retired)): (usize, (&Account, &bool))| {
+            if *is_retired { Some(Role::Retired) } else { role(run, Some(at) == last) }
+        };
+        runs.iter().zip(retired).enumerate().map(role).collect()
+    };
+    journals.iter().zip(retired).map(roles).collect()
+}
+
+/// The place of the last run in a directory that was admitted, or of the last at all.
+fn last(runs: &[Account]) -> Option<usize> {
+    runs.iter().rposition(was_admitted).or_else(|| runs.len().checked_sub(1))
 }
 
 /// Whether a run has begun to leave, or is gone.

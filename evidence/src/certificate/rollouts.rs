@@ -200,6 +200,25 @@ fn a_new_run_that_died_before_or_after_the_last_drain_is_not_guessed_at() {
 }
 
 #[test]
+fn a_new_run_that_died_before_the_drain_began_is_not_forgotten() {
+    let (blue_dir, green_dir) = (tempdir().expect("a directory"), tempdir().expect("a directory"));
+    let mut blue = Scribe::parking(blue_dir.path(), "blue-1", "v1", Span::ZERO);
+    let mut green = Scribe::parking(green_dir.path(), "green-1", "v2", SECOND);
+    green.admit("green");
+    green.save();
+    Scribe::free(green_dir.path());
+    blue.wait(Span::from_secs(10));
+    blue.drain(Cause::Api, "alice");
+    blue.enact(Command::Wake);
+    blue.save();
+    let _lock = held(blue_dir.path());
+    for versions in [vec![], vec!["v1".to_owned()]] {
+        let certificate = selected(&[&blue_dir, &green_dir], &Selection { versions, ..Selection::default() });
+        assert_eq!((certificate.verdict, told(&certificate)), (Verdict::Unknown, vec![("green", "unknown")]));
+    }
+}
+
+#[test]
 fn directories_that_are_used_again_and_records_given_twice_change_nothing() {
     let dir = tempdir().expect("a directory");
     let mut crashed = Scribe::start(dir.path(), 1, None);
@@ -290,5 +309,5 @@ fn every_changed_bit_of_a_closed_run_is_found() {
         assert_eq!(over(&[&dir]).verdict, Verdict::Unknown, "a byte behind the last");
         fs::write(&segment.path, bytes).expect("written");
     }
-    assert!(tried > 3_000 && over(&[&dir]) == whole, "{tried} changes");
+    assert!(tried > 2_000 && over(&[&dir]) == whole, "{tried} changes");
 }
