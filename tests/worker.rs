@@ -74,7 +74,7 @@ fn strangers_that_say_nothing_or_nonsense_cost_nobody_anything() {
     let worker = Worker::start(&[]);
     let mut call = Caller::call(worker.calls, "sibling");
     let silent = Caller::connect(worker.calls);
-    for nonsense in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[1, 0xff, 0xff], &[99, 0, 0], &[1, 0, 0], &[6, 0, 0]] {
+    for nonsense in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[1, 0xff, 0xff], &[99, 0, 0], &[6, 0, 0]] {
         let mut stranger = Caller::connect(worker.calls);
         stranger.send_raw(nonsense);
         assert_eq!(stranger.receive(), None, "closed, without an answer, after {nonsense:?}");
@@ -91,6 +91,30 @@ fn strangers_that_say_nothing_or_nonsense_cost_nobody_anything() {
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(log.contains("a frame of 65535 bytes: at most 512 are allowed"), "{log}");
     drop(silent);
+}
+
+/// SIP Call-IDs have a hundred bytes and more, and whatever characters: what fits is taken, what does not is told no.
+#[test]
+fn an_offer_whose_id_cannot_be_used_is_refused_and_counted() {
+    let journal = tempdir().unwrap();
+    let dir = journal.path().to_str().unwrap();
+    let worker = Worker::start(&[("OPENRTC_JOURNAL_DIR", dir)]);
+    for id in [&"x".repeat(255), "sip 0123@example.org; Ärger mit 電話"] {
+        let mut taken = Caller::call(worker.calls, id);
+        taken.talk(0);
+        taken.hang_up();
+    }
+    for id in ["", "two\nlines", &"x".repeat(256), &"x".repeat(512)] {
+        assert_eq!(Caller::offer(worker.calls, id).1, kind::DECLINE, "{id:?}");
+    }
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.end().0.code(), Some(0));
+    let shown = said(&run(&["journal", "show", "--json", dir]));
+    assert!(
+        shown.contains(r#""CallsDeclined":{"count":4,"reason":"invalid"}"#)
+            || shown.contains(r#"{"reason":"invalid","count":4}"#),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Why the word refuses an admission: an answer to the dispatcher, nobody's fault.
+/// Why an offer is refused. The word itself refuses for the first three: an answer to the dispatcher, nobody's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
@@ -71,6 +71,10 @@ pub enum Refusal {
     Full,
     /// The sequence numbers are used up; only a new incarnation can go on.
     Exhausted,
+    /// The offer is none: its call has no usable id, or the program that makes it failed to say.
+    Invalid,
+    /// The worker has a call with this id already.
+    Duplicate,
 }
 
 impl fmt::Display for Refusal {
@@ -79,6 +83,8 @@ impl fmt::Display for Refusal {
             Self::Closed(phase) => write!(f, "the worker is {phase}: offer the call to another one"),
             Self::Full => f.write_str("the worker is full: offer the call to another one"),
             Self::Exhausted => f.write_str("the worker has used up its sequence numbers: restart it"),
+            Self::Invalid => f.write_str("the offer has no usable call id: no worker can take it"),
+            Self::Duplicate => f.write_str("the worker has a call with this id already: do not offer it elsewhere"),
         }
     }
 }

@@ -10,7 +10,7 @@
 //!     │                                     │    │Wake: in flight = 0
 //!     │                   Wake: grace over  │    ▼        │
 //!     │                                     │  Drained ───┘
-//!     │ Reject                              │    │ Close
+//!     │ Reject                              │    │ Wake: it leaves
 //!     └────────────────► Exited ◄───────────┴────┘
 //!
 //!  call:  Reserve ─► Reserved ─ Assign ─► Active ─ End ─► ended{reason}
@@ -52,7 +52,7 @@ pub use reason::{BadPolicy, Cause, Decline, EndReason, OnDeadline, Outcome};
 pub use rejection::{Misfit, Misuse, Refused, Rejection, Repeat};
 pub(crate) use stored::Stored;
 pub use tally::Tally;
-pub use terms::{DeadlineMissing, Terms};
+pub use terms::{BadDeadline, DeadlineMissing, Terms};
 
 use crate::id::{Actor, CallNo};
 use crate::machine::{Head, Machine, Sink};
@@ -91,7 +91,7 @@ pub struct Forced {
     pub actor: Actor,
     /// How many calls it hit.
     pub live: u32,
-    /// When the grace of the force is over.
+    /// When the grace of the force is over, and the lame-duck time with it: what is left then is dropped.
     pub until: Instant,
 }
 
@@ -260,7 +260,7 @@ impl Machine for Worker {
 
     fn retrace(&self, at: Instant, event: &Event) -> Result<Event, Rejection> {
         match event.stamp() {
-            Some(stamp) => self.life.judge_order(at, event.order_behind(at, stamp)),
+            Some(stamp) => self.life.judge_order(at, event.order_behind(at, stamp, self.drain())),
             None => self.judge(at, self.command_behind(event)),
         }
     }
@@ -268,18 +268,17 @@ impl Machine for Worker {
     /// The call that an entry ends is searched for once: half of a busy journal consists of such entries.
     fn follow(&mut self, entry: &Entry, seen: impl FnOnce(&Self)) -> Result<(), Misfit> {
         let place = self.locate(&entry.event);
-        match (entry.event, place) {
-            (Event::CallEnded { call, reason }, Some(place)) => {
-                self.head().precedes(entry)?;
-                let active = self.calls.at(place).active;
-                let (command, standing) = if active {
-                    (Command::End { call, reason }, Standing::Assigned)
-                } else {
-                    (Command::Withdraw { call, reason }, Standing::Reserved)
-                };
-                self.life.judge(entry.at, command, |_| standing).map_err(Misfit::Rejected)?;
-            }
-            _ => self.fits(entry)?,
+        if let (Event::CallEnded { call, reason }, Some(place)) = (entry.event, place) {
+            self.head().precedes(entry)?;
+            let active = self.calls.at(place).active;
+            let (command, standing) = if active {
+                (Command::End { call, reason }, Standing::Assigned)
+            } else {
+                (Command::Withdraw { call, reason }, Standing::Reserved)
+            };
+            self.life.judge(entry.at, command, |_| standing).map_err(Misfit::Rejected)?;
+        } else {
+            self.fits(entry)?;
         }
         seen(self);
         self.fold(entry, place);

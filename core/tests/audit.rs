@@ -90,6 +90,7 @@ fn the_seeds_events_are_recorded_on_the_api_path_with_actor_and_reason() {
     trail.tell(Command::End { call, reason: EndReason::CallerHangup });
     trail.tell(Command::Wake);
     trail.tell(Command::Leave);
+    trail.tell(Command::Wake);
     assert_eq!(
         trail.told(),
         [
@@ -98,6 +99,7 @@ fn the_seeds_events_are_recorded_on_the_api_path_with_actor_and_reason() {
             "deployment.rolled_back alice worker success drain_cancelled 1",
             "deployment.drain_started alice worker success api 1",
             "worker.drained runtime worker success empty 1",
+            "worker.drain_sealed runtime worker success leave 0",
             "deployment.completed runtime worker success clean 0",
         ]
     );

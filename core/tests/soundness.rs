@@ -208,6 +208,7 @@ fn events() -> Vec<Event> {
         Event::OrderTaken { stamp: never, actor },
         Event::CallTakenOver { id, class, origin },
         Event::CallHandedOver { call, to: Incarnation::new(u64::MAX) },
+        Event::DrainTightened { actor, terms, stamp },
     ]
 }
 

@@ -70,6 +70,7 @@ fn told(entry: &Entry, before: &Worker, after: &Worker) -> String {
     let detail = match entry.event {
         Event::DrainForced { actor, live, .. } => format!("DrainForced by {actor}, live {live}"),
         Event::DrainSealed { terms, .. } => format!("DrainSealed, {}", due(&terms)),
+        Event::DrainTightened { terms, .. } => format!("DrainTightened, {}", due(&terms)),
         Event::DrainBegun { cause, terms, stamp: Some(_), .. } => {
             format!("DrainBegun for {}, {}", cause.as_str(), due(&terms))
         }
@@ -128,7 +129,7 @@ fn states() -> Vec<(&'static str, Worker)> {
     let signal = (16, order(Cause::Signal, Some(60), OnDeadline::Force));
     let force = (18, Command::ForceDrain { actor: ALICE });
     let late_force = (17, Command::ForceDrain { actor: ALICE });
-    let (leave, reject) = ((19, Command::Leave), (19, Command::Reject));
+    let (leave, late_wake, reject) = ((19, Command::Leave), (19, Command::Wake), (19, Command::Reject));
     vec![
         ("starting", after(&[])),
         ("starting, joined by order 1.5", after(&[joined])),
@@ -158,8 +159,8 @@ fn states() -> Vec<(&'static str, Worker)> {
         ("drained, parked", under(PARKED, &[serve, patient, wake])),
         ("drained, parked, by a signal", under(PARKED, &[serve, signal, wake])),
         ("drained, in its lame-duck time", under(LAME_DUCK, &[serve, patient, wake])),
-        ("exited, clean", after(&[serve, patient, wake, leave])),
-        ("exited, forced", after(&[serve, admit, patient, late_force, cut, wake, leave])),
+        ("exited, clean", after(&[serve, patient, wake, leave, late_wake])),
+        ("exited, forced", after(&[serve, admit, patient, late_force, cut, wake, leave, late_wake])),
         ("exited, forced, a call left behind", after(&[serve, admit, patient, late_force, (19, wake.1)])),
         ("exited, rejected", after(&[reject])),
     ]
@@ -215,6 +216,7 @@ fn commands() -> Vec<(&'static str, Command)> {
         ("CountDeclines, 5", Command::CountDeclines { reason: Decline::Full, count: 5 }),
         ("CountDeclines, 0", Command::CountDeclines { reason: Decline::Full, count: 0 }),
         ("BeginDrain, api", order(Cause::Api, None, OnDeadline::Wait)),
+        ("BeginDrain, api, alert 40 s", order(Cause::Api, Some(40), OnDeadline::Alert)),
         ("BeginDrain, signal, force 40 s", order(Cause::Signal, Some(40), OnDeadline::Force)),
         ("BeginDrain, signal, force 90 s", order(Cause::Signal, Some(90), OnDeadline::Force)),
         ("BeginDrain, fence", order(Cause::Fence, None, OnDeadline::Wait)),

@@ -5,13 +5,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use openrtc_core::id::CallId;
+use openrtc_core::id::{BadCallId, CallId};
 use openrtc_core::word::Refusal;
 use openrtc_runtime::gate::decline;
 use openrtc_runtime::http::accept_each;
 use openrtc_runtime::log::Limit;
 use openrtc_runtime::process::Reserve;
-use openrtc_runtime::{Call, CallGuard, CallSource, EndReason, Offer, WorkerView};
+use openrtc_runtime::{Call, CallGuard, CallSource, EndReason, Listening, Offer, WorkerView};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -49,33 +49,46 @@ pub struct Ready {
 
 /// Offers as they come in over TCP.
 pub struct Line {
+    listener: Option<TcpListener>,
+    yielded: mpsc::Sender<TcpOffer>,
     offers: mpsc::Receiver<TcpOffer>,
 }
 
 impl Line {
-    /// Accepts connections and lets each make its offer in a task of its own, so that one that says nothing, or
-    /// nonsense, costs nobody else anything.
+    /// Takes calls from `listener`.
     pub fn listen(listener: TcpListener) -> Self {
         let (yielded, offers) = mpsc::channel(64);
-        tokio::spawn(accept_each(listener, HANDSHAKES_MAX, Reserve::of(RESERVE), move |stream, peer, seat| {
-            let yielded = yielded.clone();
-            async move {
-                let offer = timeout(HANDSHAKE, handshake(stream)).await.unwrap_or_else(|_| Err(too_slow()));
-                match offer {
-                    Ok(offer) => {
-                        // It has made its offer, so it gets an answer.
-                        seat.keep(());
-                        drop(yielded.send(offer).await);
-                    }
-                    Err(error) => {
-                        if let Some(suppressed) = NO_OFFER.pass() {
-                            tracing::warn!(?peer, %error, suppressed, "the connection made no offer");
-                        }
+        Self { listener: Some(listener), yielded, offers }
+    }
+}
+
+/// Accepts connections until the worker is about to leave, and lets each make its offer in a task of its own, so that
+/// one that says nothing, or nonsense, costs nobody else anything.
+async fn accept(listener: TcpListener, yielded: mpsc::Sender<TcpOffer>, listening: Listening) {
+    let closing = listening.closing();
+    let accepting = accept_each(listener, HANDSHAKES_MAX, Reserve::of(RESERVE), move |stream, peer, seat| {
+        let (yielded, listening) = (yielded.clone(), listening.clone());
+        async move {
+            let offer = timeout(HANDSHAKE, handshake(stream, listening)).await.unwrap_or_else(|_| Err(too_slow()));
+            match offer {
+                Ok(offer) => {
+                    // It has made its offer, so it gets an answer.
+                    seat.keep(());
+                    drop(yielded.send(offer).await);
+                }
+                Err(error) => {
+                    if let Some(suppressed) = NO_OFFER.pass() {
+                        tracing::warn!(?peer, %error, suppressed, "the connection made no offer");
                     }
                 }
             }
-        }));
-        Self { offers }
+        }
+    });
+    tokio::select! {
+        biased;
+        // First whoever is there already.
+        () = accepting => {}
+        () = closing => {}
     }
 }
 
@@ -88,22 +101,23 @@ impl CallSource for Line {
     type Error = Infallible;
     type Reporter = ();
 
-    fn attach(&mut self, _: WorkerView) {}
+    fn attach(&mut self, worker: WorkerView) {
+        if let Some(listener) = self.listener.take() {
+            tokio::spawn(accept(listener, self.yielded.clone(), worker.listening()));
+        }
+    }
 
     async fn next(&mut self) -> Result<Option<TcpOffer>, Infallible> {
         Ok(self.offers.recv().await)
     }
 }
 
-async fn handshake(stream: TcpStream) -> io::Result<TcpOffer> {
+async fn handshake(stream: TcpStream, listening: Listening) -> io::Result<TcpOffer> {
     stream.set_nodelay(true)?;
     let (read, write) = stream.into_split();
     let mut from = Receiver::new(read);
     match from.next().await? {
-        Some(Frame::Offer { id }) => {
-            let id = CallId::new(&id).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
-            Ok(TcpOffer { id, media: Media { from, to: write } })
-        }
+        Some(Frame::Offer { id }) => Ok(TcpOffer { id: CallId::new(&id), media: Media { from, to: write }, listening }),
         Some(other) => Err(unexpected(&other)),
         None => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed without a word")),
     }
@@ -121,19 +135,27 @@ pub struct Media {
 
 /// A connection that has offered a call.
 pub struct TcpOffer {
-    id: CallId,
+    /// Or why it has none: then it is declined.
+    id: Result<CallId, BadCallId>,
     media: Media,
+    /// Until it is answered.
+    listening: Listening,
 }
 
 impl Offer for TcpOffer {
     type Session = Media;
 
     fn id(&self) -> CallId {
-        self.id.clone()
+        self.id.clone().expect("only an offer that has one is asked for it")
+    }
+
+    fn invalid(&self) -> Option<BadCallId> {
+        self.id.as_ref().err().copied()
     }
 
     async fn accept(mut self) -> Option<Media> {
         send(&mut self.media.to, &Frame::Accept).await.ok()?;
+        drop(self.listening);
         match self.media.from.next().await {
             Ok(Some(Frame::Assign)) => Some(self.media),
             Ok(Some(_) | None) | Err(_) => None,

@@ -222,7 +222,7 @@ impl Reporter for JobReporter {
     }
 }
 
-/// What the server is told of a call's end. `None` if it has not ended.
+/// What the server hears about a call's end. `None` if it has not ended.
 fn end_of(how: Ended) -> Option<End> {
     let failed = |why: &str| Some(End::Failed(why.to_owned()));
     match how {

@@ -13,7 +13,7 @@ use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use openrtc_runtime::{AgentPool, CallGuard, CallId, EndReason, log};
+use openrtc_runtime::{AgentPool, CallGuard, CallId, EndReason, Listening, log};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -33,15 +33,24 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let pool = AgentPool::builder().deployment_version("v1").from_env()?.build()?;
     writeln!(log::stdout(), "listening on {}", listener.local_addr()?)?;
 
-    // Accept until the worker has left, also while it drains: a caller that is refused knows to try another worker.
-    let mut retired = pin!(pool.retired());
+    let accepting = tokio::spawn(accept(pool.clone(), listener));
+    let exit = pool.retired().await;
+    accepting.await?;
+    Ok(exit.into())
+}
+
+/// Accepts until the worker is about to leave, also while it drains: a caller that is refused knows to try another one.
+async fn accept(pool: AgentPool, listener: TcpListener) {
+    let listening = pool.listening();
+    let mut closing = pin!(listening.closing());
     loop {
         let accepted = tokio::select! {
-            exit = &mut retired => return Ok(exit.into()),
+            biased;
             accepted = listener.accept() => accepted,
+            () = &mut closing => return,
         };
         match accepted {
-            Ok((stream, peer)) => drop(tokio::spawn(answer(pool.clone(), stream, peer))),
+            Ok((stream, peer)) => drop(tokio::spawn(answer(pool.clone(), listening.clone(), stream, peer))),
             Err(error) => {
                 // Out of descriptors, most likely: those of ended calls come back.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -51,11 +60,14 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
     }
 }
 
-/// Takes a connection as a call, or says why not.
-async fn answer(pool: AgentPool, mut stream: TcpStream, peer: SocketAddr) {
+/// Takes a connection as a call, or says why not: the worker does not leave before that.
+async fn answer(pool: AgentPool, listening: Listening, mut stream: TcpStream, peer: SocketAddr) {
     let id = CallId::new(&format!("tcp-{peer}")).expect("an address is short and printable");
     let talked = match pool.admit(id) {
-        Ok(guard) => talk(stream, guard).await,
+        Ok(guard) => {
+            drop(listening);
+            talk(stream, guard).await
+        }
         Err(refusal) => stream.write_all(format!("refused: {refusal}\n").as_bytes()).await,
     };
     if let Err(error) = talked {

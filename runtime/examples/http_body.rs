@@ -38,18 +38,19 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
     // The layer admits each request as a call, or answers 503. Routes that are no calls belong outside of it.
     let calls = Router::new().route("/count", get(count)).layer(AdmitLayer::new(&pool));
     let app = calls.route("/", get(async || "curl -N /count\n"));
-    let server = axum::serve(listener, app).with_graceful_shutdown(left(pool.clone()));
-    let server = tokio::spawn(server.into_future());
+    // The server answers until the worker is about to leave, and the worker leaves when it has closed.
+    let listening = pool.listening();
+    let server = axum::serve(listener, app).with_graceful_shutdown(listening.closing());
+    let server = tokio::spawn(async move {
+        let done = server.await;
+        drop(listening);
+        done
+    });
 
-    let exit = pool.exited().await;
+    let exit = pool.retired().await;
     // No call is left. What connections still have to send they may send; one that does not end is cut.
     let _ = timeout(FLUSH, server).await;
     Ok(exit.into())
-}
-
-/// Resolves when the worker has left: the server answers until then.
-async fn left(pool: AgentPool) {
-    pool.exited().await;
 }
 
 /// Counts for an hour. The layer ends the call with the body; each piece of it counts as progress.

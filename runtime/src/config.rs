@@ -28,6 +28,11 @@ pub use url::parse_url;
 /// The platform's grace must cover it.
 pub const FLUSH: Duration = Duration::from_secs(2);
 
+/// How long a worker that leaves goes on declining offers, unless it is told otherwise: enough for those that were
+/// under way when it stopped taking calls. How long others go on sending depends on who sends them, so templates for a
+/// platform set more.
+const LAME_DUCK: Duration = Duration::from_secs(1);
+
 /// Whether a worker takes calls as soon as it is up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -47,6 +52,18 @@ pub enum SocketMode {
     Owner,
     /// Its owner and its group: mode 660.
     Group,
+}
+
+/// Whether two calls in flight may have one id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Duplicates {
+    /// They may: ids are labels.
+    #[default]
+    Allow,
+    /// They may not: an offer of an id that is in flight is refused ([`Refusal::Duplicate`](crate::Refusal)), so that
+    /// a dispatcher that offers a call again makes no second one of it here.
+    Refuse,
 }
 
 /// Where the control loop, the signals and the ops endpoints run.
@@ -77,6 +94,8 @@ pub struct Config {
     pub capacity: u32,
     /// How long an accepted offer waits for its assignment.
     pub reservation_ttl: Duration,
+    /// Whether two calls in flight may have one id.
+    pub duplicates: Duplicates,
     /// How long a call of each class may stay silent before it is flagged as stalled. `None`: it never is.
     pub stall_after: [Option<Duration>; CLASSES],
     /// How long after its beginning a drain is overdue. `None`: it never is.
@@ -136,11 +155,12 @@ impl Default for Config {
             worker: None,
             capacity: limits.capacity,
             reservation_ttl: limits.reservation_ttl.into(),
+            duplicates: Duplicates::Allow,
             stall_after: limits.stall_after.map(|limit| limit.map(Into::into)),
             drain_timeout: Some(Duration::from_hours(1)),
             on_deadline: OnDeadline::Wait,
             leave: limits.leave,
-            lame_duck: limits.lame_duck.into(),
+            lame_duck: LAME_DUCK,
             force_grace: limits.force_grace.into(),
             platform_grace: None,
             journal: None,

@@ -4,6 +4,7 @@
 pub(crate) mod clock;
 pub mod control;
 pub(crate) mod done;
+pub(crate) mod door;
 pub(crate) mod ended;
 pub(crate) mod force;
 pub mod gate;

@@ -63,7 +63,8 @@ mod secret;
 mod uplink;
 
 pub use config::{
-    Config, ConfigError, Control, DrainTerms, FLUSH, SocketMode, Start, UrlError, VARIABLES, Variable, parse_duration,
+    Config, ConfigError, Control, DrainTerms, Duplicates, FLUSH, SocketMode, Start, UrlError, VARIABLES, Variable,
+    parse_duration,
 };
 pub use engine::clock::Clock;
 pub use engine::done::{CommandError, Done};
@@ -81,8 +82,8 @@ pub use openrtc_core::snapshot::{JournalHealth, RuntimeSnapshot};
 pub use openrtc_core::time;
 pub use openrtc_core::word::{Phase, Refusal};
 pub use openrtc_core::worker::{
-    Availability, BadLimits, BadPolicy, CLASSES, Cause, Class, DeadlineMissing, Decline, Drain, EndReason, Forced,
-    Leave, Misuse, NoSuchClass, OnDeadline, Outcome, Refused, Repeat, Tally, Terms,
+    Availability, BadDeadline, BadLimits, BadPolicy, CLASSES, Cause, Class, DeadlineMissing, Decline, Drain, EndReason,
+    Forced, Leave, Misuse, NoSuchClass, OnDeadline, Outcome, Refused, Repeat, Tally, Terms,
 };
 pub use openrtc_records::journal;
 pub use openrtc_records::trail::TrailError;
@@ -95,6 +96,7 @@ pub use pool::call::{CallGuard, Lapsed, Reservation};
 #[doc(hidden)]
 pub use pool::doc;
 pub use pool::error::{ServeError, StartError};
+pub use pool::listening::Listening;
 pub use pool::report::{CallEnd, Reporter};
 pub use pool::source::{Call, CallSource, Ending, Offer};
 #[cfg(feature = "tower")]

@@ -6,14 +6,18 @@ pub(crate) mod call;
 pub mod doc;
 pub(crate) mod error;
 mod host;
+pub(crate) mod listening;
 #[cfg(feature = "http")]
 mod network;
+#[cfg(test)]
+mod orders;
 pub(crate) mod report;
 mod runner;
 mod serve;
 pub(crate) mod source;
 #[cfg(feature = "tower")]
 pub mod tower;
+mod unique;
 pub(crate) mod view;
 mod writer;
 
@@ -38,6 +42,8 @@ use crate::ops::Farewell;
 use crate::process::{Exit, descriptors};
 use builder::AgentPoolBuilder;
 use call::{CallGuard, OpenCall, Reservation};
+use listening::Listening;
+use unique::{Taken, Unique};
 use view::WorkerView;
 
 /// How long a worker that leaves waits for its audit trail.
@@ -65,6 +71,8 @@ struct Built {
     exit_watchdog: Duration,
     /// Whether a call needs a descriptor.
     takes_descriptors: bool,
+    /// The ids in use, if a call may not have one that another has.
+    unique: Option<Unique>,
 }
 
 impl AgentPool {
@@ -85,8 +93,9 @@ impl AgentPool {
     /// [`AgentPool::admit`] for a call of another class.
     pub fn admit_class(&self, id: CallId, class: Class) -> Result<CallGuard, Refusal> {
         self.spare_descriptors()?;
+        let taken = self.take(&id)?;
         let number = self.worker.gate().admit(&id, class)?;
-        let open = OpenCall::new(self.worker.clone(), number, id, class, true);
+        let open = OpenCall::new(self.worker.clone(), number, id, class, true, taken);
         Ok(CallGuard::new(open, Seq::new(number.get())))
     }
 
@@ -102,8 +111,9 @@ impl AgentPool {
     /// [`AgentPool::reserve`] for a call of another class.
     pub fn reserve_class(&self, id: CallId, class: Class) -> Result<Reservation, Refusal> {
         self.spare_descriptors()?;
+        let taken = self.take(&id)?;
         let number = self.worker.gate().reserve(self.worker.now(), &id, class)?;
-        let open = OpenCall::new(self.worker.clone(), number, id, class, false);
+        let open = OpenCall::new(self.worker.clone(), number, id, class, false, taken);
         Ok(Reservation::new(open, Seq::new(number.get())))
     }
 
@@ -115,13 +125,30 @@ impl AgentPool {
         Ok(())
     }
 
+    /// Takes the call's id, where each may be in flight once.
+    fn take(&self, id: &CallId) -> Result<Option<Taken>, Refusal> {
+        match &self.built.unique {
+            None => Ok(None),
+            Some(unique) => match unique.take(id) {
+                Some(taken) => Ok(Some(taken)),
+                None => Err(self.worker.gate().refuse(Refusal::Duplicate)),
+            },
+        }
+    }
+
     /// Stops taking calls and lets those in flight run to their end, with the configured deadline and policy. Once this
     /// has returned, no call is admitted, and the drain waits for every call that was admitted before.
     pub fn begin_drain(&self, actor: Actor) -> Result<Done, CommandError> {
         self.begin_drain_with(Cause::Api, actor, self.worker.drain_terms())
     }
 
-    /// [`AgentPool::begin_drain`] with another cause, deadline and policy.
+    /// [`AgentPool::begin_drain`] with another cause, deadline and policy. An order to a worker that drains already
+    /// joins that drain: whatever is due sooner by it is due sooner from now on, and nothing later. So this is how a
+    /// deadline is shortened.
+    ///
+    /// # Errors
+    /// [`CommandError::BadDeadline`] for a deadline that is now or more than a year away, and
+    /// [`CommandError::DeadlineMissing`] for a policy that needs one. Nothing has changed then.
     pub fn begin_drain_with(&self, cause: Cause, actor: Actor, terms: DrainTerms) -> Result<Done, CommandError> {
         self.worker.drain(cause, actor, terms)
     }
@@ -147,7 +174,8 @@ impl AgentPool {
         self.worker.cancel_drain(actor)
     }
 
-    /// Moves the drain's deadline to `deadline` from now. It must be later than the deadline in force.
+    /// Moves the drain's deadline to `deadline` from now. It must be later than the deadline in force, and at most a
+    /// year away.
     pub fn extend_drain(&self, actor: Actor, deadline: Duration) -> Result<Done, CommandError> {
         self.worker.extend_drain(actor, deadline)
     }
@@ -169,7 +197,8 @@ impl AgentPool {
     }
 
     /// Leaves, once drained: for a pool that stays up when it has drained ([`Leave::Parked`](crate::Leave::Parked)).
-    /// Any other leaves by itself. Wait for [`AgentPool::exited`] then, or let [`AgentPool::retired`] do all of it.
+    /// Any other leaves by itself. The drain can no longer be taken back; the worker goes when its lame-duck time is
+    /// over. Wait for [`AgentPool::exited`] then, or let [`AgentPool::retired`] do all of it.
     pub fn leave(&self) -> Result<Done, CommandError> {
         self.worker.submit(Command::Leave)
     }
@@ -238,6 +267,13 @@ impl AgentPool {
                 "the audit webhook is behind; the records are in the trail, the next run sends them"
             );
         }
+    }
+
+    /// Keeps the worker from leaving until a listener of yours has closed and its last connection has its answer. For
+    /// an accept loop of your own, or a server behind [`tower::AdmitLayer`](crate::tower::AdmitLayer).
+    #[must_use]
+    pub fn listening(&self) -> Listening {
+        Listening::new(self.worker.clone())
     }
 
     /// The worker as it is now: `deployment_version`, `draining`, `active_sessions` and the rest.

@@ -7,7 +7,10 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
-use openrtc_runtime::{Actor, AgentPool, CallId, Config, ConfigError, Control, KeyError, Leave, StartError};
+use openrtc_runtime::{
+    Actor, AgentPool, BadDeadline, CallId, Cause, CommandError, Config, ConfigError, Control, DrainTerms, KeyError,
+    Leave, OnDeadline, StartError, Terms,
+};
 use tempfile::tempdir;
 
 const ALICE: Actor = Actor::from_static("alice");
@@ -107,15 +110,20 @@ fn a_pool_that_cannot_start_says_whether_the_settings_are_to_blame() {
 /// No argument makes the library panic, also the largest.
 #[tokio::test(start_paused = true)]
 async fn the_longest_durations_there_are_mean_never() {
-    let most = Duration::MAX;
-    let builder = AgentPool::builder().deployment_version("v1").control(Control::Shared);
-    let builder = builder.drain_timeout(most).force_grace(most).reservation_ttl(most).lame_duck(most);
-    let pool = builder.stall_after(Some(most)).capacity(2).build().unwrap();
+    let (most, a_year) = (Duration::MAX, Duration::from(Terms::LONGEST));
+    let builder = || AgentPool::builder().deployment_version("v1").control(Control::Shared);
+    for slip in [builder().drain_timeout(most), builder().force_grace(most), builder().lame_duck(most)] {
+        assert!(matches!(slip.build(), Err(StartError::Config(ConfigError::Long(_)))));
+    }
+    let builder = builder().drain_timeout(a_year).force_grace(a_year).lame_duck(a_year);
+    let pool = builder.reservation_ttl(most).stall_after(Some(most)).capacity(2).build().unwrap();
     let call = pool.admit(CallId::from_static("call")).unwrap();
     let reservation = pool.reserve(CallId::from_static("reserved")).unwrap();
     call.progress();
     pool.begin_drain(ALICE).unwrap();
-    let _ = pool.extend_drain(ALICE, most);
+    assert_eq!(pool.extend_drain(ALICE, most), Err(CommandError::BadDeadline(BadDeadline::TooFar)));
+    let terms = DrainTerms { timeout: Some(most), on_deadline: OnDeadline::Force };
+    assert_eq!(pool.begin_drain_with(Cause::Api, ALICE, terms), Err(CommandError::BadDeadline(BadDeadline::TooFar)));
     tokio::time::sleep(Duration::from_hours(24)).await;
     pool.force_drain(ALICE).unwrap();
     call.cancelled().await;

@@ -231,6 +231,36 @@ fn a_reservation_that_lapses_and_is_assigned_at_once_is_one_of_the_two() {
     }
 }
 
+/// Told is counted, whoever asks in the moment of the exit, and nothing else is.
+#[test]
+fn as_many_refusals_are_in_the_journal_as_callers_were_told() {
+    for round in 0..200 {
+        let record = worker(Limits { force_grace: Span::from_micros(10), ..Limits::default() });
+        let gate = Gate::new(&record, DigestKey::default());
+        gate.submit(Instant::EPOCH, Command::Serve).unwrap();
+        let call = gate.admit(&CALL, Class::default()).unwrap();
+        gate.submit(Instant::EPOCH, drain(None, OnDeadline::Wait)).unwrap();
+        gate.submit(Instant::EPOCH, Command::ForceDrain { actor: ALICE }).unwrap();
+        let mut recorder = Recorder::new(&gate, record);
+        let told: u64 = thread::scope(|scope| {
+            let ask = || {
+                let asked = std::iter::repeat_with(|| match round % 2 {
+                    0 => gate.admit(&CALL, Class::default()).unwrap_err(),
+                    _ => gate.reserve(Instant::EPOCH, &CALL, Class::default()).unwrap_err(),
+                });
+                asked.take_while(|refusal| *refusal != Refusal::Closed(Phase::Exited)).count() as u64
+            };
+            let callers = [(); 3].map(|()| scope.spawn(ask));
+            scope.spawn(|| gate.end(call, EndReason::DrainForced));
+            while recorder.record.outcome().is_none() {
+                recorder.visit(Instant::from_micros(10));
+            }
+            callers.into_iter().map(|caller| caller.join().unwrap()).sum()
+        });
+        assert_eq!(recorder.record.tally().declined[Decline::Draining as usize], told, "round {round}");
+    }
+}
+
 #[test]
 fn refusals_are_counted_once_per_reason_and_second() {
     let record = worker(Limits { capacity: 1, ..Limits::default() });
@@ -246,7 +276,7 @@ fn refusals_are_counted_once_per_reason_and_second() {
     assert_eq!(recorder.record.tally().declined, [0; Decline::ALL.len()], "not before the second is over");
     let due = gate.deadline(&recorder.record).unwrap();
     recorder.settle(due);
-    assert_eq!(recorder.record.tally().declined, [1, 5, 0]);
+    assert_eq!(recorder.record.tally().declined, [1, 5, 0, 0, 0]);
     let seq = recorder.record.word().seq();
     recorder.settle(due + Span::from_secs(10));
     assert!(recorder.record.word().seq() <= Seq::new(seq.get() + 1), "only the stall of the one call followed");

@@ -185,6 +185,8 @@ async fn a_thousand_calls_that_end_in_the_same_instant_drain_the_worker() {
 #[tokio::test]
 async fn settings_that_cannot_work_are_refused_with_the_fix() {
     let refused = |builder: AgentPoolBuilder| builder.build().unwrap_err().to_string();
+    let force = || builder().on_deadline(OnDeadline::Force);
+    let brief = || builder().drain_timeout(Duration::from_secs(3));
     let too_long = "v".repeat(300);
     let unsynced = JournalConfig { sync: Sync::Every(Duration::ZERO), ..JournalConfig::new("never-made") };
     let mut endless = Config::default();
@@ -197,17 +199,26 @@ async fn settings_that_cannot_work_are_refused_with_the_fix() {
         (refused(builder().capacity(0)), "set it to 1 or more"),
         (refused(builder().drain_timeout(Duration::ZERO)), "set it to `none`"),
         (refused(builder().reservation_ttl(Duration::ZERO)), "set it to 10s or so"),
-        (refused(builder().platform_grace(Duration::from_secs(30))), "raise the platform's grace"),
-        (refused(builder().platform_grace(Duration::from_hours(2)).lame_duck(Duration::from_hours(2))), "7202s"),
         (refused(builder().ops_socket("s".repeat(108).into())), "at most 107 bytes"),
+        (refused(force().platform_grace(Duration::from_secs(30))), "raise the platform's grace"),
+        (refused(force().platform_grace(Duration::from_hours(2)).lame_duck(Duration::from_hours(2))), "7202s"),
+        // What the platform would do without a line: nothing of the worker's own ends the drain.
+        (refused(brief().platform_grace(Duration::from_secs(8))), "set OPENRTC_ON_DEADLINE=force"),
+        (refused(brief().platform_grace(Duration::from_hours(8))), "leave OPENRTC_PLATFORM_GRACE out"),
+        (refused(brief().on_deadline(OnDeadline::Alert).platform_grace(Duration::from_secs(8))), "=force"),
+        (refused(builder().drain_timeout(Duration::MAX)), "drain_timeout is more than a year"),
+        (refused(builder().lame_duck(Duration::MAX)), "lame_duck is more than a year"),
+        (refused(builder().force_grace(Duration::MAX)), "force_grace is more than a year"),
         (refused(builder().ops_token(Secret::new(""))), "at least 16 characters"),
         (refused(builder().ops_token(Secret::new("0123456789abcdef\n"))), "line ends"),
         (refused(builder().force_grace(Duration::ZERO)), "force_grace is 0"),
         (refused(builder().journal(unsynced)), "sync period is 0"),
-        (refused(builder().config(endless)), "set OPENRTC_DRAIN_TIMEOUT"),
+        (refused(builder().config(endless.clone())), "set OPENRTC_ON_DEADLINE=force with an OPENRTC_DRAIN_TIMEOUT"),
+        (refused(builder().config(endless).on_deadline(OnDeadline::Force)), "set OPENRTC_DRAIN_TIMEOUT"),
     ] {
         assert!(error.contains(fix), "{error:?} should say {fix:?}");
     }
+    drop(brief().on_deadline(OnDeadline::Force).platform_grace(Duration::from_secs(8)).build().unwrap());
 }
 
 #[tokio::test(start_paused = true)]

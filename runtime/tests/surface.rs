@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use openrtc_runtime::audit::{AuditSink, stdout_sink, tracing_sink};
 use openrtc_runtime::journal::{JournalConfig, JournalError, Recovered, Sync};
 use openrtc_runtime::{
-    Actor, AgentPool, AgentPoolBuilder, Availability, BadCallId, BadLimits, BadName, BadPolicy, CLASSES, Call, CallEnd,
-    CallGuard, CallId, CallNo, CallSource, Cause, Class, CommandError, Config, ConfigError, Control, DeadlineMissing,
-    Decline, Deployment, Done, Drain, DrainTerms, EndReason, Ended, Ending, Epoch, Exit, FLUSH, Fault, Forced,
-    Identity, Incarnation, JournalHealth, KeyError, Lapsed, Leave, Misuse, NoSuchClass, Offer, OnDeadline, Order,
-    Outcome, Phase, Predecessor, Refusal, Refused, Repeat, Reporter, Reservation, RuntimeSnapshot, Secret, Seq,
-    ServeError, SigningKey, Stamp, Start, StartError, Tally, Terms, Torn, TornFault, TrailError, UrlError, VARIABLES,
-    Variable, VerifyingKey, Version, Wish, WorkerId, WorkerView, blocking, parse_duration, read_public_key,
+    Actor, AgentPool, AgentPoolBuilder, Availability, BadCallId, BadDeadline, BadLimits, BadName, BadPolicy, CLASSES,
+    Call, CallEnd, CallGuard, CallId, CallNo, CallSource, Cause, Class, CommandError, Config, ConfigError, Control,
+    DeadlineMissing, Decline, Deployment, Done, Drain, DrainTerms, Duplicates, EndReason, Ended, Ending, Epoch, Exit,
+    FLUSH, Fault, Forced, Identity, Incarnation, JournalHealth, KeyError, Lapsed, Leave, Misuse, NoSuchClass, Offer,
+    OnDeadline, Order, Outcome, Phase, Predecessor, Refusal, Refused, Repeat, Reporter, Reservation, RuntimeSnapshot,
+    Secret, Seq, ServeError, SigningKey, Stamp, Start, StartError, Tally, Terms, Torn, TornFault, TrailError, UrlError,
+    VARIABLES, Variable, VerifyingKey, Version, Wish, WorkerId, WorkerView, blocking, parse_duration, read_public_key,
     read_signing_key, time, write_key_pair,
 };
 
@@ -121,7 +121,8 @@ async fn a_worker_takes_orders_from_its_program() {
     let (totals, now): (Tally, time::Instant) = (snapshot.totals, snapshot.at);
     assert!(terms.deadline.is_some_and(|deadline| deadline > now) && forced.is_none() && !journal.kept);
     assert_eq!(totals.reserved, 1);
-    assert_eq!(pool.extend_drain(ME, Duration::ZERO), Err(CommandError::Misuse(Misuse::NotLater)));
+    assert_eq!(pool.extend_drain(ME, Duration::ZERO), Err(CommandError::BadDeadline(BadDeadline::Now)));
+    assert_eq!(pool.extend_drain(ME, Duration::from_secs(1)), Err(CommandError::Misuse(Misuse::NotLater)));
     let terms = DrainTerms { timeout: None, on_deadline: OnDeadline::Force };
     let missing: Result<Done, CommandError> = pool.begin_drain_with(Cause::Api, ME, terms);
     assert!(matches!(missing, Err(CommandError::DeadlineMissing(DeadlineMissing { .. }))));
@@ -146,6 +147,7 @@ async fn a_worker_takes_orders_from_its_program() {
 fn the_rest_can_be_named_too() {
     fn error<E: std::error::Error>() {}
     error::<BadCallId>();
+    error::<BadDeadline>();
     error::<BadLimits>();
     error::<BadName>();
     error::<BadPolicy>();
@@ -173,6 +175,7 @@ fn the_rest_can_be_named_too() {
     config.ops_token = Some(Secret::new("0123456789abcdef"));
     config.journal = Some(JournalConfig { sync: Sync::Always, ..JournalConfig::new("journal") });
     config.deployment_version = "v1".into();
+    config.duplicates = Duplicates::Refuse;
     config.check().unwrap();
 }
 

@@ -93,6 +93,8 @@ impl Worker {
             .env("OPENRTC_OPS_ADDR", "127.0.0.1:0")
             .env("OPENRTC_OPS_TOKEN", TOKEN)
             .env("RUST_LOG", "info")
+            // A test that is about it says how long.
+            .env("OPENRTC_LAME_DUCK", "0s")
             .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -187,7 +189,10 @@ pub struct Caller(TcpStream);
 impl Caller {
     /// Connects and says nothing.
     pub fn connect(worker: SocketAddr) -> Self {
-        let stream = TcpStream::connect(worker).unwrap();
+        Self::over(TcpStream::connect(worker).unwrap())
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         // Not a test of speed: it ends a test that would hang.
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -196,10 +201,15 @@ impl Caller {
 
     /// Offers a call and returns the kind of the answer.
     pub fn offer(worker: SocketAddr, id: &str) -> (Self, u8) {
-        let mut caller = Self::connect(worker);
-        caller.send(kind::OFFER, id.as_bytes());
-        let answer = caller.receive().expect("an answer").0;
-        (caller, answer)
+        Self::try_offer(worker, id).expect("an answer")
+    }
+
+    /// Offers a call and returns the kind of the answer, if there is one: the worker may have gone.
+    pub fn try_offer(worker: SocketAddr, id: &str) -> Option<(Self, u8)> {
+        let mut caller = Self::over(TcpStream::connect(worker).ok()?);
+        caller.try_send(kind::OFFER, id.as_bytes()).ok()?;
+        let answer = caller.receive()?.0;
+        Some((caller, answer))
     }
 
     /// A call that is taken and assigned.
@@ -212,8 +222,12 @@ impl Caller {
 
     /// Sends one frame.
     pub fn send(&mut self, kind: u8, payload: &[u8]) {
+        self.try_send(kind, payload).unwrap();
+    }
+
+    fn try_send(&mut self, kind: u8, payload: &[u8]) -> std::io::Result<()> {
         let [low, high] = u16::try_from(payload.len()).unwrap().to_le_bytes();
-        self.0.write_all(&[&[kind, low, high][..], payload].concat()).unwrap();
+        self.0.write_all(&[&[kind, low, high][..], payload].concat())
     }
 
     /// Sends bytes that need not be a frame.

@@ -7,7 +7,7 @@ use EventResult::{Dropped, Failure, Refused, Success};
 use crate::id::{Actor, CallId, CallNo, Ids, Seq};
 use crate::time::Instant;
 use crate::word::Phase;
-use crate::worker::{Call, EndReason, Entry, Event, Outcome, Worker};
+use crate::worker::{Call, Cause, EndReason, Entry, Event, Outcome, Worker};
 
 /// What happened, in the field's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +46,8 @@ pub enum EventName {
     WorkerDrainOverdue,
     /// The drain can no longer be taken back.
     WorkerDrainSealed,
+    /// Another order held the drain to more.
+    WorkerDrainTightened,
     /// The last call has ended.
     WorkerDrained,
     /// The run before this one ended without a word.
@@ -58,7 +60,7 @@ pub enum EventName {
 
 impl EventName {
     /// Every name.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::AuditClosed,
         Self::AuditCheckpoint,
         Self::AuditDisturbed,
@@ -76,6 +78,7 @@ impl EventName {
         Self::WorkerDrainForced,
         Self::WorkerDrainOverdue,
         Self::WorkerDrainSealed,
+        Self::WorkerDrainTightened,
         Self::WorkerDrained,
         Self::WorkerLost,
         Self::WorkerRejected,
@@ -103,6 +106,7 @@ impl EventName {
             Self::WorkerDrainForced => "worker.drain_forced",
             Self::WorkerDrainOverdue => "worker.drain_overdue",
             Self::WorkerDrainSealed => "worker.drain_sealed",
+            Self::WorkerDrainTightened => "worker.drain_tightened",
             Self::WorkerDrained => "worker.drained",
             Self::WorkerLost => "worker.lost",
             Self::WorkerRejected => "worker.rejected",
@@ -210,10 +214,8 @@ pub fn derive(before: &Worker, ids: &impl Ids, entry: &Entry, mut emit: impl FnM
         Event::ReservationLapsed { call } => emit(about(EventName::CallLapsed, call, Failure, "not_assigned")),
         Event::CallEnded { call, reason } => match reason {
             EndReason::DrainForced => {
-                emit(Draft {
-                    actor: forcer(before),
-                    ..about(EventName::CallDrainForced, call, Dropped, "drain_forced")
-                });
+                let cut = about(EventName::CallDrainForced, call, Dropped, "drain_forced");
+                emit(Draft { actor: forcer(before), ..cut });
             }
             EndReason::Failed | EndReason::Panicked | EndReason::ProgramFailed => {
                 emit(about(EventName::CallFailed, call, Failure, reason.as_str()));
@@ -229,15 +231,19 @@ pub fn derive(before: &Worker, ids: &impl Ids, entry: &Entry, mut emit: impl FnM
             emit(worker(EventName::DeploymentDrainStarted, actor, cause.as_str(), live));
         }
         Event::DrainSealed { actor, cause, .. } => {
-            emit(worker(EventName::WorkerDrainSealed, actor, cause.as_str(), live));
+            let (actor, reason) = seal(actor, cause);
+            emit(worker(EventName::WorkerDrainSealed, actor, reason, live));
+        }
+        Event::DrainTightened { actor, terms, .. } => {
+            emit(worker(EventName::WorkerDrainTightened, actor, terms.on_deadline().as_str(), live));
         }
         Event::DrainExtended { actor, .. } => emit(worker(EventName::WorkerDrainExtended, actor, "extended", live)),
         Event::DrainCancelled { actor, .. } => {
             emit(worker(EventName::DeploymentRolledBack, actor, "drain_cancelled", live));
         }
         Event::DrainOverdue { live } => {
-            let (target, result) = (Target::Worker, Failure);
-            emit(record(EventName::WorkerDrainOverdue, RUNTIME, target, result, "deadline", live.into()));
+            let overdue = worker(EventName::WorkerDrainOverdue, RUNTIME, "deadline", live.into());
+            emit(Draft { result: Failure, ..overdue });
         }
         Event::DrainForced { actor, live, .. } => {
             emit(worker(EventName::WorkerDrainForced, actor, "forced", live.into()));
@@ -252,6 +258,11 @@ pub fn derive(before: &Worker, ids: &impl Ids, entry: &Entry, mut emit: impl FnM
         | Event::CallTakenOver { .. }
         | Event::OrderTaken { .. } => {}
     }
+}
+
+/// Who made a drain final, and why. Being told to leave is past every cause that the drain had.
+const fn seal(actor: Actor, cause: Cause) -> (Actor, &'static str) {
+    if cause.is_final() { (actor, cause.as_str()) } else { (RUNTIME, "leave") }
 }
 
 /// A worker that leaves drops the calls that are still there, each by name.

@@ -36,6 +36,7 @@ impl Event {
             | Self::DrainForced { .. }
             | Self::DrainOverdue { .. }
             | Self::DrainSealed { .. }
+            | Self::DrainTightened { .. }
             | Self::OrderTaken { .. }
             | Self::ReservationLapsed { .. } => word.note(),
         }
@@ -68,7 +69,8 @@ impl Life {
             | Event::DrainExtended { .. }
             | Event::DrainForced { .. }
             | Event::DrainOverdue { .. }
-            | Event::DrainSealed { .. } => self.fold_drain(entry, from),
+            | Event::DrainSealed { .. }
+            | Event::DrainTightened { .. } => self.fold_drain(entry, from),
         }
     }
 
@@ -85,14 +87,17 @@ impl Life {
                 drain.terms = drain.terms.extended(deadline);
                 drain.overdue = false;
             }
+            // A worker that leaves declines for its lame-duck time first, and it leaves when the grace is over.
             Event::DrainForced { actor, live, .. } => {
-                drain.forced = Some(Forced { actor, live, until: entry.at + self.limits.force_grace });
+                let until = (entry.at + self.limits.force_grace).max(drain.begun + self.limits.lame_duck);
+                drain.forced = Some(Forced { actor, live, until });
             }
             Event::DrainOverdue { .. } => drain.overdue = true,
             Event::DrainSealed { terms, .. } => {
                 drain.terms = terms;
                 drain.sealed = true;
             }
+            Event::DrainTightened { terms, .. } => drain.terms = terms,
             Event::StoodBy
             | Event::ServingBegan { .. }
             | Event::CallReserved { .. }
@@ -143,6 +148,7 @@ impl Worker {
             | Event::DrainCancelled { .. }
             | Event::DrainOverdue { .. }
             | Event::DrainForced { .. }
+            | Event::DrainTightened { .. }
             | Event::Drained
             | Event::Exited { .. }
             | Event::OrderTaken { .. } => {}

@@ -1,6 +1,6 @@
 //! Which command can have led to an event.
 
-use super::{Command, DrainOrder, Event, Outcome, Why, Worker};
+use super::{Cause, Command, DrainOrder, Event, Outcome, Why, Worker};
 use crate::order::{Order, Wish};
 use crate::word::Phase;
 
@@ -21,9 +21,14 @@ impl Worker {
                 Some(_) | None => Command::End { call, reason },
             },
             Event::CallsDeclined { reason, count } => Command::CountDeclines { reason, count },
+            // Leaving seals a drain for its own cause, which is not final; anything else does for one that is.
+            Event::DrainSealed { cause, .. } if !cause.is_final() => Command::Leave,
             // Terms that were added up already stay the same when they are added up once more.
             Event::DrainBegun { cause, actor, terms, .. } | Event::DrainSealed { cause, actor, terms, .. } => {
                 Command::BeginDrain(DrainOrder { cause, actor, terms })
+            }
+            Event::DrainTightened { actor, terms, .. } => {
+                Command::BeginDrain(DrainOrder { cause: Cause::Api, actor, terms })
             }
             Event::DrainExtended { actor, deadline } => Command::ExtendDrain { actor, deadline },
             Event::DrainCancelled { actor, .. } => Command::CancelDrain { actor },
@@ -32,7 +37,7 @@ impl Worker {
             Event::Drained => Command::Expire(Why::Empty),
             Event::Exited { outcome: Outcome::Rejected, .. } => Command::Reject,
             Event::Exited { .. } if self.phase() == Phase::Draining => Command::Expire(Why::GraceOver),
-            Event::Exited { .. } => Command::Leave,
+            Event::Exited { .. } => Command::Expire(Why::Leave),
             Event::OrderTaken { stamp, actor } => Command::Obey(Order { stamp, actor, wish: Wish::Join }),
             Event::CallTakenOver { id, class, origin } => Command::TakeOver { id, class, origin },
             Event::CallHandedOver { call, to } => Command::HandOver { call, to },

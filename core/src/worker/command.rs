@@ -160,7 +160,8 @@ pub enum Command {
         /// The run that it goes on in.
         to: Incarnation,
     },
-    /// Leave. Accepted once drained.
+    /// Leave. Accepted once drained: the drain can no longer be taken back, and the worker leaves by itself as soon as
+    /// its lame-duck time is over.
     Leave,
     /// Do what a coordinator wants.
     Obey(Order),

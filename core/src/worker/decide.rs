@@ -154,8 +154,9 @@ impl Life {
         }
         match (self.phase(), &self.drain) {
             (Phase::Exited, _) => Err(Repeat::AlreadyExited.into()),
-            (Phase::Draining | Phase::Drained, Some(drain)) => judge_seal(drain, order),
-            _ => {
+            (Phase::Draining | Phase::Drained, Some(drain)) => judge_join(self.phase(), drain, order),
+            // A drain that is over has been taken back, and one that is not has a phase of its own.
+            (Phase::Starting | Phase::Standby | Phase::Serving, _) | (Phase::Draining | Phase::Drained, None) => {
                 let DrainOrder { cause, actor, terms } = order;
                 Ok(Event::DrainBegun { cause, actor, terms, stamp: None })
             }
@@ -237,7 +238,8 @@ impl Life {
         }
     }
 
-    /// A worker that took calls over must see them to their end, whoever wants it or not.
+    /// A worker that took calls over must see them to their end, whoever wants it or not. One that never took calls has
+    /// no lame-duck time: it never opened, so nobody's offer is under way.
     fn judge_reject(&self) -> Judgement {
         match self.phase() {
             Phase::Starting | Phase::Standby if self.word.in_flight() == 0 => {
@@ -250,11 +252,18 @@ impl Life {
         }
     }
 
+    /// Whoever is told to leave leaves by itself, as one whose drain is final does: it has no way back from here on,
+    /// and its lame-duck time like any other.
     fn judge_leave(&self) -> Judgement {
-        match self.phase() {
-            Phase::Drained => Ok(Event::Exited { outcome: self.verdict(), stamp: None }),
-            Phase::Exited => Err(Repeat::AlreadyExited.into()),
-            Phase::Starting | Phase::Standby | Phase::Serving | Phase::Draining => Err(Misuse::NotDrained.into()),
+        match (self.phase(), self.drain) {
+            (Phase::Drained, Some(Drain { sealed: true, .. })) => Err(Repeat::AlreadyLeaving.into()),
+            (Phase::Drained, Some(Drain { cause, actor, terms, .. })) => {
+                Ok(Event::DrainSealed { cause, actor, terms, stamp: None })
+            }
+            (Phase::Exited, _) => Err(Repeat::AlreadyExited.into()),
+            (Phase::Starting | Phase::Standby | Phase::Serving | Phase::Draining, _) | (Phase::Drained, None) => {
+                Err(Misuse::NotDrained.into())
+            }
         }
     }
 
@@ -300,11 +309,16 @@ fn ours(standing: Standing) -> Result<(), Rejection> {
     }
 }
 
-/// A final cause during a drain that could be taken back makes it final, and weakens none of its terms.
-fn judge_seal(drain: &Drain, order: DrainOrder) -> Judgement {
-    if drain.sealed || !order.cause.is_final() {
-        return Err(Repeat::AlreadyDraining.into());
-    }
+/// An order to drain what drains already joins it, and weakens none of its terms. A final cause makes the drain final,
+/// once. Any other may hold it to more: platforms repeat their signals, so those change nothing any more.
+fn judge_join(phase: Phase, drain: &Drain, order: DrainOrder) -> Judgement {
     let DrainOrder { cause, actor, terms } = order;
-    Ok(Event::DrainSealed { cause, actor, terms: drain.terms.and(terms), stamp: None })
+    let terms = drain.terms.and(terms);
+    match (cause.is_final(), phase) {
+        (true, _) if !drain.sealed => Ok(Event::DrainSealed { cause, actor, terms, stamp: None }),
+        (false, Phase::Draining) if drain.forced.is_none() && terms != drain.terms => {
+            Ok(Event::DrainTightened { actor, terms, stamp: None })
+        }
+        (true | false, _) => Err(Repeat::AlreadyDraining.into()),
+    }
 }

@@ -155,6 +155,15 @@ pub enum Event {
         /// The run that it goes on in.
         to: Incarnation,
     },
+    /// Another order joined the drain, and asked for something sooner.
+    DrainTightened {
+        /// Who asked.
+        actor: Actor,
+        /// The terms from now on: the drain's own, joined with those of the order.
+        terms: Terms,
+        /// The order that this obeys, if one does.
+        stamp: Option<Stamp>,
+    },
 }
 
 impl Event {
@@ -167,6 +176,7 @@ impl Event {
             | Self::DrainSealed { stamp, .. }
             | Self::DrainCancelled { stamp, .. }
             | Self::DrainForced { stamp, .. }
+            | Self::DrainTightened { stamp, .. }
             | Self::Exited { stamp, .. } => *stamp,
             Self::OrderTaken { stamp, .. } => Some(*stamp),
             Self::StoodBy
@@ -194,6 +204,7 @@ impl Event {
             | Self::DrainSealed { stamp, .. }
             | Self::DrainCancelled { stamp, .. }
             | Self::DrainForced { stamp, .. }
+            | Self::DrainTightened { stamp, .. }
             | Self::Exited { stamp, .. } => *stamp = Some(order),
             Self::OrderTaken { stamp, .. } => *stamp = order,
             Self::StoodBy
@@ -236,7 +247,8 @@ impl Event {
             | Self::Drained
             | Self::Exited { .. }
             | Self::OrderTaken { .. }
-            | Self::CallHandedOver { .. } => false,
+            | Self::CallHandedOver { .. }
+            | Self::DrainTightened { .. } => false,
         }
     }
 
@@ -258,6 +270,7 @@ impl Event {
             | Self::DrainBegun { .. }
             | Self::DrainSealed { .. }
             | Self::DrainExtended { .. }
+            | Self::DrainTightened { .. }
             | Self::DrainCancelled { .. }
             | Self::DrainOverdue { .. }
             | Self::DrainForced { .. }
@@ -286,6 +299,7 @@ impl Event {
             | Self::DrainBegun { .. }
             | Self::DrainSealed { .. }
             | Self::DrainExtended { .. }
+            | Self::DrainTightened { .. }
             | Self::DrainCancelled { .. }
             | Self::DrainOverdue { .. }
             | Self::DrainForced { .. }

@@ -2,7 +2,9 @@
 
 use core::cmp::Ordering;
 
-use super::{Cause, Command, DrainOrder, Event, Life, Outcome, Refused, Rejection, Repeat, Standing, Terms};
+use super::{
+    Cause, Command, Drain, DrainOrder, Event, Life, OnDeadline, Outcome, Refused, Rejection, Repeat, Standing, Terms,
+};
 use crate::id::Actor;
 use crate::order::{Order, Stamp, Wish};
 use crate::time::Instant;
@@ -54,18 +56,19 @@ impl Life {
 
 impl Event {
     /// The order that alone can have led to this event, with `stamp` on it, at `at`.
-    pub(super) fn order_behind(&self, at: Instant, stamp: Stamp) -> Order {
+    pub(super) fn order_behind(&self, at: Instant, stamp: Stamp, drain: Option<&Drain>) -> Order {
         let (actor, wish) = match *self {
             Self::ServingBegan { .. } => (NOBODY, Wish::Serve),
             Self::DrainBegun { cause: Cause::Coordinator, actor, terms, .. } => {
                 let within = terms.deadline.map(|deadline| deadline.since(at));
                 (actor, Wish::Drain { within, on_deadline: terms.on_deadline() })
             }
+            Self::DrainSealed { cause, actor, .. } if !cause.is_final() => (actor, Wish::Leave),
             Self::DrainBegun { actor, .. } | Self::DrainSealed { actor, .. } => (actor, Wish::Reject),
+            Self::DrainTightened { actor, terms, .. } => (actor, tightening(at, terms, drain)),
             Self::DrainCancelled { actor, .. } => (actor, Wish::CancelDrain),
             Self::DrainForced { actor, .. } => (actor, Wish::ForceDrain),
             Self::Exited { outcome: Outcome::Rejected, .. } => (NOBODY, Wish::Reject),
-            Self::Exited { .. } => (NOBODY, Wish::Leave),
             Self::OrderTaken { actor, .. } => (actor, Wish::Join),
             // No order leads to these, and they carry no stamp.
             Self::StoodBy
@@ -80,9 +83,24 @@ impl Event {
             | Self::DrainExtended { .. }
             | Self::DrainOverdue { .. }
             | Self::Drained
+            | Self::Exited { .. }
             | Self::CallTakenOver { .. }
             | Self::CallHandedOver { .. } => (NOBODY, Wish::Join),
         };
         Order { stamp, actor, wish }
     }
+}
+
+/// The order that alone can have made these terms of the drain's: what it asked for shows in what is different.
+fn tightening(at: Instant, terms: Terms, drain: Option<&Drain>) -> Wish {
+    let before = drain.map_or(Terms::PATIENT, |drain| drain.terms);
+    let changed = |after: Option<Instant>, before| after.filter(|_| after != before);
+    let (force, alert) = (changed(terms.force_at, before.force_at), changed(terms.alert_at, before.alert_at));
+    let on_deadline = match (force, alert) {
+        (Some(_), _) => OnDeadline::Force,
+        (None, Some(_)) => OnDeadline::Alert,
+        (None, None) => OnDeadline::Wait,
+    };
+    let due = force.or(alert).or(terms.deadline);
+    Wish::Drain { within: due.map(|due| due.since(at)), on_deadline }
 }

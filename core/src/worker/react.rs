@@ -31,11 +31,13 @@ impl Worker {
             Event::DrainForced { .. } => self.owe_cancel(effects),
             Event::DrainOverdue { .. } => effects.emit(Effect::Alert(Alert::Overdue)),
             Event::Exited { outcome, .. } => effects.emit(Effect::Exit(outcome)),
-            Event::CallAssigned { .. }
+            // Calls are taken over before the worker serves: it is closed then, and says how full it is when it opens.
+            Event::CallTakenOver { .. }
+            | Event::CallAssigned { .. }
             | Event::CallProgressed { .. }
             | Event::CallsDeclined { .. }
-            | Event::CallTakenOver { .. }
             | Event::DrainExtended { .. }
+            | Event::DrainTightened { .. }
             | Event::Drained
             | Event::OrderTaken { .. }
             | Event::StoodBy => {}

@@ -155,7 +155,7 @@ impl fmt::Display for EndReason {
     }
 }
 
-/// Why a call was declined before it was promised. All are retryable elsewhere.
+/// Why a call was declined before it was promised. The first three are retryable elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decline {
@@ -165,11 +165,15 @@ pub enum Decline {
     Full,
     /// The worker drains or is over.
     Draining,
+    /// The offer is none: its call has no usable id, or the program that makes it failed to say.
+    Invalid,
+    /// The worker has a call with this id already.
+    Duplicate,
 }
 
 impl Decline {
     /// Every reason, in stored order.
-    pub const ALL: [Self; 3] = [Self::NotServing, Self::Full, Self::Draining];
+    pub const ALL: [Self; 5] = [Self::NotServing, Self::Full, Self::Draining, Self::Invalid, Self::Duplicate];
 
     /// The reason as journals and metrics write it.
     #[must_use]
@@ -178,6 +182,8 @@ impl Decline {
             Self::NotServing => "not_serving",
             Self::Full => "full",
             Self::Draining => "draining",
+            Self::Invalid => "invalid",
+            Self::Duplicate => "duplicate",
         }
     }
 }

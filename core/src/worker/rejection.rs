@@ -27,6 +27,8 @@ pub enum Repeat {
     AlreadyForced,
     /// The worker has left already.
     AlreadyExited,
+    /// The worker has drained and leaves.
+    AlreadyLeaving,
     /// The order was obeyed.
     AlreadyObeyed,
     /// The worker is there already.
@@ -89,6 +91,7 @@ impl fmt::Display for Repeat {
             Self::AlreadyExtended => "the drain has this deadline already",
             Self::AlreadyForced => "the drain is forced already, or has no call left to force",
             Self::AlreadyExited => "the worker has left already",
+            Self::AlreadyLeaving => "the worker has drained for good and leaves by itself",
             Self::AlreadyObeyed => "the order was obeyed already",
             Self::AlreadyThere => "the worker is in that phase already",
             Self::NotDraining => "the worker does not drain: there is nothing to cancel",
@@ -121,7 +124,9 @@ impl fmt::Display for Misuse {
             Self::NotAssigned => "the call is not assigned yet: assign it first, or withdraw it",
             Self::NotDue => "no deadline has been reached",
             Self::NotForced => "the drain was not forced: end the call with its own reason",
-            Self::NotLater => "the new deadline is not later than the one in force",
+            Self::NotLater => {
+                "the new deadline is not later than the one in force: for an earlier one, order the drain again with it"
+            }
             Self::NoSuchCall => "no call has this number",
             Self::WrongPhase => "the worker cannot get there from its phase",
         })

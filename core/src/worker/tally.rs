@@ -62,8 +62,10 @@ impl Tally {
 }
 
 /// One count for each reason. In a journal they are stored in order, with how many there are: a build with more reasons
-/// reads what one with fewer wrote, and one with fewer refuses what it would have to leave out. For people and their
-/// scripts each count goes by the name of its reason, and one whose name is not known here is left out.
+/// reads what one with fewer wrote, and one with fewer refuses what it would have to leave out. Counts of reasons that
+/// came after the format are stored once they are not zero, so a build without them reads what never met them. For
+/// people and their scripts each count goes by the name of its reason, and one whose name is not known here is left
+/// out.
 mod counts {
     use core::fmt;
     use core::marker::PhantomData;
@@ -75,16 +77,23 @@ mod counts {
 
     /// Whose counts these are.
     pub(super) trait Reason<const N: usize> {
+        /// How many there were when the format was made.
+        const FIRST: usize;
+
         fn names() -> [&'static str; N];
     }
 
     impl Reason<{ Self::ALL.len() }> for Decline {
+        const FIRST: usize = 3;
+
         fn names() -> [&'static str; Self::ALL.len()] {
             Self::ALL.map(Self::as_str)
         }
     }
 
     impl Reason<{ Self::ALL.len() }> for EndReason {
+        const FIRST: usize = 10;
+
         fn names() -> [&'static str; Self::ALL.len()] {
             Self::ALL.map(Self::as_str)
         }
@@ -97,7 +106,8 @@ mod counts {
         if serializer.is_human_readable() {
             serializer.collect_map(R::names().into_iter().zip(counts))
         } else {
-            serializer.collect_seq(counts)
+            let met = counts.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1);
+            serializer.collect_seq(&counts[..met.max(R::FIRST)])
         }
     }
 

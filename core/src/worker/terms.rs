@@ -5,7 +5,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::reason::OnDeadline;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// When a drain is overdue and what happens then. The terms of several orders add up: each keeps what it asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,20 @@ impl Terms {
             (OnDeadline::Force, Some(_)) => (None, deadline),
         };
         Ok(Self { deadline, alert_at, force_at })
+    }
+
+    /// The longest time that a drain, or a step of it, may be given: a year. Longer ones are slips of the pen.
+    pub const LONGEST: Span = Span::from_secs(366 * 24 * 60 * 60);
+
+    /// The deadline `within` from `now`; an error if that is now, or further away than [`Terms::LONGEST`].
+    pub fn due(now: Instant, within: Span) -> Result<Instant, BadDeadline> {
+        if within == Span::ZERO {
+            return Err(BadDeadline::Now);
+        }
+        if within > Self::LONGEST {
+            return Err(BadDeadline::TooFar);
+        }
+        Ok(now + within)
     }
 
     /// Both terms at once. Neither is weakened: what happens at an instant of one still happens no later than then.
@@ -83,9 +97,40 @@ impl fmt::Display for DeadlineMissing {
 
 impl core::error::Error for DeadlineMissing {}
 
+/// A deadline that nobody can mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadDeadline {
+    /// It is now.
+    Now,
+    /// It is further away than [`Terms::LONGEST`].
+    TooFar,
+}
+
+impl fmt::Display for BadDeadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Now => "the deadline is now: give a time, or force the drain to end its calls at once",
+            Self::TooFar => "the deadline is more than a year away: give a shorter time, or none for no deadline",
+        })
+    }
+}
+
+impl core::error::Error for BadDeadline {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_deadline_is_ahead_and_within_a_year() {
+        let micro = Span::from_micros(1);
+        assert_eq!(Terms::due(at(9), Span::ZERO), Err(BadDeadline::Now));
+        assert_eq!(Terms::due(at(9), micro), Ok(at(9) + micro));
+        assert_eq!(Terms::due(at(9), Terms::LONGEST), Ok(at(9 + 366 * 86_400)));
+        for long in [Terms::LONGEST.as_micros() + 1, u64::MAX] {
+            assert_eq!(Terms::due(at(9), Span::from_micros(long)), Err(BadDeadline::TooFar));
+        }
+    }
 
     const fn at(secs: u64) -> Instant {
         Instant::from_micros(secs * 1_000_000)

@@ -30,8 +30,15 @@ impl Display for Entry {
                 write!(f, "takes no more calls: drain by {actor} ({})", cause.as_str())?;
                 self.terms(&terms, f)
             }
+            Event::DrainSealed { cause, .. } if !cause.is_final() => {
+                f.write_str("is told to leave: the drain can no longer be taken back")
+            }
             Event::DrainSealed { actor, terms, .. } => {
                 write!(f, "the drain can no longer be taken back, by {actor}")?;
+                self.terms(&terms, f)
+            }
+            Event::DrainTightened { actor, terms, .. } => {
+                write!(f, "the drain is held to more, by {actor}")?;
                 self.terms(&terms, f)
             }
             Event::DrainExtended { actor, deadline } => {
@@ -125,6 +132,14 @@ mod tests {
             (
                 Event::DrainSealed { cause: Cause::Signal, actor, terms: both, stamp },
                 "the drain can no longer be taken back, by alice; due in 10s, then force in 30s",
+            ),
+            (
+                Event::DrainSealed { cause: Cause::Api, actor, terms: both, stamp },
+                "is told to leave: the drain can no longer be taken back",
+            ),
+            (
+                Event::DrainTightened { actor, terms: both, stamp },
+                "the drain is held to more, by alice; due in 10s, then force in 30s",
             ),
             (Event::DrainExtended { actor, deadline: at(61) }, "the drain now ends in 60s, by alice"),
             (Event::DrainCancelled { actor, stamp }, "the drain is taken back by alice"),

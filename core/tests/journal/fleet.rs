@@ -93,7 +93,9 @@ fn a_segment_goes_on_from_wherever_the_last_one_ended() {
     for count in 0..decisions.len() {
         let (before, after) = decisions.split_at(count);
         let mut fleet = start.clone();
-        before.iter().for_each(|entry| fleet.apply(entry));
+        for entry in before {
+            fleet.apply(entry);
+        }
         let replayed = replay::<Fleet>(&segment(&fleet, after), |_, _, _| {}).expect("whole");
         assert_eq!((replayed.torn, replayed.entries), (None, after.len() as u64), "after {count} decisions");
         assert_eq!(replayed.state, forgetful(&live), "after {count} decisions");
@@ -138,7 +140,8 @@ fn golden() -> String {
     let names = names().into_iter().map(|(name, _, bytes)| (name, bytes));
     let segment = ("segment".to_owned(), segment(&start, &entries));
     let hex = |bytes: Vec<u8>| bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-    records.chain(names).chain([segment]).map(|(name, bytes)| format!("{name} = {}\n", hex(bytes))).collect()
+    let lines = records.chain(names).chain([segment]);
+    lines.fold(String::new(), |text, (name, bytes)| text + &format!("{name} = {}\n", hex(bytes)))
 }
 
 fn pinned() -> Vec<(String, Vec<u8>)> {

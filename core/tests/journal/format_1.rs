@@ -95,7 +95,7 @@ fn what_no_build_wrote_stops_the_reader_before_it() {
         (Old::CallStalled { call: call(1) }, Misfit::Rejected(Misuse::NotDue.into())),
         (Old::ReservationLapsed { call: call(1) }, Misfit::Rejected(Misuse::NotDue.into())),
         (Old::DrainSealed, Misfit::Other),
-        (Old::Exited, Misfit::Rejected(Misuse::NotDrained.into())),
+        (Old::Exited, Misfit::Rejected(Misuse::NotDue.into())),
     ] {
         let bytes = [&started[..opening], &event.frame(1)].concat();
         let (replayed, _, entries) = read(&bytes);
@@ -245,7 +245,8 @@ fn told_tally(tally: &Tally) -> String {
         panic!("format 1 knew no other run's calls: {tally:?}")
     };
     assert_eq!(ended[7..], [0; 3], "format 1 had seven reasons");
-    let ended = &ended[..7];
+    assert_eq!(declined[3..], [0; 2], "and three of the others");
+    let (ended, declined) = (&ended[..7], &declined[..3]);
     format!(
         "Tally {{ admitted: {admitted}, clock_steps: {clock_steps}, declined: {declined:?}, ended: {ended:?}, lapsed: \
          {lapsed}, reserved: {reserved}, stalled: {stalled} }}"

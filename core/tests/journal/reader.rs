@@ -194,8 +194,8 @@ mod mirror {
     struct Tally {
         admitted: u64,
         clock_steps: u64,
-        declined: Vec<u64>,
-        ended: Vec<u64>,
+        declined: Declined,
+        ended: Ended,
         lapsed: u64,
         reserved: u64,
         stalled: u64,
@@ -247,6 +247,7 @@ mod mirror {
         OrderTaken { stamp: Stamp, actor: String },
         CallTakenOver { id: Digest, class: Class, origin: Origin },
         CallHandedOver { call: CallNo, to: Incarnation },
+        DrainTightened { actor: String, terms: Terms, stamp: Option<Stamp> },
     }
 
     #[derive(Debug, SchemaRead)]
@@ -293,6 +294,8 @@ mod mirror {
         NotServing,
         Full,
         Draining,
+        Invalid,
+        Duplicate,
     }
 
     #[derive(Debug, SchemaRead)]
@@ -324,6 +327,26 @@ mod mirror {
 
     #[derive(Debug, SchemaRead)]
     struct Span(u64);
+
+    /// Reasons that are left out were never met: here, of five.
+    #[derive(SchemaRead)]
+    struct Declined(Vec<u64>);
+
+    impl std::fmt::Debug for Declined {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.debug_list().entries((0..5).map(|reason| self.0.get(reason).unwrap_or(&0))).finish()
+        }
+    }
+
+    /// The same, of ten.
+    #[derive(SchemaRead)]
+    struct Ended(Vec<u64>);
+
+    impl std::fmt::Debug for Ended {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.debug_list().entries((0..10).map(|reason| self.0.get(reason).unwrap_or(&0))).finish()
+        }
+    }
 
     /// Told as the document draws it: phase in bits 61 to 63, calls in 40 to 60, number in 0 to 39.
     #[derive(SchemaRead)]

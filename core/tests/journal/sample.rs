@@ -97,14 +97,19 @@ fn events() -> Vec<(Event, &'static str)> {
         Event::CallHandedOver { call, to: Incarnation::new(u64::MAX) },
     ];
     events.extend(EndReason::ALL.map(|reason| Event::CallEnded { call, reason }));
-    events.extend(Decline::ALL.map(|reason| Event::CallsDeclined { reason, count: u64::MAX }));
+    let declined = |reason: &Decline| Event::CallsDeclined { reason: *reason, count: u64::MAX };
+    // What came later goes to the end: a record's number is its place here.
+    let (first, later) = Decline::ALL.split_at(3);
+    events.extend(first.iter().map(declined));
+    let tightened = [None, stamp].map(|stamp| Event::DrainTightened { actor, terms: all, stamp });
+    let later = later.iter().map(declined).chain(tightened).map(|event| (event, ""));
     let named = [
         (Event::CallReserved { id, class }, "call"),
         (Event::CallAdmitted { id, class }, CALLS[1].1),
         (Event::CallAdmitted { id, class }, LONGEST),
         (Event::CallTakenOver { id, class, origin: origin(true) }, CALLS[2].1),
     ];
-    events.into_iter().map(|event| (event, "")).chain(named).collect()
+    events.into_iter().map(|event| (event, "")).chain(named).chain(later).collect()
 }
 
 /// The frame of a record, as the journal writes it.

@@ -192,9 +192,14 @@ impl Subject for WorkerSubject {
     }
 
     fn everything() -> Vec<&'static str> {
-        let never = "Closed(Serving)"; // the one phase that is open
+        let never = [
+            "Closed(Serving)", // the one phase that is open
+            "Invalid",         // nothing to decide: whoever asks knows
+            "Duplicate",
+            "Exited(Clean), ordered", // a worker that is told to leave leaves by itself
+        ];
         let all = [EVENTS, REJECTIONS, WHYS].concat();
-        all.into_iter().filter(|name| *name != never).collect()
+        all.into_iter().filter(|name| !never.contains(name)).collect()
     }
 }
 
@@ -216,6 +221,8 @@ names!(
     Event::DrainSealed { stamp: None, .. } => "DrainSealed",
     Event::DrainSealed { stamp: Some(_), .. } => "DrainSealed, ordered",
     Event::DrainExtended { .. } => "DrainExtended",
+    Event::DrainTightened { stamp: None, .. } => "DrainTightened",
+    Event::DrainTightened { stamp: Some(_), .. } => "DrainTightened, ordered",
     Event::DrainCancelled { stamp: None, .. } => "DrainCancelled",
     Event::DrainCancelled { stamp: Some(_), .. } => "DrainCancelled, ordered",
     Event::DrainOverdue { .. } => "DrainOverdue",
@@ -238,6 +245,7 @@ names!(
     Rejection::Repeat(Repeat::AlreadyDraining) => "AlreadyDraining",
     Rejection::Repeat(Repeat::AlreadyEnded) => "AlreadyEnded",
     Rejection::Repeat(Repeat::AlreadyExited) => "AlreadyExited",
+    Rejection::Repeat(Repeat::AlreadyLeaving) => "AlreadyLeaving",
     Rejection::Repeat(Repeat::AlreadyExtended) => "AlreadyExtended",
     Rejection::Repeat(Repeat::AlreadyForced) => "AlreadyForced",
     Rejection::Repeat(Repeat::AlreadyObeyed) => "AlreadyObeyed",
@@ -252,6 +260,8 @@ names!(
     Rejection::Refused(Refused::Admission(Refusal::Closed(Phase::Exited))) => "Closed(Exited)",
     Rejection::Refused(Refused::Admission(Refusal::Full)) => "Full",
     Rejection::Refused(Refused::Admission(Refusal::Exhausted)) => "Exhausted",
+    Rejection::Refused(Refused::Admission(Refusal::Invalid)) => "Invalid",
+    Rejection::Refused(Refused::Admission(Refusal::Duplicate)) => "Duplicate",
     Rejection::Refused(Refused::Forced) => "Refused(Forced)",
     Rejection::Refused(Refused::Irrevocable) => "Irrevocable",
     Rejection::Refused(Refused::Overtaken { .. }) => "Overtaken",

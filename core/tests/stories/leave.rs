@@ -1,6 +1,7 @@
-//! When a drained worker leaves: alone at once, parked when it is told to, and never before its lame-duck time is over.
+//! When a drained worker leaves: alone at once, parked when it is told to, and never before its lame-duck time is over,
+//! whatever it is that makes it leave.
 
-use openrtc_core::order::Wish;
+use openrtc_core::order::{Stamp, Wish};
 use openrtc_core::time::Span;
 use openrtc_core::word::{Phase, Refusal};
 use openrtc_core::worker::{
@@ -9,12 +10,18 @@ use openrtc_core::worker::{
 };
 
 use crate::story::{
-    A_YEAR, ALICE, COORDINATOR, Story, admit, drain, exited, obey, patient_drain, sealed, sigterm, stamp,
+    A_YEAR, ALICE, COORDINATOR, Story, admit, at, drain, exited, obey, patient_drain, sealed, sigterm, stamp,
 };
 
 const CANCEL: Command = Command::CancelDrain { actor: ALICE };
 const CANCELLED: Event = Event::DrainCancelled { actor: ALICE, stamp: None };
 const CLEAN: Event = exited(Outcome::Clean);
+/// What comes of it when Alice's patient drain is over and the worker is told to leave.
+const LEAVING: Event = left(None);
+
+const fn left(stamp: Option<Stamp>) -> Event {
+    Event::DrainSealed { cause: Cause::Api, actor: ALICE, terms: Terms::PATIENT, stamp }
+}
 
 fn fence() -> Command {
     drain(Cause::Fence, None, OnDeadline::Wait)
@@ -58,7 +65,11 @@ fn a_parked_worker_stays_up_until_it_is_told_to_leave() {
     story.refuses(A_YEAR, admit(), Refusal::Closed(Phase::Drained));
     let declined = Command::CountDeclines { reason: Decline::Draining, count: 1 };
     story.tells(A_YEAR, declined, Event::CallsDeclined { reason: Decline::Draining, count: 1 });
-    story.tells(A_YEAR, Command::Leave, CLEAN);
+    story.tells(A_YEAR, Command::Leave, LEAVING);
+    story.asks(&[Effect::Stop]);
+    story.refuses(A_YEAR, Command::Leave, Repeat::AlreadyLeaving);
+    story.refuses(A_YEAR, CANCEL, Refused::Irrevocable);
+    story.wakes(A_YEAR, CLEAN);
     story.asks(&[Effect::Exit(Outcome::Clean)]);
 }
 
@@ -92,7 +103,8 @@ fn a_parked_worker_leaves_on_a_signal_and_on_a_fence() {
 #[test]
 fn a_parked_worker_leaves_when_its_coordinator_says_so() {
     let mut story = drained();
-    story.tells(9, obey(stamp(1, 1), Wish::Leave), Event::Exited { outcome: Outcome::Clean, stamp: Some(stamp(1, 1)) });
+    story.tells(9, obey(stamp(1, 1), Wish::Leave), left(Some(stamp(1, 1))));
+    story.wakes(9, CLEAN);
 
     let mut story = drained();
     story.says(9, obey(stamp(1, 1), Wish::Reject)).expect("a later order");
@@ -153,12 +165,35 @@ fn a_drain_is_taken_back_during_the_lame_duck_time_and_starts_it_anew_when_it_co
 }
 
 #[test]
-fn who_is_told_to_leave_leaves_without_a_lame_duck_time() {
-    let mut story = lame_duck(Leave::WhenDrained);
-    story.drains(2, patient_drain());
-    story.wakes(2, Event::Drained);
-    story.tells(3, Command::Leave, CLEAN);
+fn who_is_told_to_leave_declines_for_the_lame_duck_time_all_the_same() {
+    for leave in [Leave::WhenDrained, Leave::Parked] {
+        let mut story = lame_duck(leave);
+        story.drains(2, patient_drain());
+        story.wakes(2, Event::Drained);
+        story.tells(3, Command::Leave, LEAVING);
+        story.refuses(4, CANCEL, Refused::Irrevocable);
+        story.refuses(6, Command::Expire(Why::Leave), Misuse::NotDue);
+        story.wakes(7, CLEAN);
+    }
+}
 
+#[test]
+fn a_force_leaves_its_calls_the_lame_duck_time_if_that_is_longer_than_their_grace() {
+    for (forced_at, over_at) in [(3, 7), (5, 7), (6, 8)] {
+        let mut story = lame_duck(Leave::WhenDrained);
+        story.admits(1);
+        story.drains(2, patient_drain());
+        let forced = Event::DrainForced { actor: ALICE, live: 1, stamp: None };
+        story.tells(forced_at, Command::ForceDrain { actor: ALICE }, forced);
+        let until = at(over_at);
+        story.asks(&[Effect::Announce(Availability::Closed), Effect::CancelCalls { until }]);
+        story.refuses(over_at - 1, Command::Expire(Why::GraceOver), Misuse::NotDue);
+        story.wakes(over_at, exited(Outcome::Forced { dropped: 1 }));
+    }
+}
+
+#[test]
+fn who_never_took_calls_is_rejected_at_once() {
     let mut story = Story::with(Limits { lame_duck: Span::from_secs(5), ..Limits::default() });
     story.tells(1, Command::Reject, exited(Outcome::Rejected));
 }
@@ -172,8 +207,8 @@ fn a_worker_that_was_forced_leaves_with_what_it_dropped_parked_or_not() {
         story.tells(3, Command::ForceDrain { actor: ALICE }, Event::DrainForced { actor: ALICE, live: 1, stamp: None });
         story.ends(4, call, EndReason::DrainForced);
         story.wakes(4, Event::Drained);
-        let (outcome, order) = (Outcome::Forced { dropped: 1 }, stamp(1, 1));
-        story.tells(4, obey(order, Wish::Leave), Event::Exited { outcome, stamp: Some(order) });
+        story.tells(4, obey(stamp(1, 1), Wish::Leave), left(Some(stamp(1, 1))));
+        story.wakes(4, exited(Outcome::Forced { dropped: 1 }));
 
         let mut story = Story::with(Limits { leave, ..Limits::default() }).opens();
         story.admits(1);

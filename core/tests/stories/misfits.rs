@@ -66,7 +66,7 @@ fn a_worker_does_not_exit_before_it_is_due() {
     story.misfits(11, exited(Outcome::Forced { dropped: 1 }), Misfit::Other);
 
     let story = Story::serving();
-    story.misfits(9, clean, because(Misuse::NotDrained));
+    story.misfits(9, clean, not_due());
     story.misfits(9, exited(Outcome::Rejected), because(Misuse::WrongPhase));
 }
 
@@ -124,7 +124,7 @@ fn a_seal_says_what_the_drain_and_its_order_come_to() {
         story.misfits(3, sealed(Cause::Signal, weaker), Misfit::Other);
     }
     for cause in [Cause::Api, Cause::Coordinator] {
-        story.misfits(3, sealed(cause, both), because(Repeat::AlreadyDraining));
+        story.misfits(3, sealed(cause, both), because(Misuse::NotDrained));
     }
     let bad = Terms { alert_at: Some(at(9)), ..both };
     story.misfits(3, sealed(Cause::Signal, bad), because(Misuse::BadTerms));

@@ -114,8 +114,10 @@ fn a_rollout_by_orders_alone() {
     story.tells(20, obey(stamp(1, 4), Wish::CancelDrain), taken(stamp(1, 4)));
     story.hangs_up(21, call);
     story.wakes(21, Event::Drained);
-    let exited = Event::Exited { outcome: Outcome::Clean, stamp: Some(stamp(1, 5)) };
-    story.tells(21, obey(stamp(1, 5), Wish::Leave), exited);
+    let stamped = Some(stamp(1, 5));
+    let leaving = Event::DrainSealed { cause: Cause::Coordinator, actor: COORDINATOR, terms: due, stamp: stamped };
+    story.tells(21, obey(stamp(1, 5), Wish::Leave), leaving);
+    story.wakes(21, Event::Exited { outcome: Outcome::Clean, stamp: None });
     story.refuses(22, obey(stamp(1, 6), Wish::Join), Repeat::AlreadyExited);
     story.refuses(22, obey(stamp(1, 5), Wish::Leave), Repeat::AlreadyExited);
 }

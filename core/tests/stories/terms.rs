@@ -1,12 +1,14 @@
 //! What a drain may take, and that nothing which makes it final lets it take longer.
 
 use openrtc_core::id::Actor;
+use openrtc_core::order::Wish;
+use openrtc_core::time::Span;
 use openrtc_core::worker::{
-    Alert, Availability, Cause, Command, DeadlineMissing, DrainOrder, Effect, Event, Misuse, OnDeadline, Refused,
-    Repeat, Terms,
+    Alert, Availability, Cause, Command, DeadlineMissing, DrainOrder, Effect, Event, Misfit, Misuse, OnDeadline,
+    Refused, Repeat, Terms,
 };
 
-use crate::story::{ALICE, Story, at, drain, patient_drain, sealed, sigterm, terms};
+use crate::story::{ALICE, COORDINATOR, Story, at, drain, obey, patient_drain, sealed, sigterm, stamp, terms};
 
 const DEADLINE: Actor = Actor::from_static("deadline");
 
@@ -111,6 +113,76 @@ fn more_time_for_a_sealed_drain_moves_only_what_was_due_before_it() {
         let extend = Command::ExtendDrain { actor: ALICE, deadline: at(deadline) };
         story.tells(4, extend, Event::DrainExtended { actor: ALICE, deadline: at(deadline) });
         assert_eq!(story.drain().terms, after);
+    }
+}
+
+/// A second order with other terms: what it asks for sooner holds from now on, and nothing of the first is weakened.
+#[test]
+fn an_order_that_joins_a_drain_holds_it_to_more_and_to_no_less() {
+    use OnDeadline::{Alert, Force, Wait};
+    for (before, order, after) in [
+        ((Some(60), Wait), (Some(20), Wait), Some(due(20, None, None))),
+        ((Some(60), Force), (Some(20), Force), Some(due(20, None, Some(20)))),
+        ((Some(60), Force), (Some(20), Wait), Some(due(20, None, Some(60)))),
+        ((Some(60), Wait), (Some(60), Force), Some(due(60, None, Some(60)))),
+        ((Some(20), Wait), (Some(60), Alert), Some(due(20, Some(60), None))),
+        ((None, Wait), (Some(20), Force), Some(due(20, None, Some(20)))),
+        ((Some(20), Force), (Some(60), Force), None),
+        ((Some(20), Force), (None, Wait), None),
+        ((None, Wait), (None, Wait), None),
+    ] {
+        for coordinator in [false, true] {
+            let mut story = Story::serving();
+            story.admits(1);
+            story.drains(2, drain(Cause::Api, before.0, before.1));
+            let within = order.0.map(|secs| Span::from_secs(secs - 3));
+            let wish = Wish::Drain { within, on_deadline: order.1 };
+            let (command, actor, stamped) = if coordinator {
+                (obey(stamp(1, 1), wish), COORDINATOR, Some(stamp(1, 1)))
+            } else {
+                (drain(Cause::Api, order.0, order.1), ALICE, None)
+            };
+            match (after, stamped) {
+                (Some(terms), stamp) => story.tells(3, command, Event::DrainTightened { actor, terms, stamp }),
+                (None, Some(stamp)) => story.tells(3, command, Event::OrderTaken { stamp, actor }),
+                (None, None) => story.refuses(3, command, Repeat::AlreadyDraining),
+            }
+            let before = Terms::new(before.0.map(at), before.1).expect("there is a deadline");
+            assert_eq!(story.drain().terms, after.unwrap_or(before), "{order:?}");
+            assert!(!story.drain().sealed, "and it can still be taken back");
+        }
+    }
+}
+
+#[test]
+fn a_sealed_drain_can_be_held_to_more_by_a_person_and_a_forced_one_cannot() {
+    let mut story = Story::serving();
+    story.admits(1);
+    story.drains(2, drain(Cause::Signal, Some(60), OnDeadline::Wait));
+    let sooner = drain(Cause::Api, Some(20), OnDeadline::Force);
+    let terms = due(20, None, Some(20));
+    story.tells(3, sooner, Event::DrainTightened { actor: ALICE, terms, stamp: None });
+    story.wakes(20, Event::DrainForced { actor: DEADLINE, live: 1, stamp: None });
+    story.refuses(20, drain(Cause::Api, Some(21), OnDeadline::Force), Repeat::AlreadyDraining);
+}
+
+#[test]
+fn a_tightened_drain_that_no_order_can_have_made_does_not_fit() {
+    let mut story = Story::serving();
+    story.admits(1);
+    story.drains(2, drain(Cause::Api, Some(60), OnDeadline::Force));
+    let tightened = |terms, stamp| Event::DrainTightened { actor: ALICE, terms, stamp };
+    story.fits(3, tightened(due(20, None, Some(20)), None));
+    let same = due(60, None, Some(60));
+    for weaker in [same, Terms::PATIENT, due(90, None, Some(90))] {
+        story.misfits(3, tightened(weaker, None), Misfit::Rejected(Repeat::AlreadyDraining.into()));
+    }
+    story.misfits(3, tightened(due(20, None, None), None), Misfit::Other);
+    let order = Some(stamp(1, 1));
+    story.fits(3, tightened(due(20, Some(20), Some(60)), order));
+    // An order has one policy, and one time.
+    for two in [due(20, Some(20), Some(30)), due(20, Some(30), Some(60)), same] {
+        story.misfits(3, tightened(two, order), Misfit::Other);
     }
 }
 

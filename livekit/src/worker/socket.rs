@@ -24,7 +24,7 @@ use crate::token::ApiKey;
 use crate::url::ServerUrl;
 
 /// How long a close frame, and what is behind it, may take.
-const GOODBYE: Duration = Duration::from_millis(500);
+const CLOSE: Duration = Duration::from_millis(500);
 /// How much of what a server says beside a refusal is kept, in characters.
 const SAID_MAX: usize = 200;
 
@@ -118,8 +118,8 @@ async fn carry(
                 }
                 Order::Close(code) => {
                     let frame = CloseFrame { code: code.into(), reason: "".into() };
-                    let goodbye = async { drop(sink.send(Message::Close(Some(frame))).await) };
-                    drop(tokio::time::timeout(GOODBYE, goodbye).await);
+                    let close = async { drop(sink.send(Message::Close(Some(frame))).await) };
+                    drop(tokio::time::timeout(CLOSE, close).await);
                     return;
                 }
             }

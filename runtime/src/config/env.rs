@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use openrtc_core::worker::{BadPolicy, Leave};
 use openrtc_records::journal::{JournalConfig, Sync};
 
-use super::{Config, ConfigError, SocketMode, Start, parse_count, parse_duration};
+use super::{Config, ConfigError, Duplicates, SocketMode, Start, parse_count, parse_duration};
 use crate::secret::Secret;
 
 /// One environment variable.
@@ -60,6 +60,19 @@ pub const VARIABLES: &[Variable] = &[
         config.reservation_ttl = parse_duration(text)?;
         Ok(())
     }),
+    variable(
+        "OPENRTC_DUPLICATES",
+        "calls with an id that is in flight: `allow` or `refuse`",
+        "allow",
+        |config, text| {
+            config.duplicates = match text {
+                "allow" => Duplicates::Allow,
+                "refuse" => Duplicates::Refuse,
+                _ => return Err("use `allow` or `refuse`".into()),
+            };
+            Ok(())
+        },
+    ),
     variable("OPENRTC_STALL_AFTER", "silence after which a call is flagged, or `none`", "30s", |config, text| {
         config.stall_after[0] = optional_duration(text)?;
         Ok(())
@@ -80,7 +93,7 @@ pub const VARIABLES: &[Variable] = &[
         };
         Ok(())
     }),
-    variable("OPENRTC_LAME_DUCK", "how long a worker that leaves goes on declining offers", "0s", |config, text| {
+    variable("OPENRTC_LAME_DUCK", "how long a worker that leaves goes on declining offers", "1s", |config, text| {
         config.lame_duck = parse_duration(text)?;
         Ok(())
     }),

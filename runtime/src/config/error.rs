@@ -35,6 +35,21 @@ pub enum ConfigError {
     /// A duration is zero, and could mean either "at once" or "without limit".
     #[error("{0} is 0: give a positive duration; where there may be no limit, set it to `none`")]
     Zero(&'static str),
+    /// A duration is so long that nobody can mean it.
+    #[error("{0} is more than a year: give a shorter time; where there may be no limit, set it to `none`")]
+    Long(&'static str),
+    /// Nothing ends the drain before the platform does.
+    #[error(
+        "on_deadline is {policy:?}, so a drain takes as long as its calls, but the platform kills after {grace:?} \
+         without a word: set OPENRTC_ON_DEADLINE=force with an OPENRTC_DRAIN_TIMEOUT inside that time, so that calls \
+         are told to end, or leave OPENRTC_PLATFORM_GRACE out where the platform waits for the worker"
+    )]
+    GraceNeedsForce {
+        /// What happens when a drain is overdue.
+        policy: OnDeadline,
+        /// How long the platform waits.
+        grace: Duration,
+    },
     /// The platform would kill the worker in the middle of its drain.
     #[error(
         "a drain may take {needed:?} (drain_timeout + force_grace, at least lame_duck, + {FLUSH:?} to flush), but the \
@@ -47,11 +62,6 @@ pub enum ConfigError {
         /// How long the platform waits.
         grace: Duration,
     },
-    /// A drain without limit cannot fit into any grace.
-    #[error(
-        "a drain may take for ever (no drain_timeout), but the platform kills after {0:?}: set OPENRTC_DRAIN_TIMEOUT"
-    )]
-    GraceUnused(Duration),
     /// The token could be guessed, or no client could send it.
     #[error(
         "OPENRTC_OPS_TOKEN: use at least {} characters of printable ASCII without spaces or line ends",

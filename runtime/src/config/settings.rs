@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use openrtc_core::id::{Deployment, Identity, Incarnation, Version, WorkerId};
 use openrtc_core::membership::SigningKey;
-use openrtc_core::worker::{Limits, OnDeadline};
+use openrtc_core::time::{Instant, Span};
+use openrtc_core::worker::{BadDeadline, Limits, OnDeadline, Terms};
 use openrtc_records::journal::{JournalConfig, Sync};
 
 #[cfg(feature = "http")]
 use super::url::{UrlError, parse_url};
-use super::{Config, ConfigError, Control, FLUSH, SocketMode, Start};
+use super::{Config, ConfigError, Control, Duplicates, FLUSH, SocketMode, Start};
 use crate::secret::{KeyError, Secret, parse_signing_key, read_signing_key};
 
 /// An audit file that is shorter than this is not worth rotating.
@@ -33,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) exit_watchdog: Duration,
     pub(crate) call_descriptors: u32,
     pub(crate) platform_grace: Option<Duration>,
+    pub(crate) duplicates: Duplicates,
     pub(crate) journal: Option<JournalConfig>,
     /// What the trail and the worker's membership are signed with; `None` if nothing is signed.
     pub(crate) key: Option<KeySource>,
@@ -164,6 +166,7 @@ impl Config {
             exit_watchdog: if self.control == Control::OwnThread { self.exit_watchdog } else { Duration::ZERO },
             call_descriptors: self.call_descriptors,
             platform_grace: self.platform_grace,
+            duplicates: self.duplicates,
             journal: self.journal.clone(),
             key,
             trail,
@@ -276,20 +279,26 @@ impl Config {
         if self.force_grace.is_zero() {
             return Err(ConfigError::Zero("force_grace"));
         }
-        let Some(timeout) = self.drain_timeout else {
-            return match (self.on_deadline, self.platform_grace) {
-                (OnDeadline::Wait, None) => Ok(()),
-                (OnDeadline::Wait, Some(grace)) => Err(ConfigError::GraceUnused(grace)),
-                (policy @ (OnDeadline::Alert | OnDeadline::Force), _) => Err(ConfigError::DeadlineMissing(policy)),
-            };
-        };
-        if timeout.is_zero() {
-            return Err(ConfigError::Zero("drain_timeout"));
+        for (name, time) in [("force_grace", self.force_grace), ("lame_duck", self.lame_duck)] {
+            if Span::from(time) > Terms::LONGEST {
+                return Err(ConfigError::Long(name));
+            }
         }
-        let needed = timeout.saturating_add(self.force_grace).max(self.lame_duck).saturating_add(FLUSH);
-        match self.platform_grace {
-            Some(grace) if grace <= needed => Err(ConfigError::GraceTooShort { needed, grace }),
-            Some(_) | None => Ok(()),
+        match self.drain_timeout.map(|timeout| Terms::due(Instant::EPOCH, timeout.into())).transpose() {
+            Ok(_) => {}
+            Err(BadDeadline::Now) => return Err(ConfigError::Zero("drain_timeout")),
+            Err(BadDeadline::TooFar) => return Err(ConfigError::Long("drain_timeout")),
+        }
+        match (self.on_deadline, self.platform_grace, self.drain_timeout) {
+            (OnDeadline::Wait, None, _) | (OnDeadline::Alert | OnDeadline::Force, None, Some(_)) => Ok(()),
+            (policy @ (OnDeadline::Wait | OnDeadline::Alert), Some(grace), _) => {
+                Err(ConfigError::GraceNeedsForce { policy, grace })
+            }
+            (policy @ (OnDeadline::Alert | OnDeadline::Force), _, None) => Err(ConfigError::DeadlineMissing(policy)),
+            (OnDeadline::Force, Some(grace), Some(timeout)) => {
+                let needed = timeout.saturating_add(self.force_grace).max(self.lame_duck).saturating_add(FLUSH);
+                if grace <= needed { Err(ConfigError::GraceTooShort { needed, grace }) } else { Ok(()) }
+            }
         }
     }
 

@@ -63,3 +63,81 @@ async fn settle<M: Journaled>(batch: &Batch<M>, record: &mut M, ports: &mut impl
         ports.perform(effect).await;
     }
 }
+
+#[cfg(all(test, not(openrtc_loom)))]
+mod tests {
+    use std::future::Future;
+    use std::io;
+
+    use openrtc_core::id::{Actor, CallId, DigestKey, Seq};
+    use openrtc_core::time::Instant;
+    use openrtc_core::worker::{Cause, Class, Command, DrainOrder, Effect, EndReason, Limits, Terms, Worker};
+
+    use super::*;
+    use crate::engine::gate::Gate;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Step {
+        /// The journal is given entries up to here, and has them a while later.
+        Append(Seq),
+        Appended(Seq),
+        Published(Seq),
+        Performed,
+    }
+
+    /// A world that notes what is asked of it, in order, and whose journal takes its time.
+    #[derive(Default)]
+    struct World(Vec<Step>);
+
+    impl Ports<Worker> for World {
+        fn now(&self) -> Instant {
+            Instant::EPOCH
+        }
+
+        async fn next(&mut self, _: Option<Instant>, _: impl Future<Output = ()>) {
+            tokio::task::yield_now().await;
+        }
+
+        async fn append(&mut self, _: &Worker, batch: &Batch<Worker>) -> io::Result<()> {
+            let last = batch.entries.last().map(|entry| entry.seq).unwrap_or_default();
+            self.0.push(Step::Append(last));
+            tokio::task::yield_now().await;
+            self.0.push(Step::Appended(last));
+            Ok(())
+        }
+
+        fn publish(&mut self, settled: Seq, _: &Worker) {
+            self.0.push(Step::Published(settled));
+        }
+
+        async fn perform(&mut self, _: Effect) {
+            self.0.push(Step::Performed);
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_published_before_the_journal_has_it_and_nothing_done_before_that() {
+        let start = Worker::new(Limits::default()).expect("limits are valid");
+        let gate = Gate::new(&start, DigestKey::default());
+        gate.submit(Instant::EPOCH, Command::Serve).expect("it has just started");
+        let call = gate.admit(&const { CallId::from_static("call") }, Class::default()).expect("it serves");
+        let calling = async {
+            tokio::task::yield_now().await;
+            let order = DrainOrder { cause: Cause::Api, actor: Actor::from_static("alice"), terms: Terms::PATIENT };
+            gate.submit(Instant::EPOCH, Command::BeginDrain(order)).expect("it serves");
+            tokio::task::yield_now().await;
+            gate.end(call, EndReason::CallerHangup).expect("it was held");
+        };
+        let mut world = World::default();
+        let (left, ()) = tokio::join!(run(&gate, start, &mut world), calling);
+        assert!(left.outcome().is_some());
+        let mut steps = world.0.as_slice();
+        let mut batches = 0;
+        while let [Step::Append(given), Step::Appended(written), Step::Published(told), rest @ ..] = steps {
+            assert!(given == written && written == told, "{:?}", world.0);
+            let effects = rest.iter().take_while(|step| **step == Step::Performed).count();
+            (steps, batches) = (&rest[effects..], batches + 1);
+        }
+        assert_eq!((steps, batches > 1), (&[][..], true), "{:?}", world.0);
+    }
+}

@@ -1,7 +1,7 @@
 //! What a command came to.
 
 use openrtc_core::id::Seq;
-use openrtc_core::worker::{DeadlineMissing, Misuse, Refused, Rejection, Repeat};
+use openrtc_core::worker::{BadDeadline, DeadlineMissing, Misuse, Refused, Rejection, Repeat};
 
 /// What a command came to. Asking for what holds already is a success that says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,9 @@ pub enum CommandError {
     /// A drain was asked for whose policy needs a deadline.
     #[error(transparent)]
     DeadlineMissing(DeadlineMissing),
+    /// A drain was asked for with a deadline that nobody can mean.
+    #[error(transparent)]
+    BadDeadline(BadDeadline),
     /// A worker that leaves by itself once it has drained cannot be cordoned.
     #[error(
         "this worker leaves once it has drained, so a cordon could not be taken back: start it with \

@@ -33,6 +33,7 @@ impl Ended {
             | Event::DrainBegun { .. }
             | Event::DrainSealed { .. }
             | Event::DrainExtended { .. }
+            | Event::DrainTightened { .. }
             | Event::DrainCancelled { .. }
             | Event::DrainOverdue { .. }
             | Event::DrainForced { .. }

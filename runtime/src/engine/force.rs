@@ -31,3 +31,35 @@ impl Force {
         self.until.get().copied().unwrap_or(Instant::EPOCH)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Context, Poll, Wake, Waker};
+
+    use super::*;
+
+    /// Looks for the order in the moment in which it is woken.
+    struct Look(Force, AtomicBool);
+
+    impl Wake for Look {
+        fn wake(self: Arc<Self>) {
+            self.1.store(self.0.is_ordered(), Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_order_is_given_before_anybody_hears_of_it() {
+        let (force, until) = (Force::default(), Instant::from_micros(7));
+        let look = Arc::new(Look(force.clone(), AtomicBool::new(false)));
+        let waker = Waker::from(Arc::clone(&look));
+        let mut context = Context::from_waker(&waker);
+        let mut ordered = pin!(force.ordered());
+        assert!(ordered.as_mut().poll(&mut context).is_pending());
+        force.order(until);
+        assert!(look.1.load(Ordering::Relaxed), "woken, it would have read that calls have no time at all");
+        assert_eq!(ordered.poll(&mut context), Poll::Ready(until));
+    }
+}

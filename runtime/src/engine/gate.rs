@@ -35,6 +35,7 @@
 //! that is half full.
 
 mod recorder;
+mod refusals;
 mod ring;
 
 use std::sync::PoisonError;
@@ -42,16 +43,19 @@ use std::sync::PoisonError;
 use openrtc_core::id::{CallId, CallNo, DigestKey, Seq};
 use openrtc_core::journal::Batch;
 use openrtc_core::machine::Machine;
-use openrtc_core::time::{Instant, Span};
+use openrtc_core::time::Instant;
 use openrtc_core::word::{Phase, Refusal, Word};
 use openrtc_core::worker::{Class, Command, Decline, EndReason, Event, Limits, Origin, Rejection, Worker};
 
 pub use recorder::View;
+pub use refusals::decline;
 
+use crate::engine::door::Door;
 use crate::engine::intake::Intake;
 use crate::engine::sync::{AtomicBool, AtomicU64, Bell, Mutex, MutexGuard, Ordering, Padded, Site};
 use crate::log::say;
 use recorder::{Line, Recorder};
+use refusals::COUNT_EVERY;
 use ring::{NoRoom, Published, Ring};
 
 /// Judges commands and queues their entries.
@@ -60,11 +64,12 @@ pub struct Gate {
     word: Padded<AtomicU64>,
     /// The most calls in flight: the capacity, or none while too much waits for the control loop.
     room: Padded<AtomicU64>,
-    /// Calls declined and not yet counted in an entry, by [`Decline`].
+    /// Calls declined and not yet counted in an entry, by [`Decline`]; marked once they are for the last time.
     declined: Padded<[AtomicU64; Decline::ALL.len()]>,
     /// Whether the control loop sleeps until it is woken.
     asleep: Padded<AtomicBool>,
     bell: Bell,
+    door: Door,
     limits: Limits,
     key: DigestKey,
     ring: Ring,
@@ -77,10 +82,6 @@ const SLOTS: usize = 4096;
 /// Entries that may wait for the control loop, some 100 bytes each, or four per call where the capacity is larger:
 /// seconds of any real worker, more than a disk may hold it up for.
 pub const BACKLOG: usize = 1 << 16;
-
-/// Declined calls become one entry per reason and second, so that a dispatcher that keeps asking cannot fill the
-/// journal.
-const COUNT_EVERY: Span = Span::from_secs(1);
 
 impl Gate {
     /// A gate in front of `worker`, which holds no calls. Call ids are digested with `key`.
@@ -99,6 +100,7 @@ impl Gate {
             declined: Padded::default(),
             asleep: Padded(AtomicBool::new(false)),
             bell: Bell::new(),
+            door: Door::default(),
             limits: *worker.limits(),
             key,
             ring: Ring::new(slots, worker.word().seq()),
@@ -133,7 +135,7 @@ impl Gate {
     /// Ends a call that was admitted or assigned and not ended before. Returns the number of the entry that says so;
     /// `None` after the exit, which has ended every call.
     pub fn end(&self, call: CallNo, reason: EndReason) -> Option<Seq> {
-        let before = Word::from_bits(self.word.0.fetch_add(Word::RELEASE, Ordering::AcqRel));
+        let before = Word::from_bits(self.word.0.fetch_add(Word::RELEASE, Site::HangUp.ordering()));
         if before.phase() == Phase::Exited {
             return None;
         }
@@ -177,13 +179,13 @@ impl Gate {
     pub fn submit(&self, at: Instant, command: Command) -> Result<Seq, Rejection> {
         let mut recorder = self.recorder();
         recorder.fold(&self.ring, at);
-        if recorder.leads_to_exit(&self.word.0, at, command) {
-            self.count_declines(&mut recorder, at);
-        }
-        let claimed = match command {
+        let claimed = if recorder.leads_to_exit(&self.word.0, at, command) {
+            self.exit(&mut recorder, at, command)
+        } else if matches!(command, Command::Progress { .. }) && self.room() == 0 {
             // A call may report progress for as long as it likes.
-            Command::Progress { .. } if self.room() == 0 => Err(Refusal::Full.into()),
-            _ => recorder.order(&self.word.0, at, command),
+            Err(Refusal::Full.into())
+        } else {
+            recorder.order(&self.word.0, at, command)
         };
         self.leave(recorder, at, claimed.is_ok());
         claimed
@@ -265,16 +267,6 @@ impl Gate {
         self.nudge();
     }
 
-    /// Counts a refusal, and gives it back.
-    #[cold]
-    pub(crate) fn refuse(&self, refusal: Refusal) -> Refusal {
-        // The first since the last count has the control loop set the time of the next.
-        if self.declined.0[decline(refusal) as usize].fetch_add(1, Ordering::Relaxed) == 0 {
-            self.nudge();
-        }
-        refusal
-    }
-
     #[expect(clippy::cast_possible_truncation, reason = "the capacity or nothing")]
     fn room(&self) -> u32 {
         self.room.0.load(Ordering::Relaxed) as u32
@@ -296,18 +288,6 @@ impl Gate {
         } else {
             say(|| tracing::info!("the control loop runs again: calls are taken"));
         }
-    }
-
-    /// Puts the declined calls into entries, if there are any. After the exit there is no entry left to put them into.
-    fn count_declines(&self, recorder: &mut Recorder, at: Instant) -> bool {
-        let mut counted = false;
-        recorder.count_at = None;
-        for reason in Decline::ALL {
-            let count = self.declined.0[reason as usize].swap(0, Ordering::Relaxed);
-            counted |= recorder.order(&self.word.0, at, Command::CountDeclines { reason, count }).is_ok();
-            recorder.fold(&self.ring, at);
-        }
-        counted
     }
 
     fn recorder(&self) -> MutexGuard<'_, Recorder> {
@@ -344,9 +324,12 @@ impl Intake<Worker> for Gate {
         // Nothing is counted after the exit. A clock that stands behind must not hold it up.
         let at = at.max(recorder.now());
         if recorder.leads_to_exit(&self.word.0, at, Command::Wake) {
-            any |= self.count_declines(&mut recorder, at);
-            any |= recorder.order(&self.word.0, at, Command::Wake).is_ok();
-            recorder.fold(&self.ring, at);
+            let before = recorder.seq();
+            if self.has_closed(&mut recorder, at) {
+                let _ = self.exit(&mut recorder, at, Command::Wake);
+                recorder.fold(&self.ring, at);
+            }
+            any |= recorder.seq() != before;
         }
         any
     }
@@ -386,15 +369,5 @@ impl Drop for Attendance<'_> {
         if recorder.live(&self.0.word.0).phase() != Phase::Exited {
             self.0.make_room(&recorder);
         }
-    }
-}
-
-/// What a refusal is counted as.
-#[must_use]
-pub const fn decline(refusal: Refusal) -> Decline {
-    match refusal {
-        Refusal::Closed(Phase::Starting | Phase::Standby) => Decline::NotServing,
-        Refusal::Closed(Phase::Serving | Phase::Draining | Phase::Drained | Phase::Exited) => Decline::Draining,
-        Refusal::Full | Refusal::Exhausted => Decline::Full,
     }
 }

@@ -187,7 +187,7 @@ impl WorkerHandle {
 
     /// Begins a drain whose deadline counts from now.
     pub(crate) fn drain(&self, cause: Cause, actor: Actor, terms: DrainTerms) -> Result<Done, CommandError> {
-        let deadline = terms.timeout.map(|timeout| self.now() + timeout.into());
+        let deadline = terms.timeout.map(|timeout| self.due(timeout)).transpose()?;
         let terms = Terms::new(deadline, terms.on_deadline).map_err(CommandError::DeadlineMissing)?;
         self.submit(Command::BeginDrain(DrainOrder { cause, actor, terms }))
     }
@@ -213,8 +213,12 @@ impl WorkerHandle {
 
     /// Gives the drain until `deadline` from now.
     pub(crate) fn extend_drain(&self, actor: Actor, deadline: Duration) -> Result<Done, CommandError> {
-        let deadline = self.now() + deadline.into();
+        let deadline = self.due(deadline)?;
         self.submit(Command::ExtendDrain { actor, deadline })
+    }
+
+    fn due(&self, within: Duration) -> Result<Instant, CommandError> {
+        Terms::due(self.now(), within.into()).map_err(CommandError::BadDeadline)
     }
 
     /// Tells every call left to end.

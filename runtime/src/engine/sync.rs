@@ -21,6 +21,8 @@ pub enum Site {
     Stamp,
     /// The control loop's addition of nothing, between its flag and its sleep.
     Sleep,
+    /// The addition that ends a call, after all that its handler did.
+    HangUp,
 }
 
 #[cfg(not(openrtc_loom))]
@@ -28,7 +30,7 @@ impl Site {
     pub(crate) const fn ordering(self) -> Ordering {
         match self {
             Self::Stamp => Ordering::Release,
-            Self::Sleep => Ordering::AcqRel,
+            Self::Sleep | Self::HangUp => Ordering::AcqRel,
         }
     }
 }
@@ -44,7 +46,7 @@ impl Site {
         match self {
             _ if WEAKENED.get() == Some(self) => Ordering::Relaxed,
             Self::Stamp => Ordering::Release,
-            Self::Sleep => Ordering::AcqRel,
+            Self::Sleep | Self::HangUp => Ordering::AcqRel,
         }
     }
 

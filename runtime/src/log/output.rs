@@ -75,7 +75,7 @@ struct Queue {
     lines: VecDeque<Vec<u8>>,
     /// What the lines take.
     bytes: usize,
-    /// Lines dropped that have not been told of.
+    /// Lines dropped that nobody has been told about.
     untold: u64,
     /// Whether the thread has a line in hand.
     writing: bool,

@@ -14,7 +14,7 @@ const WAITING_MAX: usize = 256;
 type Line = Box<dyn FnOnce() + Send>;
 
 static RELAY: Mutex<Option<SyncSender<Line>>> = Mutex::new(None);
-/// Lines dropped that have not been told of.
+/// Lines dropped that nobody has been told about.
 static UNTOLD: AtomicU64 = AtomicU64::new(0);
 
 /// Starts the thread, if there is none yet.

@@ -16,10 +16,11 @@ use super::host::Host;
 #[cfg(feature = "http")]
 use super::network::Network;
 use super::runner::Runner;
+use super::unique::Unique;
 use super::writer::Writer;
 use super::{AgentPool, Built};
 use crate::audit::{AuditSink, Outlets};
-use crate::config::{Config, ConfigError, Control, KeySource, Settings, SocketMode, Start};
+use crate::config::{Config, ConfigError, Control, Duplicates, KeySource, Settings, SocketMode, Start};
 use crate::engine::clock::Clock;
 use crate::engine::control;
 use crate::engine::handle::WorkerHandle;
@@ -93,12 +94,14 @@ impl AgentPoolBuilder {
         /// When the drained worker leaves. Default: at once.
         leave(leave: Leave) => |config, leave| config.leave = leave;
         /// How long a worker that leaves goes on declining offers, counted from the moment when it stopped taking
-        /// calls. Default: not at all.
+        /// calls. Default: 1 s, for offers that are under way then. Zero: not at all.
         lame_duck(time: Duration) => |config, time| config.lame_duck = time;
         /// How long calls have to end by themselves after a forced drain has told them to. Default: 2 s.
         force_grace(grace: Duration) => |config, grace| config.force_grace = grace;
         /// How long an accepted offer waits for its assignment. Default: 10 s.
         reservation_ttl(ttl: Duration) => |config, ttl| config.reservation_ttl = ttl;
+        /// Whether two calls in flight may have one id. Default: they may.
+        duplicates(duplicates: Duplicates) => |config, duplicates| config.duplicates = duplicates;
         /// How long a call of class 0 may stay silent before it is flagged as stalled. `None`: it never is.
         /// Default: 30 s.
         stall_after(limit: Option<Duration>) => |config, limit| config.stall_after[0] = limit;
@@ -208,6 +211,10 @@ impl AgentPoolBuilder {
         );
         #[cfg(not(feature = "http"))]
         let (ops_addr, roster, network) = (None, None, std::future::ready(()));
+        let unique = match settings.duplicates {
+            Duplicates::Allow => None,
+            Duplicates::Refuse => Some(Unique::default()),
+        };
         let built = Arc::new(Built {
             trail,
             recovered,
@@ -216,6 +223,7 @@ impl AgentPoolBuilder {
             farewell,
             exit_watchdog: settings.exit_watchdog,
             takes_descriptors: settings.call_descriptors > 0,
+            unique,
         });
         let pool = AgentPool { worker: worker.clone(), built };
         let systemd = Systemd::from_env();

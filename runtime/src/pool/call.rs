@@ -11,6 +11,7 @@ use openrtc_core::worker::{Class, Command, EndReason};
 use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
+use super::unique::Taken;
 use crate::engine::handle::WorkerHandle;
 
 /// A call in flight. Dropping it ends the call: at the end of a handler, in a panic, in whichever task it was moved to.
@@ -24,11 +25,20 @@ pub(crate) struct OpenCall {
     ended: bool,
     /// Whether somebody else tells a panic of the call from a thread that panics for another reason.
     attended: bool,
+    /// Its id, where each may be in flight once. Free again once the call has ended.
+    _taken: Option<Taken>,
 }
 
 impl OpenCall {
-    pub(crate) fn new(worker: WorkerHandle, number: CallNo, id: CallId, class: Class, assigned: bool) -> Self {
-        Self { worker, number, id, class, assigned, ended: false, attended: false }
+    pub(crate) fn new(
+        worker: WorkerHandle,
+        number: CallNo,
+        id: CallId,
+        class: Class,
+        assigned: bool,
+        taken: Option<Taken>,
+    ) -> Self {
+        Self { worker, number, id, class, assigned, ended: false, attended: false, _taken: taken }
     }
 
     /// Ends the call, resolving when that is in the journal.

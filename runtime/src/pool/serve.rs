@@ -91,6 +91,8 @@ impl AgentPool {
         let handler = Arc::new(handler);
         let life = calls.live(reports);
         let mut life = pin!(life);
+        let mut listening = Some(self.listening());
+        let mut closing = pin!(self.worker.gate().closing());
         let failure = loop {
             tokio::select! {
                 biased;
@@ -101,8 +103,11 @@ impl AgentPool {
                     Ok(Err(error)) => break Some(Failure::Error(error)),
                     Err(panic) => break Some(Failure::Panic(panic)),
                 },
+                // Every offer that was there has been judged.
+                () = &mut closing, if listening.is_some() => listening = None,
             }
         };
+        drop(listening);
         match &failure {
             Some(failure) => self.give_up(failure),
             // Refused only by a worker that drains already, or has left.
@@ -193,26 +198,42 @@ impl Calls {
         F: Future + Send + 'static,
         F::Output: Ending,
     {
-        let Ok((id, class)) = catch_unwind(AssertUnwindSafe(|| (offer.id(), offer.class()))) else {
-            if let Some(suppressed) = PANICKED.pass() {
-                tracing::error!(suppressed, "an offer panicked instead of telling its id and class: dropped");
-            }
-            return;
-        };
-        let span = tracing::info_span!("call", %id);
+        let span = tracing::info_span!("call", id = tracing::field::Empty);
+        let told = catch_unwind(AssertUnwindSafe(|| match offer.invalid() {
+            None => Ok((offer.id(), offer.class())),
+            Some(bad) => Err(bad),
+        }));
         // Here and not in the task: offers are judged in the order in which they come.
-        let reserved = self.unreported.reserve(&self.pool, id, class);
+        let reserved = match told {
+            Ok(Ok((id, class))) => {
+                span.record("id", tracing::field::display(&id));
+                self.unreported.reserve(&self.pool, id, class)
+            }
+            Ok(Err(bad)) => {
+                tracing::debug!(%bad, "an offer without a usable call id: declined");
+                Err(self.pool.worker.gate().refuse(Refusal::Invalid))
+            }
+            Err(_) => {
+                if let Some(suppressed) = PANICKED.pass() {
+                    tracing::error!(suppressed, "an offer panicked instead of telling its id and class: declined");
+                }
+                Err(self.pool.worker.gate().refuse(Refusal::Invalid))
+            }
+        };
         if matches!(reserved, Err(Refusal::Closed(Phase::Exited))) {
             // Every refusal is in the journal, and nothing can be written there any more.
             return tracing::debug!("offered after the worker had left: not answered");
         }
         let (handler, abort) = (Arc::clone(handler), self.abort.clone());
+        // The worker does not leave before its refusals are told.
+        let listening = reserved.is_err().then(|| self.pool.listening());
         let call = async move {
             tokio::select! {
                 biased;
                 () = abort.cancelled() => {}
                 () = take(reserved, offer, handler) => {}
             }
+            drop(listening);
         };
         self.tasks.spawn(call.instrument(span));
     }

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::future::Future;
 
-use openrtc_core::id::CallId;
+use openrtc_core::id::{BadCallId, CallId};
 use openrtc_core::word::Refusal;
 use openrtc_core::worker::Class;
 
@@ -57,9 +57,11 @@ pub trait CallSource: Send {
     /// Waits for the next offer. `None` says that there will never be another, and drains the worker.
     ///
     /// Keep yielding offers while the worker drains: `serve` declines them, so that the dispatcher learns at once that
-    /// it must try another worker. `next` is also called while the last calls' ends are reported, so a source may do
-    /// all its input and output here. An offer that it yields then, after the worker has left, is dropped without an
-    /// answer: each refusal is counted in the journal, and the journal is closed.
+    /// it must try another worker. A source with a listener holds a [`Listening`](crate::Listening) of its view, so
+    /// that the worker leaves when the listener is closed and who came to it has an answer. `next` is also called while
+    /// the last calls' ends are reported, so a source may do all its input and output here. An offer that it yields
+    /// then, after the worker has left, is dropped without an answer: each refusal is counted in the journal, and the
+    /// journal is closed.
     ///
     /// # Errors
     /// An error says that the source has failed for good: the worker drains, and `serve` returns the error once the
@@ -81,6 +83,13 @@ pub trait Offer: Send + 'static {
     /// What the dispatcher calls the call.
     fn id(&self) -> CallId;
 
+    /// Why no worker can take the offer, if that is so: its id is no call id. `serve` declines it as
+    /// [`Refusal::Invalid`] and counts it, and does not ask for its id. It does the same with an offer that panics
+    /// here, in [`id`](Self::id) or in [`class`](Self::class).
+    fn invalid(&self) -> Option<BadCallId> {
+        None
+    }
+
     /// The kind of call, which decides how long it may stay silent.
     fn class(&self) -> Class {
         Class::default()
@@ -97,7 +106,7 @@ pub trait Offer: Send + 'static {
     /// [`Ended::Lapsed`](crate::Ended::Lapsed) for a reservation that lapsed.
     fn accept(self) -> impl Future<Output = Option<Self::Session>> + Send;
 
-    /// Answers no. Every refusal may be retried at another worker.
+    /// Answers no. Every refusal but [`Refusal::Invalid`] and [`Refusal::Duplicate`] may be retried at another worker.
     ///
     /// # Cancellation
     /// The future is dropped at its next await if it is still pending half a second after the worker has left.

@@ -11,16 +11,18 @@
 //! let pool = AgentPool::builder().deployment_version("v2.0.0").build()?;
 //! let app: Router = Router::new().route("/talk", get(async || "hello")).layer(AdmitLayer::new(&pool));
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-//! let left = async move {
-//!     pool.exited().await;
-//! };
-//! axum::serve(listener, app).with_graceful_shutdown(left).await?;
+//! // The server answers until the worker is about to leave, and the worker leaves when it has closed.
+//! let listening = pool.listening();
+//! axum::serve(listener, app).with_graceful_shutdown(listening.closing()).await?;
+//! drop(listening);
+//! pool.exited().await;
 //! # Ok(())
 //! # }
 //! ```
 
 use std::fmt;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,6 +49,9 @@ const REQUEST_ID: &str = "x-request-id";
 /// Admits each request as a call. A request that is refused is answered with 503, `Retry-After` and the reason as text,
 /// and does not reach the service. While the worker drains, or does not take calls for another reason than being full,
 /// every response over HTTP/1 also closes its connection, so that the client's next request goes to another worker.
+///
+/// A server that holds a [`Listening`](crate::Listening) has every refusal in the journal. One that goes on answering
+/// after the worker has left refuses requests that nobody counts.
 ///
 /// A call that a handler neither takes nor fails ends, by what happened to its response, as
 ///
@@ -88,7 +93,12 @@ impl AdmitLayer {
             let number = self.numbered.fetch_add(1, Ordering::Relaxed) + 1;
             CallId::new(&format!("http-{number}")).expect("a short name")
         };
-        self.pool.admit((self.id)(parts).unwrap_or_else(numbered))
+        // A panic of the program's own function must not take the connection along, and the other calls on it.
+        let named = catch_unwind(AssertUnwindSafe(|| (self.id)(parts))).unwrap_or_else(|_| {
+            tracing::error!("the function that names calls panicked: the call gets a number");
+            None
+        });
+        self.pool.admit(named.unwrap_or_else(numbered))
     }
 }
 

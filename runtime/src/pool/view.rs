@@ -6,6 +6,7 @@ use openrtc_core::id::Identity;
 use openrtc_core::worker::Availability;
 use tokio::sync::watch;
 
+use super::listening::Listening;
 use crate::engine::handle::{Published, WorkerHandle};
 
 /// A view of a worker for whoever sends it calls: whether it takes calls, and how many it has.
@@ -55,6 +56,12 @@ impl WorkerView {
     #[must_use]
     pub fn load(&self) -> f64 {
         f64::from(self.in_flight()) / f64::from(self.capacity())
+    }
+
+    /// Keeps the worker from leaving until a listener of the source has closed: see [`Listening`].
+    #[must_use]
+    pub fn listening(&self) -> Listening {
+        Listening::new(self.worker.clone())
     }
 
     /// Who the worker is.

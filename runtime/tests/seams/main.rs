@@ -3,6 +3,7 @@
 
 mod cancellation;
 mod going;
+mod leaving;
 mod reports;
 mod rig;
 mod source;

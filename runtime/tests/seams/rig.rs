@@ -1,5 +1,6 @@
 //! A worker under virtual time, with a source whose offers and reports a test holds.
 
+use std::fmt::{self, Display};
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -28,6 +29,8 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) enum Fate {
     /// The dispatcher takes it back.
     Withdrawn,
+    /// Its answer panics.
+    Breaks,
     /// The dispatcher never answers.
     Forgotten,
     /// The dispatcher answers after this time; what the handler does then.
@@ -44,6 +47,8 @@ pub(crate) enum Talk {
     DropAndLinger,
     EndAndLinger,
     Fail,
+    /// Fails, and panics when it is asked why.
+    FailBadly,
     For(Duration),
     Panic,
     /// Talks until the caller hangs up: see [`HANG_UP`].
@@ -72,6 +77,7 @@ impl Offer for Offered {
 
     async fn accept(self) -> Option<Talk> {
         match self.fate {
+            Fate::Breaks => panic!("an offer's bug"),
             Fate::Withdrawn => None,
             Fate::Forgotten => pending().await,
             Fate::Assigned(after, talk) => {
@@ -89,7 +95,17 @@ impl Offer for Offered {
     }
 }
 
-pub(crate) async fn handle(call: Call<Talk>) -> Result<(), &'static str> {
+/// What a handler says of its failure.
+pub(crate) struct Why(&'static str);
+
+impl Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        assert_ne!(self.0, "", "an error's bug");
+        f.write_str(self.0)
+    }
+}
+
+pub(crate) async fn handle(call: Call<Talk>) -> Result<(), Why> {
     match call.session {
         Talk::Block => {
             while !RELEASED.load(Ordering::Relaxed) {
@@ -106,7 +122,8 @@ pub(crate) async fn handle(call: Call<Talk>) -> Result<(), &'static str> {
             drop(call.guard);
             pending().await
         }
-        Talk::Fail => Err("the model is gone"),
+        Talk::Fail => Err(Why("the model is gone")),
+        Talk::FailBadly => Err(Why("")),
         Talk::For(time) => {
             sleep(time).await;
             call.guard.end(EndReason::CallerHangup).await;

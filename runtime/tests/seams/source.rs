@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use openrtc_runtime::{AgentPool, Availability, Decline, EndReason, Exit, ServeError};
+use openrtc_runtime::{AgentPool, Availability, CallId, Decline, Duplicates, EndReason, Exit, Refusal, ServeError};
 use tokio::time::{sleep, timeout};
 
 use super::rig::{DECLINED, Fate, Offered, Reports, Rig, SECOND, TEST, Talk};
@@ -19,14 +19,41 @@ async fn a_source_that_fails_drains_the_worker_and_its_error_comes_back_after_th
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_panics_drains_the_worker_and_an_offer_that_panics_is_dropped() {
+async fn whatever_a_source_supplies_may_panic_and_harms_nothing_else() {
     let mut rig = Rig::new(AgentPool::builder(), Reports::default()).await;
     rig.talk("talks", Talk::For(60 * SECOND)).await;
+    // It cannot say what it is, and is told no.
     rig.talk("", Talk::Deaf).await;
-    while rig.dropped.1.recv().await != Some("") {}
+    while rig.dropped.1.recv().await != Some(DECLINED) {}
+    rig.offer("breaks", Fate::Breaks).await;
+    rig.talk("fails badly", Talk::FailBadly).await;
+    rig.talk("panics", Talk::Panic).await;
+    sleep(SECOND).await;
     rig.talk("poison", Talk::Deaf).await;
-    assert!(rig.served.await.unwrap_err().is_panic(), "it goes on in the end");
-    assert_eq!(rig.pool.runtime_snapshot().totals.ended_by(EndReason::CallerHangup), 1);
+    assert!(rig.served.await.unwrap_err().is_panic(), "the source's own goes on in the end");
+    let totals = rig.pool.runtime_snapshot().totals;
+    assert_eq!(totals.declined[Decline::Invalid as usize], 1);
+    assert_eq!(totals.ended_by(EndReason::Panicked), 3, "the answer's, the error's and the handler's");
+    assert_eq!((totals.ended_by(EndReason::CallerHangup), totals.reserved), (1, 4), "and a call that talked on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_call_per_id_if_that_is_wanted() {
+    let wanted = AgentPool::builder().duplicates(Duplicates::Refuse);
+    for (builder, refused) in [(wanted, 1), (AgentPool::builder(), 0)] {
+        let rig = Rig::new(builder, Reports::default()).await;
+        for _ in 0..2 {
+            rig.talk("again", Talk::For(4 * SECOND)).await;
+        }
+        sleep(2 * SECOND).await;
+        let totals = rig.pool.runtime_snapshot().totals;
+        assert_eq!((totals.declined[Decline::Duplicate as usize], totals.reserved), (refused, 2 - refused));
+        let own = rig.pool.admit(CallId::from_static("again")).err();
+        assert_eq!(own, (refused > 0).then_some(Refusal::Duplicate), "whoever asks");
+        sleep(4 * SECOND).await;
+        drop(rig.pool.admit(CallId::from_static("again")).expect("its call has ended"));
+        drop(rig.pool.admit(CallId::from_static("again")).expect("and this one, too"));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,7 +93,8 @@ async fn a_source_sees_how_busy_its_worker_is_and_no_change_is_lost() {
 /// A refusal that the journal could not count any more would make it disagree with the callers.
 #[tokio::test(start_paused = true)]
 async fn an_offer_in_a_drain_is_declined_and_one_after_the_exit_is_not_answered() {
-    let mut rig = Rig::new(AgentPool::builder(), Reports { takes: SECOND / 2, ..Reports::default() }).await;
+    let builder = AgentPool::builder().lame_duck(Duration::ZERO);
+    let mut rig = Rig::new(builder, Reports { takes: SECOND / 2, ..Reports::default() }).await;
     rig.talk("holds the drain", Talk::For(SECOND)).await;
     sleep(SECOND / 2).await;
     rig.pool.begin_drain(TEST).unwrap();

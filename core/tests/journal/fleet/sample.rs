@@ -183,7 +183,7 @@ pub(super) fn names() -> Vec<(String, Value, Vec<u8>)> {
         Stage::Superseded,
         Stage::Failed,
     ];
-    let states = [
+    let lives = [
         VersionState::Inactive,
         VersionState::Ramping,
         VersionState::Current,
@@ -195,7 +195,7 @@ pub(super) fn names() -> Vec<(String, Value, Vec<u8>)> {
         of("Lease", [Lease::Held, Lease::Void, Lease::Expired]),
         of("Stage", stages),
         of("Standing", [Standing::Member, Standing::Fenced, Standing::WrittenOff]),
-        of("VersionState", states),
+        of("VersionState", lives),
     ]
     .concat()
 }

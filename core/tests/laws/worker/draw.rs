@@ -122,11 +122,12 @@ fn event() -> impl Strategy<Value = Event> {
         (call(), select(&EndReason::ALL[..])).prop_map(|(call, reason)| Event::CallEnded { call, reason }),
         (select(&Decline::ALL[..]), any::<u64>()).prop_map(|(reason, count)| Event::CallsDeclined { reason, count }),
     ];
-    let (begun, sealed) = ((cause(), terms(), stamp()), (cause(), terms(), stamp()));
+    let (begun, sealed, tightened) = ((cause(), terms(), stamp()), (cause(), terms(), stamp()), (terms(), stamp()));
     let actor = ALICE;
     let of_drains = prop_oneof![
         begun.prop_map(move |(cause, terms, stamp)| Event::DrainBegun { cause, actor, terms, stamp }),
         sealed.prop_map(move |(cause, terms, stamp)| Event::DrainSealed { cause, actor, terms, stamp }),
+        tightened.prop_map(move |(terms, stamp)| Event::DrainTightened { actor, terms, stamp }),
         instant().prop_map(move |deadline| Event::DrainExtended { actor, deadline }),
         stamp().prop_map(move |stamp| Event::DrainCancelled { actor, stamp }),
         any::<u32>().prop_map(|live| Event::DrainOverdue { live }),

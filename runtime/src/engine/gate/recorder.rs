@@ -36,6 +36,8 @@ pub(super) struct Recorder {
     attended: bool,
     /// When declined calls must be counted.
     pub(super) count_at: Option<Instant>,
+    /// Since when the listeners are to close.
+    pub(super) closing_since: Option<Instant>,
 }
 
 /// An event beside the ring.
@@ -79,6 +81,7 @@ impl Recorder {
             key,
             attended: true,
             count_at: None,
+            closing_since: None,
         }
     }
 
@@ -142,6 +145,11 @@ impl Recorder {
     /// When the last recorded entry became true.
     pub(super) const fn now(&self) -> Instant {
         self.recorded.now()
+    }
+
+    /// The number of the last recorded entry.
+    pub(super) const fn seq(&self) -> Seq {
+        self.recorded.word().seq()
     }
 
     /// How many events wait to be folded or taken, those in the ring left out.

@@ -7,6 +7,8 @@
 #![cfg(openrtc_loom)]
 #![allow(clippy::unwrap_used)]
 
+mod leaving;
+
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Waker};
@@ -252,48 +254,6 @@ fn cancel_and_force_judged_apart_from_their_claim() {
 
 fn decide_and_apply(worker: &mut Worker, command: Command) -> bool {
     worker.step(NOW, command).is_ok()
-}
-
-#[test]
-fn forced_exit_against_a_hang_up() {
-    model(|| {
-        let (gate, mut recorder) = serving(8);
-        let calls = [(); 2].map(|()| gate.admit(&CALL, Class::default()).unwrap());
-        gate.submit(NOW, BEGIN).unwrap();
-        gate.submit(NOW, FORCE).unwrap();
-        let ending = thread::spawn({
-            let gate = Arc::clone(&gate);
-            move || gate.end(calls[0], EndReason::DrainForced)
-        });
-        let grace_over = NOW + recorder.record.limits().force_grace;
-        recorder.visit_at(grace_over);
-        ending.join().unwrap();
-        while recorder.visit_at(grace_over) {}
-        assert_eq!(recorder.record.outcome(), Some(Outcome::Forced { dropped: 2 }), "each counted once");
-        assert_eq!(gate.end(calls[1], EndReason::DrainForced), None, "the exit has ended it");
-        recorder.settle();
-    });
-}
-
-#[test]
-fn close_against_the_last_hang_up() {
-    model(|| {
-        let (gate, mut recorder) = serving(8);
-        let call = gate.admit(&CALL, Class::default()).unwrap();
-        gate.submit(NOW, BEGIN).unwrap();
-        gate.submit(NOW, FORCE).unwrap();
-        let ending = thread::spawn({
-            let gate = Arc::clone(&gate);
-            move || gate.end(call, EndReason::DrainForced)
-        });
-        recorder.visit();
-        let closed = gate.submit(NOW, Command::Leave).is_ok();
-        ending.join().unwrap().unwrap();
-        recorder.settle();
-        assert!(closed || gate.submit(NOW, Command::Leave).is_ok(), "in the end it is drained");
-        recorder.settle();
-        assert_eq!(recorder.record.outcome(), Some(Outcome::Forced { dropped: 1 }), "how it ended is known");
-    });
 }
 
 /// Four events through a ring of two.
