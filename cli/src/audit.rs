@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, ensure};
 use clap::{Args, Subcommand};
-use openrtc_core::audit::{Fault, Report, verify};
+use openrtc_core::audit::{Fault, Findings, verify};
 use openrtc_evidence::trail::{Difference, compare};
 use openrtc_records::trail::{Whose, lineage, owner_of};
 use openrtc_runtime::{Exit, read_public_key};
@@ -172,7 +172,7 @@ impl Trail {
     }
 }
 
-fn summary(whose: &str, report: &Report, faults: &[String]) -> Value {
+fn summary(whose: &str, report: &Findings, faults: &[String]) -> Value {
     json!({
         "trail": whose,
         "whole": faults.is_empty(),
@@ -185,7 +185,7 @@ fn summary(whose: &str, report: &Report, faults: &[String]) -> Value {
     })
 }
 
-fn print_all(verdicts: &[(String, Report, Vec<String>)]) {
+fn print_all(verdicts: &[(String, Findings, Vec<String>)]) {
     let several = verdicts.len() > 1;
     for (whose, report, faults) in verdicts {
         if several {
@@ -202,8 +202,8 @@ fn print_all(verdicts: &[(String, Report, Vec<String>)]) {
     }
 }
 
-fn print(report: &Report, faults: &[String]) {
-    let Report { records, signatures, vouched, closed, .. } = report;
+fn print(report: &Findings, faults: &[String]) {
+    let Findings { records, signatures, vouched, closed, .. } = report;
     println!("{records} records, {signatures} signatures hold and vouch for the first {vouched}");
     println!(
         "{}",

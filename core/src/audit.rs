@@ -11,4 +11,4 @@ mod verify;
 
 pub use derive::{Draft, EventName, EventResult, Target, derive, derive_loss};
 pub use line::{Chain, Head, body};
-pub use verify::{Fault, FaultKind, Report, bodies, number_of, verify};
+pub use verify::{Fault, FaultKind, Findings, bodies, number_of, verify};

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::{Command as Process, Stdio};
 
 use ed25519_dalek::SigningKey;
-use openrtc_core::audit::{Chain, Draft, EventName, Fault, FaultKind, Head, Report, derive, derive_loss, verify};
+use openrtc_core::audit::{Chain, Draft, EventName, Fault, FaultKind, Findings, Head, derive, derive_loss, verify};
 use openrtc_core::id::{
     Actor, CallId, CallNo, Deployment, DigestKey, Epoch, Identity, Incarnation, OpenIds, Seq, Version, WorkerId,
 };
@@ -237,7 +237,7 @@ fn text(records: u64) -> String {
     String::from_utf8(out).unwrap()
 }
 
-fn check(text: &[u8]) -> Report {
+fn check(text: &[u8]) -> Findings {
     verify(text, Some(Chain::default()), &[key().verifying_key()])
 }
 

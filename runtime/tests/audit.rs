@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use openrtc_core::audit::{Chain, Report, verify};
+use openrtc_core::audit::{Chain, Findings, verify};
 use openrtc_records::trail::TrailError;
 use openrtc_runtime::journal::JournalError;
 use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder, CallId, Control, EndReason, StartError};
@@ -51,7 +51,7 @@ async fn leave(pool: &AgentPool) {
     pool.exited().await;
 }
 
-fn trail(dir: &Path) -> (Report, Vec<String>) {
+fn trail(dir: &Path) -> (Findings, Vec<String>) {
     let text = fs::read(dir.join("audit.jsonl")).unwrap();
     let report = verify(&text, Some(Chain::default()), &[]);
     assert_eq!(report.faults, [], "{}", String::from_utf8_lossy(&text));

@@ -329,6 +329,6 @@ impl Plan {
     /// A happening as the plan's text has it.
     #[must_use]
     pub fn tell(&self, happening: &Happening) -> String {
-        print::Told(self, happening).to_string()
+        print::Worded(self, happening).to_string()
     }
 }

@@ -11,7 +11,7 @@ use crate::plan::{Expect, Plan};
 use crate::run::{Outcome, outcome, tell};
 use crate::shrink::{blame, shrink};
 use crate::subject::Subject;
-use crate::world::{Life, Told, Who, World};
+use crate::world::{Life, StoryLine, Who, World};
 
 /// A run in a word, which means what it means on a certificate: a run whose invariants held and that dropped a call is
 /// not proven.
@@ -136,9 +136,9 @@ pub fn seconds(seconds: &[Second]) -> String {
 
 /// A run as a list of what happened.
 #[must_use]
-pub fn story(plan: &Plan, story: &[Told]) -> String {
+pub fn story(plan: &Plan, story: &[StoryLine]) -> String {
     let mut text = String::new();
-    for Told { at, who, what } in story {
+    for StoryLine { at, who, what } in story {
         let who = match who {
             Who::Caller => "caller".to_owned(),
             Who::Coordinator => "coordinator".to_owned(),

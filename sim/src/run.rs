@@ -6,7 +6,7 @@ use crate::ledger::Ledger;
 use crate::oracle::Verdict;
 use crate::plan::Plan;
 use crate::subject::Subject;
-use crate::world::{Told, World};
+use crate::world::{StoryLine, World};
 
 /// What a run came to.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub struct Outcome {
     /// What became of every call.
     pub ledger: Ledger,
     /// What happened, if it was asked for.
-    pub story: Vec<Told>,
+    pub story: Vec<StoryLine>,
 }
 
 /// Runs a plan to its end.

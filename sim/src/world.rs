@@ -45,7 +45,7 @@ use self::network::{Network, Say};
 use self::platform::Platform;
 use self::queue::Event;
 use self::scene::Scene;
-pub use self::scene::{Told, Who};
+pub use self::scene::{StoryLine, Who};
 pub use self::workers::Node;
 use self::workers::Workers;
 use crate::id::{AttemptIndex, CoordinatorIndex};
@@ -199,7 +199,7 @@ impl<'p> World<'p> {
 
     /// What happened so far, if it was asked for.
     #[must_use]
-    pub fn story(&self) -> &[Told] {
+    pub fn story(&self) -> &[StoryLine] {
         self.context.scene.story.as_deref().unwrap_or_default()
     }
 }

@@ -64,7 +64,7 @@ impl fmt::Display for FaultKind {
 
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct Findings {
     /// Lines read.
     pub records: usize,
     /// What is wrong, in the order of the lines; empty when nothing is.
@@ -83,8 +83,8 @@ pub struct Report {
 /// Checks lines as they lie in a file, or in several that follow each other. `start` is what the first line must
 /// follow; without it the first line is believed as to where it stands.
 #[must_use]
-pub fn verify(text: &[u8], start: Option<Chain>, keys: &[VerifyingKey]) -> Report {
-    let mut report = Report {
+pub fn verify(text: &[u8], start: Option<Chain>, keys: &[VerifyingKey]) -> Findings {
+    let mut report = Findings {
         records: 0,
         faults: Vec::new(),
         signatures: 0,
@@ -158,7 +158,7 @@ fn all_numbers(text: &[u8]) -> BTreeSet<u64> {
     lines(text).filter_map(parse).map(|parsed| parsed.seq).collect()
 }
 
-impl Report {
+impl Findings {
     fn judge_signature(&mut self, line: usize, parsed: &Parsed<'_>, keys: &[VerifyingKey]) {
         let Some(signed) = parsed.signed.as_ref().filter(|_| !keys.is_empty()) else { return };
         match signed.holds(keys) {

@@ -63,7 +63,7 @@ impl fmt::Display for Plan {
             writeln!(f, "{call}")?;
         }
         for happening in &self.happenings {
-            writeln!(f, "{}", Told(self, happening))?;
+            writeln!(f, "{}", Worded(self, happening))?;
         }
         for tamper in &self.tampers {
             writeln!(f, "{tamper}")?;
@@ -86,9 +86,9 @@ impl fmt::Display for Call {
 }
 
 /// A happening told with its plan's worker names.
-pub(crate) struct Told<'a>(pub(crate) &'a Plan, pub(crate) &'a Happening);
+pub(crate) struct Worded<'a>(pub(crate) &'a Plan, pub(crate) &'a Happening);
 
-impl fmt::Display for Told<'_> {
+impl fmt::Display for Worded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(plan, Happening { at, deed }) = self;
         write!(f, "at {} {}", moment(*at), Done(plan, *deed))

@@ -12,7 +12,7 @@ use crate::subject::Subject;
 
 /// A line of the story a run tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct StoryLine {
     /// When it happened.
     pub at: Instant,
     /// Who did it, or where.
@@ -45,7 +45,7 @@ pub(super) struct Scene<'p> {
     /// What cannot be known, if anything.
     pub(super) unknown: Option<String>,
     /// What happens, if it is asked for.
-    pub(super) story: Option<Vec<Told>>,
+    pub(super) story: Option<Vec<StoryLine>>,
 }
 
 impl<'p> Scene<'p> {
@@ -89,7 +89,7 @@ impl<'p> Scene<'p> {
 
     pub(super) fn tell(&mut self, who: Who, what: impl FnOnce() -> String) {
         if let Some(story) = &mut self.story {
-            story.push(Told { at: self.now, who, what: what() });
+            story.push(StoryLine { at: self.now, who, what: what() });
         }
     }
 
