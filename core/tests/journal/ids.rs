@@ -95,6 +95,13 @@ fn an_id_of_no_call_in_flight_or_behind_an_entry_is_misplaced() {
         assert_eq!(read.torn.map(|torn| torn.fault), Some(TornFault::Misplaced), "call {call}");
         assert_eq!(read.entries, 3);
     }
+    // Also of a call in flight that has no id yet.
+    let (start, entries) = life();
+    let mut unnamed = Vec::new();
+    write_opening(&opening(start), &IdLog::default(), &mut unnamed);
+    append(&entries[..3], &IdLog::default(), &mut unnamed);
+    let late = read(&[&unnamed[..], &frame(CALL_ID, b"\x03late")].concat());
+    assert_eq!((late.torn.map(|torn| torn.fault), late.entries), (Some(TornFault::Misplaced), 3));
 }
 
 #[test]
