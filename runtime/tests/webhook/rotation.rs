@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use openrtc_core::audit::{Chain, Report, verify};
+use openrtc_core::audit::{Chain, Findings, verify};
 use openrtc_records::trail::{TrailReader, Whose, parts};
 use openrtc_runtime::{AgentPool, CallGuard, CallId, EndReason};
 use tempfile::tempdir;
@@ -49,7 +49,7 @@ fn all(dir: &Path) -> Vec<u8> {
     all
 }
 
-fn assert_whole(text: &[u8]) -> Report {
+fn assert_whole(text: &[u8]) -> Findings {
     let report = verify(text, Some(Chain::default()), &[]);
     assert!(report.faults.is_empty() && report.closed, "{report:?}\n{}", String::from_utf8_lossy(text));
     report
