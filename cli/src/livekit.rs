@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use openrtc_livekit::dispatcher::{Fault, Progress};
-use openrtc_livekit::{ApiKey, DevServer};
+use openrtc_livekit::{Api, ApiKey, DevServer, Guard, GuardCounts};
 use tokio::time::sleep;
 
 use crate::Usage;
@@ -22,6 +22,26 @@ pub(crate) struct LivekitArgs {
 #[derive(Subcommand, Clone, Debug)]
 enum Livekit {
     DevServer(DevServerArgs),
+    Guard(GuardArgs),
+}
+
+/// Watch the rooms of a LiveKit server, and make dispatches again that the server has lost.
+///
+/// A dispatch is lost when its room has had no agent for a while. Several guards may run at once.
+#[derive(Args, Clone, Debug)]
+struct GuardArgs {
+    /// The server.
+    #[arg(long, env = "LIVEKIT_URL", value_name = "URL")]
+    url: String,
+    /// The API key.
+    #[arg(long, env = "LIVEKIT_API_KEY", value_name = "KEY")]
+    key: String,
+    /// The API key's secret: better in the variable, since others may read arguments.
+    #[arg(long, env = "LIVEKIT_API_SECRET", hide_env_values = true, value_name = "SECRET")]
+    secret: String,
+    /// How long a room may be without its agent: longer than an agent takes to join.
+    #[arg(long, default_value = "10s", value_parser = openrtc_runtime::parse_duration, value_name = "TIME")]
+    after: Duration,
 }
 
 /// Run a LiveKit server for development: workers register and get jobs, callers dispatch over HTTP, without media.
@@ -50,7 +70,22 @@ struct DevServerArgs {
 pub(crate) async fn run(args: LivekitArgs) -> anyhow::Result<ExitCode> {
     match args.command {
         Livekit::DevServer(args) => dev_server(args).await,
+        Livekit::Guard(args) => guard(args).await,
     }
+}
+
+/// Watches until Ctrl-C, and says then what it did.
+async fn guard(args: GuardArgs) -> anyhow::Result<ExitCode> {
+    let api = Api::new(&args.url, ApiKey::new(args.key, args.secret)).map_err(Usage::new)?;
+    let mut guard = Guard::new(api, args.after);
+    let stopped = tokio::select! {
+        stopped = tokio::signal::ctrl_c() => stopped,
+        () = guard.run() => Ok(()),
+    };
+    let GuardCounts { lost, repeated, taken, errors, .. } = *guard.counts();
+    println!("{lost} dispatches lost, {repeated} made again, {taken} left to another guard, {errors} requests failed");
+    stopped.context("cannot wait for Ctrl-C")?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn dev_server(args: DevServerArgs) -> anyhow::Result<ExitCode> {

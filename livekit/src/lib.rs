@@ -11,12 +11,14 @@
 //! # Features
 //! - `worker` (default): [`Worker`], with its socket: tokio, tungstenite, rustls with *ring*.
 //! - `server` (default): `DevServer`.
-//! - `guard` (default): `Api`, the requests about dispatches.
+//! - `guard` (default): `Guard`, which makes lost dispatches again, and `Api`, the requests for that.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "guard")]
 mod api;
 pub mod dispatcher;
+#[cfg(feature = "guard")]
+mod guard;
 pub mod proto;
 mod random;
 #[cfg(feature = "server")]
@@ -30,6 +32,8 @@ mod worker;
 
 #[cfg(feature = "guard")]
 pub use api::{Api, ApiError, Dispatched};
+#[cfg(feature = "guard")]
+pub use guard::{Guard, GuardCounts, Watch};
 #[cfg(feature = "server")]
 pub use server::DevServer;
 pub use session::{BadDeployment, Registration};

@@ -11,7 +11,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use openrtc_livekit::{Api, ApiKey, Dispatched, Job, Monitor, Unregistered, Worker};
+use openrtc_livekit::{Api, ApiKey, Dispatched, Guard, Job, Monitor, Unregistered, Worker};
 use openrtc_runtime::{Actor, AgentPool, Call, Exit, ServeError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -187,6 +187,30 @@ async fn a_full_worker_is_passed_over_and_a_deleted_room_ends_nothing_else() {
         let counts = worker.exit().await.health().counts;
         assert_eq!((counts.delivered, counts.undelivered), (counts.assigned, 0));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real LiveKit server"]
+async fn of_two_guards_one_makes_a_dispatch_again_that_came_before_its_worker() {
+    let server = Server::start().await;
+    for room in 0..5 {
+        server.dispatch(&format!("early-{room}")).await;
+    }
+    // A server that knows no worker of this name keeps the dispatch, and never offers it.
+    let worker = Running::new(&server, "v1", 20).await;
+    let guard = || Guard::new(server.api(), Duration::from_secs(1));
+    let (mut one, mut other) = (guard(), guard());
+    let watch = async {
+        while worker.assigned() < 5 {
+            let rounds = tokio::join!(one.round(), other.round());
+            assert!(rounds.0.is_ok() && rounds.1.is_ok(), "{rounds:?}");
+            sleep(Duration::from_millis(200)).await;
+        }
+    };
+    assert!(timeout(Duration::from_secs(20), watch).await.is_ok(), "{:?} {:?}", one.counts(), other.counts());
+    assert_eq!(one.counts().repeated + other.counts().repeated, 5, "{:?} {:?}", one.counts(), other.counts());
+    worker.drain();
+    worker.exit().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,59 @@
+//! The guard against the dev server: what is lost is made again, once.
+#![cfg(all(feature = "guard", feature = "server"))]
+
+use std::time::Duration;
+
+use openrtc_livekit::dispatcher::{Asked, Fault, Progress};
+use openrtc_livekit::{Api, ApiKey, DevServer, Guard, Job, Worker};
+use openrtc_runtime::{Actor, AgentPool, Call};
+use tokio::time::{sleep, timeout};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_loses_two_guards_make_again_once() {
+    let key = || ApiKey::new("devkey", "secret");
+    let server = DevServer::start("127.0.0.1:0".parse().expect("an address"), key(), 1).await.expect("listens");
+    let pool = AgentPool::builder().deployment_version("v1").signals(false).build().expect("a pool");
+    let worker = Worker::builder().url(server.url()).api_key("devkey", "secret").agent_name("agent").build();
+    let worker = worker.expect("a worker");
+    let (mut monitor, serving) = (worker.monitor(), pool.clone());
+    let handler = |call: Call<Job>| async move {
+        let Call { session: job, guard, .. } = call;
+        job.terminated().await;
+        drop(guard);
+    };
+    let life = tokio::spawn(async move { worker.serve(&serving, handler).await });
+    monitor.registered().await;
+    // Every other dispatch is lost.
+    for room in 0..10 {
+        server.break_next(Fault::LoseSearch, u32::from(room % 2 == 0));
+        let asked = Asked { room: format!("room-{room}"), agent_name: "agent".to_owned(), ..Asked::default() };
+        server.dispatch(asked);
+    }
+    let agents = || {
+        let dispatches = server.dispatches();
+        let up = dispatches.iter().filter(|(_, seen)| matches!(seen.progress, Progress::Assigned(_)));
+        let mut rooms: Vec<_> = up.map(|(_, seen)| seen.asked.room.clone()).collect();
+        rooms.sort_unstable();
+        rooms
+    };
+    let guard = || Guard::new(Api::new(&server.url(), key()).expect("a good URL"), Duration::from_millis(300));
+    let (mut one, mut other) = (guard(), guard());
+    let watch = async {
+        while agents().len() < 10 {
+            let (seen, also) = tokio::join!(one.round(), other.round());
+            seen.expect("the server answers");
+            also.expect("the server answers");
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), watch).await.expect("every room gets its agent");
+    let rooms: Vec<_> = (0..10).map(|room| format!("room-{room}")).collect();
+    assert_eq!(agents(), rooms, "one agent in each room, and two in none");
+    let (one, other) = (*one.counts(), *other.counts());
+    assert_eq!((one.repeated + other.repeated, one.errors + other.errors), (5, 0), "{one:?} {other:?}");
+    for (id, _) in server.dispatches() {
+        server.delete(&id);
+    }
+    pool.begin_drain(Actor::from_static("test")).expect("it drains");
+    assert_eq!(life.await.expect("no panic").expect("no error").code(), 0);
+}
