@@ -4,6 +4,7 @@
 //! as they lie beside the file and their names begin with its name.
 
 use std::fs::{self, File};
+use std::io::ErrorKind::{NotFound, PermissionDenied};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -41,11 +42,15 @@ pub fn parts(path: &Path, whose: &Whose) -> io::Result<Vec<Part>> {
         if !beside.as_encoded_bytes().starts_with(name.as_encoded_bytes()) {
             continue;
         }
-        let path = path.with_file_name(beside);
-        // What cannot be read, or is something else, is no part.
-        let (Ok(Some(first)), owner) = (first_record(&path), owner_of(&path)) else { continue };
-        if owner.as_ref() == Some(whose) {
-            parts.push(Part { first, path });
+        let there = path.with_file_name(beside);
+        let line = match first_line(&there) {
+            Ok(line) => line,
+            // Gone meanwhile, or somebody else's. Any other failure hides records, and is no reason to pass over them.
+            Err(error) if there != path && matches!(error.kind(), NotFound | PermissionDenied) => continue,
+            Err(error) => return Err(error),
+        };
+        if let Some(first) = number_of(&line).filter(|_| owner_in(&line).as_ref() == Some(whose)) {
+            parts.push(Part { first, path: there });
         }
     }
     parts.sort_by(|one, other| {
@@ -73,7 +78,11 @@ pub fn lineage(path: &Path) -> io::Result<Vec<PathBuf>> {
 /// Whose trail a file is part of, if it is part of one.
 #[must_use]
 pub fn owner_of(path: &Path) -> Option<Whose> {
-    serde_json::from_slice(&first_line(path).ok()?).ok()
+    owner_in(&first_line(path).ok()?)
+}
+
+fn owner_in(line: &[u8]) -> Option<Whose> {
+    serde_json::from_slice(line).ok()
 }
 
 /// The number of the first record in a file, if it begins with a record.

@@ -73,8 +73,11 @@ impl Webhook {
             tracing::warn!(mark = %mark.display(), "the mark is not of this audit trail; all of it is sent again");
         }
         // What was archived before there was a webhook is not missed.
-        let mut first = || trail.read(1, 1).ok().flatten().map_or(end.records, |batch| batch.first - 1);
-        let taken = found.unwrap_or_else(|| Taken { records: first(), ..Taken::default() });
+        let mut before = || match trail.read(1, 1) {
+            Ok(first) => first.map_or(end.records, |batch| batch.first - 1),
+            Err(_) => 0,
+        };
+        let taken = found.unwrap_or_else(|| Taken { records: before(), ..Taken::default() });
         let delivery = watch::channel(Delivery { records: taken.records, ..Delivery::default() }).0;
         let (recent, most, most_taken) = (Recent::default(), BATCH, 0);
         Self { url, trail, recent, taken, mark, most, most_taken, delivery }
