@@ -318,8 +318,8 @@ impl World {
             }
             Output::Offered(job, number, _) => {
                 if !self.sides[worker].reserve(now, &job) {
-                    let counts = self.sides[worker].session.answer(now, &job, number, Answer::No);
-                    assert!(counts, "an answer at once counts");
+                    // It does not count if the socket died in this very instant.
+                    self.sides[worker].session.answer(now, &job, number, Answer::No);
                     return;
                 }
                 match self.dice.random_range(0..10) {
