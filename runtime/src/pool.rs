@@ -325,9 +325,10 @@ mod tests {
             pool.begin_drain(Actor::from_static("alice")).expect("it serves");
             let begun = Moment::now();
             let exit = async {
-                match served {
-                    true => pool.serve(doc::Nothing, async |_| {}).await.expect("it cannot fail"),
-                    false => pool.exited().await,
+                if served {
+                    pool.serve(doc::Nothing, async |_| {}).await.expect("it cannot fail")
+                } else {
+                    pool.exited().await
                 }
             };
             let (exit, ()) = tokio::join!(exit, async {
