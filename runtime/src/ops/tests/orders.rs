@@ -63,9 +63,9 @@ async fn a_second_order_with_other_terms_is_carried_out_or_refused_and_never_ign
         (r#"{"deadline_s": 600}"#, StatusCode::OK, 600, OnDeadline::Alert),
         (r#"{"deadline_s": 600, "on_deadline": "alert"}"#, StatusCode::OK, 600, OnDeadline::Alert),
         (r#"{"on_deadline": "alert"}"#, StatusCode::OK, 60, OnDeadline::Alert),
-        (r#"{"deadline_s": 600, "on_deadline": "force"}"#, StatusCode::CONFLICT, 60, OnDeadline::Alert),
+        (r#"{"deadline_s": 600, "on_deadline": "force"}"#, StatusCode::OK, 60, OnDeadline::Force),
         (r#"{"on_deadline": "wait"}"#, StatusCode::CONFLICT, 60, OnDeadline::Alert),
-        (r#"{"deadline_s": 30}"#, StatusCode::CONFLICT, 60, OnDeadline::Alert),
+        (r#"{"deadline_s": 30}"#, StatusCode::OK, 30, OnDeadline::Alert),
     ] {
         let client = Client::new();
         client.admit();
