@@ -24,6 +24,20 @@ fn everything_the_documentation_names_exists() {
     assert!(named > 100, "only {named} names were found: is this the documentation?");
 }
 
+#[test]
+fn every_guide_that_uses_the_command_says_how_to_get_it() {
+    let uses = |text: &str| text.contains("`openrtc ") || text.contains("\nopenrtc ");
+    let guides: Vec<_> = pages()
+        .into_iter()
+        .filter(|page| page.starts_with("docs"))
+        .filter_map(|page| Some((fs::read_to_string(root().join(&page)).ok().filter(|text| uses(text))?, page)))
+        .collect();
+    assert!(guides.len() > 4, "only {} guides were found", guides.len());
+    for (text, page) in guides {
+        assert!(text.contains("`cargo install --locked --profile dist --path cli`"), "{}", page.display());
+    }
+}
+
 /// Something a page refers to.
 #[derive(Clone, Copy)]
 enum Name<'a> {

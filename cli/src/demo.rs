@@ -10,6 +10,7 @@ use openrtc_core::worker::OnDeadline;
 use openrtc_demo::{Options, Report, WorkerCommand};
 use openrtc_runtime::{Exit, parse_duration};
 
+use crate::callers::LoadOptions;
 use crate::drain::policy;
 use crate::{Usage, keygen};
 
@@ -22,15 +23,8 @@ pub(crate) struct DemoArgs {
     /// Workers of the new version.
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
     green: u8,
-    /// Call records to replay, columns start_s and duration_s; default: drawn at random.
-    #[arg(long, value_name = "FILE.csv")]
-    calls: Option<PathBuf>,
-    /// Times real time at which calls arrive and end; audio always runs in real time.
-    #[arg(long, default_value_t = 60.0, value_name = "X", value_parser = parse_speed)]
-    speed: f64,
-    /// Seed of the drawn calls.
-    #[arg(long, default_value_t = 1, value_name = "SEED")]
-    seed: u64,
+    #[command(flatten)]
+    load: LoadOptions,
     /// When the drain is overdue, e.g. 30s.
     #[arg(long, value_name = "TIME", value_parser = parse_timeout)]
     drain_timeout: Option<Duration>,
@@ -50,14 +44,6 @@ pub(crate) struct DemoArgs {
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
-}
-
-fn parse_speed(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(speed) if (0.01..=10_000.0).contains(&speed) => Ok(speed),
-        Ok(_) => Err("give a speed from 0.01 to 10000".into()),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 fn parse_timeout(text: &str) -> Result<Duration, String> {
@@ -92,9 +78,7 @@ impl DemoArgs {
         Options {
             blue: self.blue,
             green: self.green,
-            calls: self.calls.clone(),
-            speed: self.speed,
-            seed: self.seed,
+            load: self.load.load(),
             drain_timeout: self.drain_timeout,
             on_deadline: self.on_deadline,
             kill_one: self.kill_one,

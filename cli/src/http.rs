@@ -1,10 +1,11 @@
 //! Asking a worker's ops endpoints, over TCP or through its Unix socket.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::Context;
 use clap::Args;
-use openrtc_runtime::http::{Method, Response, ask, ask_socket, parse_url};
+use openrtc_runtime::http::{Client, Method, Response, Trust, ask_socket, parse_url};
 
 use crate::Usage;
 
@@ -47,8 +48,23 @@ async fn exchange(
     match socket(host) {
         // Its file's permissions say who may ask; the token is no business of a process that is not asked for it.
         Some(socket) => Ok(ask_socket(method, socket, path, body).await?),
-        None => Ok(ask(method, &parse_url(&url(host, path))?, token, body).await?),
+        None => Ok(client()?.ask(method, &parse_url(&url(host, path))?, token, body).await?),
     }
+}
+
+/// The one client of this process.
+fn client() -> anyhow::Result<&'static Client> {
+    static CLIENT: OnceLock<Client> = OnceLock::new();
+    if let Some(client) = CLIENT.get() {
+        return Ok(client);
+    }
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a command is no worker: it has no other settings to merge this with"
+    )]
+    let file = std::env::var_os("OPENRTC_TLS_CA_FILE").map(PathBuf::from);
+    let trust = Trust::new(file.as_deref()).context("OPENRTC_TLS_CA_FILE").map_err(Usage)?;
+    Ok(CLIENT.get_or_init(|| Client::new(&trust)))
 }
 
 /// The Unix socket that `host` names, if it names one.

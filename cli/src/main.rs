@@ -6,6 +6,7 @@
 mod say;
 
 mod audit;
+mod callers;
 mod calls;
 mod certify;
 mod completions;
@@ -22,6 +23,7 @@ mod livekit;
 mod livekit;
 mod membership;
 mod order;
+mod registrar;
 mod screen;
 mod seen;
 mod status;
@@ -53,6 +55,7 @@ struct Cli {
 enum Command {
     Audit(audit::AuditArgs),
     Calls(calls::CallsArgs),
+    Call(callers::CallArgs),
     Certify(certify::CertifyArgs),
     Completions(completions::CompletionsArgs),
     Cordon(drain::CordonArgs),
@@ -62,6 +65,8 @@ enum Command {
     Keygen(keygen::KeygenArgs),
     Livekit(livekit::LivekitArgs),
     Promote(drain::PromoteArgs),
+    Load(callers::LoadArgs),
+    Registrar(registrar::RegistrarArgs),
     Sign(membership::SignArgs),
     Status(status::StatusArgs),
     Uncordon(drain::UncordonArgs),
@@ -140,6 +145,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Keygen(args) => keygen::run(&args),
         Command::Livekit(args) => livekit::run(args).await,
         Command::Promote(args) => drain::promote(args).await,
+        Command::Call(args) => callers::run_call(args).await,
+        Command::Load(args) => callers::run_load(args).await,
+        Command::Registrar(args) => registrar::run(args).await,
         Command::Journal(args) => journal::run(&args),
         Command::Sign(args) => membership::sign(&args),
         Command::Status(args) => status::run(args).await,

@@ -12,7 +12,7 @@ use openrtc_core::membership::{
     Admitted, Claims, Limits, Manifest, MembershipVerifier, Refusal, Token, sign_membership,
 };
 use openrtc_core::time::Instant;
-use openrtc_runtime::{Clock, Config, Exit, parse_duration, read_public_key};
+use openrtc_runtime::{Clock, Config, Exit, VerifyingKey, parse_duration, read_public_key};
 use serde_json::json;
 
 use crate::Usage;
@@ -55,12 +55,8 @@ pub(crate) struct SignArgs {
 pub(crate) struct VerifyArgs {
     /// The token's text; - reads it from standard input.
     token: String,
-    /// A public key's file to accept; may be repeated.
-    #[arg(long, required = true, value_name = "FILE.pub")]
-    key: Vec<PathBuf>,
-    /// The service, of the manifest.
-    #[arg(long, default_value = "default", value_name = "NAME")]
-    deployment: Deployment,
+    #[command(flatten)]
+    bench: Bench,
     /// A version that the manifest allows; may be repeated.
     #[arg(long, required = true, value_name = "TAG")]
     allow: Vec<Version>,
@@ -70,15 +66,48 @@ pub(crate) struct VerifyArgs {
     /// The worker that presents the token; default: whichever it names.
     #[arg(long, value_name = "NAME")]
     worker: Option<WorkerId>,
-    /// How old it may be.
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What tokens are judged by, whatever the manifest.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Bench {
+    /// A public key's file to accept; may be repeated.
+    #[arg(long, required = true, value_name = "FILE.pub")]
+    key: Vec<PathBuf>,
+    /// The service.
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    deployment: Deployment,
+    /// How old a token may be.
     #[arg(long, default_value = "60s", value_name = "TIME", value_parser = parse_duration)]
     age_max: Duration,
     /// How far ahead of this clock it may be issued.
     #[arg(long, default_value = "5s", value_name = "TIME", value_parser = parse_duration)]
     ahead_max: Duration,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+}
+
+impl Bench {
+    /// What may run at an epoch.
+    pub(crate) fn manifest(&self, versions: Vec<Version>, epoch: u64) -> Manifest {
+        Manifest { deployment: self.deployment, versions, epoch: Epoch::new(epoch) }
+    }
+
+    /// The keys that are accepted.
+    pub(crate) fn keys(&self) -> anyhow::Result<Vec<VerifyingKey>> {
+        self.key.iter().map(|file| Ok(read_public_key(file)?)).collect()
+    }
+
+    /// A verifier that accepts the keys and remembers `workers_max` workers.
+    pub(crate) fn verifier(&self, manifest: Manifest, workers_max: usize) -> anyhow::Result<MembershipVerifier> {
+        let limits = Limits { age_max: self.age_max.into(), ahead_max: self.ahead_max.into(), workers_max };
+        let mut verifier = MembershipVerifier::new(manifest, limits);
+        for (file, key) in self.key.iter().zip(self.keys()?) {
+            verifier.add_key(key.as_bytes()).with_context(|| format!("key file {}", file.display()))?;
+        }
+        Ok(verifier)
+    }
 }
 
 /// Prints a token.
@@ -104,7 +133,8 @@ pub(crate) fn sign(args: &SignArgs) -> anyhow::Result<ExitCode> {
 
 /// Says whether a token is good.
 pub(crate) fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
-    let verifier = verifier(args).map_err(Usage)?;
+    let manifest = args.bench.manifest(args.allow.clone(), args.epoch);
+    let verifier = args.bench.verifier(manifest, 1).map_err(Usage)?;
     let text = match args.token.as_str() {
         "-" => read_stdin()?,
         text => text.to_owned(),
@@ -121,18 +151,6 @@ pub(crate) fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         Err(refusal) => println!("refused: {}: {refusal}", refusal.word()),
     }
     Ok(if judged.is_ok() { ExitCode::SUCCESS } else { Exit::REJECTED.into() })
-}
-
-fn verifier(args: &VerifyArgs) -> anyhow::Result<MembershipVerifier> {
-    let (versions, epoch) = (args.allow.clone(), Epoch::new(args.epoch));
-    let manifest = Manifest { deployment: args.deployment, versions, epoch };
-    let limits = Limits { age_max: args.age_max.into(), ahead_max: args.ahead_max.into(), workers_max: 1 };
-    let mut verifier = MembershipVerifier::new(manifest, limits);
-    for file in &args.key {
-        let key = read_public_key(file)?;
-        verifier.add_key(key.as_bytes()).with_context(|| format!("key file {}", file.display()))?;
-    }
-    Ok(verifier)
 }
 
 fn read_stdin() -> anyhow::Result<String> {

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use openrtc_core::worker::Decline;
-use tokio::time::{Instant, sleep};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::caller::{Answer, Talk, offer};
 use crate::ledger::{Ledger, OfferedCall, Taken};
+use crate::load::PlannedCall;
 
 /// How long a call is offered around before its caller gives up.
 const GIVE_UP: Duration = Duration::from_secs(5);
@@ -176,6 +178,18 @@ impl Dispatcher {
     pub(crate) fn take_ledger(&self) -> Ledger {
         std::mem::take(&mut lock(&self.ledger))
     }
+}
+
+/// Makes every call at its time.
+pub(crate) async fn make_calls(dispatcher: Arc<Dispatcher>, calls: Vec<PlannedCall>) -> JoinSet<()> {
+    let begun = Instant::now();
+    let mut made = JoinSet::new();
+    for (number, call) in calls.into_iter().enumerate() {
+        sleep_until(begun + call.start).await;
+        let dispatcher = Arc::clone(&dispatcher);
+        made.spawn(async move { dispatcher.call(format!("call-{number}"), call.talk, None).await });
+    }
+    made
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

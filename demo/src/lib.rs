@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod caller;
+pub mod callers;
 mod directory;
 mod dispatch;
 pub mod echo;
@@ -25,7 +26,7 @@ use openrtc_core::worker::OnDeadline;
 
 use directory::Directory;
 pub use error::{DemoError, WorkerFault};
-pub use load::CallsError;
+pub use load::{CallsError, Load};
 use membership::Membership;
 pub use process::WorkerCommand;
 pub use report::{DroppedCall, RejectedWorker, Report, WorkerReport};
@@ -44,12 +45,8 @@ pub struct Options {
     pub blue: u8,
     /// Workers of the new version.
     pub green: u8,
-    /// Call records to replay; without them calls are drawn at random.
-    pub calls: Option<PathBuf>,
-    /// Times real time at which calls arrive and end; audio always runs in real time.
-    pub speed: f64,
-    /// Seed of the drawn calls.
-    pub seed: u64,
+    /// What calls are made.
+    pub load: Load,
     /// When the drain is overdue.
     pub drain_timeout: Option<Duration>,
     /// What happens then.
@@ -67,11 +64,7 @@ pub struct Options {
 ///
 /// Dropped before it is done, it kills the workers and removes its temporary directory.
 pub async fn run(options: &Options, worker: &WorkerCommand, key: SigningKey) -> Result<Report, DemoError> {
-    let mut calls = match &options.calls {
-        Some(path) => load::read(path).map_err(|source| DemoError::Calls { path: path.clone(), source })?,
-        None => load::draw(options.seed),
-    };
-    load::hurry(&mut calls, options.speed);
+    let calls = options.load.plan()?;
     let mut dir = Directory::create(options.dir.as_deref())?;
     let membership = Membership::start(dir.path(), key).await?;
     let report = Rollout::new(options, worker, dir.path(), membership).perform(calls).await?;

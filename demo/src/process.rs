@@ -7,15 +7,17 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use openrtc_runtime::VARIABLES;
-use openrtc_runtime::http::{Method, ask, parse_url};
+use openrtc_runtime::http::{Client, Method, Trust, parse_url};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::echo::Ready;
 use crate::error::{DemoError, WorkerFault};
 use crate::membership::DEPLOYMENT;
+use crate::progress::Voice;
 
 /// How long a worker may take until it is ready.
 const START: Duration = Duration::from_secs(10);
@@ -39,6 +41,8 @@ pub(crate) struct Recipe<'a> {
     pub(crate) name: &'a str,
     pub(crate) version: &'static str,
     pub(crate) journal: &'a Path,
+    /// Where its own lines go.
+    pub(crate) voice: &'a Voice,
     /// Further environment.
     pub(crate) settings: &'a [(&'static str, String)],
 }
@@ -62,7 +66,7 @@ pub(crate) async fn start(recipe: Recipe<'_>) -> Result<Worker, DemoError> {
 
 async fn try_start(recipe: Recipe<'_>) -> Result<Worker, WorkerFault> {
     let begun = Instant::now();
-    let mut child = spawn(&recipe)?;
+    let (mut child, _) = spawn(&recipe)?;
     let pid = child.id().expect("a process that has just been started has an id");
     let stdout = child.stdout.take().expect("its output is a pipe");
     let mut lines = BufReader::new(stdout).lines();
@@ -79,20 +83,23 @@ async fn try_start(recipe: Recipe<'_>) -> Result<Worker, WorkerFault> {
 /// Starts a worker that is to be refused, and waits until it has left.
 pub(crate) async fn run_refused(recipe: Recipe<'_>) -> Result<ExitStatus, DemoError> {
     let left = async {
-        let mut child = spawn(&recipe)?;
-        Ok(timeout(START, child.wait()).await.map_err(|_| WorkerFault::Stays(START))??)
+        let (mut child, lines) = spawn(&recipe)?;
+        let status = timeout(START, child.wait()).await.map_err(|_| WorkerFault::Stays(START))??;
+        // What it said comes before what is said of it.
+        lines.await.expect("passing lines on does not panic");
+        Ok(status)
     };
     left.await.map_err(|fault: WorkerFault| fault.of(recipe.name))
 }
 
-/// Starts a worker.
-fn spawn(recipe: &Recipe<'_>) -> Result<Child, WorkerFault> {
+/// Starts a worker, and passes on its lines.
+fn spawn(recipe: &Recipe<'_>) -> Result<(Child, JoinHandle<()>), WorkerFault> {
     let mut command = Command::new(&recipe.worker.program);
     // What is set for this user's own workers is not for the demo's.
     for variable in VARIABLES {
         command.env_remove(variable.name);
     }
-    command
+    let mut child = command
         .env_remove("NOTIFY_SOCKET")
         .args(&recipe.worker.args)
         .env("OPENRTC_DEPLOYMENT_VERSION", recipe.version)
@@ -104,18 +111,29 @@ fn spawn(recipe: &Recipe<'_>) -> Result<Child, WorkerFault> {
         .envs(recipe.settings.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         // A terminal's Ctrl-C is for the demo; it ends its workers itself.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-        .map_err(WorkerFault::Start)
+        .map_err(WorkerFault::Start)?;
+    let mut lines = BufReader::new(child.stderr.take().expect("its standard error is a pipe")).lines();
+    let voice = recipe.voice.clone();
+    let name = recipe.name.to_owned();
+    let passed_on = tokio::spawn(async move {
+        while let Ok(Some(line)) = lines.next_line().await {
+            voice.worker(&name, &line);
+        }
+    });
+    Ok((child, passed_on))
 }
 
 async fn await_ready(ops: SocketAddr) -> Result<(), WorkerFault> {
+    let client = Client::new(&Trust::new(None).expect("there is no file to read"));
     let deadline = Instant::now() + START;
     let url = parse_url(&format!("http://{ops}/readyz")).expect("an address makes a URL");
     loop {
-        let said = match ask(Method::GET, &url, None, String::new()).await {
+        let said = match client.ask(Method::GET, &url, None, String::new()).await {
             Ok(response) if response.status == 200 => return Ok(()),
             Ok(response) => response.body,
             Err(error) => error.to_string(),

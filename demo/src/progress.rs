@@ -1,7 +1,7 @@
-//! How the rollout goes, while it goes: one live line at a terminal, a line per step elsewhere.
+//! How it goes, while it goes: one live line at a terminal, which keeps out of the way of all other lines.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, Write as _, stderr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ const REFRESH: Duration = Duration::from_millis(100);
 
 /// The progress line.
 pub(crate) struct Progress {
-    bar: ProgressBar,
+    /// What others say their lines with.
+    pub(crate) voice: Voice,
     begun: Instant,
     refresher: JoinHandle<()>,
 }
@@ -24,8 +25,8 @@ impl Progress {
     /// Starts to show how `dispatcher`'s calls stand.
     pub(crate) fn start(dispatcher: Arc<Dispatcher>) -> Self {
         let bar = if stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-        let style =
-            ProgressStyle::with_template("  {spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let style = ProgressStyle::with_template("{spinner} {wide_msg}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
         bar.set_style(style);
         let begun = Instant::now();
         let shown = bar.clone();
@@ -37,23 +38,18 @@ impl Progress {
                 shown.tick();
             }
         });
-        Self { bar, begun, refresher }
+        Self { voice: Voice(bar), begun, refresher }
     }
 
     /// Tells of a step.
     pub(crate) fn say(&self, step: &str) {
-        let line = format!("{:>6.1} s  {step}", self.begun.elapsed().as_secs_f64());
-        if self.bar.is_hidden() {
-            eprintln!("{line}");
-        } else {
-            self.bar.println(line);
-        }
+        self.voice.line(&format!("{:>7.1} s  {step}", self.begun.elapsed().as_secs_f64()));
     }
 
     /// Clears the live line.
     pub(crate) fn finish(&self) {
         self.refresher.abort();
-        self.bar.finish_and_clear();
+        self.voice.0.finish_and_clear();
     }
 }
 
@@ -63,11 +59,37 @@ impl Drop for Progress {
     }
 }
 
+/// Says lines above the live line. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Voice(ProgressBar);
+
+impl Voice {
+    /// A worker's own line.
+    pub(crate) fn worker(&self, name: &str, line: &str) {
+        let line = line.trim_end();
+        self.line(&if line.starts_with(name) {
+            format!("{:11}{line}", "")
+        } else {
+            format!("{:11}{name}: {line}", "")
+        });
+    }
+
+    fn line(&self, line: &str) {
+        if self.0.is_hidden() {
+            // Nobody reads it any more, and that is no reason to stop.
+            let _ = writeln!(stderr(), "{line}");
+        } else {
+            self.0.println(line);
+        }
+    }
+}
+
+/// The live line, which fits into 60 columns.
 fn line(begun: Instant, standing: &Standing) -> String {
-    let mut line = format!("{:>4.1} s", begun.elapsed().as_secs_f64());
+    let mut line = format!("{:>5.1} s", begun.elapsed().as_secs_f64());
     for VersionStanding { version, calls, draining } in &standing.versions {
         // Writing to a string cannot fail.
-        let _ = write!(line, "   {version} {calls:>4} calls{}", if *draining { ", draining" } else { "" });
+        let _ = write!(line, "  {version} {calls:>3}{}", if *draining { " draining" } else { "" });
     }
-    line + &format!("   ended {:>4}   dropped {}", standing.ended, standing.dropped)
+    line + &format!("  ended {:>4}  dropped {}", standing.ended, standing.dropped)
 }

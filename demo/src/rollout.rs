@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, make_calls};
 use crate::error::{DemoError, WorkerFault};
 use crate::load::PlannedCall;
 use crate::membership::Membership;
@@ -68,6 +68,7 @@ impl<'a> Rollout<'a> {
     /// The story: old version up, callers calling, new version up, calls shifted, old version drained, all calls ended.
     pub(crate) async fn perform(mut self, calls: Vec<PlannedCall>) -> Result<Report, DemoError> {
         let arriving = calls.last().map_or(Duration::ZERO, |call| call.start);
+        self.options.load.describe(&calls).iter().for_each(|line| self.progress.say(line));
         self.membership.allow(&[BLUE]);
         self.start(self.options.blue, "blue", BLUE).await?;
         self.begun = Instant::now();
@@ -113,7 +114,14 @@ impl<'a> Rollout<'a> {
         for number in 1..=count {
             let name = format!("{colour}-{number}");
             let journal = self.dir.join(&name);
-            let recipe = Recipe { worker: self.worker, name: &name, version, journal: &journal, settings: &settings };
+            let recipe = Recipe {
+                worker: self.worker,
+                name: &name,
+                version,
+                journal: &journal,
+                settings: &settings,
+                voice: &self.progress.voice,
+            };
             let worker = process::start(recipe).await?;
             self.membership.check(&name, version)?;
             self.dispatcher.add(version, worker.calls);
@@ -166,7 +174,8 @@ impl<'a> Rollout<'a> {
         let name = self.workers[0].name.clone();
         let journal = self.dir.join(format!("{name}-leftover"));
         let settings = self.membership.settings();
-        let recipe = Recipe { worker: self.worker, name: &name, version: BLUE, journal: &journal, settings: &settings };
+        let (worker, voice) = (self.worker, &self.progress.voice);
+        let recipe = Recipe { worker, name: &name, version: BLUE, journal: &journal, settings: &settings, voice };
         let status = process::run_refused(recipe).await?;
         self.journals.push(journal.clone());
         let rejected = self.membership.rejection(&name, BLUE, status.code());
@@ -180,16 +189,4 @@ impl<'a> Rollout<'a> {
         let waits = self.workers[which].iter_mut().map(Worker::wait);
         futures_util::future::try_join_all(waits).await
     }
-}
-
-/// Makes every call at its time.
-async fn make_calls(dispatcher: Arc<Dispatcher>, calls: Vec<PlannedCall>) -> JoinSet<()> {
-    let begun = Instant::now();
-    let mut made = JoinSet::new();
-    for (number, call) in calls.into_iter().enumerate() {
-        sleep_until(begun + call.start).await;
-        let dispatcher = Arc::clone(&dispatcher);
-        made.spawn(async move { dispatcher.call(format!("call-{number}"), call.talk, None).await });
-    }
-    made
 }

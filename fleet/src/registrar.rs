@@ -12,10 +12,12 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
 use openrtc_core::id::{Epoch, WorkerId};
-use openrtc_core::membership::{Claims, Manifest, MembershipVerifier, Refusal, Token};
+use openrtc_core::membership::{BadKey, Claims, KeyId, Manifest, MembershipVerifier, Refusal, Token};
 use openrtc_core::time::Instant;
 use openrtc_runtime::Clock;
 use openrtc_runtime::http::server::{self, Bounds};
+#[cfg(feature = "tls")]
+use openrtc_runtime::http::tls::{self, ServerCertificate};
 use openrtc_runtime::register::{Answer, Request};
 use tokio::net::TcpListener;
 
@@ -74,9 +76,25 @@ impl Registrar {
         self.verifier().set_manifest(manifest);
     }
 
+    /// Accepts a public key (RFC 8032 encoding) beside the others, from now on.
+    pub fn add_key(&self, key: &[u8; 32]) -> Result<KeyId, BadKey> {
+        self.verifier().add_key(key)
+    }
+
+    /// Lets nobody in with a key from now on. Workers admitted before are not asked again.
+    pub fn remove_key(&self, id: KeyId) {
+        self.verifier().remove_key(id);
+    }
+
     /// Answers registrations at `/register` for as long as the process lives.
     pub async fn serve(self, listener: TcpListener) {
         server::answer_all(listener, self.router(), Bounds::default()).await;
+    }
+
+    /// The same over TLS.
+    #[cfg(feature = "tls")]
+    pub async fn serve_tls(self, listener: TcpListener, certificate: Arc<ServerCertificate>) {
+        tls::answer_all(listener, self.router(), Bounds::default(), certificate).await;
     }
 
     /// The endpoint, to be served beside others.

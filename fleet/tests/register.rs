@@ -87,7 +87,7 @@ async fn what_cannot_register_is_refused_at_start_with_the_fix() {
     let digits = || Secret::new("07".repeat(32));
     for (builder, says) in [
         (start().register(url()), "OPENRTC_SIGNING_KEY_FILE"),
-        (start().register("https://x/register".into()).signing_key(digits()), "put TLS in front of it"),
+        (start().register("ftp://x/register".into()).signing_key(digits()), "is not a URL like"),
         (start().register("http://me:hunter2@x/register".into()).signing_key(digits()), "leave out everything up to"),
         (start().register("registrar:80".into()).signing_key(digits()), "is not a URL like"),
         (start().register(url()).signing_key(digits()).signing_key_file("k".into()), "are both set: keep one"),

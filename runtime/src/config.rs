@@ -125,6 +125,9 @@ pub struct Config {
     /// The URL of the registrar. The worker waits in standby until the registrar admits it. Needs a key. `None`: the
     /// worker does not register.
     pub register: Option<String>,
+    /// The file (PEM) of the authorities that the registrar and the webhook must be vouched for by, instead of the
+    /// platform's. Read at start.
+    pub tls_ca_file: Option<PathBuf>,
     /// Where the ops endpoints listen. `None`: there are none.
     pub ops: Option<SocketAddr>,
     /// The Unix socket that the ops endpoints listen on as well. `None`: there is none.
@@ -133,6 +136,11 @@ pub struct Config {
     pub ops_socket_mode: SocketMode,
     /// The token that orders over TCP must present, from wherever they come. `None`: TCP is read-only.
     pub ops_token: Option<Secret>,
+    /// The file (PEM) of the ops endpoints' certificate, with the chain up to its authority. Needs the key. `None`:
+    /// they speak plain HTTP.
+    pub ops_tls_cert_file: Option<PathBuf>,
+    /// The file (PEM) of that certificate's key.
+    pub ops_tls_key_file: Option<PathBuf>,
     /// Whether to take calls at once.
     pub start: Start,
     /// Whether SIGTERM and SIGINT drain the worker.
@@ -170,10 +178,13 @@ impl Default for Config {
             signing_key_file: None,
             signing_key: None,
             register: None,
+            tls_ca_file: None,
             ops: None,
             ops_socket: None,
             ops_socket_mode: SocketMode::Owner,
             ops_token: None,
+            ops_tls_cert_file: None,
+            ops_tls_key_file: None,
             start: Start::Serving,
             signals: true,
             control: Control::OwnThread,

@@ -3,13 +3,23 @@
 mod accept;
 mod backoff;
 mod client;
+mod error;
+#[cfg(feature = "tls")]
+mod fault;
+mod pem;
 #[doc(hidden)]
 pub mod server;
 mod socket;
+#[cfg(feature = "tls")]
+#[doc(hidden)]
+pub mod tls;
+mod trust;
 
 pub use crate::config::parse_url;
 pub use accept::{Listener, Peer, Seat, accept_each};
 pub(crate) use backoff::Backoff;
-pub(crate) use client::post_lines;
-pub use client::{HttpError, Method, Response, Uri, ask};
+pub use client::{Client, Method, Response, Url};
+pub use error::HttpError;
+pub use pem::PemError;
 pub use socket::ask_socket;
+pub use trust::Trust;

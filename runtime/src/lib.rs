@@ -44,6 +44,7 @@
 //!
 //! # Features
 //! - `http` (default): the ops endpoints, registration and the audit trail's webhook.
+//! - `tls` (default): the same over HTTPS. It needs a C compiler.
 //! - `tower` (default): [`tower`], the layer for HTTP servers. It depends on little more than `http` does.
 #![forbid(unsafe_code)]
 
@@ -72,6 +73,8 @@ pub use engine::ended::Ended;
 #[cfg(openrtc_loom)]
 pub use engine::sync::Site;
 pub use engine::{control, gate, intake, ports};
+#[cfg(feature = "http")]
+pub use http::PemError;
 pub use openrtc_core::id::{
     Actor, BadCallId, BadName, CallId, CallNo, Deployment, Epoch, Fault, Identity, Incarnation, Seq, Version, WorkerId,
 };

@@ -42,6 +42,8 @@ use crate::audit::Trail;
 use crate::engine::handle::WorkerHandle;
 use crate::http::Seat;
 use crate::http::server::{self, Bounds};
+#[cfg(feature = "tls")]
+use crate::http::tls;
 use crate::secret::Secret;
 pub(crate) use farewell::Farewell;
 pub use listen::OpsError;
@@ -111,9 +113,16 @@ struct Answer {
 /// Answers at every endpoint for as long as the process lives, so that a worker that has exited can still be asked how.
 pub(crate) async fn answer_all(endpoint: Endpoint, ops: Ops) {
     let router = router(Arc::new(ops));
+    #[cfg(feature = "tls")]
+    let Endpoint { tcp, local, certificate } = endpoint;
+    #[cfg(not(feature = "tls"))]
     let Endpoint { tcp, local } = endpoint;
     let over_tcp = async {
         if let Some(listener) = tcp {
+            #[cfg(feature = "tls")]
+            if let Some(certificate) = certificate {
+                return tls::answer_all(listener, router.clone(), Bounds::default(), certificate).await;
+            }
             server::answer_all(listener, router.clone(), Bounds::default()).await;
         }
     };

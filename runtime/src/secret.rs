@@ -1,5 +1,6 @@
 //! Keys and tokens: how they are read, and that they are never shown.
 
+pub(crate) mod file;
 mod key;
 
 use std::fmt;

@@ -14,6 +14,8 @@ use super::webhook::Webhook;
 use super::{AuditSink, Feed, Trail};
 use crate::config::TrailSettings;
 use crate::engine::clock::Clock;
+#[cfg(feature = "http")]
+use crate::http::Trust;
 
 /// Everything that a trail goes to. The file is held against everybody else from here on, before there is a run to
 /// write about.
@@ -35,6 +37,7 @@ impl Outlets {
         identity: &Identity,
         key: Option<SigningKey>,
         sinks: Vec<Box<dyn AuditSink>>,
+        #[cfg(feature = "http")] trust: &Trust,
     ) -> Result<Self, TrailError> {
         let path = settings.file.as_deref();
         let whose = Whose { deployment: identity.deployment.to_string(), worker: identity.worker.to_string() };
@@ -42,7 +45,7 @@ impl Outlets {
         #[cfg(feature = "http")]
         let webhook = file.as_ref().zip(settings.webhook);
         #[cfg(feature = "http")]
-        let webhook = webhook.map(|(file, url)| Webhook::open(url, file.path(), whose, file.chain));
+        let webhook = webhook.map(|(file, url)| Webhook::open(url, trust, file.path(), whose, file.chain));
         Ok(Self {
             journal: settings.journal,
             file,

@@ -10,7 +10,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hyper::Uri;
 use openrtc_core::audit::{Chain, verify};
 use openrtc_records::trail::{Batch, TrailReader, Whose};
 use serde::{Deserialize, Serialize};
@@ -18,7 +17,7 @@ use tokio::sync::watch;
 
 use super::recent::Recent;
 use super::{Delivery, Extent};
-use crate::http::{Backoff, post_lines};
+use crate::http::{Backoff, Client, Trust, Url};
 
 /// The most that is sent at once, in bytes of whole lines.
 const BATCH: u64 = 256 << 10;
@@ -32,7 +31,8 @@ const TOO_LARGE: u16 = 413;
 /// A webhook and what it has left to do.
 #[derive(Debug)]
 pub(crate) struct Webhook {
-    url: Uri,
+    client: Client,
+    url: Url,
     trail: TrailReader,
     recent: Recent,
     taken: Taken,
@@ -62,7 +62,7 @@ enum Sent {
 
 impl Webhook {
     /// A webhook of the trail at `path`, which is at `end`. It goes on where the run before left off.
-    pub(crate) fn open(url: Uri, path: &Path, whose: Whose, end: Chain) -> Self {
+    pub(crate) fn open(url: Url, trust: &Trust, path: &Path, whose: Whose, end: Chain) -> Self {
         let mut trail = TrailReader::new(path.to_owned(), whose);
         let mut mark = path.as_os_str().to_owned();
         mark.push(".sent");
@@ -80,7 +80,7 @@ impl Webhook {
         let taken = found.unwrap_or_else(|| Taken { records: before(), ..Taken::default() });
         let delivery = watch::channel(Delivery { records: taken.records, ..Delivery::default() }).0;
         let (recent, most, most_taken) = (Recent::default(), BATCH, 0);
-        Self { url, trail, recent, taken, mark, most, most_taken, delivery }
+        Self { client: Client::new(trust), url, trail, recent, taken, mark, most, most_taken, delivery }
     }
 
     /// Where the records go that are written from now on.
@@ -159,7 +159,8 @@ impl Webhook {
 
     /// Sends a batch once.
     async fn send(&mut self, batch: &Batch) -> Result<Sent, String> {
-        let response = post_lines(&self.url, batch.lines.clone()).await.map_err(|error| error.to_string())?;
+        let response =
+            self.client.post_lines(&self.url, batch.lines.clone()).await.map_err(|error| error.to_string())?;
         let length = batch.lines.len() as u64;
         match response.status {
             200..300 => {
@@ -171,6 +172,7 @@ impl Webhook {
                 Ok(Sent::TooLarge)
             }
             TOO_LARGE => Ok(Sent::PassedOver),
+            300..400 => Err(format!("status {}: {}", response.status, response.body)),
             status => Err(format!("status {status}")),
         }
     }

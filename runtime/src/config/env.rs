@@ -161,6 +161,15 @@ pub const VARIABLES: &[Variable] = &[
             Ok(())
         },
     ),
+    variable(
+        "OPENRTC_TLS_CA_FILE",
+        "the authorities (PEM) to trust when asking over HTTPS",
+        "the platform's",
+        |config, text| {
+            config.tls_ca_file = Some(text.into());
+            Ok(())
+        },
+    ),
     variable("OPENRTC_OPS_ADDR", "where the ops endpoints listen", "nowhere", |config, text| {
         config.ops = Some(text.parse().map_err(|error| format!("{error}; write it like 127.0.0.1:9464"))?);
         Ok(())
@@ -184,6 +193,14 @@ pub const VARIABLES: &[Variable] = &[
             Ok(())
         })
     },
+    variable("OPENRTC_OPS_TLS_CERT_FILE", "the ops endpoints' certificate (PEM)", "plain HTTP", |config, text| {
+        config.ops_tls_cert_file = Some(text.into());
+        Ok(())
+    }),
+    variable("OPENRTC_OPS_TLS_KEY_FILE", "its key (PEM), not readable by others", "plain HTTP", |config, text| {
+        config.ops_tls_key_file = Some(text.into());
+        Ok(())
+    }),
     variable("OPENRTC_START", "`serving` or `standby`", "serving", |config, text| {
         config.start = match text {
             "serving" => Start::Serving,

@@ -98,12 +98,6 @@ pub enum ConfigError {
     /// The webhook's URL cannot be used.
     #[error("OPENRTC_AUDIT_WEBHOOK: {0}")]
     Webhook(UrlError),
-    /// The webhook's URL asks for TLS.
-    #[error(
-        "OPENRTC_AUDIT_WEBHOOK: {0}: only http is spoken here; name a log collector on this host (http://127.0.0.1:…) \
-         and let that send the records on over TLS"
-    )]
-    WebhookTls(String),
     /// The signing key is given twice, or is not a key.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -118,4 +112,13 @@ pub enum ConfigError {
     /// The setting needs a part of this library that was left out of this program.
     #[error("{0} is set, but this program was built without HTTP: turn on the feature `http` of openrtc-runtime")]
     WithoutHttp(&'static str),
+    /// The setting needs TLS, which was left out of this program.
+    #[error("{0} is set, but this program was built without TLS: turn on the feature `tls` of openrtc-runtime")]
+    WithoutTls(&'static str),
+    /// A certificate without its key, or a key without its certificate.
+    #[error("TLS on the ops endpoints needs a certificate and its key: set {0} too")]
+    OpsTlsHalf(&'static str),
+    /// A certificate for ops endpoints that there are not.
+    #[error("OPENRTC_OPS_TLS_CERT_FILE is set, but there are no ops endpoints: set OPENRTC_OPS_ADDR too")]
+    OpsTlsUnused,
 }

@@ -10,7 +10,7 @@ use openrtc_core::worker::{BadDeadline, Limits, OnDeadline, Terms};
 use openrtc_records::journal::{JournalConfig, Sync};
 
 #[cfg(feature = "http")]
-use super::url::{UrlError, parse_url};
+use super::url::parse_url;
 use super::{Config, ConfigError, Control, Duplicates, FLUSH, SocketMode, Start};
 use crate::secret::{KeyError, Secret, parse_signing_key, read_signing_key};
 
@@ -80,7 +80,7 @@ pub(crate) struct TrailSettings {
     pub(crate) sync: Sync,
     /// Where it is sent, if there is a file to send from.
     #[cfg(feature = "http")]
-    pub(crate) webhook: Option<hyper::Uri>,
+    pub(crate) webhook: Option<reqwest::Url>,
 }
 
 /// What is served and asked over HTTP.
@@ -88,7 +88,9 @@ pub(crate) struct TrailSettings {
 pub(crate) struct HttpSettings {
     pub(crate) ops: Option<OpsSettings>,
     /// Where the worker registers. Needs a key.
-    pub(crate) register: Option<hyper::Uri>,
+    pub(crate) register: Option<reqwest::Url>,
+    /// The authorities that whoever is asked over TLS must be vouched for by. `None`: the platform's.
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 /// The ops endpoints.
@@ -98,6 +100,8 @@ pub(crate) struct OpsSettings {
     pub(crate) socket: Option<SocketSettings>,
     /// What orders over TCP must present.
     pub(crate) token: Option<Secret>,
+    /// The files of the certificate and its key. `None`: they speak plain HTTP.
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
 }
 
 /// The Unix socket of the ops endpoints.
@@ -171,7 +175,11 @@ impl Config {
             key,
             trail,
             #[cfg(feature = "http")]
-            http: HttpSettings { ops: self.ops_settings(), register: self.register_url()? },
+            http: HttpSettings {
+                ops: self.ops_settings(),
+                register: self.register_url()?,
+                ca_file: self.tls_ca_file.clone(),
+            },
         })
     }
 
@@ -192,10 +200,18 @@ impl Config {
             ("OPENRTC_REGISTER_URL", self.register.is_some()),
             ("OPENRTC_AUDIT_WEBHOOK", self.audit_webhook.is_some()),
         ];
-        match http.iter().find(|(_, is_set)| *is_set && !cfg!(feature = "http")) {
-            Some((name, _)) => Err(ConfigError::WithoutHttp(name)),
-            None => Ok(()),
+        let tls = [
+            ("OPENRTC_OPS_TLS_CERT_FILE", self.ops_tls_cert_file.is_some()),
+            ("OPENRTC_OPS_TLS_KEY_FILE", self.ops_tls_key_file.is_some()),
+            ("OPENRTC_TLS_CA_FILE", self.tls_ca_file.is_some()),
+        ];
+        let without = |settings: &[(&'static str, bool)], built_in: bool| {
+            settings.iter().find(|(_, is_set)| *is_set && !built_in).map(|(name, _)| *name)
+        };
+        if let Some(name) = without(&http, cfg!(feature = "http")) {
+            return Err(ConfigError::WithoutHttp(name));
         }
+        without(&tls, cfg!(feature = "tls")).map_or(Ok(()), |name| Err(ConfigError::WithoutTls(name)))
     }
 
     /// What the worker machine is allowed.
@@ -255,23 +271,21 @@ impl Config {
     fn ops_settings(&self) -> Option<OpsSettings> {
         let (addr, mode) = (self.ops, self.ops_socket_mode);
         let socket = self.ops_socket.clone().map(|path| SocketSettings { path, mode });
-        (addr.is_some() || socket.is_some()).then(|| OpsSettings { addr, socket, token: self.ops_token.clone() })
+        let tls = self.ops_tls_cert_file.clone().zip(self.ops_tls_key_file.clone());
+        (addr.is_some() || socket.is_some()).then(|| OpsSettings { addr, socket, token: self.ops_token.clone(), tls })
     }
 
     #[cfg(feature = "http")]
-    fn webhook_url(&self) -> Result<Option<hyper::Uri>, ConfigError> {
+    fn webhook_url(&self) -> Result<Option<reqwest::Url>, ConfigError> {
         let Some(url) = &self.audit_webhook else { return Ok(None) };
         if self.audit_file.is_none() {
             return Err(ConfigError::WebhookWithoutFile);
         }
-        parse_url(url).map(Some).map_err(|error| match error {
-            UrlError::Https(url) => ConfigError::WebhookTls(url),
-            UrlError::Malformed(_) | UrlError::Credentials => ConfigError::Webhook(error),
-        })
+        parse_url(url).map(Some).map_err(ConfigError::Webhook)
     }
 
     #[cfg(feature = "http")]
-    fn register_url(&self) -> Result<Option<hyper::Uri>, ConfigError> {
+    fn register_url(&self) -> Result<Option<reqwest::Url>, ConfigError> {
         self.register.as_deref().map(parse_url).transpose().map_err(ConfigError::Register)
     }
 
@@ -305,6 +319,12 @@ impl Config {
     fn check_ops(&self) -> Result<(), ConfigError> {
         if !self.ops_token.as_ref().is_none_or(Secret::is_usable) {
             return Err(ConfigError::OpsToken);
+        }
+        match (&self.ops_tls_cert_file, &self.ops_tls_key_file) {
+            (Some(_), Some(_)) if self.ops.is_none() => return Err(ConfigError::OpsTlsUnused),
+            (Some(_), Some(_)) | (None, None) => {}
+            (Some(_), None) => return Err(ConfigError::OpsTlsHalf("OPENRTC_OPS_TLS_KEY_FILE")),
+            (None, Some(_)) => return Err(ConfigError::OpsTlsHalf("OPENRTC_OPS_TLS_CERT_FILE")),
         }
         match &self.ops_socket {
             Some(path) if path.as_os_str().len() > SOCKET_PATH_MAX => Err(ConfigError::OpsSocket(path.clone())),

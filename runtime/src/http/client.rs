@@ -1,19 +1,24 @@
-//! A small HTTP client, bounded in time and size: workers register and send their trails with it, commands ask with it.
+//! The HTTP client: workers register and send their trails with it, commands ask with it. Bounded in time and size.
+//!
+//! - A request goes to the named URL and nowhere else: a redirect is an answer like any other, so that a token and a
+//!   body never reach somebody who was not named.
+//! - Proxies are those of the environment: `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY`, but for hosts that `NO_PROXY`
+//!   lists (names with their subdomains, addresses, networks such as 10.0.0.0/8, or `*`); in capitals or not.
+//!   `HTTP_PROXY` means nothing where `REQUEST_METHOD` is set, as in a CGI script. Loopback is always asked directly: a
+//!   proxy would ask itself.
+//! - Connections are kept for the next request to the same host.
 
-use std::error::Error;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
-pub use hyper::{Method, Uri};
-use hyper::{Request, header, http};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
-use tokio::time::timeout;
+use reqwest::header::{CONTENT_TYPE, LOCATION};
+pub use reqwest::{Method, Url};
+use reqwest::{RequestBuilder, redirect};
 
-use crate::config::UrlError;
+use super::error::HttpError;
+use super::trust::Trust;
 
-/// How long an answer may take.
+/// How long an answer may take, from the beginning of the request to its last byte.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// No answer needs more, in bytes.
@@ -28,60 +33,120 @@ pub struct Response {
     pub body: String,
 }
 
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum HttpError {
-    /// Nobody can be asked there.
-    #[error(transparent)]
-    Url(#[from] UrlError),
-    /// The request failed; what the operating system said.
-    #[error("{0}")]
-    Failed(String),
-    /// Nothing came back.
-    #[error("{0} did not answer within {PATIENCE:?}")]
-    Silent(String),
+/// Asks over HTTP and HTTPS. Its connections live in the tokio runtime that it is used in: each runtime has a client of
+/// its own.
+#[derive(Debug)]
+pub struct Client {
+    /// For loopback.
+    direct: reqwest::Client,
+    /// For everybody else, by a proxy where there is one.
+    outward: reqwest::Client,
 }
 
-/// Asks, with a JSON body and, if there is one, a bearer token.
-pub async fn ask(method: Method, url: &Uri, token: Option<&str>, body: String) -> Result<Response, HttpError> {
-    let mut request = Request::builder().method(method).uri(url).header(header::CONTENT_TYPE, "application/json");
-    if let Some(token) = token {
-        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+impl Client {
+    /// A client that believes whoever is vouched for by those that `trust` names.
+    #[must_use]
+    pub fn new(trust: &Trust) -> Self {
+        let build = |client: reqwest::ClientBuilder| client.build().expect("none of these settings can be wrong");
+        Self { direct: build(bounded(trust).no_proxy()), outward: build(bounded(trust)) }
     }
-    exchange(url, request.body(Full::new(body.into()))).await
-}
 
-/// Hands over lines of JSON.
-pub(crate) async fn post_lines(url: &Uri, lines: Vec<u8>) -> Result<Response, HttpError> {
-    let request = Request::builder().method(Method::POST).uri(url);
-    let request = request.header(header::CONTENT_TYPE, "application/x-ndjson");
-    exchange(url, request.body(Full::new(lines.into()))).await
-}
-
-async fn exchange(url: &Uri, request: http::Result<Request<Full<Bytes>>>) -> Result<Response, HttpError> {
-    let request = request.map_err(|error| failed(&error))?;
-    let client = Client::builder(TokioExecutor::new()).build_http();
-    let answer = async {
-        let response = client.request(request).await.map_err(|error| failed(&error))?;
-        let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), BODY_MAX).collect().await.map_err(|error| failed(&*error))?;
-        let body = String::from_utf8_lossy(&body.to_bytes()).trim_end().to_owned();
-        Ok(Response { status, body })
-    };
-    let host = || url.authority().map_or_else(|| url.to_string(), ToString::to_string);
-    timeout(PATIENCE, answer).await.map_err(|_| HttpError::Silent(host()))?
-}
-
-/// A request that failed.
-pub(super) fn failed(error: &(dyn Error + 'static)) -> HttpError {
-    HttpError::Failed(root_cause(error).to_string())
-}
-
-/// What the operating system said: the layers above it only say that the request failed.
-fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
+    /// Asks, with a JSON body and, if there is one, a bearer token.
+    ///
+    /// # Cancel safety
+    /// Dropped, it may have been asked or not.
+    pub async fn ask(
+        &self,
+        method: Method,
+        url: &Url,
+        token: Option<&str>,
+        body: String,
+    ) -> Result<Response, HttpError> {
+        let request = self.towards(url).request(method, url.clone()).header(CONTENT_TYPE, "application/json");
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        exchange(request.body(body)).await.map_err(|fault| fault.at(url))
     }
-    cause
+
+    /// Hands over lines of JSON.
+    pub(crate) async fn post_lines(&self, url: &Url, lines: Vec<u8>) -> Result<Response, HttpError> {
+        let request = self.towards(url).post(url.clone()).header(CONTENT_TYPE, "application/x-ndjson");
+        exchange(request.body(lines)).await.map_err(|fault| fault.at(url))
+    }
+
+    fn towards(&self, url: &Url) -> &reqwest::Client {
+        if is_loopback(url) { &self.direct } else { &self.outward }
+    }
+}
+
+pub(super) fn bounded(trust: &Trust) -> reqwest::ClientBuilder {
+    let client = reqwest::Client::builder()
+        .user_agent(concat!("openrtc/", env!("CARGO_PKG_VERSION")))
+        .timeout(PATIENCE)
+        .redirect(redirect::Policy::none())
+        .pool_max_idle_per_host(1);
+    trust.applied_to(client)
+}
+
+/// Whether a URL names this machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        Ok(addr) => addr.to_canonical().is_loopback(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    }
+}
+
+/// What went wrong with a request.
+pub(super) enum Fault {
+    Failed(reqwest::Error),
+    TooLong,
+}
+
+impl From<reqwest::Error> for Fault {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+pub(super) async fn exchange(request: RequestBuilder) -> Result<Response, Fault> {
+    let mut response = request.send().await?;
+    let status = response.status();
+    if let Some(place) = response.headers().get(LOCATION).filter(|_| status.is_redirection()) {
+        let body = format!("it has moved: use the URL {}", String::from_utf8_lossy(place.as_bytes()));
+        return Ok(Response { status: status.as_u16(), body });
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > BODY_MAX {
+            return Err(Fault::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Response { status: status.as_u16(), body: String::from_utf8_lossy(&body).trim_end().to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_told_by_name_and_by_address() {
+        for (url, expected) in [
+            ("http://127.0.0.1:9464/", true),
+            ("http://127.8.0.1/", true),
+            ("http://[::1]:9464/", true),
+            ("http://[::ffff:127.0.0.1]/", true),
+            ("https://localhost/", true),
+            ("https://a.localhost/", true),
+            ("http://localhost.example/", false),
+            ("http://notlocalhost/", false),
+            ("http://10.0.0.1/", false),
+            ("http://[fd00::1]/", false),
+        ] {
+            assert_eq!(is_loopback(&url.parse().expect("a URL")), expected, "{url}");
+        }
+    }
 }

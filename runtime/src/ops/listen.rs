@@ -6,11 +6,15 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 
 use rustix::fs::{Mode, fchmod};
 use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket};
 
 use crate::config::{SocketMode, SocketSettings};
+#[cfg(feature = "tls")]
+use crate::http::tls::ServerCertificate;
 
 /// How many connections may wait in the kernel to be accepted: a flood must not crowd out a probe there.
 const BACKLOG: u32 = 4096;
@@ -20,6 +24,9 @@ const BACKLOG: u32 = 4096;
 pub(crate) struct Endpoint {
     pub(crate) tcp: Option<TcpListener>,
     pub(crate) local: Option<UnixListener>,
+    /// Who answers over TCP. `None`: nobody in particular, in plain HTTP.
+    #[cfg(feature = "tls")]
+    pub(crate) certificate: Option<Arc<ServerCertificate>>,
 }
 
 /// Why nothing listens at an address; the cause is part of the message, and so not a source that a chain would tell
@@ -63,7 +70,13 @@ pub(crate) fn listen(
     let tcp = addr.map(|addr| bind(addr).map_err(|error| OpsError::Address { addr, error })).transpose()?;
     let (tcp, addr) = tcp.unzip();
     let local = socket.map(|SocketSettings { path, mode }| bind_socket(path, *mode)).transpose()?;
-    Ok((Endpoint { tcp, local }, addr))
+    let endpoint = Endpoint {
+        tcp,
+        local,
+        #[cfg(feature = "tls")]
+        certificate: None,
+    };
+    Ok((endpoint, addr))
 }
 
 fn bind(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {

@@ -24,6 +24,8 @@ use crate::config::{Config, ConfigError, Control, Duplicates, KeySource, Setting
 use crate::engine::clock::Clock;
 use crate::engine::control;
 use crate::engine::handle::WorkerHandle;
+#[cfg(feature = "http")]
+use crate::http::Trust;
 use crate::log;
 use crate::process::descriptors::{self, TooFew};
 use crate::process::signal::{self, Orders};
@@ -126,6 +128,9 @@ impl AgentPoolBuilder {
         /// Registers at this URL. The worker waits in standby until the registrar there admits it, and leaves with
         /// [`Exit::REJECTED`](crate::Exit::REJECTED) if it is refused. Needs a key.
         register(url: String) => |config, url| config.register = Some(url);
+        /// Trusts the authorities in this file (PEM) when it asks the registrar or the webhook over HTTPS, instead of
+        /// the platform's. Read when the pool is built.
+        tls_ca_file(file: PathBuf) => |config, file| config.tls_ca_file = Some(file);
         /// Where the ops endpoints listen. Port 0 picks a free one: see [`AgentPool::ops_addr`]. Default: nowhere.
         ops(addr: SocketAddr) => |config, addr| config.ops = Some(addr);
         /// Where the ops endpoints listen as well: a Unix socket, which only this user may open. Orders need no token
@@ -135,6 +140,11 @@ impl AgentPoolBuilder {
         ops_socket_mode(mode: SocketMode) => |config, mode| config.ops_socket_mode = mode;
         /// The token that orders over TCP must present, from wherever they come. Without one TCP is read-only.
         ops_token(token: Secret) => |config, token| config.ops_token = Some(token);
+        /// The certificate of the ops endpoints, with the chain up to its authority, and its key, each in a file (PEM).
+        /// They speak HTTPS then, and nothing else. Files that are replaced are read again within 10 s.
+        ops_tls(files: (PathBuf, PathBuf)) => |config, (cert, key)| {
+            (config.ops_tls_cert_file, config.ops_tls_key_file) = (Some(cert), Some(key));
+        };
         /// Whether the process's signals are handled as [`SIGNALS`](crate::process::SIGNALS) says, so that SIGTERM and
         /// SIGINT drain the worker. Default: they are.
         signals(handle: bool) => |config, handle| config.signals = handle;
@@ -182,10 +192,17 @@ impl AgentPoolBuilder {
         let runner = Runner::new(settings.control, here).map_err(StartError::Thread)?;
         let entered = runner.enter();
         #[cfg(feature = "http")]
-        let network = Network::open(settings.http, key.clone())?;
+        let trust = Trust::new(settings.http.ca_file.as_deref())?;
+        #[cfg(feature = "http")]
+        let network = Network::open(settings.http, &trust, key.clone())?;
         // Before the journal: a start that fails here leaves no trace of a run in it.
-        let outlets =
-            settings.trail.map(|trail| Outlets::open(trail, &settings.identity, key, self.sinks)).transpose()?;
+        let open = |trail| {
+            #[cfg(feature = "http")]
+            return Outlets::open(trail, &settings.identity, key, self.sinks, &trust);
+            #[cfg(not(feature = "http"))]
+            Outlets::open(trail, &settings.identity, key, self.sinks)
+        };
+        let outlets = settings.trail.map(open).transpose()?;
         let (mut identity, mut recovered, mut writer) = (settings.identity, None, None);
         identity.incarnation = Incarnation::new(clock.now().as_micros());
         if let Some(journal) = settings.journal {

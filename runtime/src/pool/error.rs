@@ -8,6 +8,8 @@ use openrtc_records::trail::TrailError;
 
 use crate::config::ConfigError;
 #[cfg(feature = "http")]
+use crate::http::PemError;
+#[cfg(feature = "http")]
 use crate::ops::OpsError;
 use crate::secret::KeyError;
 
@@ -37,6 +39,10 @@ pub enum StartError {
     /// The signing key cannot be read.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A certificate, a key or an authority for TLS cannot be read.
+    #[cfg(feature = "http")]
+    #[error("TLS: {0}")]
+    Tls(#[from] PemError),
     /// The journal cannot be opened.
     #[error(transparent)]
     Journal(#[from] JournalError),

@@ -2,6 +2,8 @@
 
 use std::future::pending;
 use std::net::SocketAddr;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 
 use openrtc_core::membership::SigningKey;
 use openrtc_records::journal::Recovered;
@@ -10,6 +12,9 @@ use super::error::StartError;
 use crate::audit::Trail;
 use crate::config::{HttpSettings, OpsSettings};
 use crate::engine::handle::WorkerHandle;
+#[cfg(feature = "tls")]
+use crate::http::tls::ServerCertificate;
+use crate::http::{Client, Trust};
 use crate::ops::{self, Before, Endpoint, Farewell, Ops};
 use crate::secret::Secret;
 use crate::uplink::register::Registration;
@@ -28,13 +33,10 @@ struct Listening {
 
 impl Network {
     /// Listens from now on; answers once it runs. A worker that registers has a key.
-    pub(super) fn open(settings: HttpSettings, key: Option<SigningKey>) -> Result<Self, StartError> {
-        let listen = |OpsSettings { addr, socket, token }| {
-            let (endpoint, addr) = ops::listen(addr, socket.as_ref())?;
-            Ok::<_, StartError>(Listening { endpoint, addr, token })
-        };
-        let ops = settings.ops.map(listen).transpose()?;
-        let registration = settings.register.zip(key).map(|(url, key)| Registration::new(url, key));
+    pub(super) fn open(settings: HttpSettings, trust: &Trust, key: Option<SigningKey>) -> Result<Self, StartError> {
+        let ops = settings.ops.map(Listening::open).transpose()?;
+        let register = |(url, key)| Registration::new(Client::new(trust), url, key);
+        let registration = settings.register.zip(key).map(register);
         Ok(Self { ops, registration, farewell: Farewell::new() })
     }
 
@@ -79,5 +81,19 @@ impl Network {
             };
             tokio::join!(answer, register);
         }
+    }
+}
+
+impl Listening {
+    fn open(settings: OpsSettings) -> Result<Self, StartError> {
+        let OpsSettings { addr, socket, token, .. } = settings;
+        // First: files that cannot be used leave no socket behind.
+        #[cfg(feature = "tls")]
+        let certificate =
+            settings.tls.map(|(cert, key)| ServerCertificate::read(cert, key).map(Arc::new)).transpose()?;
+        let (endpoint, addr) = ops::listen(addr, socket.as_ref())?;
+        #[cfg(feature = "tls")]
+        let endpoint = Endpoint { certificate, ..endpoint };
+        Ok(Self { endpoint, addr, token })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
@@ -10,6 +10,7 @@ use openrtc_core::hex;
 use zeroize::Zeroizing;
 
 use super::Secret;
+use super::file::{self, Unreadable};
 
 /// Digits in a key.
 const DIGITS: usize = 64;
@@ -50,11 +51,10 @@ pub enum KeyError {
 
 /// Reads a secret key that is its owner's alone.
 pub fn read_signing_key(path: &Path) -> Result<SigningKey, KeyError> {
-    let mut file = File::open(path).map_err(io(path))?;
-    let mode = file.metadata().map_err(io(path))?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(KeyError::Exposed { path: path.to_owned(), mode });
-    }
+    let mut file = file::open(path).map_err(|problem| match problem {
+        Unreadable::Io(error) => io(path)(error),
+        Unreadable::Exposed(mode) => KeyError::Exposed { path: path.to_owned(), mode },
+    })?;
     let seed = Zeroizing::new(read_bytes(&mut file, path)?);
     Ok(SigningKey::from_bytes(&seed))
 }
@@ -112,6 +112,7 @@ fn io(path: &Path) -> impl Fn(io::Error) -> KeyError {
 #[expect(clippy::unwrap_used, reason = "a test's set-up that fails is a failed test")]
 mod tests {
     use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
 
     use tempfile::tempdir;
 

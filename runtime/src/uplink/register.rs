@@ -14,7 +14,6 @@
 
 use std::time::Duration;
 
-use hyper::{Method, Uri};
 use openrtc_core::id::{Epoch, WorkerId};
 use openrtc_core::membership::{Claims, SigningKey, sign_membership};
 use openrtc_core::time::{Instant, Span};
@@ -23,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::clock::Clock;
 use crate::engine::handle::WorkerHandle;
-use crate::http::{Backoff, Response, ask};
+use crate::http::{Backoff, Client, Method, Response, Url};
 use crate::log::say;
 
 /// How long to wait at most before asking again.
@@ -56,7 +55,8 @@ pub struct Answer {
 
 /// A worker's way in.
 pub(crate) struct Registration {
-    url: Uri,
+    client: Client,
+    url: Url,
     key: SigningKey,
     /// The epoch last told; before that, a guess.
     epoch: Epoch,
@@ -74,8 +74,8 @@ enum Verdict {
 }
 
 impl Registration {
-    pub(crate) fn new(url: Uri, key: SigningKey) -> Self {
-        Self { url, key, epoch: Epoch::new(1), issued_at: Instant::EPOCH }
+    pub(crate) fn new(client: Client, url: Url, key: SigningKey) -> Self {
+        Self { client, url, key, epoch: Epoch::new(1), issued_at: Instant::EPOCH }
     }
 
     /// Asks until there is an answer, or the worker leaves without one.
@@ -115,7 +115,7 @@ impl Registration {
 
     async fn present_once(&mut self, worker: &WorkerHandle) -> Verdict {
         let body = self.request(worker);
-        match ask(Method::POST, &self.url, None, body).await {
+        match self.client.ask(Method::POST, &self.url, None, body).await {
             Ok(response) => judge(&response),
             Err(error) => Verdict::NotNow(error.to_string()),
         }

@@ -213,7 +213,7 @@ fn a_webhook_that_cannot_work_is_refused_at_start_with_the_fix() {
     let dir = tempdir().unwrap();
     runtime().block_on(async {
         for (url, says) in [
-            ("https://siem.example/audit", "let that send the records on over TLS"),
+            ("ftp://siem.example/audit", "is not a URL like"),
             ("http://me:hunter2@siem.example/", "leave out everything up to the @"),
             ("siem.example:80", "is not a URL like"),
         ] {
