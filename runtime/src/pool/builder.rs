@@ -196,12 +196,10 @@ impl AgentPoolBuilder {
         #[cfg(feature = "http")]
         let network = Network::open(settings.http, &trust, key.clone())?;
         // Before the journal: a start that fails here leaves no trace of a run in it.
-        let open = |trail| {
-            #[cfg(feature = "http")]
-            return Outlets::open(trail, &settings.identity, key, self.sinks, &trust);
-            #[cfg(not(feature = "http"))]
-            Outlets::open(trail, &settings.identity, key, self.sinks)
-        };
+        #[cfg(feature = "http")]
+        let open = |trail| Outlets::open(trail, &settings.identity, key, self.sinks, &trust);
+        #[cfg(not(feature = "http"))]
+        let open = |trail| Outlets::open(trail, &settings.identity, key, self.sinks);
         let outlets = settings.trail.map(open).transpose()?;
         let (mut identity, mut recovered, mut writer) = (settings.identity, None, None);
         identity.incarnation = Incarnation::new(clock.now().as_micros());
