@@ -22,8 +22,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     if helper.is_empty() {
         return Err("name the program that joins the rooms: python3 livekit/examples/echo.py".into());
     }
-    let pool =
-        AgentPool::builder().deployment_version("v1").capacity(10).exit_when_blocked(true).from_env()?.build()?;
+    let pool = AgentPool::builder().deployment_version("v1").capacity(10).from_env()?.build()?;
     let worker = Worker::builder().agent_name("echo").from_env()?.build()?;
     let exit = worker.serve(&pool, move |call| talk(call, helper.clone())).await?;
     Ok(exit.into())
