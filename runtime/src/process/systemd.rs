@@ -124,3 +124,6 @@ impl Listener {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
