@@ -49,8 +49,8 @@ fn a_call_that_nobody_takes_and_one_that_is_cut_are_told_apart() {
 fn a_load_is_spread_over_the_workers_and_every_call_is_accounted_for() {
     let dir = tempdir().unwrap();
     let calls = dir.path().join("calls.csv");
-    let rows: String = (0..40).map(|call| format!("{},0.5\n", f64::from(call) * 0.02)).collect();
-    fs::write(&calls, format!("start_s,duration_s\n{rows}")).unwrap();
+    let rows: Vec<_> = (0..40).map(|call| format!("{},0.5", f64::from(call) * 0.02)).collect();
+    fs::write(&calls, format!("start_s,duration_s\n{}\n", rows.join("\n"))).unwrap();
     let workers = [Worker::start(&[]), Worker::start(&[])];
     let places = [workers[0].calls.to_string(), workers[1].calls.to_string()];
     let output = run(&["load", &places[0], &places[1], "--calls", calls.to_str().unwrap(), "--speed", "1", "--json"]);

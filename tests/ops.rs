@@ -84,7 +84,7 @@ fn liveness_is_answered_and_offers_are_not_left_waiting_when_descriptors_run_out
     let mut limited = Command::new("sh");
     limited.args(["-c", "ulimit -n 64; exec \"$@\"", "sh"]).arg(openrtc());
     limited.args(["worker", "--json", "--deployment-version", "v1"]);
-    let worker = Worker::spawn(limited, &[("OPENRTC_CAPACITY", "20")]);
+    let worker = Worker::spawn(limited, &[("OPENRTC_CAPACITY", "16")]);
     let mut call = Caller::call(worker.calls, "sibling");
     let idle: Vec<_> = (0..200).map(|_| Caller::connect(worker.calls)).collect();
     let answered = || {

@@ -176,7 +176,7 @@ mod tests {
         let late = seen(&[Command::Serve, admit, Command::BeginDrain(order)]);
         assert_eq!(late.notes(), ["signal by SIGTERM", "final", "OVERDUE", "then force"]);
 
-        let left = seen(&[Command::Serve, Command::BeginDrain(order), Command::Wake, Command::Leave]);
+        let left = seen(&[Command::Serve, Command::BeginDrain(order), Command::Wake, Command::Wake]);
         assert!(left.has_left() && left.is_drained() && left.dropped() == 0);
         assert_eq!(left.notes(), ["no call dropped", "signal by SIGTERM", "final"]);
     }

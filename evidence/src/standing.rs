@@ -88,6 +88,7 @@ mod tests {
         enact(&mut worker, Command::Wake);
         look(&worker);
         enact(&mut worker, Command::Leave);
+        enact(&mut worker, Command::Wake);
         look(&worker);
         assert_eq!(
             told,

@@ -116,7 +116,7 @@ fn live(config: JournalConfig, at_once: u64) -> u64 {
     kept.enact(now, [(Command::BeginDrain(DrainOrder { cause: Cause::Signal, actor, terms: Terms::PATIENT }), None)]);
     let hang_ups = places.iter().map(|(call, _)| (Command::End { call: *call, reason: EndReason::CallerHangup }, None));
     kept.enact(now, hang_ups.collect::<Vec<_>>());
-    kept.enact(now, [(Command::Wake, None), (Command::Leave, None)]);
+    kept.enact(now, [(Command::Wake, None), (Command::Wake, None)]);
     calls
 }
 

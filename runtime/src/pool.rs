@@ -319,7 +319,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_pool_that_has_left_waits_for_those_who_watch() {
         for served in [false, true] {
-            let builder = AgentPool::builder().deployment_version("v1").worker("w1").signals(false);
+            let builder =
+                AgentPool::builder().deployment_version("v1").worker("w1").signals(false).lame_duck(Duration::ZERO);
             let pool = builder.control(Control::Shared).build().expect("nothing is wrong with that");
             let watches = pool.built.farewell.watcher();
             pool.begin_drain(Actor::from_static("alice")).expect("it serves");

@@ -41,7 +41,7 @@ const ALICE: Actor = Actor::from_static("alice");
 const CALL: CallId = CallId::from_static("9f3a7c02-5d0e-4a7e-9f64-0c7b6a1f2e11");
 
 fn pool(capacity: u32) -> AgentPool {
-    AgentPool::builder().deployment_version("v1").worker("w1").capacity(capacity).build().unwrap()
+    AgentPool::builder().deployment_version("v1").worker("w1").capacity(capacity).call_descriptors(0).build().unwrap()
 }
 
 /// How many allocations this thread makes meanwhile.

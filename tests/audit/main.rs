@@ -103,6 +103,7 @@ fn check_the_api_path(dir: &Path) {
             "call.stalled runtime silent",
             "deployment.drain_started alice api",
             "worker.drain_extended bob extended",
+            "worker.drain_tightened dave wait",
             "deployment.rolled_back bob drain_cancelled",
             "deployment.drain_started alice api",
             "worker.drain_overdue runtime deadline",

@@ -52,7 +52,7 @@ fn unwanted(dir: &Path) {
     assert_eq!(output.status.code(), Some(4), "{}", said(&output));
 }
 
-/// People at work: drained, extended, taken back, drained again, overdue, made final by a signal, forced.
+/// People at work: drained, extended, tightened, taken back, drained again, overdue, made final by a signal, forced.
 fn operated(dir: &Path) {
     let worker = start(dir, "operated", &[("OPENRTC_STALL_AFTER", "100ms"), ("OPENRTC_RESERVATION_TTL", "100ms")]);
     let mut silent = Caller::call(worker.calls, "silent");
@@ -63,6 +63,7 @@ fn operated(dir: &Path) {
     order(&worker, &["--actor", "alice", "--deadline", "1h"]);
     assert_eq!(Caller::offer(worker.calls, "late").1, kind::DECLINE);
     order(&worker, &["--actor", "bob", "--extend", "2h"]);
+    order(&worker, &["--actor", "dave", "--deadline", "30m"]);
     order(&worker, &["--actor", "bob", "--cancel"]);
     order(&worker, &["--actor", "alice", "--deadline", "1s", "--on-deadline", "alert"]);
     await_event(dir, "operated", "worker.drain_overdue");

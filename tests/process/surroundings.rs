@@ -115,7 +115,15 @@ fn a_worker_in_standby_does_not_say_that_it_takes_calls() {
 fn a_supervisor_whose_patience_is_not_known_is_warned_of() {
     for (settings, warns) in [
         (vec![("SUPERVISOR_ENABLED", "1")], true),
-        (vec![("SUPERVISOR_ENABLED", "1"), ("OPENRTC_PLATFORM_GRACE", "2h")], false),
+        (
+            vec![
+                ("SUPERVISOR_ENABLED", "1"),
+                ("OPENRTC_PLATFORM_GRACE", "2h"),
+                ("OPENRTC_DRAIN_TIMEOUT", "1h"),
+                ("OPENRTC_ON_DEADLINE", "force"),
+            ],
+            false,
+        ),
     ] {
         let worker = Worker::start(&settings);
         worker.signal(Signal::TERM);

@@ -167,7 +167,7 @@ mod tests {
         tally.declined[Decline::Full as usize] = 1;
         tally.ended[EndReason::DrainForced as usize] = 2;
         let mut told: Value = serde_json::to_value(tally).unwrap();
-        assert_eq!(told["declined"], json!({"not_serving": 0, "full": 1, "draining": 0}));
+        assert_eq!(told["declined"], json!({"not_serving": 0, "full": 1, "draining": 0, "invalid": 0, "duplicate": 0}));
         assert_eq!((&told["ended"]["drain_forced"], &told["ended"]["failed"]), (&json!(2), &json!(0)));
         assert_eq!(serde_json::from_value::<Tally>(told.clone()).unwrap(), tally);
         // A build after this one may know more reasons, one before it wrote a list.
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(serde_json::from_value::<Tally>(told.clone()).unwrap(), tally);
         told["declined"] = json!([0, 1]);
         assert_eq!(serde_json::from_value::<Tally>(told.clone()).unwrap(), tally);
-        told["declined"] = json!([0, 1, 0, 0]);
+        told["declined"] = json!([0, 1, 0, 0, 0, 0]);
         assert!(serde_json::from_value::<Tally>(told).is_err(), "what it would have to leave out");
         let mut bytes = Vec::new();
         codec::encode(&tally, &mut bytes);

@@ -70,7 +70,7 @@ impl Kept {
     fn leave(&mut self) {
         let actor = const { Actor::from_static("SIGTERM") };
         let order = DrainOrder { cause: Cause::Signal, actor, terms: Terms::PATIENT };
-        for command in [Command::BeginDrain(order), Command::Wake, Command::Leave] {
+        for command in [Command::BeginDrain(order), Command::Wake, Command::Wake] {
             let _ = self.enact(command, None);
         }
     }

@@ -33,6 +33,9 @@ const fn variable(
     Variable { name, sets, default, secret: false, set }
 }
 
+const JOURNAL_MAX_BYTES: &str = "the most bytes its segments may take; what became of the calls of older ones is kept \
+                                 beside them, in about 75 bytes a call";
+
 /// Every variable that [`Config::merge_vars`] knows, in the order in which they are set: those about the journal come
 /// after `OPENRTC_JOURNAL_DIR`.
 pub const VARIABLES: &[Variable] = &[
@@ -120,7 +123,7 @@ pub const VARIABLES: &[Variable] = &[
         };
         Ok(())
     }),
-    variable("OPENRTC_JOURNAL_MAX_BYTES", "the most bytes it may take", "268435456", |config, text| {
+    variable("OPENRTC_JOURNAL_MAX_BYTES", JOURNAL_MAX_BYTES, "268435456", |config, text| {
         journal(config)?.total_bytes = text.parse().map_err(|error| format!("{error}; give a number of bytes"))?;
         Ok(())
     }),
