@@ -117,6 +117,7 @@ pub struct CallGuard {
 #[derive(Debug)]
 pub(crate) struct Returned {
     open: OpenCall,
+    #[cfg(feature = "tower")]
     begun: Seq,
     /// Whether the thread that dropped the guard was panicking.
     panicked: bool,
@@ -249,7 +250,12 @@ const HELD: &str = "a guard holds its call until it is gone";
 impl Drop for CallGuard {
     fn drop(&mut self) {
         let (Some(open), Some(home)) = (self.open.take(), self.home.take()) else { return };
-        let returned = Returned { open, begun: self.begun, panicked: thread::panicking() };
+        let returned = Returned {
+            open,
+            #[cfg(feature = "tower")]
+            begun: self.begun,
+            panicked: thread::panicking(),
+        };
         // If nobody waits there any more, the call comes back in the error and ends here.
         if let Err(returned) = home.send(returned) {
             returned.end(EndReason::GuardDropped);
