@@ -55,6 +55,12 @@ cases! {
         assert!(rig.notices.contains(&Notice::DecidedTooLate(id("j"))));
         assert!(!rig.answer(yes()), "a late yes does not count");
         assert_eq!(rig.said("j"), [false]);
+        // Nor does it answer a later offer of the same job.
+        let (job, late) = rig.offered[0].clone();
+        rig.pass(secs(3));
+        rig.offer("j");
+        assert_ne!(rig.offered[1].1, late);
+        assert!(!rig.session.answer(rig.now, &job, late, yes()));
     }
 
     17 c17_decision_panics: "the decision panics: whoever drives the machine says no in its place" {

@@ -102,6 +102,8 @@ impl World {
             while let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= self.now) {
                 let event = entry.remove();
                 self.happen(event);
+                // A socket that this has closed hears nothing more, even in the same instant.
+                self.pump();
             }
         }
         panic!("it spins");
