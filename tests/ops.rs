@@ -98,8 +98,11 @@ fn liveness_is_answered_and_offers_are_not_left_waiting_when_descriptors_run_out
     let silent: Vec<_> = (0..200).map(|_| TcpStream::connect(worker.ops).unwrap()).collect();
     answered();
     let (mut next, answer) = Caller::offer(worker.calls, "next");
-    assert_eq!(answer, kind::ACCEPT);
-    next.send(kind::ASSIGN, &[]);
+    // A worker without descriptors calls itself full.
+    assert!([kind::ACCEPT, kind::DECLINE].contains(&answer), "{answer}");
+    if answer == kind::ACCEPT {
+        next.send(kind::ASSIGN, &[]);
+    }
     call.talk(1);
     drop((idle, silent));
     worker.signal(Signal::TERM);

@@ -49,7 +49,7 @@ pub struct Ready {
 
 /// Offers as they come in over TCP.
 pub struct Line {
-    listener: Option<TcpListener>,
+    listener: Option<(TcpListener, Reserve)>,
     yielded: mpsc::Sender<TcpOffer>,
     offers: mpsc::Receiver<TcpOffer>,
 }
@@ -58,15 +58,15 @@ impl Line {
     /// Takes calls from `listener`.
     pub fn listen(listener: TcpListener) -> Self {
         let (yielded, offers) = mpsc::channel(64);
-        Self { listener: Some(listener), yielded, offers }
+        Self { listener: Some((listener, Reserve::of(RESERVE))), yielded, offers }
     }
 }
 
 /// Accepts connections until the worker is about to leave, and lets each make its offer in a task of its own, so that
 /// one that says nothing, or nonsense, costs nobody else anything.
-async fn accept(listener: TcpListener, yielded: mpsc::Sender<TcpOffer>, listening: Listening) {
+async fn accept(listener: TcpListener, reserve: Reserve, yielded: mpsc::Sender<TcpOffer>, listening: Listening) {
     let closing = listening.closing();
-    let accepting = accept_each(listener, HANDSHAKES_MAX, Reserve::of(RESERVE), move |stream, peer, seat| {
+    let accepting = accept_each(listener, HANDSHAKES_MAX, reserve, move |stream, peer, seat| {
         let (yielded, listening) = (yielded.clone(), listening.clone());
         async move {
             let offer = timeout(HANDSHAKE, handshake(stream, listening)).await.unwrap_or_else(|_| Err(too_slow()));
@@ -102,8 +102,8 @@ impl CallSource for Line {
     type Reporter = ();
 
     fn attach(&mut self, worker: WorkerView) {
-        if let Some(listener) = self.listener.take() {
-            tokio::spawn(accept(listener, self.yielded.clone(), worker.listening()));
+        if let Some((listener, reserve)) = self.listener.take() {
+            tokio::spawn(accept(listener, reserve, self.yielded.clone(), worker.listening()));
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod auditor;
 mod outlets;
+#[cfg_attr(not(feature = "http"), allow(dead_code, reason = "only the webhook reads it"))]
 mod recent;
 #[cfg(feature = "http")]
 mod webhook;

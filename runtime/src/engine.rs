@@ -8,9 +8,12 @@ pub(crate) mod door;
 pub(crate) mod ended;
 pub(crate) mod force;
 pub mod gate;
+#[cfg_attr(not(feature = "http"), allow(dead_code, reason = "only the ops endpoints ask for some of it"))]
 pub(crate) mod handle;
+#[cfg_attr(not(feature = "http"), allow(dead_code, reason = "only the ops endpoints end one call"))]
 pub(crate) mod hangup;
 pub mod intake;
 pub mod ports;
+#[cfg_attr(not(feature = "http"), allow(dead_code, reason = "only the ops endpoints list calls"))]
 pub(crate) mod roster;
 pub(crate) mod sync;

@@ -24,7 +24,9 @@ const ANSWERS: &[(&str, &str)] = &[
     ),
     (
         "-- What was done to drains that ran.",
-        "operated|worker.drain_extended|bob|1\n\
+        "failing|worker.drain_sealed|runtime|0\n\
+         operated|worker.drain_extended|bob|1\n\
+         operated|worker.drain_tightened|dave|1\n\
          operated|deployment.rolled_back|bob|1\n\
          operated|worker.drain_overdue|runtime|1\n\
          operated|worker.drain_sealed|SIGTERM|1\n\

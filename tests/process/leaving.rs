@@ -71,7 +71,7 @@ fn an_offer_that_panics_and_a_source_that_panics_end_no_call() {
         let mut faulty = Caller::connect(worker.calls);
         faulty.send(kind::OFFER, b"faulty");
         // It panics when it is looked at, and that refuses this offer.
-        let refused = (kind::DECLINE, b"the offer has no usable call id: no worker can take it".to_vec());
+        let refused = (kind::DECLINE, b"\x03the offer has no usable call id: no worker can take it".to_vec());
         let answer = if level == "off" { (kind::ACCEPT, vec![]) } else { refused };
         assert_eq!(faulty.receive(), Some(answer));
         drop(faulty);

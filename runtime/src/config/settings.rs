@@ -10,8 +10,10 @@ use openrtc_core::worker::{BadDeadline, Limits, OnDeadline, Terms};
 use openrtc_records::journal::{JournalConfig, Sync};
 
 #[cfg(feature = "http")]
+use super::SocketMode;
+#[cfg(feature = "http")]
 use super::url::parse_url;
-use super::{Config, ConfigError, Control, Duplicates, FLUSH, SocketMode, Start};
+use super::{Config, ConfigError, Control, Duplicates, FLUSH, Start};
 use crate::secret::{KeyError, Secret, parse_signing_key, read_signing_key};
 
 /// An audit file that is shorter than this is not worth rotating.

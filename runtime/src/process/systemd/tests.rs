@@ -1,5 +1,5 @@
 //! A worker under a double of systemd that keeps to its manual: after the stop signal a service has `TimeoutStopSec`,
-//! and past that it lives only as long as the last `EXTEND_TIMEOUT_USEC` reaches (sd_notify(3)).
+//! and past that it lives only as long as the last `EXTEND_TIMEOUT_USEC` reaches (`sd_notify(3)`).
 
 use openrtc_core::id::{Actor, CallId};
 use openrtc_core::worker::{Cause, Class, Command, Limits, Worker};
