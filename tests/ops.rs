@@ -100,13 +100,14 @@ fn liveness_is_answered_and_offers_are_not_left_waiting_when_descriptors_run_out
     let (mut next, answer) = Caller::offer(worker.calls, "next");
     // A worker without descriptors calls itself full.
     assert!([kind::ACCEPT, kind::DECLINE].contains(&answer), "{answer}");
-    if answer == kind::ACCEPT {
+    let taken = (answer == kind::ACCEPT).then(|| {
         next.send(kind::ASSIGN, &[]);
-    }
+        next
+    });
     call.talk(1);
     drop((idle, silent));
     worker.signal(Signal::TERM);
-    next.hang_up();
+    taken.into_iter().for_each(Caller::hang_up);
     call.hang_up();
     let (status, log) = worker.end();
     assert_eq!(status.code(), Some(0), "{log}");

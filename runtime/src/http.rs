@@ -6,6 +6,7 @@ mod client;
 mod error;
 #[cfg(feature = "tls")]
 mod fault;
+mod loopback;
 mod pem;
 #[doc(hidden)]
 pub mod server;

@@ -245,7 +245,7 @@ async fn a_forced_drain_is_a_reason_only_if_there_is_one() {
 #[test]
 fn a_pool_outlives_the_runtime_of_its_control_loop() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let pool = runtime.block_on(async { builder().capacity(20_000).build().unwrap() });
+    let pool = runtime.block_on(async { builder().capacity(20_000).call_descriptors(0).build().unwrap() });
     let calls: Vec<_> = (0..20_000).map(|n| pool.admit(id(&format!("call-{n}"))).unwrap()).collect();
     drop(runtime);
     assert_eq!(pool.admit(id("late")).unwrap_err(), Refusal::Full, "nobody would journal it");

@@ -9,6 +9,9 @@ use openrtc_core::audit::number_of;
 use super::LINE_MAX;
 use super::parts::{Whose, parts};
 
+/// How often the parts are looked at in a row while they are being renamed.
+const LOOKS: usize = 8;
+
 /// Records that follow each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
@@ -92,8 +95,18 @@ impl TrailReader {
         Ok(batch)
     }
 
-    /// Where the record is, or the first after it.
+    /// Where the record is, or the first after it. A part that is renamed while they are looked at is looked for again.
     fn find(&self, next: u64) -> io::Result<Option<Place>> {
+        for _ in 1..LOOKS {
+            match self.look_for(next) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                found => return found,
+            }
+        }
+        self.look_for(next)
+    }
+
+    fn look_for(&self, next: u64) -> io::Result<Option<Place>> {
         let mut nearest: Option<Place> = None;
         // The latest part that may hold it, most likely; after it those that begin later, if it is nowhere.
         for part in parts(&self.path, &self.whose)?.iter().rev() {

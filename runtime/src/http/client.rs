@@ -8,21 +8,13 @@
 //!   proxy would ask itself.
 //! - Connections are kept for the next request to the same host.
 
-use std::net::IpAddr;
-use std::time::Duration;
-
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 pub use reqwest::{Method, Url};
 use reqwest::{RequestBuilder, redirect};
 
-use super::error::HttpError;
+use super::error::{BODY_MAX, Fault, HttpError, PATIENCE};
+use super::loopback::is_loopback;
 use super::trust::Trust;
-
-/// How long an answer may take, from the beginning of the request to its last byte.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-
-/// No answer needs more, in bytes.
-pub(super) const BODY_MAX: usize = 1 << 20;
 
 /// What was answered.
 #[derive(Debug)]
@@ -88,27 +80,6 @@ pub(super) fn bounded(trust: &Trust) -> reqwest::ClientBuilder {
         .redirect(redirect::Policy::none())
         .pool_max_idle_per_host(1);
     trust.applied_to(client)
-}
-
-/// Whether a URL names this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-        Ok(addr) => addr.to_canonical().is_loopback(),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
-    }
-}
-
-/// What went wrong with a request.
-pub(super) enum Fault {
-    Failed(reqwest::Error),
-    TooLong,
-}
-
-impl From<reqwest::Error> for Fault {
-    fn from(error: reqwest::Error) -> Self {
-        Self::Failed(error)
-    }
 }
 
 pub(super) async fn exchange(request: RequestBuilder) -> Result<Response, Fault> {

@@ -2,13 +2,21 @@
 
 use std::error::Error;
 use std::io;
+use std::time::Duration;
 
 use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::Url;
 
-use super::client::{BODY_MAX, Fault, PATIENCE, Url, is_loopback};
 #[cfg(feature = "tls")]
 use super::fault::tls_fault;
+use super::loopback::is_loopback;
 use crate::config::UrlError;
+
+/// How long an answer may take, from the beginning of the request to its last byte.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// No answer needs more, in bytes.
+pub(super) const BODY_MAX: usize = 1 << 20;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +34,18 @@ pub enum HttpError {
     /// The answer is longer than any that is expected.
     #[error("{0} answers with more than {BODY_MAX} bytes: is this the right URL?")]
     TooLong(String),
+}
+
+/// What went wrong with a request.
+pub(super) enum Fault {
+    Failed(reqwest::Error),
+    TooLong,
+}
+
+impl From<reqwest::Error> for Fault {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Failed(error)
+    }
 }
 
 impl Fault {

@@ -5,10 +5,9 @@ use std::io;
 use std::time::UNIX_EPOCH;
 
 use humantime::format_rfc3339_seconds;
+use reqwest::Url;
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
-
-use super::client::Url;
 
 /// What `cause` says of the TLS connection to a URL; `None` if it is about something else.
 pub(super) fn tls_fault(cause: &(dyn Error + 'static), url: &Url) -> Option<String> {

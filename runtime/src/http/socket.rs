@@ -7,8 +7,8 @@ use std::path::Path;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Url};
 
-use super::client::{Fault, Response, bounded, exchange};
-use super::error::{HttpError, causes};
+use super::client::{Response, bounded, exchange};
+use super::error::{Fault, HttpError, causes};
 use super::trust::Trust;
 
 /// Asks whoever listens on this socket for `target`, with a JSON body.
