@@ -38,7 +38,7 @@ fn a_call_that_nobody_takes_and_one_that_is_cut_are_told_apart() {
     let mut call = Command::new(openrtc());
     let call = call.args(["call", &worker.calls.to_string(), "--for", "1h", "--json"]).stdout(Stdio::piped()).spawn();
     let call = call.unwrap();
-    worker.wait_until(|snapshot| snapshot["active_sessions"] == 1);
+    worker.wait_until(|snapshot| snapshot["active_sessions"] == 1 && snapshot["reserved_sessions"] == 0);
     worker.signal(Signal::KILL);
     let output = call.wait_with_output().unwrap();
     let report = report(&output);

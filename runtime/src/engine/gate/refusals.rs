@@ -69,8 +69,9 @@ impl Gate {
             }
         }
         let left = recorder.order(&self.word.0, at, command);
-        if left.is_err() {
-            // A call is just ending, and it depends on how. Who was refused meanwhile waits for the lock to be counted.
+        if recorder.live(&self.word.0).phase() != Phase::Exited {
+            // A call has just ended: how it did is waited for, or the worker has drained instead of being forced. Who
+            // was refused meanwhile waits for the lock to be counted.
             for count in &self.declined.0 {
                 count.store(0, Ordering::Relaxed);
             }
