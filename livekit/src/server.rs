@@ -26,7 +26,7 @@ use crate::token::ApiKey;
 /// How many frames may wait for a worker that does not read.
 const FRAMES: usize = 4_096;
 
-/// A LiveKit server for development. See the [module](self). It stops when it is dropped.
+/// A LiveKit server for development. See the module. It stops when it is dropped.
 #[derive(Debug)]
 pub struct DevServer {
     addr: SocketAddr,

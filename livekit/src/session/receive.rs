@@ -8,7 +8,7 @@ use crate::proto::{ServerMessage, ToWorker};
 
 impl Session {
     /// A binary message came. Fragments are joined before; whoever joins them refuses more than
-    /// [`FRAME_MAX`](super::FRAME_MAX) bytes, as this does.
+    /// [`FRAME_MAX`] bytes, as this does.
     pub fn received(&mut self, now: Instant, id: LinkId, frame: &[u8]) {
         let Some(link) = self.link(id) else { return };
         let registered = link.is_registered();
