@@ -3,11 +3,10 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use e2e::{Caller, Worker, kind, openrtc};
+use e2e::{Caller, Worker, in_shell, kind};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 /// What a kubelet allows a probe by default. It ends a probe that hangs; how fast the others are is not judged.
@@ -81,10 +80,7 @@ fn liveness_is_answered_while_ten_thousand_connections_are_open_and_a_thousand_c
 
 #[test]
 fn liveness_is_answered_and_offers_are_not_left_waiting_when_descriptors_run_out() {
-    let mut limited = Command::new("sh");
-    limited.args(["-c", "ulimit -n 64; exec \"$@\"", "sh"]).arg(openrtc());
-    limited.args(["worker", "--json", "--deployment-version", "v1"]);
-    let worker = Worker::spawn(limited, &[("OPENRTC_CAPACITY", "16")]);
+    let worker = Worker::spawn(in_shell("ulimit -n 64; exec \"$@\""), &[("OPENRTC_CAPACITY", "16")]);
     let mut call = Caller::call(worker.calls, "sibling");
     let idle: Vec<_> = (0..200).map(|_| Caller::connect(worker.calls)).collect();
     let answered = || {

@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 use std::process::Command;
 
-use e2e::{Caller, TOKEN, Worker, kind, openrtc, run, said, signal};
+use e2e::{Caller, TOKEN, Worker, in_shell, kind, openrtc, run, said, signal};
 use rustix::process::Signal;
 use tempfile::tempdir;
 
@@ -67,10 +67,7 @@ fn an_order_is_not_refused_for_a_strange_user_name_and_a_wrong_token_is() {
 #[test]
 fn idle_connections_beyond_the_descriptors_cost_no_call() {
     // Room for a few dozen connections at a time.
-    let mut limited = Command::new("sh");
-    limited.args(["-c", "ulimit -n 64; exec \"$@\"", "sh"]).arg(openrtc());
-    limited.args(["worker", "--json", "--deployment-version", "v1"]);
-    let worker = Worker::spawn(limited, &[("OPENRTC_CAPACITY", "16")]);
+    let worker = Worker::spawn(in_shell("ulimit -n 64; exec \"$@\""), &[("OPENRTC_CAPACITY", "16")]);
     let mut call = Caller::call(worker.calls, "sibling");
     let idle: Vec<_> = (0..200).map(|_| Caller::connect(worker.calls)).collect();
     call.talk(0);

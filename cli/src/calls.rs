@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
+use futures_util::future::join_all;
 use humantime::format_duration;
 use openrtc_runtime::Exit;
 use serde_json::{Map, Value, json};
@@ -40,10 +41,8 @@ pub(crate) async fn run(args: CallsArgs) -> anyhow::Result<ExitCode> {
         return args.orders.give(&format!("/calls/{number}/end"), Map::new(), None).await;
     }
     let token = args.orders.access.token()?;
-    let mut workers = Vec::new();
-    for url in &args.orders.urls {
-        workers.push((url, list(url, token.as_deref(), args.limit).await));
-    }
+    let token = token.as_deref();
+    let workers = join_all(args.orders.urls.iter().map(async |url| (url, list(url, token, args.limit).await))).await;
     let failed = workers.iter().any(|(_, listed)| listed.is_err());
     if args.orders.json {
         let row = |(url, listed): &(&String, anyhow::Result<Listed>)| match listed {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use openrtc_core::worker::OnDeadline;
+use openrtc_core::time::{Instant, Span};
+use openrtc_core::worker::{BadDeadline, OnDeadline, Terms};
 use openrtc_runtime::parse_duration;
 use serde_json::{Map, Value};
 
@@ -80,15 +81,19 @@ pub(crate) fn policy() -> impl TypedValueParser<Value = OnDeadline> {
     PossibleValuesParser::new(OnDeadline::ALL.map(OnDeadline::as_str)).try_map(|text| text.parse::<OnDeadline>())
 }
 
-/// No deadline is further away.
-const DEADLINE_MAX: Duration = Duration::from_hours(366 * 24);
-
 fn deadline(text: &str) -> Result<Duration, String> {
-    match parse_duration(text)? {
-        Duration::ZERO => Err("give more than 0s; `--force` ends the calls now".into()),
-        time if time > DEADLINE_MAX => Err("give at most a year".into()),
-        time => Ok(time),
+    let time = parse_duration(text)?;
+    // Rounded up, as it is sent.
+    match Terms::due(Instant::EPOCH, Span::from_secs(seconds(time))) {
+        Ok(_) => Ok(time),
+        Err(BadDeadline::Now) => Err("give more than 0s; `--force` ends the calls now".into()),
+        Err(BadDeadline::TooFar) => Err("give at most a year".into()),
     }
+}
+
+/// Whole seconds, rounded up: a deadline may come a moment late, never early.
+fn seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 /// Gives the order to every worker.
@@ -113,9 +118,7 @@ pub(crate) async fn promote(args: PromoteArgs) -> anyhow::Result<ExitCode> {
 fn order(args: &DrainArgs) -> (&'static str, Map<String, Value>) {
     let mut body = Map::new();
     if let Some(time) = args.deadline.or(args.extend) {
-        // Rounded up: a deadline may come a moment late, never early.
-        let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
-        body.insert("deadline_s".into(), seconds.into());
+        body.insert("deadline_s".into(), seconds(time).into());
     }
     if let Some(policy) = args.on_deadline {
         body.insert("on_deadline".into(), policy.as_str().into());

@@ -182,11 +182,16 @@ async fn send<'a>(url: &'a str, path: &str, token: Option<&str>, body: &str) -> 
 struct Named(Actor);
 
 fn named(text: &str) -> Result<Named, String> {
-    let actor = actor(text).ok_or("give a name with a letter or a digit in it")?;
+    Ok(Named(introduced(text).ok_or("give a name with a letter or a digit in it")?))
+}
+
+/// The name that an order bears for `text`; says so if it is another one.
+fn introduced(text: &str) -> Option<Actor> {
+    let actor = actor(text)?;
     if actor.as_str() != text {
         eprintln!("openrtc: {text:?} goes by the name {actor} here");
     }
-    Ok(Named(actor))
+    Some(actor)
 }
 
 /// Whatever an actor's name may not hold becomes a dash, and what is too long is cut: nobody is refused for a name.
@@ -207,15 +212,7 @@ fn actor(text: &str) -> Option<Actor> {
 #[expect(clippy::disallowed_methods, reason = "a name for the journal, not a setting")]
 fn user() -> Actor {
     let name = std::env::var("USER").unwrap_or_default();
-    match actor(&name) {
-        Some(actor) => {
-            if actor.as_str() != name {
-                eprintln!("openrtc: {name:?} goes by the name {actor} here");
-            }
-            actor
-        }
-        None => const { Actor::from_static("openrtc-cli") },
-    }
+    introduced(&name).unwrap_or(const { Actor::from_static("openrtc-cli") })
 }
 
 #[cfg(test)]

@@ -215,10 +215,15 @@ impl Journaled for Fleet {
 
 /// Appends a segment's beginning to `out`: the state and the ids of its calls.
 pub fn write_opening<M: Journaled>(opening: &Opening<M>, ids: &IdLog, out: &mut Vec<u8>) {
+    write_head(M::OPENING, opening, ids.iter(), out);
+}
+
+/// What a file begins with: its format, its opening, and the ids of the calls that are open in it.
+fn write_head<'a>(kind: u8, opening: &impl Serialize, ids: impl Iterator<Item = (CallNo, &'a str)>, out: &mut Vec<u8>) {
     out.extend_from_slice(&MAGIC);
     out.push(FORMAT);
-    frame::write(M::OPENING, out, |out| codec::encode(opening, out));
-    for (call, text) in ids.iter() {
+    frame::write(kind, out, |out| codec::encode(opening, out));
+    for (call, text) in ids {
         frame::write(kind::CALL_ID, out, |out| {
             codec::encode(&call, out);
             out.extend_from_slice(text.as_bytes());

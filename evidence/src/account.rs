@@ -51,16 +51,16 @@ pub fn accounts(journal: &Path) -> Result<Vec<Account>, JournalError> {
 
 /// Reads the journal while its lock stays as it is: who starts or ends in between is seen wholly or not at all.
 fn read(journal: &Path) -> Result<(LockState, Vec<(History, Told)>), JournalError> {
+    let look = || histories(journal, |told: &mut Told, state, ids, entry| told.enter(state, ids, entry));
     let mut before = lock_state(journal);
     for _ in 1..LOOKS {
-        let told = histories(journal, |told: &mut Told, state, ids, entry| told.enter(state, ids, entry))?;
+        let told = look()?;
         match lock_state(journal) {
             same if same == before => return Ok((same, told)),
             other => before = other,
         }
     }
-    let told = histories(journal, |told: &mut Told, state, ids, entry| told.enter(state, ids, entry))?;
-    Ok((LockState::Unseen, told))
+    Ok((LockState::Unseen, look()?))
 }
 
 #[derive(Default)]

@@ -36,7 +36,7 @@ const REGISTER: Span = Span::from_secs(10);
 /// How late [`Fault::LateAssignment`] is.
 const LATE: Span = Span::from_secs(12);
 
-/// What the dispatcher wants done.
+/// An action that the dispatcher asks whoever drives it to take.
 #[derive(Debug)]
 pub enum Do {
     /// Send this binary frame.

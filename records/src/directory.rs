@@ -68,11 +68,15 @@ fn list(dir: &Path, extensions: &[&str]) -> io::Result<Vec<(Incarnation, Seq, Pa
 }
 
 pub(crate) fn file_name(incarnation: Incarnation, first: Seq) -> String {
-    format!("{:020}-{:020}.{EXTENSION}", incarnation.get(), first.get())
+    name(incarnation, first, EXTENSION)
 }
 
 pub(crate) fn ledger_name(incarnation: Incarnation, first: Seq) -> String {
-    format!("{:020}-{:020}.{LEDGER}", incarnation.get(), first.get())
+    name(incarnation, first, LEDGER)
+}
+
+fn name(incarnation: Incarnation, first: Seq, extension: &str) -> String {
+    format!("{:020}-{:020}.{extension}", incarnation.get(), first.get())
 }
 
 fn parse_name(path: &Path, extensions: &[&str]) -> Option<(Incarnation, Seq)> {

@@ -47,7 +47,7 @@ pub struct JournalConfig {
     /// A segment is closed once it is larger than this or than a quarter of all, in bytes.
     pub segment_bytes: u64,
     /// Oldest segments make room so that all together stay below this, in bytes. What became of their calls is kept
-    /// beside them, in about 60 bytes a call.
+    /// beside them, in about 75 bytes a call.
     pub total_bytes: u64,
     /// When to force it to the disk.
     pub sync: Sync,

@@ -74,7 +74,22 @@ impl CallLines {
             Event::CallEnded { call, reason } => self.leave(state, ids, call, Left::Ended { at, reason }),
             Event::ReservationLapsed { call } => self.leave(state, ids, call, Left::Lapsed { at }),
             Event::CallHandedOver { call, to } => self.leave(state, ids, call, Left::HandedOver { at, to }),
-            _ => {}
+            Event::StoodBy
+            | Event::ServingBegan { .. }
+            | Event::CallAssigned { .. }
+            | Event::CallProgressed { .. }
+            | Event::CallStalled { .. }
+            | Event::CallsDeclined { .. }
+            | Event::DrainBegun { .. }
+            | Event::DrainSealed { .. }
+            | Event::DrainTightened { .. }
+            | Event::DrainExtended { .. }
+            | Event::DrainCancelled { .. }
+            | Event::DrainOverdue { .. }
+            | Event::DrainForced { .. }
+            | Event::Drained
+            | Event::Exited { .. }
+            | Event::OrderTaken { .. } => {}
         }
     }
 

@@ -13,8 +13,9 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::calls::{CallLine, CallLines, Left};
-use super::{FORMAT, MAGIC, PAYLOAD_MAX, Run, Torn, TornFault, format, frame, kind};
-use crate::codec::{self, Reader};
+use super::read::read_id;
+use super::{FORMAT, MAGIC, PAYLOAD_MAX, Run, Torn, TornFault, format, frame, kind, write_head};
+use crate::codec;
 use crate::id::{CallId, CallNo, OpenIds, Seq};
 use crate::machine::Machine;
 use crate::time::Instant;
@@ -60,16 +61,9 @@ struct Line<'a> {
 impl Ledger {
     /// Appends its bytes to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&MAGIC);
-        out.push(FORMAT);
         let opening = LedgerOpening { calls: self.lines.iter().len() as u64, ..self.opening.clone() };
-        frame::write(kind::LEDGER_OPENING, out, |out| codec::encode(&opening, out));
-        for (call, id) in self.ids.iter() {
-            frame::write(kind::CALL_ID, out, |out| {
-                codec::encode(&call, out);
-                out.extend_from_slice(id.as_str().as_bytes());
-            });
-        }
+        let ids = self.ids.iter().map(|(call, id)| (call, id.as_str()));
+        write_head(kind::LEDGER_OPENING, &opening, ids, out);
         for CallLine { number, id, began, origin, left } in self.lines.iter() {
             let (number, began, origin, left) = (*number, *began, *origin, *left);
             let line = Line { number, began, origin, left, id: id.as_str() };
@@ -80,6 +74,7 @@ impl Ledger {
     /// Reads a ledger, which must be whole.
     pub fn read(bytes: &[u8]) -> Result<Self, Torn> {
         let torn_at = |offset, fault| Torn { offset, lost: bytes.len() - offset, fault };
+        let at_opening = |fault| torn_at(MAGIC.len() + 1, fault);
         match format(bytes).map_err(|fault| torn_at(0, fault))? {
             FORMAT => {}
             other => return Err(torn_at(0, TornFault::Format(other))),
@@ -92,20 +87,20 @@ impl Ledger {
         };
         let opening: LedgerOpening = match next(&mut offset) {
             Ok((kind::LEDGER_OPENING, payload)) => codec::decode::<_, PAYLOAD_MAX>(payload),
-            Ok(_) => return Err(torn_at(MAGIC.len() + 1, TornFault::Misplaced)),
-            Err(fault) => return Err(torn_at(MAGIC.len() + 1, fault)),
+            Ok(_) => return Err(at_opening(TornFault::Misplaced)),
+            Err(fault) => return Err(at_opening(fault)),
         }
-        .map_err(|_| torn_at(MAGIC.len() + 1, TornFault::Newer))?;
+        .map_err(|_| at_opening(TornFault::Newer))?;
         if !opening.state.is_sound() {
-            return Err(torn_at(MAGIC.len() + 1, TornFault::Unsound));
+            return Err(at_opening(TornFault::Unsound));
         }
         let (mut ids, mut lines) = (OpenIds::default(), CallLines::default());
         while offset < bytes.len() {
             let whole = offset;
             let taken = next(&mut offset).and_then(|(kind, payload)| match kind {
                 kind::CALL_ID => {
-                    let (call, id) = called(payload).ok_or(TornFault::Misplaced)?;
-                    ids.insert(call, id);
+                    let (call, id) = read_id(payload).ok_or(TornFault::Misplaced)?;
+                    ids.insert(call, CallId::new(id).map_err(|_| TornFault::Misplaced)?);
                     Ok(())
                 }
                 kind::LEDGER_CALL => {
@@ -121,13 +116,6 @@ impl Ledger {
         }
         Ok(Self { opening, ids, lines })
     }
-}
-
-/// An open call and its id.
-fn called(payload: &[u8]) -> Option<(CallNo, CallId)> {
-    let mut reader = Reader::new(payload);
-    let call = CallNo::new(reader.number()?);
-    Some((call, CallId::new(core::str::from_utf8(reader.rest()).ok()?).ok()?))
 }
 
 fn line(payload: &[u8]) -> Result<CallLine, TornFault> {

@@ -104,7 +104,7 @@ fn read<M: Journaled>(kind: u8, payload: &[u8]) -> Result<Record<'_, M>, TornFau
         return read_entry(payload).ok_or(TornFault::Newer);
     }
     if kind == kind::CALL_ID {
-        return read_id(payload).ok_or(TornFault::Newer);
+        return read_id(payload).map(|(call, id)| Record::Called { call, id }).ok_or(TornFault::Newer);
     }
     if kind == M::OPENING {
         let opening = codec::decode::<_, PAYLOAD_MAX>(payload);
@@ -130,12 +130,12 @@ fn read_entry<M: Journaled>(payload: &[u8]) -> Option<Record<'_, M>> {
     may_follow.then_some(Record::Entry { entry, id })
 }
 
+/// An open call and its id.
 #[inline]
-fn read_id<M: Journaled>(payload: &[u8]) -> Option<Record<'_, M>> {
+pub(super) fn read_id(payload: &[u8]) -> Option<(CallNo, &str)> {
     let mut reader = Reader::new(payload);
     let call = CallNo::new(reader.number()?);
-    let id = core::str::from_utf8(reader.rest()).ok()?;
-    Some(Record::Called { call, id })
+    Some((call, core::str::from_utf8(reader.rest()).ok()?))
 }
 
 /// Whose segment this is, by its first bytes.
@@ -149,7 +149,7 @@ pub enum Head {
     Newer,
 }
 
-/// How many first bytes tell whose a segment is.
+/// How many bytes from its beginning [`head`] needs to tell whose a segment is.
 pub const HEAD_LEN: usize = MAGIC.len() + 1 + frame::HEAD;
 
 /// Whose segment this is, by its first [`HEAD_LEN`] bytes or fewer.

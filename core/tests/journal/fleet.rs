@@ -14,19 +14,14 @@ use serde::Serialize;
 use serde_json::{Value, to_value};
 
 use self::sample::{OFFICE, fleets, life, names, records};
-use crate::golden::lines;
+use crate::golden::{assert_pinned, line, pinned};
 use crate::reader::{HEADER, frame, frames};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/journal/golden_2_fleet.txt");
 
 #[test]
 fn every_record_of_a_fleet_is_written_as_pinned() {
-    let pinned = std::fs::read_to_string(PATH).expect("the golden bytes are checked in");
-    let written = golden();
-    for (pinned, written) in pinned.lines().zip(written.lines()) {
-        assert_eq!(written, pinned);
-    }
-    assert_eq!(written.lines().count(), pinned.lines().count());
+    assert_pinned(PATH, &golden());
 }
 
 #[test]
@@ -37,7 +32,7 @@ fn rewrite_the_golden_bytes_of_a_fleet() {
 
 #[test]
 fn every_pinned_record_of_a_fleet_is_read_back_by_both_readers() {
-    let (pinned, records) = (pinned(), records());
+    let (pinned, records) = (pinned(PATH), records());
     for ((name, record), (pinned_name, bytes)) in records.iter().zip(&pinned) {
         assert_eq!(name, pinned_name);
         let segment = [HEADER, bytes].concat();
@@ -56,7 +51,7 @@ fn every_pinned_record_of_a_fleet_is_read_back_by_both_readers() {
 #[test]
 fn the_pinned_segment_of_a_fleet_is_read_back_by_both_readers() {
     let (start, entries, live) = life();
-    let (name, bytes) = pinned().pop().expect("the segment is the last line");
+    let (name, bytes) = pinned(PATH).pop().expect("the segment is the last line");
     assert_eq!((&*name, &bytes), ("segment", &segment(&start, &entries)));
     let mut read = Vec::new();
     let replayed = replay::<Fleet>(&bytes, |_, _, entry| read.push(*entry)).expect("whole");
@@ -139,13 +134,7 @@ fn golden() -> String {
     let records = records().into_iter().map(|(name, record)| (name, framed(&record)));
     let names = names().into_iter().map(|(name, _, bytes)| (name, bytes));
     let segment = ("segment".to_owned(), segment(&start, &entries));
-    let hex = |bytes: Vec<u8>| bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-    let lines = records.chain(names).chain([segment]);
-    lines.fold(String::new(), |text, (name, bytes)| text + &format!("{name} = {}\n", hex(bytes)))
-}
-
-fn pinned() -> Vec<(String, Vec<u8>)> {
-    lines(&std::fs::read_to_string(PATH).expect("the golden bytes are checked in"))
+    records.chain(names).chain([segment]).map(|(name, bytes)| line(&name, &bytes)).collect()
 }
 
 /// A record's kind, and what it says by the names of its fields.

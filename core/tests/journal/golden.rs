@@ -2,8 +2,6 @@
 //! segments in hexadecimal; a change to a line that is there breaks every journal on every disk, so only new lines are
 //! ever right, and a new format number if an old one has to change.
 
-use std::fmt::Write;
-
 use openrtc_core::journal::{Record, Records, replay};
 use openrtc_core::worker::Worker;
 
@@ -14,12 +12,7 @@ const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/journal/golden_2.
 
 #[test]
 fn every_record_is_written_as_pinned() {
-    let pinned = std::fs::read_to_string(PATH).expect("the golden bytes are checked in");
-    let written = golden();
-    for (pinned, written) in pinned.lines().zip(written.lines()) {
-        assert_eq!(written, pinned);
-    }
-    assert_eq!(written.lines().count(), pinned.lines().count());
+    assert_pinned(PATH, &golden());
 }
 
 #[test]
@@ -30,7 +23,7 @@ fn rewrite_the_golden_bytes() {
 
 #[test]
 fn every_pinned_record_is_read_back_by_both_readers() {
-    let (pinned, records) = (pinned(), records());
+    let (pinned, records) = (pinned(PATH), records());
     assert_eq!(pinned.len(), records.len() + 2, "and the segments");
     for ((name, record), (pinned_name, frame)) in records.iter().zip(&pinned) {
         assert_eq!(name, pinned_name);
@@ -44,7 +37,7 @@ fn every_pinned_record_is_read_back_by_both_readers() {
 
 #[test]
 fn the_pinned_segments_are_read_back_by_both_readers() {
-    let pinned = pinned();
+    let pinned = pinned(PATH);
     for (name, segment) in [("segment", Segment::whole()), ("segment/rotated", Segment::rotated())] {
         let (_, bytes) = pinned.iter().find(|line| line.0 == name).expect("it is pinned");
         let mut entries = Vec::new();
@@ -63,21 +56,23 @@ fn the_pinned_segments_are_read_back_by_both_readers() {
 }
 
 fn golden() -> String {
-    let mut text = String::new();
-    let mut line = |name: &str, bytes: &[u8]| {
-        let hex = bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-        writeln!(text, "{name} = {hex}").expect("memory takes text");
-    };
-    for (name, record) in records() {
-        line(&name, &framed(&record));
-    }
-    line("segment", &Segment::whole().bytes);
-    line("segment/rotated", &Segment::rotated().bytes);
-    text
+    let records = records().into_iter().map(|(name, record)| line(&name, &framed(&record)));
+    let segments = [line("segment", &Segment::whole().bytes), line("segment/rotated", &Segment::rotated().bytes)];
+    records.chain(segments).collect()
 }
 
-fn pinned() -> Vec<(String, Vec<u8>)> {
-    lines(&std::fs::read_to_string(PATH).expect("the golden bytes are checked in"))
+/// Compares what is written now with the golden bytes at `path`, line by line.
+pub(crate) fn assert_pinned(path: &str, written: &str) {
+    let pinned = read(path);
+    for (pinned, written) in pinned.lines().zip(written.lines()) {
+        assert_eq!(written, pinned);
+    }
+    assert_eq!(written.lines().count(), pinned.lines().count());
+}
+
+/// The golden bytes at `path`, each with its name.
+pub(crate) fn pinned(path: &str) -> Vec<(String, Vec<u8>)> {
+    lines(&read(path))
 }
 
 /// Lines of the form `name = bytes in hexadecimal`.
@@ -88,4 +83,14 @@ pub(crate) fn lines(text: &str) -> Vec<(String, Vec<u8>)> {
         (name.to_owned(), hex.as_bytes().chunks(2).map(byte).collect())
     };
     text.lines().map(line).collect()
+}
+
+/// One such line.
+pub(crate) fn line(name: &str, bytes: &[u8]) -> String {
+    let hex = bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    format!("{name} = {hex}\n")
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(path).expect("the golden bytes are checked in")
 }

@@ -1,4 +1,4 @@
-//! Certificates of rollouts that are not over, that are over, and whose records were used for more than one.
+//! Certificates of a rollout that still runs, of one that is over, and of one whose directories earlier runs had used.
 
 use std::fs;
 use std::path::{Path, PathBuf};

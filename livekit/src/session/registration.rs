@@ -91,7 +91,7 @@ pub(crate) fn check_deployment(text: &str) -> Result<(), BadDeployment> {
 /// How long the session waits for things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// For a connection, and again for the answer to its registration.
+    /// How long a connection may take to open, and as long again the answer to its registration.
     pub register: Span,
     /// How long a registration must hold before the back-off begins anew.
     pub stable: Span,

@@ -119,7 +119,7 @@ impl TrailFile {
             trail.go_on_after(end);
             trail.first = first_record(path).map_err(io)?.unwrap_or(1);
         } else if let Some(part) = parts(path, whose).map_err(io)?.pop() {
-            let last = read_tail(&mut File::open(&part.path).map_err(io)?).map_err(io)?;
+            let last = read_tail(&mut File::open(&part.path).map_err(io)?, TAIL).map_err(io)?;
             if let Some(end) = End::of(&last[..whole_lines(&last)], &part.path)? {
                 let (file, part) = (path.display(), part.path.display());
                 tracing::warn!(%file, "the audit file is new or empty; its trail goes on after {part}");
@@ -182,7 +182,7 @@ impl TrailFile {
 
     /// Sees to it that the next record begins a line of its own. Returns how long the file is then.
     fn end_line(&mut self) -> io::Result<u64> {
-        if read_tail(&mut self.file)?.last().is_some_and(|last| *last != b'\n') {
+        if read_tail(&mut self.file, 1)?.last().is_some_and(|last| *last != b'\n') {
             self.file.write_all(b"\n")?;
         }
         Ok(self.file.metadata()?.len())
@@ -253,7 +253,7 @@ fn open_locked(path: &Path) -> Result<(File, Option<End>), TrailError> {
         Err(TryLockError::WouldBlock) => return Err(TrailError::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => return Err(io(source)),
     }
-    let tail = read_tail(&mut file).map_err(io)?;
+    let tail = read_tail(&mut file, TAIL).map_err(io)?;
     let (whole, torn) = tail.split_at(whole_lines(&tail));
     let end = End::of(whole, path)?;
     if !torn.is_empty() {
@@ -271,11 +271,12 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-fn read_tail(file: &mut File) -> io::Result<Vec<u8>> {
+/// The last `most` bytes of a file, or all there are.
+pub(super) fn read_tail(file: &mut File, most: u64) -> io::Result<Vec<u8>> {
     let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(most)))?;
     let mut tail = Vec::new();
-    file.take(TAIL).read_to_end(&mut tail)?;
+    file.take(most).read_to_end(&mut tail)?;
     Ok(tail)
 }
 

@@ -5,13 +5,14 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind::{NotFound, PermissionDenied};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use openrtc_core::audit::number_of;
 use serde::Deserialize;
 
 use super::LINE_MAX;
+use super::file::read_tail;
 
 /// Whose trail it is, as each of its records says.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -91,11 +92,7 @@ pub(super) fn first_record(path: &Path) -> io::Result<Option<u64>> {
 }
 
 fn last_record(path: &Path) -> Option<u64> {
-    let mut file = File::open(path).ok()?;
-    let length = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(LINE_MAX))).ok()?;
-    let mut end = Vec::new();
-    file.take(LINE_MAX).read_to_end(&mut end).ok()?;
+    let end = read_tail(&mut File::open(path).ok()?, LINE_MAX).ok()?;
     number_of(end.split_inclusive(|byte| *byte == b'\n').next_back()?)
 }
 

@@ -105,7 +105,7 @@ impl Auditor {
         }
     }
 
-    /// The same auditor, which keeps what it wrote last for a webhook, if there is one.
+    /// Keeps the records that were written last in memory too, if there is a webhook to take them from there.
     pub(super) fn keeping(self, recent: Option<Recent>) -> Self {
         Self { recent, ..self }
     }

@@ -9,8 +9,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use openrtc_core::id::Actor;
+use openrtc_core::time::{Instant, Span};
 use openrtc_core::word::Phase;
-use openrtc_core::worker::{Cause, Misuse, OnDeadline, Repeat};
+use openrtc_core::worker::{BadDeadline, Cause, Misuse, OnDeadline, Repeat, Terms};
 use serde::Deserialize;
 
 use super::{Ops, answer};
@@ -20,9 +21,6 @@ use crate::http::Peer;
 
 /// Who acts when neither the request nor the kernel says.
 const NOBODY: Actor = Actor::from_static("ops");
-
-/// No deadline is further away, in seconds: a year. More is a slip of the keyboard.
-const DEADLINE_MAX_S: u64 = 366 * 24 * 3600;
 
 /// The body of an order; every field may be left out.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -50,16 +48,9 @@ impl Order {
             [] => Request::default(),
             body => serde_json::from_slice(body).map_err(|error| format!("the body is not valid: {error}"))?,
         };
-        match request.deadline_s {
-            Some(0) => return Err("deadline_s is 0: give 1 or more; `/drain/force` ends the calls now".into()),
-            Some(seconds) if seconds > DEADLINE_MAX_S => {
-                return Err(format!("deadline_s is {seconds}: give at most {DEADLINE_MAX_S}, a year"));
-            }
-            Some(_) | None => {}
-        }
         Ok(Self {
             actor: request.actor.unwrap_or_else(|| who(peer)),
-            deadline: request.deadline_s.map(Duration::from_secs),
+            deadline: request.deadline_s.map(deadline).transpose()?,
             on_deadline: request.on_deadline,
         })
     }
@@ -67,6 +58,17 @@ impl Order {
     /// Whether it says how the drain is to be done.
     const fn has_terms(&self) -> bool {
         self.deadline.is_some() || self.on_deadline.is_some()
+    }
+}
+
+fn deadline(seconds: u64) -> Result<Duration, String> {
+    match Terms::due(Instant::EPOCH, Span::from_secs(seconds)) {
+        Ok(_) => Ok(Duration::from_secs(seconds)),
+        Err(BadDeadline::Now) => Err("deadline_s is 0: give 1 or more; `/drain/force` ends the calls now".into()),
+        Err(BadDeadline::TooFar) => {
+            let most = Duration::from(Terms::LONGEST).as_secs();
+            Err(format!("deadline_s is {seconds}: give at most {most}, a year"))
+        }
     }
 }
 

@@ -20,12 +20,12 @@ use crate::secret::Secret;
 use crate::uplink::register::Registration;
 
 pub(super) struct Network {
-    ops: Option<Listening>,
+    ops: Option<OpsListener>,
     registration: Option<Registration>,
     farewell: Farewell,
 }
 
-struct Listening {
+struct OpsListener {
     endpoint: Endpoint,
     addr: Option<SocketAddr>,
     token: Option<Secret>,
@@ -34,7 +34,7 @@ struct Listening {
 impl Network {
     /// Listens from now on; answers once it runs. A worker that registers has a key.
     pub(super) fn open(settings: HttpSettings, trust: &Trust, key: Option<SigningKey>) -> Result<Self, StartError> {
-        let ops = settings.ops.map(Listening::open).transpose()?;
+        let ops = settings.ops.map(OpsListener::open).transpose()?;
         let register = |(url, key)| Registration::new(Client::new(trust), url, key);
         let registration = settings.register.zip(key).map(register);
         Ok(Self { ops, registration, farewell: Farewell::new() })
@@ -66,7 +66,7 @@ impl Network {
         let Self { ops, registration, farewell } = self;
         async move {
             let answer = async {
-                let Some(Listening { endpoint, token, .. }) = ops else { return };
+                let Some(OpsListener { endpoint, token, .. }) = ops else { return };
                 let ops = Ops::new(worker.clone(), trail, token, registers, before, farewell);
                 // In a task of its own: whatever goes wrong there ends there.
                 if let Err(error) = tokio::spawn(ops::answer_all(endpoint, ops)).await {
@@ -84,7 +84,7 @@ impl Network {
     }
 }
 
-impl Listening {
+impl OpsListener {
     fn open(settings: OpsSettings) -> Result<Self, StartError> {
         let OpsSettings { addr, socket, token, .. } = settings;
         // First: files that cannot be used leave no socket behind.

@@ -25,24 +25,32 @@ const COUNTED: u64 = 1 << 63;
 impl Gate {
     /// Counts a refusal. Returns what to tell the caller: that the worker has left, if it was counted for the last
     /// time.
-    #[cold]
+    // Inlined: whoever refuses knows why, and so where it is counted.
+    #[inline]
     pub(crate) fn refuse(&self, refusal: Refusal) -> Refusal {
         let declined = &self.declined.0[decline(refusal) as usize];
         match declined.fetch_add(1, Ordering::Relaxed) {
             // The first since the last count has the control loop set the time of the next.
             0 => self.nudge(),
             1..COUNTED => {}
-            COUNTED.. => {
-                // Either the worker has left, or it is about to and may yet have to stay: the lock tells.
-                let recorder = self.recorder();
-                if recorder.live(&self.word.0).phase() == Phase::Exited {
-                    return Refusal::Closed(Phase::Exited);
-                }
-                declined.fetch_add(1, Ordering::Relaxed);
-                drop(recorder);
-                self.nudge();
-            }
+            COUNTED.. => return self.refuse_late(refusal),
         }
+        refusal
+    }
+
+    /// A refusal after the last count. Either the worker has left, or it is about to and may yet have to stay: the lock
+    /// tells.
+    // Not inlined: a refusal then needs no room for the lock on its stack.
+    #[cold]
+    #[inline(never)]
+    fn refuse_late(&self, refusal: Refusal) -> Refusal {
+        let recorder = self.recorder();
+        if recorder.live(&self.word.0).phase() == Phase::Exited {
+            return Refusal::Closed(Phase::Exited);
+        }
+        self.declined.0[decline(refusal) as usize].fetch_add(1, Ordering::Relaxed);
+        drop(recorder);
+        self.nudge();
         refusal
     }
 

@@ -33,7 +33,7 @@ async fn a_drain_request_says_who_until_when_and_what_then() {
     assert_eq!(client.post("/drain/cancel", "").await.0, StatusCode::OK);
 }
 
-/// Row 19: a drain whose order names no terms is done as the worker is configured.
+/// A drain whose order names no terms is done as the worker is configured.
 #[tokio::test(start_paused = true)]
 async fn an_order_without_terms_drains_as_the_worker_is_configured() {
     let start = Worker::new(Limits::default()).expect("limits are valid");
