@@ -27,10 +27,10 @@ pub fn unjournaled(runtime: &Runtime, capacity: u32) -> AgentPool {
     build(runtime, builder(capacity))
 }
 
-/// Parked: a drain that is done is taken back, and measured again.
+/// Parked: a drain that is done is taken back, and measured again. Its calls hold no descriptors.
 fn builder(capacity: u32) -> AgentPoolBuilder {
     let builder = AgentPool::builder().deployment_version("bench").worker("w1").signals(false);
-    builder.capacity(capacity).leave(Leave::Parked)
+    builder.capacity(capacity).call_descriptors(0).leave(Leave::Parked)
 }
 
 fn build(runtime: &Runtime, pool: AgentPoolBuilder) -> AgentPool {

@@ -146,7 +146,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// A fleet without versions and workers, with limits that passed [`Limits::check`].
+    /// A fleet without versions and workers, with time-outs that passed [`Timeouts::check`].
     pub fn new(timeouts: Timeouts) -> Result<Self, BadTimeouts> {
         timeouts.check()?;
         Ok(Self {

@@ -8,7 +8,7 @@
 //! | `GET /metrics` | OpenMetrics or Prometheus text, as asked for |
 //! | `GET /calls` | the calls in flight, oldest first: a page of JSON; `?after=NUMBER&limit=N` |
 //! | `POST /calls/NUMBER/end` | tells that call's handler to end it |
-//! | `POST /drain` | begins a drain; optional JSON body [`Request`] |
+//! | `POST /drain` | begins a drain; optional JSON body |
 //! | `POST /drain/cancel`, `/drain/extend`, `/drain/force` | the same, on the drain in progress; force begins one |
 //! | `POST /cordon`, `/uncordon` | a drain without a deadline of a parked worker, and its cancel |
 //! | `POST /promote` | takes calls, if the worker stands by |

@@ -270,7 +270,7 @@ impl AgentPool {
     }
 
     /// Keeps the worker from leaving until a listener of yours has closed and its last connection has its answer. For
-    /// an accept loop of your own, or a server behind [`tower::AdmitLayer`](crate::tower::AdmitLayer).
+    /// an accept loop of your own, or a server behind [`AdmitLayer`](crate::tower::AdmitLayer).
     #[must_use]
     pub fn listening(&self) -> Listening {
         Listening::new(self.worker.clone())

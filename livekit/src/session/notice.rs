@@ -70,7 +70,7 @@ pub enum Loss {
     NotRegistered,
     /// A ping was not answered in time.
     Silent,
-    /// The server sent a frame above [`FRAME_MAX`].
+    /// The server sent a frame above [`FRAME_MAX`](super::FRAME_MAX).
     TooLarge(usize),
     /// The server asks for more than it takes.
     Flooded,

@@ -103,6 +103,7 @@ pub(crate) struct OpsSettings {
     /// What orders over TCP must present.
     pub(crate) token: Option<Secret>,
     /// The files of the certificate and its key. `None`: they speak plain HTTP.
+    #[cfg(feature = "tls")]
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
 }
 
@@ -273,8 +274,13 @@ impl Config {
     fn ops_settings(&self) -> Option<OpsSettings> {
         let (addr, mode) = (self.ops, self.ops_socket_mode);
         let socket = self.ops_socket.clone().map(|path| SocketSettings { path, mode });
-        let tls = self.ops_tls_cert_file.clone().zip(self.ops_tls_key_file.clone());
-        (addr.is_some() || socket.is_some()).then(|| OpsSettings { addr, socket, token: self.ops_token.clone(), tls })
+        (addr.is_some() || socket.is_some()).then(|| OpsSettings {
+            addr,
+            socket,
+            token: self.ops_token.clone(),
+            #[cfg(feature = "tls")]
+            tls: self.ops_tls_cert_file.clone().zip(self.ops_tls_key_file.clone()),
+        })
     }
 
     #[cfg(feature = "http")]

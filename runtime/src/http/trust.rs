@@ -28,6 +28,7 @@ impl Trust {
     }
 
     /// A client's settings with these authorities.
+    #[cfg_attr(not(feature = "tls"), expect(clippy::unused_self, reason = "without TLS, nobody has to be believed"))]
     pub(super) fn applied_to(&self, client: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
         #[cfg(feature = "tls")]
         let client = client.tls_backend_preconfigured(self.tls.clone());
