@@ -1,6 +1,6 @@
 //! What it costs to admit a call and to release it: ours beside the limit of the hardware and what other crates offer.
 //!
-//! `cargo bench -p benches --bench admission`. The report (`cargo run --profile dist -p benches --bin report`) measures
+//! `cargo bench -p benches --bench admission`. The report (`cargo run --release -p benches --bin report`) measures
 //! the same contenders in turns, which is better for ratios.
 
 use std::sync::Barrier;

@@ -1,5 +1,5 @@
 //! Measures everything in one run, prints it as tables with ratios, and writes them to `docs/benchmarks.md` with a
-//! picture beside it: `cargo run --profile dist -p benches --bin report`, on a quiet machine, from the repository's
+//! picture beside it: `cargo run --release -p benches --bin report`, on a quiet machine, from the repository's
 //! root.
 #![forbid(unsafe_code)]
 
@@ -92,7 +92,7 @@ fn table(page: &mut String, title: &str, costs: &[Cost], compared: fn(&Cost) -> 
 const INTRODUCTION: &str = "\
 # Benchmarks
 
-Written by `cargo run --profile dist -p benches --bin report`; do not edit. Contenders are measured in turns within one
+Written by `cargo run --release -p benches --bin report`; do not edit. Contenders are measured in turns within one
 run, so that whatever else the machine does meets them all alike: compare ratios, not figures. Where one thread works,
 the least disturbed round is compared; where two meet, the middle one. One operation admits a call and releases it.
 
