@@ -58,13 +58,14 @@ fn client() -> anyhow::Result<&'static Client> {
     if let Some(client) = CLIENT.get() {
         return Ok(client);
     }
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a command is no worker: it has no other settings to merge this with"
-    )]
-    let file = std::env::var_os("OPENRTC_TLS_CA_FILE").map(PathBuf::from);
-    let trust = Trust::new(file.as_deref()).context("OPENRTC_TLS_CA_FILE").map_err(Usage)?;
+    let trust = Trust::new(ca_file().as_deref()).context("OPENRTC_TLS_CA_FILE").map_err(Usage)?;
     Ok(CLIENT.get_or_init(|| Client::new(&trust)))
+}
+
+/// The file of authorities to trust, and no others, if one is named.
+#[expect(clippy::disallowed_methods, reason = "a command is no worker: it has no other settings to merge this with")]
+pub(crate) fn ca_file() -> Option<PathBuf> {
+    std::env::var_os("OPENRTC_TLS_CA_FILE").map(PathBuf::from)
 }
 
 /// The Unix socket that `host` names, if it names one.

@@ -11,6 +11,7 @@ use openrtc_livekit::{Api, ApiKey, DevServer, Guard, GuardCounts};
 use tokio::time::sleep;
 
 use crate::Usage;
+use crate::http::ca_file;
 
 /// What this command needs of LiveKit.
 #[derive(Args, Clone, Debug)]
@@ -76,7 +77,10 @@ pub(crate) async fn run(args: LivekitArgs) -> anyhow::Result<ExitCode> {
 
 /// Watches until Ctrl-C, and says then what it did.
 async fn guard(args: GuardArgs) -> anyhow::Result<ExitCode> {
-    let api = Api::new(&args.url, ApiKey::new(args.key, args.secret)).map_err(Usage::new)?;
+    let mut api = Api::new(&args.url, ApiKey::new(args.key, args.secret)).map_err(Usage::new)?;
+    if let Some(file) = ca_file() {
+        api = api.with_ca_file(&file).context("OPENRTC_TLS_CA_FILE").map_err(Usage)?;
+    }
     let mut guard = Guard::new(api, args.after);
     let stopped = tokio::select! {
         stopped = tokio::signal::ctrl_c() => stopped,

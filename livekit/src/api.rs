@@ -1,38 +1,32 @@
 //! The few requests to a LiveKit server that dispatches need, over HTTP.
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::Path;
 
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Bytes;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use openrtc_runtime::PemError;
+use openrtc_runtime::http::{Client, HttpError, Method, Trust, Url};
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
-use crate::session::Failure;
 use crate::token::ApiKey;
-use crate::url::ServerUrl;
-use crate::worker::{SetupError, Stream, now_secs, reach, tls};
+use crate::url::{BadUrl, ServerUrl};
+use crate::worker::now_secs;
 
-/// How long a request may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The largest answer that is taken, in bytes.
+/// The largest answer that is taken, in bytes: a list of some ten thousand rooms.
 const ANSWER_MAX: usize = 8 * 1024 * 1024;
+/// How much of an answer that is not understood is shown, in characters.
+const SHOWN_MAX: usize = 200;
 
 /// Requests to a LiveKit server, with an API key.
 #[derive(Clone)]
 pub struct Api {
-    url: ServerUrl,
+    base: Url,
     key: ApiKey,
-    tls: Option<Arc<rustls::ClientConfig>>,
+    client: Client,
 }
 
 impl fmt::Debug for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Api").field("url", &self.url).field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Api").field("base", &self.base.as_str()).field("key", &self.key).finish_non_exhaustive()
     }
 }
 
@@ -40,9 +34,9 @@ impl fmt::Debug for Api {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApiError {
-    /// There is no connection.
-    #[error(transparent)]
-    Unreachable(#[from] Failure),
+    /// There is no connection, or no answer within 5 s, or one that is too long.
+    #[error("{0}")]
+    Unanswered(String),
     /// The server refused.
     #[error("LiveKit refuses {method}: {code}: {message}")]
     Refused {
@@ -63,7 +57,11 @@ pub enum ApiError {
     },
 }
 
-impl std::error::Error for Failure {}
+impl From<HttpError> for ApiError {
+    fn from(error: HttpError) -> Self {
+        Self::Unanswered(error.to_string())
+    }
+}
 
 /// A dispatch, as the server shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,14 +80,21 @@ pub struct Dispatched {
 }
 
 impl Api {
-    /// Requests to the server at `url`. Connects nothing.
+    /// Requests to the server at `url`, whose certificate is one that the platform trusts. Connects nothing.
     ///
     /// # Errors
-    /// If the URL is none, or the system trusts no certificate.
-    pub fn new(url: &str, key: ApiKey) -> Result<Self, SetupError> {
-        let url = ServerUrl::parse(url)?;
-        let tls = url.is_tls().then(tls).transpose().map_err(SetupError::Tls)?;
-        Ok(Self { url, key, tls })
+    /// If the URL is none.
+    pub fn new(url: &str, key: ApiKey) -> Result<Self, BadUrl> {
+        let trust = Trust::new(None).expect("there is no file to read");
+        Ok(Self { base: ServerUrl::parse(url)?.http()?, key, client: client(&trust) })
+    }
+
+    /// Trusts the authorities in this file (PEM), and no others.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or holds no certificates.
+    pub fn with_ca_file(self, file: &Path) -> Result<Self, PemError> {
+        Ok(Self { client: client(&Trust::new(Some(file))?), ..self })
     }
 
     /// Asks for an agent in a room, which is made if it is not there. An answer does not say that one comes.
@@ -145,52 +150,24 @@ impl Api {
         room: &str,
         body: &Value,
     ) -> Result<Value, ApiError> {
-        let answered = timeout(PATIENCE, self.exchange(service, method, room, body)).await;
-        let (status, answer) = answered.map_err(|_| Failure::TimedOut)??;
-        let broken = |fault: String| ApiError::Broken { method, fault };
-        let answer: Value =
-            serde_json::from_slice(&answer).map_err(|error| broken(format!("HTTP {status}, {error}")))?;
-        if status == StatusCode::OK {
+        let token = self.key.room_token(now_secs(), room);
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}/twirp/livekit.{service}/{method}", url.path().trim_end_matches('/')));
+        let response = self.client.ask(Method::POST, &url, Some(token.as_str()), body.to_string()).await?;
+        let Ok(answer) = serde_json::from_str(&response.body) else {
+            let fault = format!("HTTP {}: {:?}", response.status, format!("{:.SHOWN_MAX$}", response.body));
+            return Err(ApiError::Broken { method, fault });
+        };
+        if response.status == 200 {
             return Ok(answer);
         }
         let (code, message) = (text(&answer, "code", "code"), text(&answer, "msg", "msg"));
         Err(ApiError::Refused { method, code, message })
     }
+}
 
-    async fn exchange(
-        &self,
-        service: &str,
-        method: &'static str,
-        room: &str,
-        body: &Value,
-    ) -> Result<(StatusCode, Bytes), ApiError> {
-        let broken = |error: &dyn fmt::Display| ApiError::Broken { method, fault: error.to_string() };
-        let stream: Box<dyn Stream> = reach(&self.url, self.tls.as_ref()).await?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
-        let token = self.key.room_token(now_secs(), room);
-        let mut bearer =
-            HeaderValue::from_str(&format!("Bearer {}", token.as_str())).map_err(|error| broken(&error))?;
-        bearer.set_sensitive(true);
-        let request = Request::post(self.url.path_of(&format!("/twirp/livekit.{service}/{method}")))
-            .header(HOST, self.url.authority())
-            .header(CONTENT_TYPE, "application/json")
-            .header(AUTHORIZATION, bearer)
-            .body(Full::new(Bytes::from(body.to_string())))
-            .map_err(|error| broken(&error))?;
-        let answer = async {
-            let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
-            let status = response.status();
-            let body =
-                Limited::new(response.into_body(), ANSWER_MAX).collect().await.map_err(|error| broken(&error))?;
-            Ok((status, body.to_bytes()))
-        };
-        tokio::select! {
-            biased;
-            answer = answer => answer,
-            ended = connection => Err(broken(&format!("the connection ended: {ended:?}"))),
-        }
-    }
+fn client(trust: &Trust) -> Client {
+    Client::new(trust).with_answers_up_to(ANSWER_MAX)
 }
 
 fn dispatched(shown: &Value) -> Dispatched {

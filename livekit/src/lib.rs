@@ -9,7 +9,7 @@
 //! development and tests. [`proto`] has the messages.
 //!
 //! # Features
-//! - `worker` (default): [`Worker`], with its socket: tokio, tungstenite, rustls with *ring*.
+//! - `worker` (default): [`Worker`], with its socket: tokio, tungstenite, and the runtime's client for HTTP and TLS.
 //! - `server` (default): `DevServer`.
 //! - `guard` (default): `Guard`, which makes lost dispatches again, and `Api`, the requests for that.
 #![forbid(unsafe_code)]

@@ -61,24 +61,6 @@ impl ServerUrl {
         Ok(Self { tls, host: host.to_owned(), port, path: path.trim_end_matches('/').to_owned() })
     }
 
-    /// Whether the connection is encrypted.
-    #[must_use]
-    pub const fn is_tls(&self) -> bool {
-        self.tls
-    }
-
-    /// The host's name or address, without brackets.
-    #[must_use]
-    pub fn host(&self) -> &str {
-        self.host.trim_matches(['[', ']'])
-    }
-
-    /// The port.
-    #[must_use]
-    pub const fn port(&self) -> u16 {
-        self.port
-    }
-
     /// The address of an endpoint over WebSocket.
     pub(crate) fn socket(&self, endpoint: &str) -> String {
         let scheme = if self.tls { "wss" } else { "ws" };
@@ -86,16 +68,13 @@ impl ServerUrl {
     }
 }
 
-#[cfg(feature = "guard")]
+#[cfg(feature = "worker")]
 impl ServerUrl {
-    /// The path of an endpoint on the server.
-    pub(crate) fn path_of(&self, endpoint: &str) -> String {
-        format!("{}{endpoint}", self.path)
-    }
-
-    /// The host as an HTTP request names it.
-    pub(crate) fn authority(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+    /// The address as requests over HTTP use it, without a `/` at its end unless it has no path.
+    pub(crate) fn http(&self) -> Result<openrtc_runtime::http::Url, BadUrl> {
+        let scheme = if self.tls { "https" } else { "http" };
+        let text = format!("{scheme}://{}:{}{}", self.host, self.port, self.path);
+        text.parse().map_err(|_| BadUrl { text: shown(&text), fault: "has no valid host name" })
     }
 }
 
@@ -138,6 +117,21 @@ mod tests {
         ] {
             assert_eq!(ServerUrl::parse(text).expect(text).socket("/agent"), socket);
         }
+    }
+
+    #[test]
+    #[cfg(feature = "worker")]
+    fn requests_go_to_the_same_place_over_http() {
+        for (text, http) in [
+            ("ws://127.0.0.1:7880", "http://127.0.0.1:7880/"),
+            ("https://a.livekit.cloud/", "https://a.livekit.cloud/"),
+            ("wss://host:444/base/path/", "https://host:444/base/path"),
+            ("ws://[::1]:7880", "http://[::1]:7880/"),
+        ] {
+            assert_eq!(ServerUrl::parse(text).expect(text).http().expect(text).as_str(), http);
+        }
+        let error = ServerUrl::parse("ws://[::1").expect("its characters are legal").http().expect_err("no host");
+        assert!(error.to_string().contains("no valid host"), "{error}");
     }
 
     #[test]

@@ -24,8 +24,6 @@ pub use job::Job;
 pub use offer::{Decision, JobOffer, Request};
 #[cfg(any(feature = "guard", feature = "server"))]
 pub(crate) use socket::now_secs;
-#[cfg(feature = "guard")]
-pub(crate) use socket::{Stream, reach, tls};
 
 /// A worker of a LiveKit server: registers with it, and yields the jobs that it offers as calls.
 ///

@@ -3,6 +3,7 @@
 mod accept;
 mod backoff;
 mod client;
+mod connect;
 mod error;
 #[cfg(feature = "tls")]
 mod fault;
@@ -20,6 +21,7 @@ pub use crate::config::parse_url;
 pub use accept::{Listener, Peer, Seat, accept_each};
 pub(crate) use backoff::Backoff;
 pub use client::{Client, Method, Response, Url};
+pub use connect::{Stream, connect};
 pub use error::HttpError;
 pub use pem::PemError;
 pub use socket::ask_socket;

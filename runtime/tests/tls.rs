@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use openrtc_runtime::http::{Client, HttpError, Method, Response, Trust, parse_url};
+use openrtc_runtime::http::{Client, HttpError, Method, Response, Trust, connect, parse_url};
 use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder, Config, Control};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
@@ -41,7 +41,11 @@ impl Authority {
 
     /// A client that trusts this authority alone.
     fn client(&self) -> Client {
-        Client::new(&Trust::new(Some(&self.file())).unwrap())
+        Client::new(&self.trust())
+    }
+
+    fn trust(&self) -> Trust {
+        Trust::new(Some(&self.file())).unwrap()
     }
 
     /// A certificate for a server, and its key.
@@ -107,6 +111,40 @@ async fn a_server_with_a_certificate_of_a_trusted_authority_is_asked() {
         let response = get(&client, &url).await.unwrap();
         assert_eq!((response.status, response.body.as_str()), (200, "hello"));
     }
+}
+
+#[tokio::test]
+async fn another_protocol_is_spoken_on_a_connection_of_the_same_trust() {
+    let authority = Authority::new("ours");
+    let tls = serve(authority.certify(&["127.0.0.1"], |_| ())).await;
+    let plain = listen(|mut stream| async move {
+        let _ = stream.write_all(b"hello").await;
+        let _ = stream.shutdown().await;
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    for url in [format!("https://{tls}/"), format!("http://{plain}/")] {
+        let mut stream = connect(&parse_url(&url).unwrap(), &authority.trust()).await.unwrap();
+        stream.write_all(b"anything").await.unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).await.unwrap();
+        assert!(said.ends_with("hello"), "{said}");
+    }
+    let stranger = Authority::new("theirs").trust();
+    for (addr, trust, says) in [
+        (tls, &stranger, "no authority that is trusted here"),
+        (plain, &authority.trust(), "does not speak TLS on this port"),
+        (nobody().await, &authority.trust(), "refused"),
+    ] {
+        let url = parse_url(&format!("https://{addr}/")).unwrap();
+        let told = connect(&url, trust).await.err().unwrap().to_string();
+        assert!(told.contains(&addr.to_string()) && told.contains(says), "{told}");
+    }
+}
+
+/// An address where nobody listens.
+async fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
 #[tokio::test]
@@ -190,6 +228,15 @@ async fn an_answer_without_end_is_cut_and_a_redirect_is_not_followed() {
     });
     let told = refusal(&client, &format!("http://{}/", endless.await)).await;
     assert!(told.contains("answers with more than 1048576 bytes"), "{told}");
+
+    let five = listen(|mut stream| async move {
+        let _ = stream.read(&mut [0; 4096]).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello").await;
+    });
+    let url = format!("http://{}/", five.await);
+    assert_eq!(get(&client.clone().with_answers_up_to(5), &url).await.unwrap().body, "hello");
+    let told = refusal(&client.clone().with_answers_up_to(4), &url).await;
+    assert!(told.contains("answers with more than 4 bytes"), "{told}");
 
     let elsewhere = listen(|mut stream| async move {
         let head = b"HTTP/1.1 308 Permanent Redirect\r\nLocation: https://other.example/\r\nContent-Length: 0\r\n\r\n";

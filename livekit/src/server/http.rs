@@ -12,6 +12,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use openrtc_runtime::http::accept_each;
+use openrtc_runtime::process::Reserve;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -29,6 +31,8 @@ use crate::worker::now_secs;
 const BODY_MAX: usize = 1024 * 1024;
 /// The largest frame that a worker may send, in bytes.
 const FRAME_MAX: usize = 2 * 1024 * 1024;
+/// The most connections at once on which requests come. At the limit the oldest is hung up on.
+const CONNECTIONS: usize = 1024;
 /// How long a request's head may take.
 const HEAD: Duration = Duration::from_secs(10);
 /// How far off [`Fault::SkewClock`] is.
@@ -36,18 +40,13 @@ const SKEW_SECS: u64 = 120;
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
-/// Accepts connections for ever.
+/// Accepts connections for ever. A worker's socket, once it is one, has left its seat and counts no more.
 pub(super) async fn serve(listener: TcpListener, core: &Arc<Core>, life: &CancellationToken) {
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            // Out of descriptors, most likely: those of closed connections come back.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
+    accept_each(listener, CONNECTIONS, Reserve::of(0), |stream, _, _| {
         // A connection that is gone already says so when it is read.
         let _ = stream.set_nodelay(true);
         let (core, life) = (Arc::clone(core), life.clone());
-        tokio::spawn(async move {
+        async move {
             let inner = life.clone();
             let service = service_fn(move |request| {
                 let (core, life) = (Arc::clone(&core), inner.clone());
@@ -61,8 +60,9 @@ pub(super) async fn serve(listener: TcpListener, core: &Arc<Core>, life: &Cancel
                 // A broken connection has nobody to tell.
                 _ = connection => {}
             }
-        });
-    }
+        }
+    })
+    .await;
 }
 
 async fn answer(request: Request<Incoming>, core: Arc<Core>, life: CancellationToken) -> Answer {

@@ -1,13 +1,16 @@
 //! From settings to a worker.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use openrtc_runtime::PemError;
+use openrtc_runtime::http::Trust;
 use openrtc_runtime::time::Span;
 
 use super::Worker;
 use super::offer::{Decide, Decision, Request};
-use super::socket::{Server, tls};
+use super::socket::Server;
 use crate::proto::{JobType, ParticipantPermission};
 use crate::session::{BadDeployment, Patience, Registration};
 use crate::token::ApiKey;
@@ -29,9 +32,9 @@ pub enum SetupError {
     /// The server would refuse the routing key.
     #[error(transparent)]
     Deployment(#[from] BadDeployment),
-    /// An encrypted connection cannot be made.
-    #[error("no TLS: {0}")]
-    Tls(String),
+    /// The file of authorities cannot be used.
+    #[error("OPENRTC_TLS_CA_FILE: {0}")]
+    Authorities(#[from] PemError),
 }
 
 /// Builds a [`Worker`].
@@ -41,6 +44,7 @@ pub struct WorkerBuilder {
     url: Option<String>,
     key: Option<String>,
     secret: Option<zeroize::Zeroizing<String>>,
+    ca_file: Option<PathBuf>,
     registration: Registration,
     patience: Patience,
     decide: Option<Arc<dyn Decide>>,
@@ -58,6 +62,13 @@ impl WorkerBuilder {
     pub fn api_key(mut self, key: impl Into<String>, secret: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self.secret = Some(zeroize::Zeroizing::new(secret.into()));
+        self
+    }
+
+    /// A file (PEM) of the authorities to trust for `wss`, and no others. Default: `OPENRTC_TLS_CA_FILE`, with
+    /// [`WorkerBuilder::from_env`]; without it, the platform's authorities.
+    pub fn tls_ca_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.ca_file = Some(file.into());
         self
     }
 
@@ -123,11 +134,11 @@ impl WorkerBuilder {
         self
     }
 
-    /// Sets what `LIVEKIT_URL`, `LIVEKIT_API_KEY`, `LIVEKIT_API_SECRET`, `LIVEKIT_AGENT_NAME` and
-    /// `LIVEKIT_AGENT_DEPLOYMENT` say. What was set before by hand stays.
+    /// Sets what `LIVEKIT_URL`, `LIVEKIT_API_KEY`, `LIVEKIT_API_SECRET`, `LIVEKIT_AGENT_NAME`,
+    /// `LIVEKIT_AGENT_DEPLOYMENT` and `OPENRTC_TLS_CA_FILE` say. What was set before by hand stays.
     pub fn from_env(self) -> Result<Self, SetupError> {
         self.with_variables(|name| {
-            #[expect(clippy::disallowed_methods, reason = "LiveKit's own variables are read here and nowhere else")]
+            #[expect(clippy::disallowed_methods, reason = "LiveKit's own variables, and the one that its TLS needs")]
             match std::env::var(name) {
                 Ok(value) => Ok(Some(value)),
                 Err(std::env::VarError::NotPresent) => Ok(None),
@@ -150,6 +161,9 @@ impl WorkerBuilder {
         if self.secret.is_none() {
             self.secret = set("LIVEKIT_API_SECRET")?.map(zeroize::Zeroizing::new);
         }
+        if self.ca_file.is_none() {
+            self.ca_file = set("OPENRTC_TLS_CA_FILE")?.map(PathBuf::from);
+        }
         if self.registration.agent_name.is_empty() {
             self.registration.agent_name = set("LIVEKIT_AGENT_NAME")?.unwrap_or_default();
         }
@@ -159,14 +173,15 @@ impl WorkerBuilder {
         Ok(self)
     }
 
-    /// Checks the settings. Connects nothing: the pool does when it serves.
+    /// Checks the settings, and reads the file of authorities if there is one. Connects nothing: the pool does when it
+    /// serves.
     pub fn build(self) -> Result<Worker, SetupError> {
         let url = ServerUrl::parse(self.url.as_deref().ok_or(SetupError::Missing("LIVEKIT_URL"))?)?;
         let key = self.key.ok_or(SetupError::Missing("LIVEKIT_API_KEY"))?;
         let secret = self.secret.ok_or(SetupError::Missing("LIVEKIT_API_SECRET"))?;
         self.registration.check()?;
-        let tls = url.is_tls().then(tls).transpose().map_err(SetupError::Tls)?;
-        let server = Server { url, key: ApiKey::new(key, secret.as_str()), tls };
+        let trust = Trust::new(self.ca_file.as_deref())?;
+        let server = Server { base: url.http()?, url, key: ApiKey::new(key, secret.as_str()), trust };
         Ok(Worker::new(server, self.registration, self.patience, self.decide))
     }
 }
@@ -192,9 +207,11 @@ mod tests {
             let error = build(&some).expect_err("one is missing").to_string();
             assert!(error.contains(good[missing].0), "{error}");
         }
-        for (variable, says) in
-            [(("LIVEKIT_URL", "garbage"), "no scheme"), (("LIVEKIT_AGENT_DEPLOYMENT", "v1_2"), "'_'")]
-        {
+        for (variable, says) in [
+            (("LIVEKIT_URL", "garbage"), "no scheme"),
+            (("LIVEKIT_AGENT_DEPLOYMENT", "v1_2"), "'_'"),
+            (("OPENRTC_TLS_CA_FILE", "/nowhere/ca.pem"), "OPENRTC_TLS_CA_FILE: \"/nowhere/ca.pem\" cannot be read"),
+        ] {
             let error = build(&[&[variable], &good[..]].concat()).expect_err("wrong").to_string();
             assert!(error.contains(says) && !error.contains("hidden"), "{error}");
         }

@@ -5,11 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use openrtc_runtime::Clock;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use openrtc_runtime::http::{Stream, Trust, Url, connect};
 use tokio::sync::mpsc;
-use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
@@ -31,9 +28,11 @@ const SAID_MAX: usize = 200;
 /// Where to connect, and with what.
 pub(super) struct Server {
     pub(super) url: ServerUrl,
+    /// The same, with the scheme `http` or `https`.
+    pub(super) base: Url,
     pub(super) key: ApiKey,
-    /// There if the connection is encrypted.
-    pub(super) tls: Option<Arc<rustls::ClientConfig>>,
+    /// Whom to believe if the connection is encrypted.
+    pub(super) trust: Trust,
 }
 
 /// What a socket tells the driver.
@@ -53,10 +52,6 @@ pub(super) enum Order {
     Close(u16),
 }
 
-/// Everything that can carry a WebSocket.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
-
 /// Lives as long as the socket. The driver drops `orders` to end it at once.
 pub(super) async fn run(
     link: LinkId,
@@ -65,7 +60,7 @@ pub(super) async fn run(
     events: mpsc::Sender<(LinkId, Event)>,
 ) {
     let socket = tokio::select! {
-        socket = connect(&server) => socket,
+        socket = open(&server) => socket,
         // Closed before it was open.
         _ = orders.recv() => return,
     };
@@ -131,30 +126,15 @@ async fn carry(
     }
 }
 
-async fn connect(server: &Server) -> Result<WebSocketStream<Box<dyn Stream>>, Failure> {
-    let stream = reach(&server.url, server.tls.as_ref()).await?;
+async fn open(server: &Server) -> Result<WebSocketStream<Box<dyn Stream>>, Failure> {
+    let stream = connect(&server.base, &server.trust).await;
+    let stream = stream.map_err(|error| Failure::Unreachable(error.to_string()))?;
     let limits = WebSocketConfig::default().max_message_size(Some(FRAME_MAX)).max_frame_size(Some(FRAME_MAX));
     match client_async_with_config(request(server)?, stream, Some(limits)).await {
         Ok((socket, _)) => Ok(socket),
         Err(Error::Http(response)) => Err(refused(&response)),
         Err(error) => Err(Failure::Unreachable(error.to_string())),
     }
-}
-
-/// A connection to the server, encrypted if `tls` is there.
-pub(crate) async fn reach(
-    url: &ServerUrl,
-    tls: Option<&Arc<rustls::ClientConfig>>,
-) -> Result<Box<dyn Stream>, Failure> {
-    let unreachable = |error: std::io::Error| Failure::Unreachable(error.to_string());
-    let stream = TcpStream::connect((url.host(), url.port())).await.map_err(unreachable)?;
-    // Frames are small and answers are awaited.
-    stream.set_nodelay(true).map_err(unreachable)?;
-    let Some(config) = tls else { return Ok(Box::new(stream)) };
-    let name = ServerName::try_from(url.host().to_owned());
-    let name = name.map_err(|error| Failure::Unreachable(error.to_string()))?;
-    let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
-    Ok(Box::new(stream.map_err(|error| Failure::Unreachable(format!("TLS: {error}")))?))
 }
 
 fn request(server: &Server) -> Result<Request, Failure> {
@@ -189,18 +169,4 @@ fn refused(response: &Response) -> Failure {
 /// Seconds since the Unix epoch, by the system's clock, which is what a server checks a token against.
 pub(crate) fn now_secs() -> u64 {
     Clock::wall().as_micros() / 1_000_000
-}
-
-/// Trusts what the system trusts.
-pub(crate) fn tls() -> Result<Arc<rustls::ClientConfig>, String> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = rustls::RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        return Err("the system has no certificates to trust: install them, or name a file in SSL_CERT_FILE".to_owned());
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| error.to_string())?;
-    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }

@@ -12,7 +12,7 @@ use reqwest::header::{CONTENT_TYPE, LOCATION};
 pub use reqwest::{Method, Url};
 use reqwest::{RequestBuilder, redirect};
 
-use super::error::{BODY_MAX, Fault, HttpError, PATIENCE};
+use super::error::{ANSWER_MAX, Fault, HttpError, PATIENCE};
 use super::loopback::is_loopback;
 use super::trust::Trust;
 
@@ -26,13 +26,15 @@ pub struct Response {
 }
 
 /// Asks over HTTP and HTTPS. Its connections live in the tokio runtime that it is used in: each runtime has a client of
-/// its own.
-#[derive(Debug)]
+/// its own. Cheap to clone.
+#[derive(Clone, Debug)]
 pub struct Client {
     /// For loopback.
     direct: reqwest::Client,
     /// For everybody else, by a proxy where there is one.
     outward: reqwest::Client,
+    /// The longest answer that is taken, in bytes.
+    answer_max: usize,
 }
 
 impl Client {
@@ -40,7 +42,14 @@ impl Client {
     #[must_use]
     pub fn new(trust: &Trust) -> Self {
         let build = |client: reqwest::ClientBuilder| client.build().expect("none of these settings can be wrong");
-        Self { direct: build(bounded(trust).no_proxy()), outward: build(bounded(trust)) }
+        let (direct, outward) = (build(bounded(trust).no_proxy()), build(bounded(trust)));
+        Self { direct, outward, answer_max: ANSWER_MAX }
+    }
+
+    /// The same client for answers of up to this many bytes. Without it the limit is 1 MiB.
+    #[must_use]
+    pub fn with_answers_up_to(self, bytes: usize) -> Self {
+        Self { answer_max: bytes, ..self }
     }
 
     /// Asks, with a JSON body and, if there is one, a bearer token.
@@ -59,13 +68,13 @@ impl Client {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
-        exchange(request.body(body)).await.map_err(|fault| fault.at(url))
+        exchange(request.body(body), self.answer_max).await.map_err(|fault| fault.at(url))
     }
 
     /// Hands over lines of JSON.
     pub(crate) async fn post_lines(&self, url: &Url, lines: Vec<u8>) -> Result<Response, HttpError> {
         let request = self.towards(url).post(url.clone()).header(CONTENT_TYPE, "application/x-ndjson");
-        exchange(request.body(lines)).await.map_err(|fault| fault.at(url))
+        exchange(request.body(lines), self.answer_max).await.map_err(|fault| fault.at(url))
     }
 
     fn towards(&self, url: &Url) -> &reqwest::Client {
@@ -82,7 +91,7 @@ pub(super) fn bounded(trust: &Trust) -> reqwest::ClientBuilder {
     trust.applied_to(client)
 }
 
-pub(super) async fn exchange(request: RequestBuilder) -> Result<Response, Fault> {
+pub(super) async fn exchange(request: RequestBuilder, answer_max: usize) -> Result<Response, Fault> {
     let mut response = request.send().await?;
     let status = response.status();
     if let Some(place) = response.headers().get(LOCATION).filter(|_| status.is_redirection()) {
@@ -91,8 +100,8 @@ pub(super) async fn exchange(request: RequestBuilder) -> Result<Response, Fault>
     }
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > BODY_MAX {
-            return Err(Fault::TooLong);
+        if body.len() + chunk.len() > answer_max {
+            return Err(Fault::TooLong(answer_max));
         }
         body.extend_from_slice(&chunk);
     }

@@ -15,8 +15,8 @@ use crate::config::UrlError;
 /// How long an answer may take, from the beginning of the request to its last byte.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// No answer needs more, in bytes.
-pub(super) const BODY_MAX: usize = 1 << 20;
+/// How long an answer may be if nothing else is said, in bytes.
+pub(super) const ANSWER_MAX: usize = 1 << 20;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -32,14 +32,20 @@ pub enum HttpError {
     #[error("{0} did not answer within {PATIENCE:?}")]
     Silent(String),
     /// The answer is longer than any that is expected.
-    #[error("{0} answers with more than {BODY_MAX} bytes: is this the right URL?")]
-    TooLong(String),
+    #[error("{whom} answers with more than {limit} bytes: is this the right URL?")]
+    TooLong {
+        /// Who was asked.
+        whom: String,
+        /// The most that is taken, in bytes.
+        limit: usize,
+    },
 }
 
 /// What went wrong with a request.
 pub(super) enum Fault {
     Failed(reqwest::Error),
-    TooLong,
+    /// The answer has more than this many bytes.
+    TooLong(usize),
 }
 
 impl From<reqwest::Error> for Fault {
@@ -52,7 +58,7 @@ impl Fault {
     /// Says whose fault it is.
     pub(super) fn at(self, url: &Url) -> HttpError {
         match self {
-            Self::TooLong => HttpError::TooLong(whom(url)),
+            Self::TooLong(limit) => HttpError::TooLong { whom: whom(url), limit },
             Self::Failed(error) if error.is_timeout() => HttpError::Silent(whom(url)),
             Self::Failed(error) => HttpError::Failed(describe(&error, url)),
         }

@@ -8,7 +8,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Url};
 
 use super::client::{Response, bounded, exchange};
-use super::error::{Fault, HttpError, causes};
+use super::error::{ANSWER_MAX, Fault, HttpError, causes};
 use super::trust::Trust;
 
 /// Asks whoever listens on this socket for `target`, with a JSON body.
@@ -17,7 +17,7 @@ pub async fn ask_socket(method: Method, socket: &Path, target: &str, body: Strin
     let client = bounded(&trust).unix_socket(socket).build().expect("none of these settings can be wrong");
     let url: Url = format!("http://localhost{target}").parse().expect("targets are paths of ours");
     let request = client.request(method, url.clone()).header(CONTENT_TYPE, "application/json").body(body);
-    exchange(request).await.map_err(|fault| match fault {
+    exchange(request, ANSWER_MAX).await.map_err(|fault| match fault {
         Fault::Failed(error) if error.is_timeout() => HttpError::Silent(socket.display().to_string()),
         Fault::Failed(error) if error.is_connect() => explain(socket, &error),
         fault => fault.at(&url),

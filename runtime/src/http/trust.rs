@@ -3,7 +3,13 @@
 use std::path::Path;
 
 #[cfg(feature = "tls")]
-use rustls::ClientConfig;
+use {
+    reqwest::Url,
+    rustls::{ClientConfig, pki_types::ServerName},
+    std::{io, sync::Arc},
+    tokio::net::TcpStream,
+    tokio_rustls::{TlsConnector, client::TlsStream},
+};
 
 use super::pem::PemError;
 
@@ -33,6 +39,14 @@ impl Trust {
         #[cfg(feature = "tls")]
         let client = client.tls_backend_preconfigured(self.tls.clone());
         client
+    }
+
+    /// Performs a client's handshake with the host that `url` names.
+    #[cfg(feature = "tls")]
+    pub(super) async fn shake_hands(&self, url: &Url, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        TlsConnector::from(Arc::new(self.tls.clone())).connect(name, stream).await
     }
 }
 

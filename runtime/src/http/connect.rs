@@ -1,0 +1,50 @@
+//! A connection to whom a URL names, for protocols on top of it such as WebSocket.
+
+use reqwest::Url;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use super::error::HttpError;
+use super::trust::Trust;
+#[cfg(feature = "tls")]
+use super::{error::causes, fault::tls_fault};
+use crate::config::UrlError;
+
+/// Bytes both ways.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Connects to the host and port of a URL: over TLS if its scheme is `https`, and without a proxy. Small writes leave
+/// at once. It takes as long as the system lets it: the caller bounds its time.
+///
+/// # Cancel safety
+/// Dropped, it closes the connection.
+pub async fn connect(url: &Url, trust: &Trust) -> Result<Box<dyn Stream>, HttpError> {
+    let failed = |error: std::io::Error| HttpError::Failed(format!("{}: {error}", url.authority()));
+    let malformed = || UrlError::Malformed(url.to_string());
+    let host = url.host_str().ok_or_else(malformed)?.trim_matches(['[', ']']);
+    let port = url.port_or_known_default().ok_or_else(malformed)?;
+    let stream = TcpStream::connect((host, port)).await.map_err(failed)?;
+    stream.set_nodelay(true).map_err(failed)?;
+    if url.scheme() != "https" {
+        return Ok(Box::new(stream));
+    }
+    over_tls(url, trust, stream).await
+}
+
+#[cfg(feature = "tls")]
+async fn over_tls(url: &Url, trust: &Trust, stream: TcpStream) -> Result<Box<dyn Stream>, HttpError> {
+    match trust.shake_hands(url, stream).await {
+        Ok(stream) => Ok(Box::new(stream)),
+        Err(error) => {
+            let fault = causes(&error).into_iter().find_map(|cause| tls_fault(cause, url));
+            Err(HttpError::Failed(fault.unwrap_or_else(|| format!("{}: {error}", url.authority()))))
+        }
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+#[expect(clippy::unused_async, reason = "it is the other one with nothing to wait for")]
+async fn over_tls(url: &Url, _: &Trust, _: TcpStream) -> Result<Box<dyn Stream>, HttpError> {
+    Err(UrlError::WithoutTls(url.to_string()).into())
+}
