@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::plain::Plain;
+use crate::locked_machine::Plain;
 use crate::{CALL, CAPACITY, Contender, pool};
 
 /// What no gate over shared memory can do without: two atomic read-modify-writes.

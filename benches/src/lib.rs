@@ -4,8 +4,8 @@
 pub mod assembled;
 pub mod gates;
 pub mod journal;
+pub mod locked_machine;
 pub mod measure;
-pub mod plain;
 pub mod pool;
 pub mod rollout;
 pub mod trust;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use crate::seen::Seen;
+use crate::snapshot::Seen;
 
 /// How often a worker is heard from, if nothing happens.
 const REFRESH: Duration = Duration::from_secs(1);

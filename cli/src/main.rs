@@ -19,13 +19,13 @@ mod keygen;
 #[cfg(feature = "livekit")]
 mod livekit;
 #[cfg(not(feature = "livekit"))]
-#[path = "left_out.rs"]
+#[path = "not_built_in.rs"]
 mod livekit;
 mod membership;
 mod order;
 mod registrar;
 mod screen;
-mod seen;
+mod snapshot;
 mod status;
 mod worker;
 

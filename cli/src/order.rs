@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::follow::{Known, follow};
 use crate::http::{self, Access};
 use crate::screen;
-use crate::seen::Seen;
+use crate::snapshot::Seen;
 
 /// Whom an order goes to, and who gives it.
 #[derive(Args, Clone, Debug)]

@@ -8,7 +8,7 @@ use openrtc_runtime::Exit;
 use serde_json::{Value, json};
 
 use crate::follow::{Known, follow};
-use crate::seen::Seen;
+use crate::snapshot::Seen;
 use crate::{say, screen};
 
 /// Show version, phase and calls of workers.

@@ -41,6 +41,7 @@ pub mod invariant;
 mod member;
 mod members;
 mod order;
+mod prose;
 mod react;
 mod rejection;
 mod rollout;
@@ -48,7 +49,6 @@ mod room;
 mod seen;
 mod step;
 mod timeouts;
-mod words;
 
 use alloc::collections::BTreeMap;
 

@@ -31,13 +31,13 @@ mod event;
 mod life;
 mod limits;
 mod obey;
+mod prose;
 mod react;
 mod reason;
 mod rejection;
 mod stored;
 mod tally;
 mod terms;
-mod words;
 
 use serde::{Deserialize, Serialize};
 

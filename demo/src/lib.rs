@@ -1,6 +1,7 @@
 //! A whole blue-green rollout with real worker processes, real signals and real audio streams.
 #![forbid(unsafe_code)]
 
+mod accounts;
 mod caller;
 pub mod callers;
 mod directory;
@@ -15,7 +16,6 @@ mod progress;
 mod reconcile;
 mod report;
 mod rollout;
-mod settle;
 mod wire;
 
 use std::path::PathBuf;

@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
+use crate::accounts::Moments;
 use crate::dispatch::{Dispatcher, make_calls};
 use crate::error::{DemoError, WorkerFault};
 use crate::load::PlannedCall;
@@ -16,7 +17,6 @@ use crate::membership::Membership;
 use crate::process::{self, Recipe, Worker, WorkerCommand};
 use crate::progress::Progress;
 use crate::report::{RejectedWorker, Report};
-use crate::settle::Moments;
 use crate::{BLUE, GREEN, Options};
 
 /// When, of the time in which calls arrive, the new version is started; SIGTERM follows as soon as it is ready.

@@ -139,7 +139,7 @@ mod tests {
     use tempfile::tempdir;
 
     use super::*;
-    use crate::scribe::Scribe;
+    use crate::test_journals::Scribe;
 
     #[test]
     fn every_promise_is_there_with_its_end_across_segments() {

@@ -231,6 +231,4 @@ impl Certificate {
 }
 
 #[cfg(test)]
-mod rollouts;
-#[cfg(test)]
 mod tests;

@@ -7,17 +7,17 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod across_runs;
 mod certificate;
 mod end;
-mod follow;
 mod gap;
 pub mod journal;
 mod page;
-#[cfg(test)]
-mod scribe;
 mod seal;
 mod select;
 mod standing;
+#[cfg(test)]
+mod test_journals;
 pub mod trail;
 
 pub use account::{Account, accounts};

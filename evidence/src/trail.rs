@@ -138,7 +138,7 @@ mod tests {
 
     use super::*;
     use crate::journal::runs;
-    use crate::scribe::Scribe;
+    use crate::test_journals::Scribe;
 
     /// The trail that a journal leads to.
     fn trail(runs: &[Run]) -> Vec<u8> {

@@ -11,8 +11,8 @@
 //! format 1 end in `.ortcj`; they are read like the others, and a build that only knows format 1 does not see the new
 //! ones.
 
+mod background;
 mod disk;
-mod keeper;
 
 use std::fs::File;
 use std::io;
@@ -27,8 +27,8 @@ use openrtc_core::worker::Worker;
 use crate::directory::{self, ledgers, segments};
 use crate::lock::{self, Lock};
 use crate::read::recover;
+use background::{Job, Keeper};
 use disk::Loss;
-use keeper::{Job, Keeper};
 
 /// When what was written is forced to the disk. Written bytes survive the process; synced ones survive the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 //! it; the world outside is behind [`ports`].
 
 pub(crate) mod clock;
+pub(crate) mod closing;
 pub mod control;
 pub(crate) mod done;
-pub(crate) mod door;
 pub(crate) mod ended;
 pub(crate) mod force;
 pub mod gate;

@@ -96,11 +96,11 @@ pub use pool::AgentPool;
 pub use pool::blocking;
 pub use pool::builder::AgentPoolBuilder;
 pub use pool::call::{CallGuard, Lapsed, Reservation};
+pub use pool::call_end::{CallEnd, Reporter};
 #[doc(hidden)]
 pub use pool::doc;
 pub use pool::error::{ServeError, StartError};
 pub use pool::listening::Listening;
-pub use pool::report::{CallEnd, Reporter};
 pub use pool::source::{Call, CallSource, Ending, Offer};
 #[cfg(feature = "tower")]
 pub use pool::tower;

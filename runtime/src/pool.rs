@@ -3,18 +3,16 @@
 pub mod blocking;
 pub(crate) mod builder;
 pub(crate) mod call;
+pub(crate) mod call_end;
 pub mod doc;
 pub(crate) mod error;
-mod host;
 pub(crate) mod listening;
 #[cfg(feature = "http")]
 mod network;
-#[cfg(test)]
-mod orders;
-pub(crate) mod report;
 mod runner;
 mod serve;
 pub(crate) mod source;
+mod tokio_ports;
 #[cfg(feature = "tower")]
 pub mod tower;
 mod unique;
@@ -310,6 +308,8 @@ impl AgentPool {
 
 #[cfg(all(test, feature = "http"))]
 mod tests {
+    mod ordering;
+
     use openrtc_core::worker::Outcome;
 
     use super::*;

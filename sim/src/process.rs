@@ -30,7 +30,7 @@ mod act;
 mod calls;
 mod environment;
 mod life;
-mod promises;
+mod offers;
 
 use std::collections::VecDeque;
 
@@ -42,7 +42,7 @@ use openrtc_core::worker::{Availability, Decline, Entry, Limits, Why, Worker};
 
 pub(crate) use self::calls::{Answer, Assigned, Ended};
 pub(crate) use self::environment::{Death, Environment};
-pub(crate) use self::promises::{Promise, Promises, Stage};
+pub(crate) use self::offers::{Promise, Promises, Stage};
 use crate::bug::Bug;
 
 /// Where a process is.

@@ -10,7 +10,7 @@
 //! yet is taken as it is written, and so is what this build would word otherwise: the terms that a signal made of a
 //! drain's, and the counts that an event repeats.
 
-mod hidden;
+mod behind_bad_length;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -205,7 +205,11 @@ fn read(bytes: &[u8]) -> Result<(OldRecord<'_>, usize), TornFault> {
     let size = usize::try_from(len).ok().filter(|size| *size <= PAYLOAD_MAX).ok_or(TornFault::Huge(len))?;
     let checksum = u32::from_le_bytes([c0, c1, c2, c3]);
     let Some(payload) = rest.get(..size) else {
-        return Err(if hidden::hides_frames(bytes, checksum) { TornFault::Checksum } else { TornFault::Short });
+        return Err(if behind_bad_length::hides_frames(bytes, checksum) {
+            TornFault::Checksum
+        } else {
+            TornFault::Short
+        });
     };
     if Checksum::new().then(&head[..5]).then(payload).get() != checksum {
         return Err(TornFault::Checksum);

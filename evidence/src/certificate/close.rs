@@ -10,8 +10,8 @@ use openrtc_core::worker::Worker;
 
 use super::{Call, Certificate, Drain, Format, Sums, Verdict, WorkerRun};
 use crate::account::{Account, accounts};
+use crate::across_runs::{Follower, Part, RunName, name};
 use crate::end::RunEnd;
-use crate::follow::{Follower, Part, RunName, name};
 use crate::gap::{Gap, Untold};
 use crate::journal::{Fault, JournalError, Problem};
 use crate::select::{Role, Selection};

@@ -1,3 +1,5 @@
+mod rollouts;
+
 use std::fs;
 use std::path::Path;
 
@@ -7,8 +9,8 @@ use openrtc_core::worker::{Command, Decline, EndReason};
 use tempfile::tempdir;
 
 use super::*;
-use crate::scribe::Scribe;
 use crate::select::Selection;
+use crate::test_journals::Scribe;
 
 fn over(dir: &Path) -> Certificate {
     Certificate::over(&[dir.to_owned()], &Selection::everything()).expect("a journal")

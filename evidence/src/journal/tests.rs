@@ -5,7 +5,7 @@ use openrtc_records::segments;
 use tempfile::tempdir;
 
 use super::*;
-use crate::scribe::Scribe;
+use crate::test_journals::Scribe;
 
 fn read(dir: &Path) -> Vec<History> {
     let histories = histories(dir, |(), _, _, _| {}).expect("files");

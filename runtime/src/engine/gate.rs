@@ -50,7 +50,7 @@ use openrtc_core::worker::{Class, Command, Decline, EndReason, Event, Limits, Or
 pub use recorder::View;
 pub use refusals::decline;
 
-use crate::engine::door::Door;
+use crate::engine::closing::Door;
 use crate::engine::intake::Intake;
 use crate::engine::sync::{AtomicBool, AtomicU64, Bell, Mutex, MutexGuard, Ordering, Padded, Site};
 use crate::log::say;

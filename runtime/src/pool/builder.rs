@@ -12,10 +12,10 @@ use openrtc_records::journal::{Journal, JournalConfig, Recovered};
 use tokio::runtime::Handle;
 
 use super::error::StartError;
-use super::host::Host;
 #[cfg(feature = "http")]
 use super::network::Network;
 use super::runner::Runner;
+use super::tokio_ports::Host;
 use super::unique::Unique;
 use super::writer::Writer;
 use super::{AgentPool, Built};

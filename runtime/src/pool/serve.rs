@@ -21,8 +21,8 @@ use tracing::Instrument;
 
 use super::AgentPool;
 use super::call::{Reservation, Returned};
+use super::call_end::{Reporter, Reports, Unreported};
 use super::error::ServeError;
-use super::report::{Reporter, Reports, Unreported};
 use super::source::{Call, CallSource, Ending, Offer};
 use crate::log::Limit;
 use crate::process::{Exit, watchdog};

@@ -8,7 +8,7 @@ use openrtc_core::word::Refusal;
 use openrtc_core::worker::Class;
 
 use super::call::CallGuard;
-use super::report::Reporter;
+use super::call_end::Reporter;
 use super::view::WorkerView;
 
 /// A source of calls: the end of a dispatcher's connection that lies in this worker. It yields offers, and

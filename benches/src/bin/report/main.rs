@@ -3,8 +3,8 @@
 //! root.
 #![forbid(unsafe_code)]
 
-mod bars;
 mod picture;
+mod targets;
 
 use std::fmt::Write;
 use std::fs;
@@ -13,7 +13,7 @@ use anyhow::Context;
 use benches::measure::{self, Cost};
 use benches::{gates, whole};
 
-use bars::Bars;
+use targets::Bars;
 
 /// Everything that was measured. Costs in nanoseconds.
 struct Measured {
@@ -105,10 +105,10 @@ system calls and fails when they grow.
 
 /// Why the bars are as they are, with the figures of this run.
 fn reasons(measured: &Measured) -> String {
-    let cost = |name| bars::least(&measured.alone, name);
+    let cost = |name| targets::least(&measured.alone, name);
     let (limit, word, tracker) = (cost(gates::LIMIT), cost(gates::WORD), cost(gates::TRACKER));
     let most = tracker / limit;
-    let verdict = if most < bars::FASTER_THAN_TRACKER {
+    let verdict = if most < targets::FASTER_THAN_TRACKER {
         "so the bar lies beyond any gate over one shared word"
     } else {
         "so the bar can be met by a gate close to the limit"

@@ -12,7 +12,7 @@ use openrtc_core::worker::{Command, Decline, Rejection};
 
 use super::Gate;
 use super::recorder::Recorder;
-use crate::engine::door::CLOSING;
+use crate::engine::closing::CLOSING;
 use crate::engine::sync::Ordering;
 
 /// Declined calls become one entry per reason and second, so that a dispatcher that keeps asking cannot fill the

@@ -11,15 +11,15 @@ use openrtc_core::worker::{Command, Limits, Worker};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::time::sleep;
 
-use super::host::Host;
-use super::report::{CallEnd, Reporter};
-use super::source::{CallSource, Offer};
-use super::view::WorkerView;
-use super::writer::stalled::{self, Disk};
-use super::{AgentPool, Built};
 use crate::engine::clock::Clock;
 use crate::engine::control;
 use crate::engine::handle::WorkerHandle;
+use crate::pool::call_end::{CallEnd, Reporter};
+use crate::pool::source::{CallSource, Offer};
+use crate::pool::tokio_ports::Host;
+use crate::pool::view::WorkerView;
+use crate::pool::writer::stalled::{self, Disk};
+use crate::pool::{AgentPool, Built};
 use crate::process::systemd::Systemd;
 
 /// Long, and shorter than the control loop's patience with a disk.

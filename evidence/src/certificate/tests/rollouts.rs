@@ -9,9 +9,9 @@ use openrtc_core::worker::{Cause, Command, Decline, EndReason};
 use openrtc_records::{Lock, prepare};
 use tempfile::{TempDir, tempdir};
 
-use super::*;
-use crate::scribe::Scribe;
+use super::super::*;
 use crate::select::Selection;
+use crate::test_journals::Scribe;
 
 const SECOND: Span = Span::from_secs(1);
 

@@ -5,7 +5,7 @@ use openrtc_core::journal::Predecessor;
 use openrtc_core::worker::{Command, EndReason};
 use tempfile::tempdir;
 
-use crate::scribe::Scribe;
+use crate::test_journals::Scribe;
 use crate::{Certificate, Selection, Verdict};
 
 /// A run that promised the calls `ends` and `goes-on`, of which the second went to run 2; and its number there.
