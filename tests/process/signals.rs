@@ -46,7 +46,9 @@ fn a_failing_power_supply_drains_as_sigterm_does_and_both_say_so_at_the_usual_le
 #[test]
 fn what_keeps_its_default_keeps_it() {
     for signal in [Signal::QUIT, Signal::PROF] {
-        let worker = Worker::spawn(in_shell("ulimit -c 0; exec \"$@\""), &[]);
+        // A shell's background job starts with SIGQUIT ignored.
+        let in_default = in_shell("ulimit -c 0; exec env --default-signal=QUIT,PROF \"$@\"");
+        let worker = Worker::spawn(in_default, &[]);
         worker.signal(signal);
         assert_eq!(worker.end().0.signal(), Some(signal.as_raw()), "{signal:?}");
     }
