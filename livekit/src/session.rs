@@ -219,6 +219,12 @@ impl Session {
         self.links.iter().any(Link::is_registered)
     }
 
+    /// Whether the server gives jobs: a registration stands, and the last status on it was not that the worker is full.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        self.links.iter().any(|link| link.is_registered() && !link.is_retiring() && link.teller.told_available())
+    }
+
     /// Why the last socket is gone, until a registration is confirmed.
     #[must_use]
     pub const fn last_loss(&self) -> Option<&Loss> {

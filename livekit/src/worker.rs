@@ -76,7 +76,9 @@ impl std::fmt::Debug for Setup {
 pub struct Health {
     /// Whether the server has confirmed a registration that still stands.
     pub registered: bool,
-    /// Why not, if something went wrong since.
+    /// Whether the server gives jobs: a registration stands, and it was told that the worker takes them.
+    pub available: bool,
+    /// Why there is no registration, if something went wrong since.
     pub trouble: Option<String>,
     /// What happened so far.
     pub counts: Counts,
@@ -98,11 +100,18 @@ impl Monitor {
         self.health.borrow().clone()
     }
 
-    /// Resolves when the server has confirmed a registration, at once if one stands; or when the session is over. Wait
-    /// for it before you stop the worker that this one replaces. Cancel-safe.
+    /// Resolves when the server has confirmed a registration, at once if one stands; or when the session is over. A
+    /// worker that waits to be promoted is registered and gets no jobs. Cancel-safe.
     pub async fn registered(&mut self) {
         // An error says that the session is over.
         let _ = self.health.wait_for(|health| health.registered || health.left).await;
+    }
+
+    /// Resolves when the server gives this worker jobs, at once if it does; or when the session is over. Wait for it
+    /// before you stop the worker that this one replaces: what is dispatched while no worker takes jobs is lost.
+    /// Cancel-safe.
+    pub async fn available(&mut self) {
+        let _ = self.health.wait_for(|health| health.available || health.left).await;
     }
 
     /// Resolves when the session is over: what was owed to the server is delivered, and the connection closed; or both
@@ -151,7 +160,7 @@ impl Worker {
     }
 
     /// Runs a pool on this worker's jobs to its end, as [`AgentPool::serve`] does, and then sees the last statuses off:
-    /// returns once the server has them and the connection is closed, a second later at most.
+    /// returns once the server has them and the connection is closed, half a second later at most.
     ///
     /// # Errors
     /// As [`AgentPool::serve`].

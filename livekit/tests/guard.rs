@@ -22,7 +22,7 @@ async fn what_the_server_loses_two_guards_make_again_once() {
         drop(guard);
     };
     let life = tokio::spawn(async move { worker.serve(&serving, handler).await });
-    monitor.registered().await;
+    monitor.available().await;
     // Every other dispatch is lost.
     for room in 0..10 {
         server.break_next(Fault::LoseSearch, u32::from(room % 2 == 0));

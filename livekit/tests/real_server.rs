@@ -96,7 +96,7 @@ impl Running {
             }
         };
         let life = tokio::spawn(async move { worker.serve(&serving, handler).await });
-        timeout(Duration::from_secs(10), monitor.registered()).await.expect("the server confirms it");
+        timeout(Duration::from_secs(10), monitor.available()).await.expect("the server confirms it");
         Self { pool, monitor, hang_up, life }
     }
 

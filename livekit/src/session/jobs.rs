@@ -144,7 +144,7 @@ impl Session {
             }
             let answer = promise.answer.clone();
             self.say(now, on, answer);
-        } else if self.running.contains_key(&job) || self.owed.contains_key(&job) {
+        } else if self.has_had(&job) {
             self.counts.repeated_offers += 1;
             self.say(now, on, no(&id, false));
         } else if leaving || self.is_refused(now, &job, on) || self.offers.len() >= OFFERS_MAX {
@@ -160,7 +160,7 @@ impl Session {
             self.counts.assignments_failed += 1;
             return;
         };
-        if self.running.contains_key(&job) || self.owed.contains_key(&job) {
+        if self.has_had(&job) {
             self.counts.repeated_assignments += 1;
         } else if self.promises.remove(&job).is_some() {
             match fault(&assignment) {
@@ -182,7 +182,8 @@ impl Session {
     /// An assignment that no promise waits for.
     fn assigned_anew(&mut self, now: Instant, on: LinkId, job: CallId, assignment: JobAssignment) {
         match (self.fates.get(&job), fault(&assignment)) {
-            (Some(Fate::Ended), _) => self.counts.repeated_assignments += 1,
+            // `assigned` has seen to it.
+            (Some(Fate::Ended), _) => {}
             (Some(Fate::Cancelled), _) => self.refuse_assignment(job, on, "it was ended before it was assigned"),
             (Some(Fate::Lapsed), Some(fault)) => self.refuse_assignment(job, on, fault),
             // Promised once, so it is taken if the gate has room: as a new call, since the old reservation is gone.
@@ -338,6 +339,12 @@ impl Session {
         if link.answers.len() > OFFERS_MAX {
             self.flooded(now, on);
         }
+    }
+
+    /// Whether a job runs here, or has its end: a second one would be another end of the same job.
+    fn has_had(&self, job: &CallId) -> bool {
+        let ended = self.fates.get(job) == Some(Fate::Ended);
+        ended || self.running.contains_key(job) || self.owed.contains_key(job)
     }
 
     fn is_refused(&self, now: Instant, job: &CallId, link: LinkId) -> bool {

@@ -136,7 +136,8 @@ impl Default for Patience {
             load_every: Span::from_millis(100),
             load_fresh: Span::from_secs(10),
             retire: Span::from_secs(10),
-            farewell: Span::from_secs(1),
+            // Behind the second in which the pool awaits its last reports, and well before the process's exit watchdog.
+            farewell: Span::from_millis(500),
             unregistered: Some(Span::from_secs(600)),
         }
     }

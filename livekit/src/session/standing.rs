@@ -86,6 +86,11 @@ impl Teller {
             && self.told.is_none_or(|(told, _)| !told.is_full() || told.draining != tell.draining)
     }
 
+    /// Whether the server has been told that it may give jobs, and nothing else since.
+    pub(super) fn told_available(&self) -> bool {
+        self.told.is_some_and(|(told, _)| !told.is_full())
+    }
+
     pub(super) const fn is_due(&self) -> bool {
         self.due
     }

@@ -279,7 +279,8 @@ impl Driver {
         }
         let (counts, trouble) = (*self.session.counts(), self.session.last_loss().map(ToString::to_string));
         self.health.send_if_modified(|health| {
-            let now = Health { registered, trouble, counts, left: false };
+            let available = self.session.is_available();
+            let now = Health { registered, available, trouble, counts, left: false };
             let differs = *health != now;
             *health = now;
             differs

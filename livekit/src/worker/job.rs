@@ -129,6 +129,8 @@ impl Job {
         let (end, reason) = match result {
             Ok(()) if self.is_terminated() => (End::Succeeded, EndReason::CallerHangup),
             Ok(()) => (End::Succeeded, EndReason::AgentHangup),
+            // Recorded as what told it to end: the drain's deadline, or a person.
+            Err(error) if guard.is_cancelled() => (End::Failed(error.to_string()), EndReason::DrainForced),
             Err(error) => (End::Failed(error.to_string()), EndReason::Failed),
         };
         let (done, told) = oneshot::channel();

@@ -34,6 +34,11 @@ impl Gate {
         self.worker.phase() == Phase::Exited
     }
 
+    /// Whether it holds a call of this job, reserved or up.
+    pub(crate) fn holds(&self, job: &CallId) -> bool {
+        self.calls.contains_key(job)
+    }
+
     pub(crate) fn reserve(&mut self, now: Instant, job: &CallId) -> bool {
         let reserve = Command::Reserve { id: job.digest(DigestKey::default()), class: Class::default() };
         let Ok(entry) = self.worker.step(now, reserve) else { return false };

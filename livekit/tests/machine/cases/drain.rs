@@ -52,6 +52,16 @@ cases! {
         assert!(rig.left.is_some(), "it leaves all the same");
         assert!(rig.notices.contains(&Notice::Undelivered(id("j"))));
         assert_eq!(rig.session.counts().undelivered, 1);
+        // One that is back before the worker's last second is over gets the status.
+        let mut rig = Rig::new(4);
+        rig.call("j");
+        rig.drain();
+        rig.cut();
+        rig.end("j", End::Succeeded);
+        assert!(rig.left.is_none(), "a status is owed, and no socket is there");
+        rig.pass(secs(1));
+        assert_eq!((&rig.delivered[..], rig.session.counts().undelivered), (&[id("j")][..], 0));
+        assert!(rig.left.is_some());
     }
 
     35 c35_sigterm: "SIGTERM while connecting, registering, with an offer open, reserved, running, backing off" {
@@ -113,6 +123,23 @@ cases! {
         rig.say(link, ToWorker::Pong(WorkerPong { last_timestamp: stamp, timestamp: 0 }));
         assert_eq!((rig.socket(link).closed, rig.left), (Some(Some(1000)), Some(rig.now)));
         assert_eq!(rig.delivered, [id("j")]);
+        // A ping that was sent before the status proves nothing.
+        let mut rig = Rig::new(4);
+        rig.call("j");
+        rig.answers_pings = false;
+        rig.pass(secs(11));
+        let pings = |rig: &Rig| {
+            let stamp = |message: &ToServer| match message {
+                ToServer::Ping(ping) => Some(ping.timestamp),
+                _ => None,
+            };
+            rig.sent().iter().filter_map(stamp).collect::<Vec<_>>()
+        };
+        let before = pings(&rig);
+        rig.end("j", End::Succeeded);
+        let link = rig.last();
+        rig.say(link, ToWorker::Pong(WorkerPong { last_timestamp: before[0], timestamp: 0 }));
+        assert_eq!((before.len(), pings(&rig).len(), rig.delivered.len()), (1, 2, 0), "another ping follows");
     }
 
     38 c38_all_at_once: "1,000 calls end in one instant while draining" {

@@ -84,13 +84,19 @@ cases! {
         assert_eq!((rig.said("b"), rig.offered.len()), (vec![false, false, false], 2));
     }
 
-    19 c19_offered_while_up: "a job is offered while it runs" {
+    19 c19_offered_while_up: "a job is offered while it runs, or after its end" {
         let mut rig = Rig::new(4);
         rig.call("j");
         rig.offer("j");
         assert_eq!(rig.said("j"), [true, false]);
         assert_eq!(rig.session.counts().repeated_offers, 1);
         assert_eq!((rig.started.len(), rig.gate.standing().in_flight), (1, 1));
+        // Nor after its end, however that came: it would get a second one.
+        rig.end("j", End::Succeeded);
+        rig.offer("j");
+        rig.assign("never offered");
+        rig.offer("never offered");
+        assert_eq!((rig.said("j"), rig.said("never offered")), (vec![true, false, false], vec![false]));
     }
 
     20 c20_no_assignment: "a yes, then no assignment" {

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use openrtc_core::time::Instant;
-use openrtc_livekit::proto::{JobStatus, ToServer, ToWorker, WorkerMessage, WorkerStatus};
+use openrtc_livekit::ServerUrl;
+use openrtc_livekit::proto::{JobAssignment, JobStatus, ToServer, ToWorker, WorkerMessage, WorkerStatus};
 use openrtc_livekit::session::{LinkId, Patience, Registration, Session};
 use openrtc_runtime::{Availability, CallId};
 use prost::Message as _;
@@ -29,6 +30,10 @@ pub(crate) struct Side {
     pub(crate) said: BTreeMap<LinkId, Said>,
     /// Every job that the gate ever reserved.
     reserved: BTreeSet<CallId>,
+    /// Every job that was promised to a server: a yes went out.
+    promised: BTreeSet<CallId>,
+    /// Every job that was promised, still reserved when a whole assignment of it came, and so must run.
+    must_run: BTreeSet<CallId>,
     /// Every job whose assignment came.
     pub(crate) assigned: BTreeSet<String>,
     pub(crate) started: BTreeSet<CallId>,
@@ -47,6 +52,8 @@ impl Side {
             gate,
             said: BTreeMap::new(),
             reserved: BTreeSet::new(),
+            promised: BTreeSet::new(),
+            must_run: BTreeSet::new(),
             assigned: BTreeSet::new(),
             started: BTreeSet::new(),
             undelivered: BTreeSet::new(),
@@ -81,9 +88,13 @@ impl Side {
                 *said.offers.entry(id).or_default() += 1;
             }
             Some(ToWorker::Assignment(assignment)) if said.confirmed => {
+                let whole = is_whole(&assignment);
                 let id = assignment.job.map(|job| job.id).unwrap_or_default();
-                if CallId::new(&id).is_ok() {
+                if let Ok(job) = CallId::new(&id) {
                     self.assigned.insert(id);
+                    if whole && self.promised.contains(&job) && self.gate.holds(&job) {
+                        self.must_run.insert(job);
+                    }
                 }
             }
             _ => {}
@@ -115,9 +126,11 @@ impl Side {
                 let answers = said.answers.entry(answer.job_id.clone()).or_default();
                 *answers += 1;
                 assert!(*answers <= offers, "{} is answered {answers} times and was offered {offers}", answer.job_id);
-                let job = CallId::new(&answer.job_id);
-                let reserved = job.is_ok_and(|job| self.reserved.contains(&job));
-                assert!(!answer.available || reserved, "a yes to {} without a reservation", answer.job_id);
+                if answer.available {
+                    let job = CallId::new(&answer.job_id).expect("a job that can be promised has an id");
+                    assert!(self.reserved.contains(&job), "a yes to {job} without a reservation");
+                    self.promised.insert(job);
+                }
             }
             ToServer::UpdateJob(status) if status.status() != JobStatus::Running => {
                 let job = status.job_id.clone();
@@ -141,8 +154,19 @@ impl Side {
                 "the end of {job} did not arrive, and nobody says so"
             );
         }
+        for job in &self.must_run {
+            assert!(self.started.contains(job), "{job} was promised and assigned, and does not run");
+        }
         for job in &self.started {
             assert!(self.assigned.contains(job.as_str()), "{job} runs and was not assigned");
         }
     }
+}
+
+/// Whether an assignment has all that a job needs.
+fn is_whole(assignment: &JobAssignment) -> bool {
+    let room = assignment.job.as_ref().and_then(|job| job.room.as_ref());
+    room.is_some_and(|room| !room.name.is_empty())
+        && !assignment.token.is_empty()
+        && assignment.url.as_ref().is_none_or(|url| url.is_empty() || ServerUrl::parse(url).is_ok())
 }
