@@ -31,9 +31,9 @@
 //! ```
 //!
 //! A worker with an accept loop of its own asks [`AgentPool::admit`] or [`AgentPool::reserve`] for every call, holds
-//! the guard for as long as the call lasts, and ends once [`AgentPool::exited`] resolves. A worker whose calls are HTTP
-//! requests adds [`tower::AdmitLayer`], and one without tokio uses [`blocking::AgentPool`]. `examples/` has a program
-//! for each.
+//! the guard for as long as the call lasts, and ends once [`AgentPool::retired`] resolves. A worker whose calls are
+//! HTTP requests adds [`tower::AdmitLayer`], and one without tokio uses [`blocking::AgentPool`]. `examples/` has a
+//! program for each.
 //!
 //! Every type in a public signature is reachable from this crate.
 //!
