@@ -1,8 +1,10 @@
 //! Advice about a rollout before it happens: pure functions of what a user gives.
 //!
-//! So far it has the reader of [call records](records), which the demo and the simulator replay.
+//! [`plan`] says what a rollout will take, from [call records](records) or from the ages of calls that are up. The demo
+//! and the simulator replay such records as well.
 #![forbid(unsafe_code)]
 
+pub mod plan;
 pub mod records;
 
 /// The README's example is a test.

@@ -167,19 +167,18 @@ fn time(text: &str) -> Result<u64, ValueFault> {
 
 /// An ISO 8601 time with its zone (RFC 3339, with a blank for the `T` if need be), in microseconds since 1970.
 fn iso(text: &str) -> Option<u64> {
-    let (text, ahead) = match text.strip_suffix(['Z', 'z']) {
-        Some(utc) => (utc, 0),
-        None => {
-            // Behind the date, whose own dashes come earlier.
-            let at = text.get(10..)?.find(['+', '-'])? + 10;
-            let (time, zone) = text.split_at_checked(at)?;
-            let minutes = zone.get(1..3)?.parse::<i64>().ok()? * 60 + zone.get(3..)?.trim_matches(':').parse::<i64>().ok()?;
-            (time, if zone.starts_with('-') { -minutes } else { minutes })
-        }
-    };
+    let (text, ahead) = if let Some(utc) = text.strip_suffix(['Z', 'z']) { (utc, 0) } else { offset(text)? };
     let time = humantime::parse_rfc3339_weak(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
     let micros = i64::try_from(time.as_micros()).ok()? - ahead * 60_000_000;
     u64::try_from(micros).ok().filter(|micros| *micros <= MICROS_MAX)
+}
+
+/// A time without its offset, and by how many minutes its clock is ahead of UTC.
+fn offset(text: &str) -> Option<(&str, i64)> {
+    // Behind the date, whose own dashes come earlier.
+    let (time, zone) = text.split_at_checked(text.get(10..)?.find(['+', '-'])? + 10)?;
+    let minutes = zone.get(1..3)?.parse::<i64>().ok()? * 60 + zone.get(3..)?.trim_matches(':').parse::<i64>().ok()?;
+    Some((time, if zone.starts_with('-') { -minutes } else { minutes }))
 }
 
 /// [`SECONDS_MAX`] in microseconds.
@@ -248,7 +247,10 @@ mod tests {
             ("start_s,length\n1,2\n", "row 1: there is no column `duration_s`"),
             ("start_s,duration_s\n1,2\n3,x\n", "row 3, column duration_s: \"x\" is not a number"),
             ("start_s,start,duration_s\n1,2,3\n", "row 1: there are two columns `start_s`"),
-            ("start,duration_s\n2026-11-02T08:15:30,2\n", "row 2, column start: \"2026-11-02T08:15:30\" is not a number"),
+            (
+                "start,duration_s\n2026-11-02T08:15:30,2\n",
+                "row 2, column start: \"2026-11-02T08:15:30\" is not a number",
+            ),
             ("start,duration_s\n2026-13-02T08:15:30Z,2\n", "row 2, column start: \"2026-13-02T08:15:30Z\" is not"),
             ("start,duration_s\n2026-11-02T08:15:30+é1,2\n", "row 2, column start: \"2026-11-02T08:15:30+é1\" is not"),
             ("start_s,duration_s,censored\n1,2,maybe\n", "row 2, column censored: \"maybe\" is neither"),

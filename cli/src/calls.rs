@@ -66,13 +66,14 @@ pub(crate) async fn run(args: CallsArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Calls in flight, as the worker says it.
-struct Listed {
-    calls: Vec<Value>,
+pub(crate) struct Listed {
+    pub(crate) calls: Vec<Value>,
     /// Whether there are more.
     more: bool,
 }
 
-async fn list(url: &str, token: Option<&str>, limit: u64) -> anyhow::Result<Listed> {
+/// At most `limit` calls of a worker, page by page.
+pub(crate) async fn list(url: &str, token: Option<&str>, limit: u64) -> anyhow::Result<Listed> {
     let (mut calls, mut after) = (Vec::new(), 0);
     loop {
         let most = (limit - calls.len() as u64).min(PAGE);

@@ -18,11 +18,12 @@ mod journal;
 mod keygen;
 #[cfg(feature = "livekit")]
 mod livekit;
-#[cfg(not(feature = "livekit"))]
-#[path = "not_built_in.rs"]
-mod livekit;
 mod membership;
+#[cfg(not(all(feature = "advise", feature = "livekit")))]
+mod not_built_in;
 mod order;
+#[cfg(feature = "advise")]
+mod plan;
 mod registrar;
 mod screen;
 mod snapshot;
@@ -42,6 +43,11 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+#[cfg(not(feature = "livekit"))]
+use crate::not_built_in::livekit;
+#[cfg(not(feature = "advise"))]
+use crate::not_built_in::plan;
 
 /// Deploys a new version of a realtime-call worker without dropping a call.
 #[derive(Debug, Parser)]
@@ -64,6 +70,7 @@ enum Command {
     Journal(journal::JournalArgs),
     Keygen(keygen::KeygenArgs),
     Livekit(livekit::LivekitArgs),
+    Plan(plan::PlanArgs),
     Promote(drain::PromoteArgs),
     Load(callers::LoadArgs),
     Registrar(registrar::RegistrarArgs),
@@ -144,6 +151,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Drain(args) => drain::run(args).await,
         Command::Keygen(args) => keygen::run(&args),
         Command::Livekit(args) => livekit::run(args).await,
+        Command::Plan(args) => plan::run(args).await,
         Command::Promote(args) => drain::promote(args).await,
         Command::Call(args) => callers::run_call(args).await,
         Command::Load(args) => callers::run_load(args).await,
