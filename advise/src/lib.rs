@@ -4,10 +4,11 @@
 //! and the simulator replay such records as well.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "plan")]
 pub mod plan;
 pub mod records;
 
 /// The README's example is a test.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "plan"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
