@@ -4,9 +4,9 @@
 //!
 //! | column | what is in it |
 //! |---|---|
-//! | `start_s` or `start` | when the call began: seconds from any origin, Unix times for example, or an ISO 8601 time with date and zone, such as `2026-11-02T08:15:30+01:00` |
+//! | `start_s` or `start` | when the call began: seconds from any origin, or `2026-11-02T08:15:30+01:00` (ISO 8601) |
 //! | `duration_s` | how long it lasted, in seconds |
-//! | `censored` | may be left out; `1`, `true` or `yes`: the call did not end by itself then. It was still running, or was cut |
+//! | `censored` | may be left out; `1`, `true` or `yes`: the call was still running then, or was cut |
 
 use std::io;
 use std::time::UNIX_EPOCH;

@@ -34,7 +34,8 @@ pub(super) struct Curve {
     area: Vec<f64>,
     /// The longest that any call was seen.
     longest: f64,
-    /// The part that one call is at the longest record's age. A call is longer than n others with probability 1/(n + 1).
+    /// The part that one call is at the longest record's age: a call is longer than n others with probability
+    /// 1/(n + 1).
     floor: f64,
 }
 
@@ -187,9 +188,13 @@ mod tests {
     proptest! {
         /// Without censoring and delayed entry it is the share of calls that last longer.
         #[test]
-        fn whole_records_give_the_share_that_lasts_longer(lengths in prop::collection::vec(1_u16..500, 1..200), age in 0_u16..600) {
+        fn whole_records_give_the_share_that_lasts_longer(
+            lengths in prop::collection::vec(1_u16..500, 1..200),
+            age in 0_u16..600,
+        ) {
             let seen = lengths.iter().map(|length| (0.0, f64::from(*length), true)).collect();
-            let share = |length: u16| float(lengths.iter().filter(|other| **other > length).count()) / float(lengths.len());
+            let share = |length: u16|
+                float(lengths.iter().filter(|other| **other > length).count()) / float(lengths.len());
             let curve = curve(seen);
             prop_assert!((curve.at(f64::from(age), Beyond::Nothing) - share(age)).abs() < 1e-9);
             let mean = lengths.iter().map(|length| f64::from(*length)).sum::<f64>() / float(lengths.len());
@@ -199,7 +204,7 @@ mod tests {
         /// It never rises, stays between 0 and 1, and the cautious end is never below the hopeful one.
         #[test]
         fn it_never_rises(seen in prop::collection::vec((0_u16..400, 1_u16..500, any::<bool>()), 1..100)) {
-            let seen = seen.into_iter().map(|(entry, exit, ended)| (f64::from(entry), f64::from(exit), ended)).collect();
+            let seen = seen.into_iter().map(|(entry, exit, ended)| (entry.into(), exit.into(), ended)).collect();
             let curve = curve(seen);
             let mut before = 1.0;
             for age in (0..600).map(f64::from) {

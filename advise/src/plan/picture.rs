@@ -52,7 +52,8 @@ impl Plan {
             let class = if hour.is_seen { format!("cell\" fill-opacity=\"{shade:.2}") } else { "none".into() };
             let _ = writeln!(
                 svg,
-                "<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"22\" height=\"22\"><title>{}: {} calls, {}</title></rect>",
+                "<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"22\" height=\"22\"><title>{}: {} calls, {}</title>\
+                 </rect>",
                 self.hour_name(number),
                 hour.in_flight.round(),
                 hour.drain_s.map_or_else(|| "not known".into(), time)

@@ -83,7 +83,7 @@ impl Plan {
             text += "careful        the file is short for calls so long: they may be longer than it shows\n";
         }
         if !records.by_days {
-            text += "careful        fewer than 5 days: ranges take calls as independent, and are too narrow if they are not\n";
+            text += "careful        fewer than 5 days: ranges take calls as independent, and may be too narrow\n";
         }
         text
     }
