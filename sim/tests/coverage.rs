@@ -1,7 +1,8 @@
 //! Whether a plan's 90 % intervals hold: rollouts with calls whose law is known are forecast, and then run.
 //!
 //! Each set of records has an answer that is known beforehand. Every rollout begins with calls of its own, drawn from
-//! the same law, and the whole simulator runs it. `cargo test -p sim --test coverage -- --nocapture` prints the figures.
+//! the same law, and the whole simulator runs it. `cargo test -p sim --test coverage -- --nocapture` prints the
+//! figures.
 
 #![expect(clippy::unwrap_used, reason = "a test's set-up that fails is a failed test")]
 #![expect(
