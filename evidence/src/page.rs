@@ -12,8 +12,10 @@ use crate::certificate::{Certificate, WorkerRun};
 use crate::select::Role;
 use chart::Chart;
 
-/// More names than these are in the file only.
-const NAMED_MAX: usize = 200;
+/// So many names are seen at once, above the picture.
+const SHOWN: usize = 20;
+/// So many more can be unfolded; all others are in the file only.
+const FOLDED_MAX: usize = 200;
 /// How many colours there are.
 const COLOURS: usize = 6;
 /// The year's beginning.
@@ -82,6 +84,9 @@ fn lanes(page: &mut String, certificate: &Certificate) {
     for (place, version) in versions.iter().enumerate() {
         let _ = write!(page, "<span><i class=v{}></i>calls of {}</span>", place % COLOURS, escape(version));
     }
+    if certificate.sums.open + certificate.sums.in_progress > 0 {
+        page.push_str("<span><i class='v0 up'></i>paler: still up</span>");
+    }
     page.push_str("<span><i class=cut></i>dropped</span><span><i class=drain></i>the worker drains</span></p>\n");
     chart.axis(page, "top");
     let verdicts = certificate.verdicts();
@@ -107,10 +112,11 @@ fn heading(page: &mut String, run: &WorkerRun) {
     });
     let _ = write!(
         page,
-        "<h3>{} {} <small>{role}{} calls, {}{}</small></h3>",
+        "<h3>{} {} <small>{role}{} {}, {}{}</small></h3>",
         escape(&run.name),
         escape(&run.version),
         run.calls,
+        if run.calls == 1 { "call" } else { "calls" },
         run.standing,
         escape(&drained)
     );
@@ -122,13 +128,22 @@ fn list(page: &mut String, title: &str, class: &str, items: impl Iterator<Item =
         return;
     }
     let _ = write!(page, "<h2>{title}</h2><ul class={class}>");
-    for item in items.by_ref().take(NAMED_MAX) {
-        let _ = write!(page, "<li>{}", escape(&item));
-    }
+    items_of(page, items.by_ref().take(SHOWN));
     page.push_str("</ul>");
+    if items.peek().is_some() {
+        let _ = write!(page, "<details><summary>more of them</summary><ul class={class}>");
+        items_of(page, items.by_ref().take(FOLDED_MAX));
+        page.push_str("</ul></details>");
+    }
     match items.count() {
         0 => page.push('\n'),
         more => drop(writeln!(page, "<p class=about>and {more} more, all of them in the certificate's file</p>")),
+    }
+}
+
+fn items_of(page: &mut String, items: impl Iterator<Item = String>) {
+    for item in items {
+        let _ = write!(page, "<li>{}", escape(&item));
     }
 }
 

@@ -71,6 +71,7 @@ fn what_was_dropped_comes_first_and_many_calls_make_no_large_page() {
     let page = render(&certificate(20_000, "w"), "digest", None);
     let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text:?} is missing"));
     assert!(place("Dropped calls") < place("<h2>Workers"));
+    assert_eq!(page[..place("<details>")].matches("<li>").count(), SHOWN, "the picture is on the first screen");
     assert!(page.len() < 100_000, "{} bytes for 20,000 calls", page.len());
     assert!(page.contains("class=cut"), "drops are marked whatever the number");
 }
