@@ -36,7 +36,8 @@ fn dropped_on<'a>(report: &'a Value, worker: &'a str) -> impl Iterator<Item = &'
 
 #[test]
 fn a_rollout_drops_no_call_loses_no_frame_and_every_journal_agrees() {
-    let (code, report) = demo(&[]);
+    // Through a program that does nothing else.
+    let (code, report) = demo(&["--wrapper", "env"]);
     assert_eq!(code, 0, "{report:#}");
     assert!(count(&report, "calls_offered") > 80, "the planned calls and the probes of the drain");
     assert_eq!(count(&report, "calls_ended"), count(&report, "calls_offered"));
@@ -124,6 +125,13 @@ fn a_certificate_is_checked_offline_with_the_public_key_and_no_alteration_passes
     keygen(path("other").as_ref());
     let checked = run(&["certify", "check", &out, "--key", &path("other.pub")]);
     assert!(said(&checked).contains("is not signed by the key"), "{}", said(&checked));
+}
+
+#[test]
+fn a_worker_that_its_wrapper_does_not_start_is_named() {
+    let output = run(&["demo", "--wrapper", "false"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("worker blue-1 ended before it was ready"), "{}", said(&output));
 }
 
 #[test]

@@ -23,6 +23,10 @@ import tempfile
 import time
 import urllib.request
 
+sys.dont_write_bytecode = True
+from machine import discard, isolate, small_disk
+from results import Results
+
 OFFER, ACCEPT, DECLINE, ASSIGN, AUDIO, HANGUP, BYE, CUT = range(1, 9)
 FAULTS = (
     "none", "kill blue", "kill blue without calls", "kill green", "abort blue", "force", "cancel early", "cancel drained",
@@ -137,7 +141,7 @@ class Rollout:
         self.openrtc, self.number, self.dice = openrtc, number, random.Random(number)
         self.fault = FAULTS[number % len(FAULTS)]
         self.home = tempfile.mkdtemp(prefix="certificates-")
-        self.calls, self.green_calls, self.checks, self.mounted = [], [], [], None
+        self.calls, self.green_calls, self.checks = [], [], []
 
     def run(self):
         try:
@@ -156,9 +160,7 @@ class Rollout:
                     worker.process.wait()
             for call in self.calls + self.green_calls:
                 call.socket.close()
-            if self.mounted:
-                subprocess.run(["umount", self.mounted], check=False)
-            shutil.rmtree(self.home, ignore_errors=True)
+            discard(self.home)
 
     def start(self):
         blue = {"OPENRTC_LEAVE": "parked"} if "cancel" in self.fault or self.dice.random() < 0.3 else {}
@@ -167,7 +169,8 @@ class Rollout:
         if self.fault == "force":
             blue |= {"OPENRTC_DRAIN_TIMEOUT": "100ms", "OPENRTC_ON_DEADLINE": "force", "OPENRTC_FORCE_GRACE": "100ms"}
         if "full disk" in self.fault:
-            self.mount(os.path.join(self.home, "blue"))
+            if not small_disk(os.path.join(self.home, "blue"), self.dice.randrange(2, 6) * 4):
+                self.fault = "none"
         self.parked = "OPENRTC_LEAVE" in blue
         self.blue = Worker(self.openrtc, self.home, "blue", "v1", blue)
         self.green = Worker(self.openrtc, self.home, "green", "v2", {})
@@ -176,15 +179,6 @@ class Rollout:
         if "rotate" in self.fault or "full disk" in self.fault:
             for call in range(self.dice.randrange(50, 250)):
                 self.call(self.blue, f"short-{call}").hang_up()
-
-    def mount(self, at):
-        os.makedirs(at)
-        size = self.dice.randrange(2, 6) * 4
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", at], capture_output=True)
-        if done.returncode == 0:
-            self.mounted = at
-        else:
-            self.fault = "none"
 
     def call(self, worker, name):
         if worker.process.poll() is not None:
@@ -306,23 +300,22 @@ class Rollout:
 
     def outcome(self):
         fates = collections.Counter(call.fate for call in self.calls)
-        return {"number": self.number, "fault": self.fault, "fates": fates, "checks": self.checks}
+        return {"fault": self.fault, "fates": fates, "checks": self.checks}
 
 
 def summary(results):
     verdicts, wrong, why = collections.Counter(), [], collections.Counter()
-    rollouts = 0
-    with open(results, encoding="utf-8") as lines:
-        for line in map(json.loads, lines):
-            rollouts += 1
-            for check in line["checks"]:
-                verdicts[check["verdict"]] += 1
-                if check["verdict"] in ("open", "unknown", "refused"):
-                    rests = ",".join(check.get("standing", [])), ",".join(check.get("gaps", []))
-                    why[f"{check['verdict']:8} {line['fault']:26} {check['when']:20} {' '.join(rests)}"] += 1
-                if "wrong" in check:
-                    wrong.append(f"rollout {line['number']} ({line['fault']}) {check['when']}: {check['wrong']}")
-    print(f"{rollouts} rollouts; certificates: " + ", ".join(f"{count} {what}" for what, count in verdicts.most_common()))
+    for line in results:
+        if "broke" in line:
+            wrong.append(f"rollout {line['number']} broke: {line['broke']}")
+        for check in line.get("checks", []):
+            verdicts[check["verdict"]] += 1
+            if check["verdict"] in ("open", "unknown", "refused"):
+                rests = ",".join(check.get("standing", [])), ",".join(check.get("gaps", []))
+                why[f"{check['verdict']:8} {line['fault']:26} {check['when']:20} {' '.join(rests)}"] += 1
+            if "wrong" in check:
+                wrong.append(f"rollout {line['number']} ({line['fault']}) {check['when']}: {check['wrong']}")
+    print(f"{len(results)} rollouts; certificates: " + ", ".join(f"{count} {what}" for what, count in verdicts.most_common()))
     for what, count in sorted(why.items()):
         print(f"{count:6}  {what}")
     for line in wrong:
@@ -338,20 +331,11 @@ def main():
     parser.add_argument("--count", type=int, default=1_000)
     parser.add_argument("--minutes", type=float, default=60)
     args = parser.parse_args()
-    done = 0
-    if os.path.exists(args.results):
-        with open(args.results, encoding="utf-8") as lines:
-            done = sum(1 for _ in lines)
-    until = time.monotonic() + 60 * args.minutes
-    for number in range(done, args.count):
-        if time.monotonic() > until:
-            break
-        begun = time.monotonic()
-        outcome = Rollout(os.path.abspath(args.openrtc), number).run()
-        outcome["seconds"] = round(time.monotonic() - begun, 2)
-        with open(args.results, "a", encoding="utf-8") as results:
-            results.write(json.dumps(outcome) + "\n")
-    return summary(args.results)
+    isolate()
+    openrtc, results = os.path.abspath(args.openrtc), Results(args.results)
+    for _ in results.complete(0, args.count, args.minutes, lambda number: Rollout(openrtc, number).run()):
+        pass
+    return summary(results.all())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 //! `openrtc demo`: a whole blue-green rollout with real processes, real signals and real audio streams.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -41,6 +42,9 @@ pub(crate) struct DemoArgs {
     /// Without it only the certificate and the key to check it with are kept.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// Start each worker through this program, which gets the worker's command as its arguments, as `nice` does.
+    #[arg(long, value_name = "PROGRAM")]
+    wrapper: Option<PathBuf>,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -56,10 +60,7 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
 /// Performs the rollout and prints what it amounted to.
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let options = args.options();
-    let worker = WorkerCommand {
-        program: std::env::current_exe().context("the path of this program")?,
-        args: ["worker", "--json", "--exit-with-parent"].map(Into::into).into(),
-    };
+    let worker = worker(args.wrapper.as_deref())?;
     let report = tokio::select! {
         report = openrtc_demo::run(&options, &worker, keygen::generate()?) => report,
         _ = tokio::signal::ctrl_c() => bail!("interrupted; the workers were killed"),
@@ -71,6 +72,19 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         println!("\n{report}\n{}\n  {}", certificate(&report), verdict(&report));
     }
     Ok(exit_code(&report).into())
+}
+
+/// This program as a worker, started through another one if there is one.
+fn worker(wrapper: Option<&Path>) -> anyhow::Result<WorkerCommand> {
+    let this = std::env::current_exe().context("the path of this program")?;
+    let mut args: Vec<OsString> = ["worker", "--json", "--exit-with-parent"].map(Into::into).into();
+    Ok(match wrapper {
+        None => WorkerCommand { program: this, args },
+        Some(wrapper) => {
+            args.insert(0, this.into());
+            WorkerCommand { program: wrapper.to_owned(), args }
+        }
+    })
 }
 
 impl DemoArgs {

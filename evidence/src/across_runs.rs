@@ -126,10 +126,17 @@ impl Part<'_> {
         self.account.run.whole_until.is_none_or(|until| self.is_after(until))
     }
 
+    /// Whether an append was cut short at the end that the rollout needs. Either a crash did that, or a disk that was
+    /// full; then more may have happened than what is lost.
+    fn is_cut_short(&self) -> bool {
+        self.account.run.cut_short.is_some() && !self.was_up()
+    }
+
     /// How the calls ended that were open when the run's story did, and when.
     fn end_of_open_calls(&self) -> (Option<Instant>, CallEnd) {
         let at = Some(self.account.last_heard());
-        let Some(standing) = self.account.standing.filter(|_| self.is_whole()) else { return (None, CallEnd::Unknown) };
+        let is_told = self.is_whole() && !self.is_cut_short();
+        let Some(standing) = self.account.standing.filter(|_| is_told) else { return (None, CallEnd::Unknown) };
         let up = match self.role {
             Role::Retired => CallEnd::Open,
             Role::TakesOver => CallEnd::InProgress,

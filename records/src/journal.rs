@@ -134,6 +134,8 @@ pub struct Journal<M: Journaled> {
     buffer: Vec<u8>,
     keeper: Keeper,
     lock: Lock,
+    /// A descriptor that is held back for the next segment: calls may have taken all others by then.
+    spare: Option<File>,
     /// Whether it is known, and told, that the directory cannot be had.
     is_homeless: bool,
 }
@@ -179,7 +181,8 @@ impl<M: Journaled> Journal<M> {
     pub fn begin(config: JournalConfig, lock: Lock, about: M::About, state: &M) -> Result<Self, JournalError> {
         let keeper = Keeper::start().map_err(|source| config.error("start the thread that keeps it", source))?;
         let (ids, buffer) = (OpenIds::default(), Vec::new());
-        let mut journal = Self { config, about, ids, segment: None, buffer, keeper, lock, is_homeless: false };
+        let (segment, spare, is_homeless) = (None, None, false);
+        let mut journal = Self { config, about, ids, segment, buffer, keeper, lock, spare, is_homeless };
         match journal.roll(state.clone()) {
             Ok(()) => Ok(journal),
             Err(source) => Err(journal.config.error("write a segment", source)),
@@ -288,7 +291,7 @@ impl<M: Journaled> Journal<M> {
         match lock::prepare(dir) {
             Ok(lock) => {
                 tracing::error!(?dir, "somebody deleted the journal's lock, or its directory: it is created anew");
-                (self.lock, self.is_homeless) = (lock, false);
+                (self.lock, self.spare, self.is_homeless) = (lock, None, false);
                 true
             }
             Err(error) => {
@@ -299,6 +302,16 @@ impl<M: Journaled> Journal<M> {
                 false
             }
         }
+    }
+
+    /// Opens a file, with the descriptor that is held back if there is no other.
+    fn with_spare(&mut self, open: impl Fn() -> io::Result<File>) -> io::Result<File> {
+        let opened = match open() {
+            Err(error) if disk::lacks_descriptors(&error) && self.spare.take().is_some() => open(),
+            done => done,
+        };
+        self.spare = self.spare.take().or_else(|| self.lock.another_descriptor());
+        opened
     }
 
     fn roll(&mut self, state: M) -> io::Result<()> {
@@ -319,7 +332,7 @@ impl<M: Journaled> Journal<M> {
         let mut opening = Vec::new();
         journal::write_opening(&Opening { about: self.about, state }, &ids, &mut opening);
         // A segment that a failed write left at this place holds no entry: it may be replaced.
-        let file = directory::place(&path, |file| disk::write(file, &opening))?;
+        let file = self.with_spare(|| directory::place(&path, |file| disk::write(file, &opening)))?;
         let bytes = opening.len() as u64;
         // A large state must not be written more often than the entries it stands for.
         let full_at = self.config.segment_bytes.min(self.config.total_bytes / 4).max(4 * bytes);

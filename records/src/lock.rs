@@ -74,6 +74,11 @@ impl Lock {
     pub(crate) fn is_gone(&self) -> bool {
         is_elsewhere(&self.file, &self.path)
     }
+
+    /// Another descriptor of its file, if the process may have one more.
+    pub(crate) fn another_descriptor(&self) -> Option<File> {
+        self.file.try_clone().ok()
+    }
 }
 
 /// Looks at the lock of the journal in `dir`, and leaves it as it is.

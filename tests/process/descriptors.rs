@@ -1,8 +1,11 @@
 //! Law P4: capacity is honest.
 
+use std::fs::read_to_string;
 use std::process::Command;
 
-use e2e::{Caller, Worker, http, in_shell, kind, said};
+use e2e::{Caller, Worker, http, in_shell, kind, run, said};
+use serde_json::Value;
+use tempfile::tempdir;
 
 use crate::{embedder, leaves_clean};
 
@@ -57,6 +60,42 @@ fn a_flood_of_silent_connections_leaves_every_offer_an_answer_and_ops_alive() {
     let log = leaves_clean(worker, call);
     let lines = log.matches("a connection could not be accepted").count();
     assert!(lines < 100, "{lines} lines: {log}");
+}
+
+/// Callers who all call at once, and again when they were refused: some descriptors are short all the time.
+#[test]
+fn a_burst_of_offers_beyond_the_descriptors_gets_an_answer_each_and_costs_the_journal_nothing() {
+    const CALLERS: u64 = 80;
+    const CALLS: u64 = 10;
+    let journal = tempdir().unwrap();
+    let dir = journal.path().to_str().unwrap();
+    let settings = [("OPENRTC_CAPACITY", "16"), ("OPENRTC_JOURNAL_DIR", dir), ("OPENRTC_JOURNAL_MAX_BYTES", "8000")];
+    let worker = Worker::spawn(in_shell("ulimit -n 64; exec \"$@\""), &settings);
+    let open = Caller::call(worker.calls, "open-throughout");
+    let calls = worker.calls;
+    let call = move |caller| {
+        let mut refused = 0;
+        for number in 0..CALLS {
+            let (mut call, answer) = Caller::offer(calls, &format!("call-{caller}-{number}"));
+            refused += u64::from(answer == kind::DECLINE);
+            if answer == kind::ACCEPT {
+                call.send(kind::ASSIGN, &[]);
+                call.hang_up();
+            }
+        }
+        refused
+    };
+    let callers: Vec<_> = (0..CALLERS).map(|caller| std::thread::spawn(move || call(caller))).collect();
+    let refused: u64 = callers.into_iter().map(|caller| caller.join().unwrap()).sum();
+    assert!(refused > 0, "there was room for all of them");
+    worker.wait_until(|snapshot| snapshot["totals"]["declined"]["full"] == refused);
+    leaves_clean(worker, open);
+    let out = journal.path().join("certificate.jsonl");
+    let certified = run(&["certify", "--all", "--out", out.to_str().unwrap(), dir]);
+    assert_eq!(certified.status.code(), Some(0), "nothing is missing: {}", said(&certified));
+    let told: Value = serde_json::from_str(read_to_string(&out).unwrap().lines().next().unwrap()).unwrap();
+    let taken = CALLERS * CALLS - refused + 1;
+    assert_eq!((&told["promised"], &told["declined"]), (&taken.into(), &refused.into()));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use openrtc_core::id::CallNo;
 use openrtc_core::journal::Predecessor;
@@ -66,6 +67,35 @@ fn a_call_that_was_found_alive_after_a_crash_was_not_dropped_by_it() {
     assert_eq!(told(&certificate), [("goes-on", "agent_hangup"), ("lost", "platform_forced")]);
     assert_eq!((certificate.verdict, certificate.sums.promised), (Verdict::Dropped, 2));
     assert_ne!(found, lost);
+}
+
+#[test]
+fn behind_an_append_that_was_cut_short_nobody_knows_what_became_of_a_call() {
+    let dir = tempdir().expect("a directory");
+    let mut crashed = Scribe::start(dir.path(), 1, None);
+    let ended = crashed.admit("ended");
+    crashed.end(ended, EndReason::CallerHangup);
+    crashed.admit("open");
+    crashed.save();
+    let [segment] = &records(dir.path())[..] else { panic!("one segment") };
+    let whole = fs::read(segment).expect("a segment");
+    let mut next = Scribe::start(dir.path(), 2, Some(crashed.as_predecessor()));
+    next.drain_and_exit();
+    next.save();
+    for (more, verdict, end) in [(0, Verdict::Dropped, "platform_forced"), (5, Verdict::Unknown, "unknown")] {
+        // What a crash leaves of a frame, and a full disk too: then the call may have gone on.
+        fs::write(segment, [&whole[..], &whole[whole.len() - 40..][..more]].concat()).expect("written");
+        let certificate = Certificate::over(&[dir.path().to_owned()], &Selection::everything()).expect("a journal");
+        assert_eq!(
+            (certificate.verdict, told(&certificate)),
+            (verdict, vec![("ended", "caller_hangup"), ("open", end)])
+        );
+    }
+}
+
+fn records(dir: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(dir).expect("a directory").map(|file| file.expect("a file").path());
+    files.filter(|file| file.extension().is_some_and(|extension| extension == "orj")).collect()
 }
 
 #[test]

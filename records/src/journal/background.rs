@@ -103,7 +103,12 @@ fn work(queue: &Receiver<Job>, failed: &AtomicBool) {
 }
 
 fn force(file: &File, dir: Option<&Path>, failed: &AtomicBool) -> Result<(), (&'static str, io::Error)> {
-    let synced = file.sync_data().and_then(|()| dir.map_or(Ok(()), |dir| File::open(dir)?.sync_all()));
+    let listed = |dir: &Path| match File::open(dir) {
+        // It is tried again with the next one, and at the end.
+        Err(error) if disk::lacks_descriptors(&error) => Ok(()),
+        opened => opened?.sync_all(),
+    };
+    let synced = file.sync_data().and_then(|()| dir.map_or(Ok(()), listed));
     failed.fetch_or(synced.is_err(), Ordering::Release);
     synced.map_err(|error| ("forced to the disk", error))
 }

@@ -45,6 +45,19 @@ pub(super) fn put_back(file: &File, path: &Path, bytes: u64) -> io::Result<File>
     })
 }
 
+/// Whether an error says that the process, or the system, has no descriptor left.
+#[cfg(unix)]
+pub(super) fn lacks_descriptors(error: &io::Error) -> bool {
+    /// ENFILE and EMFILE, which are the same on every Unix.
+    const SHORT: [i32; 2] = [23, 24];
+    error.raw_os_error().is_some_and(|errno| SHORT.contains(&errno))
+}
+
+#[cfg(not(unix))]
+pub(super) fn lacks_descriptors(_: &io::Error) -> bool {
+    false
+}
+
 /// Appends bytes; after an error nobody knows how many.
 pub(super) fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     #[cfg(test)]

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::log::{Limit, say};
 use crate::process::Reserve;
@@ -23,7 +23,10 @@ use crate::process::Reserve;
 static NOT_ACCEPTED: Limit = Limit::new();
 
 /// How long to wait when a connection cannot be accepted and there is nobody to hang up on.
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// How long a connection may be idle while descriptors are short. What its peer said first is on its way for that long.
+const ON_ITS_WAY: Duration = Duration::from_millis(250);
 
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +99,9 @@ impl Seat {
 ///
 /// At the limit, and when descriptors run out, the oldest idle connection is hung up on: one that says nothing keeps
 /// nobody out, however many there are of it. A connection is idle until its future says otherwise ([`Seat::keep`]); if
-/// none is, the next one waits for its turn. When descriptors run out and there is nobody to hang up on, `reserve` is
-/// used up.
+/// none is, the next one waits for its turn. When descriptors run out, a connection that has just been made is not idle
+/// yet, so that a burst of those that have something to say gets its answers: if there is nobody to hang up on,
+/// `reserve` is used up, and then the next one waits.
 pub async fn accept_each<L: Listener, F>(
     listener: L,
     most: usize,
@@ -119,7 +123,7 @@ pub async fn accept_each<L: Listener, F>(
                 // Without a descriptor to give away the system says so even if nobody waits to be accepted.
                 let freed = is_shortage
                     && somebody_waits(&listener)
-                    && (seated.hang_up_on_the_oldest().await || reserve.lend());
+                    && (seated.hang_up_on_the_oldest(ON_ITS_WAY).await || reserve.lend());
                 if !freed {
                     sleep(PAUSE).await;
                 }
@@ -127,7 +131,7 @@ pub async fn accept_each<L: Listener, F>(
             }
         };
         if room.available_permits() == 0 {
-            seated.hang_up_on_the_oldest().await;
+            seated.hang_up_on_the_oldest(Duration::ZERO).await;
         }
         let Ok(counted) = Arc::clone(&room).acquire_owned().await else { return };
         let seat = Arc::new(Seat { _counted: counted, kept: Mutex::default() });
@@ -158,24 +162,35 @@ fn is_shortage(error: &io::Error) -> bool {
 
 /// The connections that are served, oldest first; some may have ended.
 #[derive(Default)]
-struct Seated(VecDeque<(Weak<Seat>, JoinHandle<()>)>);
+struct Seated(VecDeque<Place>);
+
+/// A connection's task, and since when it is served.
+struct Place {
+    seat: Weak<Seat>,
+    task: JoinHandle<()>,
+    since: Instant,
+}
 
 impl Seated {
     fn seat(&mut self, seat: Weak<Seat>, task: JoinHandle<()>) {
         // Those that have ended are cleared away in one go, so that each costs the same little.
         if self.0.len() == self.0.capacity() {
-            self.0.retain(|(_, task)| !task.is_finished());
+            self.0.retain(|place| !place.task.is_finished());
         }
-        self.0.push_back((seat, task));
+        self.0.push_back(Place { seat, task, since: Instant::now() });
     }
 
-    /// Hangs up on the oldest idle connection; whether there was one. Its descriptor and its seat are free then.
-    async fn hang_up_on_the_oldest(&mut self) -> bool {
-        let idle = |(seat, task): &(Weak<Seat>, JoinHandle<()>)| {
-            !task.is_finished() && seat.upgrade().is_some_and(|seat| seat.is_idle())
+    /// Hangs up on the oldest connection that was idle for so long; whether there was one. Its descriptor and its seat
+    /// are free then.
+    async fn hang_up_on_the_oldest(&mut self, idle_for: Duration) -> bool {
+        let now = Instant::now();
+        let idle = |Place { seat, task, since }: &Place| {
+            now.duration_since(*since) >= idle_for
+                && !task.is_finished()
+                && seat.upgrade().is_some_and(|seat| seat.is_idle())
         };
         let Some(oldest) = self.0.iter().position(idle) else { return false };
-        let Some((_, task)) = self.0.remove(oldest) else { return false };
+        let Some(Place { task, .. }) = self.0.remove(oldest) else { return false };
         task.abort();
         // It ends as cancelled, or has just ended by itself.
         let _ = task.await;
