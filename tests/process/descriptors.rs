@@ -85,8 +85,10 @@ fn a_burst_of_offers_beyond_the_descriptors_gets_an_answer_each_and_costs_the_jo
         }
         refused
     };
-    let callers: Vec<_> = (0..CALLERS).map(|caller| std::thread::spawn(move || call(caller))).collect();
-    let refused: u64 = callers.into_iter().map(|caller| caller.join().unwrap()).sum();
+    let refused: u64 = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..CALLERS).map(|caller| scope.spawn(move || call(caller))).collect();
+        callers.into_iter().map(|caller| caller.join().unwrap()).sum()
+    });
     assert!(refused > 0, "there was room for all of them");
     worker.wait_until(|snapshot| snapshot["totals"]["declined"]["full"] == refused);
     leaves_clean(worker, open);
