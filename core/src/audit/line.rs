@@ -249,3 +249,38 @@ fn push(out: &mut Vec<u8>, arguments: fmt::Arguments<'_>) {
     // Writing to memory cannot fail.
     let _ = fmt::write(&mut Bytes(out), arguments);
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    fn written(at: Instant) -> Vec<u8> {
+        let mut out = Vec::new();
+        rfc3339(&mut out, at);
+        out
+    }
+
+    #[test]
+    fn six_hundred_years_of_days_are_those_of_the_calendar() {
+        let mut day = 0;
+        for year in 1970..2570 {
+            let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let lengths = [31, if is_leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+            for (month, length) in (1..).zip(lengths) {
+                for date in 1..=length {
+                    let text = written(Instant::from_micros(day * 86_400_000_000));
+                    assert_eq!(text, format!("{year}-{month:02}-{date:02}T00:00:00.000000Z").as_bytes());
+                    day += 1;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_time_of_day_is_written_to_the_microsecond() {
+        let at = Instant::from_micros(((23 * 60 + 59) * 60 + 58) * 1_000_000 + 7);
+        assert_eq!(written(at), b"1970-01-01T23:59:58.000007Z");
+    }
+}
