@@ -92,15 +92,17 @@ fn table(page: &mut String, title: &str, costs: &[Cost], compared: fn(&Cost) -> 
 const INTRODUCTION: &str = "\
 # Benchmarks
 
-Written by `cargo run --release -p benches --bin report`; do not edit. Contenders are measured in turns within one
-run, so that whatever else the machine does meets them all alike: compare ratios, not figures. Where one thread works,
-the least disturbed round is compared; where two meet, the middle one. One operation admits a call and releases it.
+Written by `cargo run --release -p benches --bin report`; do not edit. All contenders are measured in turns within one
+run, so a disturbance of the machine affects all of them: compare the ratios, not the figures. With one thread, the
+table compares each contender's fastest round; with two threads, its median round. One operation admits a call and
+releases it.
 
-While the ring has room, admitting, refusing and hanging up read no clock, allocate nothing, take no lock and make no
-system call. But one that finds the control loop asleep, or makes the ring half full, wakes it, which takes tokio's lock
-and may be a system call; and one that finds the ring full takes the gate's lock to make room.
-`runtime/tests/allocations.rs` counts allocations, `cargo bench -p benches --bench instructions` counts instructions and
-system calls and fails when they grow.
+The gate writes its events into a ring. While the ring has room, an admission, a refusal and a hang-up read no clock,
+allocate nothing, take no lock and make no system call. There are two exceptions. An operation that finds the control
+loop asleep, or that makes the ring half full, wakes the loop; this takes a lock of tokio's and may be a system call. An
+operation that finds the ring full takes the gate's lock to make room. `runtime/tests/allocations.rs` counts
+allocations. `cargo bench -p benches --bench instructions` counts instructions and system calls, and fails when they
+grow.
 ";
 
 /// Why the bars are as they are, with the figures of this run.
@@ -115,25 +117,26 @@ fn reasons(measured: &Measured) -> String {
     };
     format!(
         "
-**Why not a plain lock.** A lock around core's worker machine is the simpler design, and the last line of the tables
-below. It admits and releases at several times the limit, and it takes locks where the bar allows none: it cannot meet
-the first two bars. The word can, so the gate is built on it.
+**Why the gate is not a plain lock.** A lock around core's worker machine would be the simpler design; it is the last
+line of the tables below. It is several times slower than the limit, and it takes locks, which the bar forbids. So it
+cannot meet the first two bars. The admission word can, and the gate is built on it.
 
-**`TaskTracker`.** It counts with two atomic read-modify-writes as well, and does nothing else: no drain that refuses,
-no capacity, no number. A gate that makes two of them can be no faster than they are on this machine. In this run they
-took {limit:.1} ns, the word {word:.1} ns and `TaskTracker` {tracker:.1} ns: a gate at the limit would be {most:.2}
-times as fast as `TaskTracker`, {verdict}.
+**`TaskTracker`** also counts with two atomic read-modify-writes. It does nothing else: it cannot refuse while draining,
+has no capacity, and numbers nothing. No gate with two such operations can be faster than the operations themselves. In
+this run they took {limit:.1} ns, the admission word {word:.1} ns and `TaskTracker` {tracker:.1} ns. A gate at the limit
+would be {most:.2} times as fast as `TaskTracker`, {verdict}.
 
-**The last hang-up** is journaled before `drained()` resolves, so it passes from the caller to the control loop, to the
-journal's thread and its write to the page cache, and back: three threads that must get a processor each. Where others
-compete for them, the tail is made of the scheduler's time slices. Nothing waits for the disk: what is forced to it and
-what is deleted is another thread's work.
+**The last hang-up** is written to the journal before `drained()` resolves. It passes from the caller to the control
+loop, to the journal's thread, which writes it to the page cache, and back. Each of the three threads needs a processor.
+If other programs compete for the processors, the slowest rounds consist mostly of waiting for one. Nothing waits for
+the disk: another thread forces data to the disk and deletes old files.
 
-**Replay.** A frame of an entry is checked and decoded, and the entry judged against the worker and folded: nothing
-is trusted. Calls that begin and end, which a busy journal consists of, are decoded by a short cut with the same result.
+**Replay** trusts nothing. It checks and decodes each entry's frame, judges the entry against the worker, and folds it.
+A busy journal consists of calls that begin and end. These are decoded and judged by a shorter path with the same
+result.
 
-**The whole pool** is measured in bursts of 500 calls, the journal's side live on another thread and given time to catch
-up between bursts, for both contenders alike: flat out, either is only as fast as the side that writes.
+**The whole pool** is measured in bursts of 500 calls, for both contenders alike. The journal's side runs on another
+thread and catches up between the bursts. Without the pauses, each contender would be only as fast as its writer.
 "
     )
 }
