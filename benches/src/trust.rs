@@ -6,10 +6,10 @@ use openrtc_core::id::{
 };
 use openrtc_core::machine::Machine;
 use openrtc_core::membership::{
-    Claims, Limits, Manifest, MembershipVerifier, SigningKey, Token, VerifyingKey, sign_membership,
+    Claims, Manifest, MembershipVerifier, SigningKey, Token, VerifierLimits, VerifyingKey, sign_membership,
 };
 use openrtc_core::time::{Instant, Span};
-use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits as WorkerLimits, Terms, Worker};
+use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits, Terms, Worker};
 
 use crate::CALL;
 
@@ -48,7 +48,7 @@ pub fn token(number: usize) -> Token {
 pub fn verifier(workers_max: usize) -> MembershipVerifier {
     let Identity { deployment, version, .. } = identity();
     let manifest = Manifest { deployment, versions: vec![version], epoch: Epoch::new(9) };
-    let limits = Limits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max };
+    let limits = VerifierLimits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max };
     let mut verifier = MembershipVerifier::new(manifest, limits);
     verifier.add_key(key().verifying_key().as_bytes()).expect("a good key");
     verifier
@@ -67,7 +67,7 @@ pub fn bare() -> (VerifyingKey, Vec<u8>, ed25519_dalek::Signature) {
 #[must_use]
 pub fn drafts(records: usize) -> Vec<Draft> {
     let mut drafts = Vec::with_capacity(records + 4);
-    let mut worker = Worker::new(WorkerLimits::default()).expect("limits are valid");
+    let mut worker = Worker::new(Limits::default()).expect("limits are valid");
     let mut at = NOW;
     let (mut ids, id) = (OpenIds::default(), CALL.digest(DigestKey::default()));
     let mut tell = |worker: &mut Worker, drafts: &mut Vec<Draft>, command| {

@@ -63,16 +63,17 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     }
     let mut verdicts = Vec::new();
     for (whose, trail) in trails {
-        let report = verify(&trail.text, None, &keys);
-        let mut faults: Vec<String> = report.faults.iter().map(|fault| trail.tell(*fault)).collect();
+        let findings = verify(&trail.text, None, &keys);
+        let mut faults: Vec<String> = findings.faults.iter().map(|fault| trail.tell(*fault)).collect();
         if let Some(journal) = journal {
             let difference = compare(&trail.text, &journal::find(journal)?)?;
             faults.extend(difference.map(|difference| trail.tell_difference(&difference)));
         }
-        verdicts.push((whose, report, faults));
+        verdicts.push((whose, findings, faults));
     }
     if args.json {
-        let mut found: Vec<_> = verdicts.iter().map(|(whose, report, faults)| summary(whose, report, faults)).collect();
+        let mut found: Vec<_> =
+            verdicts.iter().map(|(whose, findings, faults)| summary(whose, findings, faults)).collect();
         let found = if let [_] = found[..] { found.remove(0) } else { found.into() };
         println!("{}", serde_json::to_string_pretty(&found)?);
     } else {
@@ -172,26 +173,26 @@ impl Trail {
     }
 }
 
-fn summary(whose: &str, report: &Findings, faults: &[String]) -> Value {
+fn summary(whose: &str, findings: &Findings, faults: &[String]) -> Value {
     json!({
         "trail": whose,
         "whole": faults.is_empty(),
-        "records": report.records,
-        "signatures": report.signatures,
-        "vouched": report.vouched,
-        "closed": report.closed,
-        "head": report.end.head.to_string(),
+        "records": findings.records,
+        "signatures": findings.signatures,
+        "vouched": findings.vouched,
+        "closed": findings.closed,
+        "head": findings.end.head.to_string(),
         "faults": faults,
     })
 }
 
 fn print_all(verdicts: &[(String, Findings, Vec<String>)]) {
     let several = verdicts.len() > 1;
-    for (whose, report, faults) in verdicts {
+    for (whose, findings, faults) in verdicts {
         if several {
             println!("{whose}");
         }
-        print(report, faults);
+        print(findings, faults);
         if several {
             println!();
         }
@@ -202,8 +203,8 @@ fn print_all(verdicts: &[(String, Findings, Vec<String>)]) {
     }
 }
 
-fn print(report: &Findings, faults: &[String]) {
-    let Findings { records, signatures, vouched, closed, .. } = report;
+fn print(findings: &Findings, faults: &[String]) {
+    let Findings { records, signatures, vouched, closed, .. } = findings;
     println!("{records} records, {signatures} signatures hold and vouch for the first {vouched}");
     println!(
         "{}",

@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use openrtc_core::id::CallId;
 use openrtc_demo::Load;
-use openrtc_demo::callers::{CallersReport, call, load};
+use openrtc_demo::callers::{CallersSummary, call, load};
 use openrtc_runtime::{Exit, parse_duration};
 use tokio::net::lookup_host;
 
@@ -87,9 +87,9 @@ pub(crate) async fn run_call(args: CallArgs) -> anyhow::Result<ExitCode> {
 /// Makes many.
 pub(crate) async fn run_load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let workers = resolve(&args.workers).await?;
-    let report = until_interrupted(load(&workers, &args.load.load())).await?;
-    let report = report.map_err(|error| if error.is_usage() { Usage::new(error).into() } else { anyhow!(error) })?;
-    finish(&report, args.json)
+    let summary = until_interrupted(load(&workers, &args.load.load())).await?;
+    let summary = summary.map_err(|error| if error.is_usage() { Usage::new(error).into() } else { anyhow!(error) })?;
+    finish(&summary, args.json)
 }
 
 async fn until_interrupted<T>(calling: impl Future<Output = T>) -> anyhow::Result<T> {
@@ -110,15 +110,15 @@ async fn resolve(workers: &[String]) -> anyhow::Result<Vec<SocketAddr>> {
     Ok(found)
 }
 
-fn finish(report: &CallersReport, json: bool) -> anyhow::Result<ExitCode> {
+fn finish(summary: &CallersSummary, json: bool) -> anyhow::Result<ExitCode> {
     if json {
-        println!("{}", serde_json::to_string_pretty(report)?);
+        println!("{}", serde_json::to_string_pretty(summary)?);
     } else {
-        print!("{report}");
+        print!("{summary}");
     }
-    let code = match report {
-        CallersReport { calls_dropped: 1.., .. } => Exit::FORCED,
-        CallersReport { calls_unanswered: 1.., .. } => Exit::FAILURE,
+    let code = match summary {
+        CallersSummary { calls_dropped: 1.., .. } => Exit::FORCED,
+        CallersSummary { calls_unanswered: 1.., .. } => Exit::FAILURE,
         _ => Exit::CLEAN,
     };
     Ok(code.into())

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use openrtc_core::worker::OnDeadline;
-use openrtc_demo::{Options, Report, WorkerCommand};
+use openrtc_demo::{Options, Summary, WorkerCommand};
 use openrtc_runtime::{Exit, parse_duration};
 
 use crate::callers::LoadOptions;
@@ -45,7 +45,7 @@ pub(crate) struct DemoArgs {
     /// Start each worker through this program, which gets the worker's command as its arguments, as `nice` does.
     #[arg(long, value_name = "PROGRAM")]
     wrapper: Option<PathBuf>,
-    /// Print the report as JSON.
+    /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -61,17 +61,17 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let options = args.options();
     let worker = worker(args.wrapper.as_deref())?;
-    let report = tokio::select! {
-        report = openrtc_demo::run(&options, &worker, keygen::generate()?) => report,
+    let summary = tokio::select! {
+        summary = openrtc_demo::run(&options, &worker, keygen::generate()?) => summary,
         _ = tokio::signal::ctrl_c() => bail!("interrupted; the workers were killed"),
     };
-    let report = report.map_err(|error| if error.is_usage() { Usage::new(error).into() } else { anyhow!(error) })?;
+    let summary = summary.map_err(|error| if error.is_usage() { Usage::new(error).into() } else { anyhow!(error) })?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        println!("{}", serde_json::to_string_pretty(&summary)?);
     } else {
-        println!("\n{report}\n{}\n  {}", certificate(&report), verdict(&report));
+        println!("\n{summary}\n{}\n  {}", certificate(&summary), verdict(&summary));
     }
-    Ok(exit_code(&report).into())
+    Ok(exit_code(&summary).into())
 }
 
 /// This program as a worker, started through another one if there is one.
@@ -103,8 +103,8 @@ impl DemoArgs {
 }
 
 /// What the certificate says, where it is and how it is checked.
-fn certificate(report: &Report) -> String {
-    let Report { certificate, certificate_file: file, certificate_key: key, .. } = report;
+fn certificate(summary: &Summary) -> String {
+    let Summary { certificate, certificate_file: file, certificate_key: key, .. } = summary;
     let (page, file, key) = (file.with_extension("html"), file.display(), key.display());
     format!(
         "  certificate: {certificate}\n  to look at: {}\n  to check:   openrtc certify check {file} --key {key}\n",
@@ -112,18 +112,18 @@ fn certificate(report: &Report) -> String {
     )
 }
 
-fn verdict(report: &Report) -> String {
-    match report.calls_dropped {
-        0 if report.is_spotless() => "the rollout dropped no call".into(),
+fn verdict(summary: &Summary) -> String {
+    match summary.calls_dropped {
+        0 if summary.is_spotless() => "the rollout dropped no call".into(),
         0 => "no call was dropped, but something above is not as it must be".into(),
         dropped => format!("{dropped} calls dropped"),
     }
 }
 
-fn exit_code(report: &Report) -> u8 {
-    match report.calls_dropped {
-        _ if !report.holds() => Exit::FAILURE,
-        0 if report.is_spotless() => Exit::CLEAN,
+fn exit_code(summary: &Summary) -> u8 {
+    match summary.calls_dropped {
+        _ if !summary.holds() => Exit::FAILURE,
+        0 if summary.is_spotless() => Exit::CLEAN,
         0 => Exit::FAILURE,
         _ => Exit::FORCED,
     }

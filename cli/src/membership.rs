@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use openrtc_core::id::{Deployment, Epoch, Identity, Incarnation, Version, WorkerId};
 use openrtc_core::membership::{
-    Admitted, Claims, Limits, Manifest, MembershipVerifier, Refusal, Token, sign_membership,
+    Admitted, Claims, Manifest, MembershipError, MembershipVerifier, Token, VerifierLimits, sign_membership,
 };
 use openrtc_core::time::Instant;
 use openrtc_runtime::{Clock, Config, Exit, VerifyingKey, parse_duration, read_public_key};
@@ -101,7 +101,7 @@ impl Bench {
 
     /// A verifier that accepts the keys and remembers `workers_max` workers.
     pub(crate) fn verifier(&self, manifest: Manifest, workers_max: usize) -> anyhow::Result<MembershipVerifier> {
-        let limits = Limits { age_max: self.age_max.into(), ahead_max: self.ahead_max.into(), workers_max };
+        let limits = VerifierLimits { age_max: self.age_max.into(), ahead_max: self.ahead_max.into(), workers_max };
         let mut verifier = MembershipVerifier::new(manifest, limits);
         for (file, key) in self.key.iter().zip(self.keys()?) {
             verifier.add_key(key.as_bytes()).with_context(|| format!("key file {}", file.display()))?;
@@ -140,7 +140,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         text => text.to_owned(),
     };
     let judged = Token::from_text(text.trim())
-        .map_err(Refusal::Malformed)
+        .map_err(MembershipError::Malformed)
         .and_then(|token| verifier.judge(Clock::wall(), &token.to_bytes(), args.worker));
     match &judged {
         _ if args.json => println!("{}", summary(&judged)),
@@ -159,7 +159,7 @@ fn read_stdin() -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn summary(judged: &Result<Admitted, Refusal>) -> serde_json::Value {
+fn summary(judged: &Result<Admitted, MembershipError>) -> serde_json::Value {
     match judged {
         Ok(Admitted { claims, .. }) => json!({ "good": true, "claims": claims }),
         Err(refusal) => json!({ "good": false, "reason": refusal.word(), "message": refusal.to_string() }),

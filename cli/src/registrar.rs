@@ -13,7 +13,7 @@ use clap::Args;
 use openrtc_core::id::Version;
 use openrtc_core::membership::{Claims, KeyId};
 use openrtc_fleet::manifest::Allowed;
-use openrtc_fleet::registrar::{Decision, Registrar};
+use openrtc_fleet::registrar::{Attempt, Registrar};
 use openrtc_runtime::{Clock, VerifyingKey};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -72,7 +72,7 @@ pub(crate) async fn run(args: RegistrarArgs) -> anyhow::Result<ExitCode> {
     let listener = listener.with_context(|| format!("cannot listen on {}", args.listen)).map_err(Usage)?;
     let addr = listener.local_addr()?;
     let json = args.json;
-    let registrar = Registrar::new(verifier, move |decision| println!("{}", told(decision, json)));
+    let registrar = Registrar::new(verifier, move |attempt| println!("{}", told(attempt, json)));
     accept(&registrar, &keys, &allowed.revoked);
     #[cfg(feature = "tls")]
     let scheme = if certificate.is_some() { "https" } else { "http" };
@@ -174,9 +174,9 @@ fn versions(allowed: &Allowed) -> String {
     }
 }
 
-fn told(decision: &Decision, json: bool) -> String {
-    let (event, worker) = (decision.event(), decision.worker);
-    match &decision.verdict {
+fn told(attempt: &Attempt, json: bool) -> String {
+    let (event, worker) = (attempt.event(), attempt.worker);
+    match &attempt.result {
         Ok(claims) if json => json!({ "event": event, "worker": worker, "claims": claims }).to_string(),
         Err(refusal) if json => {
             let message = refusal.to_string();

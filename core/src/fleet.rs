@@ -59,7 +59,7 @@ pub use due::Watch;
 pub use effect::{Alert, Effect};
 pub use event::{Departure, Entry, Event, PauseReason, RejectReason, StepKind};
 pub use grounds::Grounds;
-pub use member::{DrainTerms, Lease, Member, OrderInForce, Standing, Task};
+pub use member::{DrainTerms, Lease, Member, MemberStatus, OrderInForce, Task};
 pub use members::{Members, Pool};
 pub use rejection::{Misfit, Misuse, Refused, Rejection, Repeat};
 pub use rollout::{Rollout, Stage, VersionInfo, VersionState, Wave};

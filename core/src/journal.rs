@@ -84,6 +84,9 @@ pub trait Journaled:
     /// Whether a call of this number is in flight.
     fn has_call(&self, call: CallNo) -> bool;
 
+    /// The calls in flight, by number.
+    fn open_calls(&self) -> impl Iterator<Item = CallNo>;
+
     /// Folds a segment of format 1, if there is one of this machine.
     fn replay_format_1(
         bytes: &[u8],
@@ -169,6 +172,10 @@ impl Journaled for Worker {
         self.calls().get(call).is_some()
     }
 
+    fn open_calls(&self) -> impl Iterator<Item = CallNo> {
+        self.calls().iter().map(|(call, _)| call)
+    }
+
     fn replay_format_1(
         bytes: &[u8],
         each: impl FnMut(&Self, &IdsSoFar<'_>, &worker::Entry),
@@ -206,6 +213,10 @@ impl Journaled for Fleet {
 
     fn has_call(&self, _: CallNo) -> bool {
         false
+    }
+
+    fn open_calls(&self) -> impl Iterator<Item = CallNo> {
+        core::iter::empty()
     }
 
     fn misfit(misfit: fleet::Misfit) -> TornFault {

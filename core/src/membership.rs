@@ -18,7 +18,7 @@ use crate::hex::Hex;
 use crate::id::{Epoch, Identity};
 use crate::time::Instant;
 
-pub use verifier::{Admitted, BadKey, Limits, Manifest, MembershipVerifier, Refusal};
+pub use verifier::{Admitted, BadKey, Manifest, MembershipError, MembershipVerifier, VerifierLimits};
 pub use wire::{Malformed, Part};
 
 /// What a token states.

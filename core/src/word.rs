@@ -162,7 +162,9 @@ impl Word {
     pub const fn admit(self, capacity: u32) -> Result<Self, Refusal> {
         match self.phase() {
             Phase::Serving => {}
-            phase => return Err(Refusal::Closed(phase)),
+            phase @ (Phase::Starting | Phase::Standby | Phase::Draining | Phase::Drained | Phase::Exited) => {
+                return Err(Refusal::Closed(phase));
+            }
         }
         if self.in_flight() >= capacity {
             return Err(Refusal::Full);

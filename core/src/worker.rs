@@ -43,7 +43,7 @@ use serde::{Deserialize, Serialize};
 
 pub use call::{Call, Calls};
 pub use command::{Class, Command, DrainOrder, NoSuchClass};
-pub use decide::Standing;
+pub use decide::CallState;
 pub use effect::{Alert, Availability, Effect};
 pub use event::{Entry, Event, Origin};
 pub use life::Life;
@@ -265,18 +265,23 @@ impl Machine for Worker {
         }
     }
 
-    /// The call that an entry ends is searched for once: half of a busy journal consists of such entries.
+    /// A busy journal consists of calls that begin and end. What led to either is plain, and a call that ends is
+    /// searched for once.
     fn follow(&mut self, entry: &Entry, seen: impl FnOnce(&Self)) -> Result<(), Misfit> {
         let place = self.locate(&entry.event);
-        if let (Event::CallEnded { call, reason }, Some(place)) = (entry.event, place) {
+        if let Event::CallAdmitted { id, class } = entry.event {
+            self.head().precedes(entry)?;
+            let judged = self.life.judge(entry.at, Command::Admit { id, class }, |call| self.call_state(call));
+            judged.map_err(Misfit::Rejected)?;
+        } else if let (Event::CallEnded { call, reason }, Some(place)) = (entry.event, place) {
             self.head().precedes(entry)?;
             let active = self.calls.at(place).active;
-            let (command, standing) = if active {
-                (Command::End { call, reason }, Standing::Assigned)
+            let (command, state) = if active {
+                (Command::End { call, reason }, CallState::Assigned)
             } else {
-                (Command::Withdraw { call, reason }, Standing::Reserved)
+                (Command::Withdraw { call, reason }, CallState::Reserved)
             };
-            self.life.judge(entry.at, command, |_| standing).map_err(Misfit::Rejected)?;
+            self.life.judge(entry.at, command, |_| state).map_err(Misfit::Rejected)?;
         } else {
             self.fits(entry)?;
         }

@@ -6,13 +6,14 @@ use std::process::Command;
 use ed25519_dalek::{Signature, Verifier};
 use openrtc_core::id::{Deployment, Epoch, Identity, Incarnation, Version, WorkerId};
 use openrtc_core::membership::{
-    BadKey, Claims, KeyId, Limits, Malformed, Manifest, MembershipVerifier, Part, Refusal, SigningKey, Token,
-    VerifyingKey, sign_membership,
+    BadKey, Claims, KeyId, Malformed, Manifest, MembershipError, MembershipVerifier, Part, SigningKey, Token,
+    VerifierLimits, VerifyingKey, sign_membership,
 };
 use openrtc_core::time::{Instant, Span};
 
 const NOW: Instant = Instant::from_micros(1_000_000_000);
-const LIMITS: Limits = Limits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max: 2 };
+const LIMITS: VerifierLimits =
+    VerifierLimits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max: 2 };
 
 /// The order of the base point, little endian (RFC 8032 §5.1).
 const ORDER: &str = "edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010";
@@ -88,15 +89,15 @@ struct Attack {
     token: Vec<u8>,
     /// The worker at the other end, where something else than the token says who that is.
     presenter: Option<WorkerId>,
-    refusal: Refusal,
+    refusal: MembershipError,
 }
 
-fn attack(name: impl Into<String>, token: Vec<u8>, refusal: Refusal) -> Attack {
+fn attack(name: impl Into<String>, token: Vec<u8>, refusal: MembershipError) -> Attack {
     Attack { name: name.into(), token, presenter: None, refusal }
 }
 
 fn on_keys() -> Vec<Attack> {
-    let unknown = |seed| Refusal::UnknownKey(KeyId::of(&key(seed).verifying_key()));
+    let unknown = |seed| MembershipError::UnknownKey(KeyId::of(&key(seed).verifying_key()));
     let by = |seed| sign_membership(&key(seed), &claims());
     vec![
         attack("a key that was never accepted", by(9).to_bytes(), unknown(9)),
@@ -104,9 +105,9 @@ fn on_keys() -> Vec<Attack> {
         attack(
             "another key's signature under an accepted key's id",
             forged(|token| token.signature = by(9).signature),
-            Refusal::BadSignature,
+            MembershipError::BadSignature,
         ),
-        attack("no signature at all", forged(|token| token.signature = [0; 64]), Refusal::BadSignature),
+        attack("no signature at all", forged(|token| token.signature = [0; 64]), MembershipError::BadSignature),
         attack(
             "a signature for another purpose",
             forged(|token| {
@@ -114,7 +115,7 @@ fn on_keys() -> Vec<Attack> {
                 let bytes = token.to_bytes();
                 token.signature = key(7).sign(&bytes[..bytes.len() - 64]).to_bytes();
             }),
-            Refusal::BadSignature,
+            MembershipError::BadSignature,
         ),
     ]
 }
@@ -130,26 +131,30 @@ fn on_claims() -> Vec<Attack> {
     let stale = NOW - LIMITS.age_max - micro;
     let future = NOW + LIMITS.ahead_max + micro;
     let mut attacks = vec![
-        attack("another deployment's", signed(|c| c.identity.deployment = chat), Refusal::WrongDeployment(chat)),
-        attack("another version's", signed(|c| c.identity.version = v1), Refusal::VersionNotAllowed(v1)),
-        attack("an earlier epoch's", signed(|c| c.epoch = old), Refusal::StaleEpoch(old)),
-        attack("a later epoch's", signed(|c| c.epoch = new), Refusal::FutureEpoch(new)),
+        attack(
+            "another deployment's",
+            signed(|c| c.identity.deployment = chat),
+            MembershipError::WrongDeployment(chat),
+        ),
+        attack("another version's", signed(|c| c.identity.version = v1), MembershipError::VersionNotAllowed(v1)),
+        attack("an earlier epoch's", signed(|c| c.epoch = old), MembershipError::StaleEpoch(old)),
+        attack("a later epoch's", signed(|c| c.epoch = new), MembershipError::FutureEpoch(new)),
         Attack {
             presenter: thief,
-            ..attack("another worker's", signed(|_| {}), Refusal::WrongWorker(claims().identity.worker))
+            ..attack("another worker's", signed(|_| {}), MembershipError::WrongWorker(claims().identity.worker))
         },
-        attack("stale by a microsecond", signed(|c| c.issued_at = stale), Refusal::Expired(micro)),
-        attack("ahead by a microsecond", signed(|c| c.issued_at = future), Refusal::FromTheFuture(micro)),
-        attack("replayed", signed(|c| c.identity.worker = w0), Refusal::Replayed),
+        attack("stale by a microsecond", signed(|c| c.issued_at = stale), MembershipError::Expired(micro)),
+        attack("ahead by a microsecond", signed(|c| c.issued_at = future), MembershipError::FromTheFuture(micro)),
+        attack("replayed", signed(|c| c.identity.worker = w0), MembershipError::Replayed),
         attack(
             "older than the last one of its run",
             signed(|c| (c.identity.worker, c.issued_at) = (w0, NOW - micro)),
-            Refusal::Replayed,
+            MembershipError::Replayed,
         ),
         attack(
             "an earlier run's",
             signed(|c| (c.identity.worker, c.identity.incarnation) = (w0, before)),
-            Refusal::StaleIncarnation(before),
+            MembershipError::StaleIncarnation(before),
         ),
     ];
     // The same targets, written into the token after it was signed: never believed, so never the reason.
@@ -163,7 +168,7 @@ fn on_claims() -> Vec<Attack> {
     ];
     for (what, rewrite) in rewrites {
         let token = forged(|token| rewrite(&mut token.claims));
-        attacks.push(attack(format!("{what} rewritten"), token, Refusal::BadSignature));
+        attacks.push(attack(format!("{what} rewritten"), token, MembershipError::BadSignature));
     }
     attacks
 }
@@ -172,7 +177,7 @@ fn on_signatures() -> Vec<Attack> {
     let mut attacks = Vec::new();
     for times in 1..=8 {
         let token = forged(|token| (0..times).for_each(|_| add_order(&mut token.signature)));
-        attacks.push(attack(format!("S + {times} L"), token, Refusal::BadSignature));
+        attacks.push(attack(format!("S + {times} L"), token, MembershipError::BadSignature));
     }
     for point in SMALL {
         for sign in [0, 0x80] {
@@ -180,11 +185,11 @@ fn on_signatures() -> Vec<Attack> {
                 token.signature[..32].copy_from_slice(&hex(point));
                 token.signature[31] |= sign;
             });
-            attacks.push(attack(format!("R of small order {point} {sign:x}"), token, Refusal::BadSignature));
+            attacks.push(attack(format!("R of small order {point} {sign:x}"), token, MembershipError::BadSignature));
         }
     }
     let token = Token::from_text(GOLDEN[1]).unwrap().to_bytes();
-    attacks.push(attack("R the identity, and S to match", token, Refusal::BadSignature));
+    attacks.push(attack("R the identity, and S to match", token, MembershipError::BadSignature));
     attacks
 }
 
@@ -203,7 +208,11 @@ fn on_bytes() -> Vec<Attack> {
         }
     }
     let longer = [&genuine[..], &[0]].concat();
-    attacks.push(attack("a byte more", longer, Refusal::Malformed(Malformed { at: genuine.len(), part: Part::End })));
+    attacks.push(attack(
+        "a byte more",
+        longer,
+        MembershipError::Malformed(Malformed { at: genuine.len(), part: Part::End }),
+    ));
     attacks
 }
 
@@ -224,21 +233,21 @@ fn part_at(byte: usize) -> (usize, Part) {
     *PARTS.iter().rfind(|(from, _)| *from <= byte).unwrap()
 }
 
-fn malformed((at, part): (usize, Part)) -> Refusal {
-    Refusal::Malformed(Malformed { at, part })
+fn malformed((at, part): (usize, Part)) -> MembershipError {
+    MembershipError::Malformed(Malformed { at, part })
 }
 
 /// Why a token with a bit of `byte` flipped is refused.
-fn flipped(token: &[u8], byte: usize) -> Refusal {
+fn flipped(token: &[u8], byte: usize) -> MembershipError {
     let (from, part) = part_at(byte);
     match part {
         Part::Format => malformed((0, part)),
-        Part::Key => Refusal::UnknownKey(KeyId::from_bytes(token[1..9].try_into().unwrap())),
-        Part::Number | Part::Signature => Refusal::BadSignature,
+        Part::Key => MembershipError::UnknownKey(KeyId::from_bytes(token[1..9].try_into().unwrap())),
+        Part::Number | Part::Signature => MembershipError::BadSignature,
         // Another length moves everything behind it: the first part that does not read then is named.
-        _ if byte == from => Refusal::Malformed(Token::from_bytes(token).unwrap_err()),
+        _ if byte == from => MembershipError::Malformed(Token::from_bytes(token).unwrap_err()),
         _ if !token[byte].is_ascii_graphic() => malformed((from, part)),
-        _ => Refusal::BadSignature,
+        _ => MembershipError::BadSignature,
     }
 }
 

@@ -3,12 +3,13 @@
 
 use openrtc_core::id::{Deployment, Epoch, Identity, Incarnation, Version, WorkerId};
 use openrtc_core::membership::{
-    Claims, KeyId, Limits, Manifest, MembershipVerifier, Refusal, SigningKey, Token, sign_membership,
+    Claims, KeyId, Manifest, MembershipError, MembershipVerifier, SigningKey, Token, VerifierLimits, sign_membership,
 };
 use openrtc_core::time::{Instant, Span};
 
 const NOW: Instant = Instant::from_micros(1_000_000_000);
-const LIMITS: Limits = Limits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max: 2 };
+const LIMITS: VerifierLimits =
+    VerifierLimits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max: 2 };
 
 fn key() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
@@ -32,7 +33,7 @@ fn verifier() -> MembershipVerifier {
     verifier
 }
 
-fn judge(verifier: &MembershipVerifier, claims: &Claims) -> Result<(), Refusal> {
+fn judge(verifier: &MembershipVerifier, claims: &Claims) -> Result<(), MembershipError> {
     verifier.judge(NOW, &sign_membership(&key(), claims).to_bytes(), None).map(drop)
 }
 
@@ -68,10 +69,10 @@ fn the_window_closes_both_ways_at_its_edge() {
     let micro = Span::from_micros(1);
     assert_eq!(judge(&verifier(), &with(|c| c.issued_at = NOW - LIMITS.age_max)), Ok(()));
     let stale = with(|c| c.issued_at = NOW - LIMITS.age_max - micro);
-    assert_eq!(judge(&verifier(), &stale), Err(Refusal::Expired(micro)));
+    assert_eq!(judge(&verifier(), &stale), Err(MembershipError::Expired(micro)));
     assert_eq!(judge(&verifier(), &with(|c| c.issued_at = NOW + LIMITS.ahead_max)), Ok(()));
     let future = with(|c| c.issued_at = NOW + LIMITS.ahead_max + micro);
-    assert_eq!(judge(&verifier(), &future), Err(Refusal::FromTheFuture(micro)));
+    assert_eq!(judge(&verifier(), &future), Err(MembershipError::FromTheFuture(micro)));
 }
 
 #[test]
@@ -80,10 +81,10 @@ fn replays_and_earlier_runs_are_refused_and_a_later_run_is_not() {
     let bytes = sign_membership(&key(), &claims()).to_bytes();
     let admitted = verifier.judge(NOW, &bytes, None).unwrap();
     verifier.apply(&admitted);
-    assert_eq!(judge(&verifier, &claims()), Err(Refusal::Replayed));
+    assert_eq!(judge(&verifier, &claims()), Err(MembershipError::Replayed));
     let earlier = Incarnation::new(2);
     let stale = with(|c| c.identity.incarnation = earlier);
-    assert_eq!(judge(&verifier, &stale), Err(Refusal::StaleIncarnation(earlier)));
+    assert_eq!(judge(&verifier, &stale), Err(MembershipError::StaleIncarnation(earlier)));
     assert_eq!(judge(&verifier, &with(|c| c.identity.incarnation = Incarnation::new(4))), Ok(()));
 }
 
@@ -99,23 +100,23 @@ fn a_new_manifest_forgets_no_admission() {
     let versions = vec![Version::from_static("v2"), Version::from_static("v3")];
     for manifest in [manifest.clone(), Manifest { versions, ..manifest.clone() }] {
         verifier.set_manifest(manifest);
-        assert_eq!(judge(&verifier, &claims()), Err(Refusal::Replayed));
+        assert_eq!(judge(&verifier, &claims()), Err(MembershipError::Replayed));
         let earlier = Incarnation::new(2);
         let stale = with(|c| c.identity.incarnation = earlier);
-        assert_eq!(judge(&verifier, &stale), Err(Refusal::StaleIncarnation(earlier)));
+        assert_eq!(judge(&verifier, &stale), Err(MembershipError::StaleIncarnation(earlier)));
     }
     // Nor does it once a version is out of it and in again, or the clock was set back meanwhile.
     verifier.set_manifest(Manifest { versions: vec![], ..manifest.clone() });
     verifier.set_manifest(manifest.clone());
-    assert_eq!(judge(&verifier, &claims()), Err(Refusal::Replayed));
+    assert_eq!(judge(&verifier, &claims()), Err(MembershipError::Replayed));
     let long_ago = with(|c| c.issued_at = NOW - LIMITS.age_max - LIMITS.age_max);
     let old = sign_membership(&key(), &long_ago).to_bytes();
-    assert!(matches!(verifier.judge(long_ago.issued_at, &old, None), Err(Refusal::Expired(_))));
+    assert!(matches!(verifier.judge(long_ago.issued_at, &old, None), Err(MembershipError::Expired(_))));
     // A later term makes every earlier token useless, and an admission of an earlier term still counts in it.
     verifier.set_manifest(Manifest { epoch: Epoch::new(10), ..manifest });
-    assert_eq!(judge(&verifier, &claims()), Err(Refusal::StaleEpoch(Epoch::new(9))));
+    assert_eq!(judge(&verifier, &claims()), Err(MembershipError::StaleEpoch(Epoch::new(9))));
     let stale = with(|c| (c.epoch, c.identity.incarnation) = (Epoch::new(10), Incarnation::new(2)));
-    assert_eq!(judge(&verifier, &stale), Err(Refusal::StaleIncarnation(Incarnation::new(2))));
+    assert_eq!(judge(&verifier, &stale), Err(MembershipError::StaleIncarnation(Incarnation::new(2))));
 }
 
 #[test]
@@ -127,13 +128,13 @@ fn a_full_table_forgets_only_what_expired_and_a_clock_set_back_revives_nothing()
         let admitted = verifier.judge(NOW, &token, None).unwrap();
         verifier.apply(&admitted);
     }
-    assert_eq!(judge(&verifier, &worker("c")), Err(Refusal::TooManyWorkers));
+    assert_eq!(judge(&verifier, &worker("c")), Err(MembershipError::TooManyWorkers));
     let later = NOW + LIMITS.age_max + Span::from_secs(1);
     let mut fresh = worker("c");
     fresh.issued_at = later;
     let admitted = verifier.judge(later, &sign_membership(&key(), &fresh).to_bytes(), None).unwrap();
     verifier.apply(&admitted);
-    assert_eq!(judge(&verifier, &worker("a")), Err(Refusal::Expired(Span::from_secs(1))));
+    assert_eq!(judge(&verifier, &worker("a")), Err(MembershipError::Expired(Span::from_secs(1))));
 }
 
 #[test]
@@ -142,12 +143,12 @@ fn only_current_keys_count() {
     let next = SigningKey::from_bytes(&[8; 32]);
     let id = KeyId::of(&next.verifying_key());
     let bytes = sign_membership(&next, &claims()).to_bytes();
-    assert_eq!(verifier.judge(NOW, &bytes, None), Err(Refusal::UnknownKey(id)));
+    assert_eq!(verifier.judge(NOW, &bytes, None), Err(MembershipError::UnknownKey(id)));
     verifier.add_key(next.verifying_key().as_bytes()).unwrap();
     assert!(verifier.judge(NOW, &bytes, None).is_ok());
     assert!(verifier.remove_key(KeyId::of(&key().verifying_key())));
-    assert!(matches!(judge(&verifier, &claims()), Err(Refusal::UnknownKey(_))));
+    assert!(matches!(judge(&verifier, &claims()), Err(MembershipError::UnknownKey(_))));
     let mut forged = sign_membership(&key(), &claims());
     forged.key = id;
-    assert_eq!(verifier.judge(NOW, &forged.to_bytes(), None), Err(Refusal::BadSignature));
+    assert_eq!(verifier.judge(NOW, &forged.to_bytes(), None), Err(MembershipError::BadSignature));
 }

@@ -13,8 +13,8 @@ use crate::caller::Fate;
 use crate::error::DemoError;
 use crate::ledger::Ledger;
 use crate::reconcile::Story;
-use crate::report::{DroppedCall, Report, WorkerReport, millis};
 use crate::rollout::Rollout;
+use crate::summary::{DroppedCall, Summary, WorkerSummary, millis};
 use crate::{BLUE, CERTIFICATE};
 
 /// What the rollout's own clock saw.
@@ -25,7 +25,7 @@ pub(super) struct Moments {
 
 impl Rollout<'_> {
     /// What the rollout amounted to.
-    pub(super) fn report(&self, moments: &Moments) -> Result<Report, DemoError> {
+    pub(super) fn summary(&self, moments: &Moments) -> Result<Summary, DemoError> {
         let ledger = self.dispatcher.take_ledger();
         let names: Vec<_> = self.workers.iter().map(|worker| worker.name.as_str()).collect();
         ledger.write(&self.dir.join("callers.jsonl"), &names)?;
@@ -52,7 +52,7 @@ impl Rollout<'_> {
                 let reason = attribute(taken.fate, *status, story.outcome);
                 dropped.push(DroppedCall { call: call.id.clone(), worker: name.clone(), reason });
             }
-            workers.push(WorkerReport {
+            workers.push(WorkerSummary {
                 worker: name.clone(),
                 version: worker.version,
                 pid: worker.pid,
@@ -86,11 +86,11 @@ impl Rollout<'_> {
         &self,
         ledger: &Ledger,
         moments: &Moments,
-        workers: Vec<WorkerReport>,
+        workers: Vec<WorkerSummary>,
         dropped: Vec<DroppedCall>,
         disagreements: Vec<String>,
         certificate: &'static str,
-    ) -> Report {
+    ) -> Summary {
         let heard = ledger.heard();
         let blue = 0..usize::from(self.options.blue);
         let answered = ledger.taken().count();
@@ -99,7 +99,7 @@ impl Rollout<'_> {
             refusals.and_then(|all| all.into_iter().max()).map(|at| at.saturating_duration_since(moments.sigterm));
         let clean = workers.iter().filter(|worker| worker.exit_code == Some(0) && worker.version == BLUE);
         let last_exit = clean.filter_map(|worker| worker.last_hangup_to_exit_ms).reduce(f64::max);
-        Report {
+        Summary {
             calls_offered: ledger.calls.len(),
             calls_answered: answered,
             calls_declined_and_retried: ledger.taken().filter(|(call, _)| !call.declined_by.is_empty()).count(),

@@ -13,11 +13,11 @@ use crate::error::DemoError;
 use crate::ledger::Ledger;
 use crate::load::Load;
 use crate::progress::Progress;
-use crate::report::millis;
+use crate::summary::millis;
 
 /// What became of calls. Times are in milliseconds.
 #[derive(Debug, Serialize)]
-pub struct CallersReport {
+pub struct CallersSummary {
     /// Calls that callers made.
     pub calls_offered: usize,
     /// Calls that no worker took.
@@ -56,22 +56,22 @@ pub struct WorkerCalls {
 }
 
 /// Makes one call, and talks for `talk`. Dropped before it is done, the caller is gone without a word.
-pub async fn call(workers: &[SocketAddr], id: String, talk: Duration) -> CallersReport {
+pub async fn call(workers: &[SocketAddr], id: String, talk: Duration) -> CallersSummary {
     let (dispatcher, begun) = (dispatch_to(workers), Instant::now());
     dispatcher.call(id, talk, None).await;
-    report(&dispatcher, workers, begun)
+    summary(&dispatcher, workers, begun)
 }
 
 /// Makes the calls of a load, and shows on standard error how it goes. Dropped before it is done, the callers are gone
 /// without a word.
-pub async fn load(workers: &[SocketAddr], load: &Load) -> Result<CallersReport, DemoError> {
+pub async fn load(workers: &[SocketAddr], load: &Load) -> Result<CallersSummary, DemoError> {
     let calls = load.plan()?;
     let (dispatcher, begun) = (Arc::new(dispatch_to(workers)), Instant::now());
     let progress = Progress::start(Arc::clone(&dispatcher));
     load.describe(&calls).iter().for_each(|line| progress.say(line));
     make_calls(Arc::clone(&dispatcher), calls).await.join_all().await;
     progress.finish();
-    Ok(report(&dispatcher, workers, begun))
+    Ok(summary(&dispatcher, workers, begun))
 }
 
 fn dispatch_to(workers: &[SocketAddr]) -> Dispatcher {
@@ -82,11 +82,11 @@ fn dispatch_to(workers: &[SocketAddr]) -> Dispatcher {
     dispatcher
 }
 
-fn report(dispatcher: &Dispatcher, workers: &[SocketAddr], begun: Instant) -> CallersReport {
+fn summary(dispatcher: &Dispatcher, workers: &[SocketAddr], begun: Instant) -> CallersSummary {
     let ledger = dispatcher.take_ledger();
     let (heard, taken, dropped) = (ledger.heard(), ledger.taken().count(), ledger.dropped().count());
     let of = |(place, worker): (usize, &SocketAddr)| worker_calls(&ledger, dispatcher, place, *worker);
-    CallersReport {
+    CallersSummary {
         calls_offered: ledger.calls.len(),
         calls_unanswered: ledger.calls.len() - taken,
         calls_ended: taken - dropped,
@@ -110,7 +110,7 @@ fn worker_calls(ledger: &Ledger, dispatcher: &Dispatcher, place: usize, worker: 
     }
 }
 
-impl Display for CallersReport {
+impl Display for CallersSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, value) in [
             ("calls offered", self.calls_offered.to_string()),

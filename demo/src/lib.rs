@@ -14,8 +14,8 @@ mod membership;
 mod process;
 mod progress;
 mod reconcile;
-mod report;
 mod rollout;
+mod summary;
 mod wire;
 
 use std::path::PathBuf;
@@ -29,8 +29,8 @@ pub use error::{DemoError, WorkerFault};
 pub use load::{CallsError, Load};
 use membership::Membership;
 pub use process::WorkerCommand;
-pub use report::{DroppedCall, RejectedWorker, Report, WorkerReport};
 use rollout::Rollout;
+pub use summary::{DroppedCall, RejectedWorker, Summary, WorkerSummary};
 
 const BLUE: &str = "v1";
 const GREEN: &str = "v2";
@@ -63,11 +63,11 @@ pub struct Options {
 /// Performs a rollout, and shows on standard error how it goes. Workers and certificate are signed with `key`.
 ///
 /// Dropped before it is done, it kills the workers and removes its temporary directory.
-pub async fn run(options: &Options, worker: &WorkerCommand, key: SigningKey) -> Result<Report, DemoError> {
+pub async fn run(options: &Options, worker: &WorkerCommand, key: SigningKey) -> Result<Summary, DemoError> {
     let calls = options.load.plan()?;
     let mut dir = Directory::create(options.dir.as_deref())?;
     let membership = Membership::start(dir.path(), key).await?;
-    let report = Rollout::new(options, worker, dir.path(), membership).perform(calls).await?;
+    let summary = Rollout::new(options, worker, dir.path(), membership).perform(calls).await?;
     dir.certified = true;
-    Ok(report)
+    Ok(summary)
 }

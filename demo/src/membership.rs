@@ -4,25 +4,26 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use openrtc_core::id::{Deployment, Epoch, Version};
-use openrtc_core::membership::{Limits, Manifest, MembershipVerifier, SigningKey};
+use openrtc_core::membership::{Manifest, MembershipVerifier, SigningKey, VerifierLimits};
 use openrtc_core::time::Span;
-use openrtc_fleet::registrar::{Decision, Registrar};
+use openrtc_fleet::registrar::{Attempt, Registrar};
 use openrtc_runtime::write_key_pair;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 use crate::error::{DemoError, WorkerFault};
-use crate::report::RejectedWorker;
+use crate::summary::RejectedWorker;
 
 /// What every worker of the demo belongs to.
 pub(super) const DEPLOYMENT: Deployment = Deployment::from_static("demo");
 
-const LIMITS: Limits = Limits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max: 64 };
+const LIMITS: VerifierLimits =
+    VerifierLimits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max: 64 };
 
 /// The registrar at work.
 pub(super) struct Membership {
     registrar: Registrar,
-    decisions: Arc<Mutex<Vec<Decision>>>,
+    attempts: Arc<Mutex<Vec<Attempt>>>,
     epoch: u64,
     url: String,
     /// The secret key that every worker signs with.
@@ -41,14 +42,14 @@ impl Membership {
         let public = write_key_pair(&key_file, &key)?;
         let mut verifier = MembershipVerifier::new(manifest(0, &[]), LIMITS);
         verifier.add_key(key.verifying_key().as_bytes()).expect("the public key of a secret one is good");
-        let decisions = Arc::new(Mutex::new(Vec::new()));
-        let recorded = Arc::clone(&decisions);
-        let record = move |decision: &Decision| lock(&recorded).push(*decision);
+        let attempts = Arc::new(Mutex::new(Vec::new()));
+        let recorded = Arc::clone(&attempts);
+        let record = move |attempt: &Attempt| lock(&recorded).push(*attempt);
         let registrar = Registrar::new(verifier, record);
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(DemoError::Registrar)?;
         let url = format!("http://{}/register", listener.local_addr().map_err(DemoError::Registrar)?);
         let serving = tokio::spawn(registrar.clone().serve(listener)).abort_handle();
-        Ok(Self { registrar, decisions, epoch: 0, url, key, key_file, public, serving })
+        Ok(Self { registrar, attempts, epoch: 0, url, key, key_file, public, serving })
     }
 
     /// From now on, workers of these versions are admitted and no others. What was signed before is worth nothing.
@@ -65,7 +66,7 @@ impl Membership {
 
     /// Makes sure that a worker was admitted as what it is said to be: calls are given to no other.
     pub(super) fn check(&self, worker: &str, version: &'static str) -> Result<(), DemoError> {
-        let claims = self.last(worker).and_then(|decision| decision.verdict.ok());
+        let claims = self.last(worker).and_then(|attempt| attempt.result.ok());
         let proven = claims.is_some_and(|claims| claims.identity.version.as_str() == version);
         if proven { Ok(()) } else { Err(WorkerFault::Unproven(version).of(worker)) }
     }
@@ -77,10 +78,10 @@ impl Membership {
         version: &'static str,
         exit_code: Option<i32>,
     ) -> Option<RejectedWorker> {
-        let decision = self.last(worker)?;
-        let refusal = decision.verdict.err()?;
+        let attempt = self.last(worker)?;
+        let refusal = attempt.result.err()?;
         Some(RejectedWorker {
-            event: decision.event(),
+            event: attempt.event(),
             worker: worker.into(),
             version,
             exit_code,
@@ -89,8 +90,8 @@ impl Membership {
         })
     }
 
-    fn last(&self, worker: &str) -> Option<Decision> {
-        lock(&self.decisions).iter().rfind(|decision| decision.worker.as_str() == worker).copied()
+    fn last(&self, worker: &str) -> Option<Attempt> {
+        lock(&self.attempts).iter().rfind(|attempt| attempt.worker.as_str() == worker).copied()
     }
 }
 
@@ -105,6 +106,6 @@ fn manifest(epoch: u64, versions: &[&'static str]) -> Manifest {
     Manifest { deployment: DEPLOYMENT, versions, epoch: Epoch::new(epoch) }
 }
 
-fn lock(decisions: &Mutex<Vec<Decision>>) -> std::sync::MutexGuard<'_, Vec<Decision>> {
-    decisions.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(attempts: &Mutex<Vec<Attempt>>) -> std::sync::MutexGuard<'_, Vec<Attempt>> {
+    attempts.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -16,7 +16,7 @@ use crate::load::PlannedCall;
 use crate::membership::Membership;
 use crate::process::{self, Recipe, Worker, WorkerCommand};
 use crate::progress::Progress;
-use crate::report::{RejectedWorker, Report};
+use crate::summary::{RejectedWorker, Summary};
 use crate::{BLUE, GREEN, Options};
 
 /// When, of the time in which calls arrive, the new version is started; SIGTERM follows as soon as it is ready.
@@ -66,7 +66,7 @@ impl<'a> Rollout<'a> {
     }
 
     /// The story: old version up, callers calling, new version up, calls shifted, old version drained, all calls ended.
-    pub(crate) async fn perform(mut self, calls: Vec<PlannedCall>) -> Result<Report, DemoError> {
+    pub(crate) async fn perform(mut self, calls: Vec<PlannedCall>) -> Result<Summary, DemoError> {
         let arriving = calls.last().map_or(Duration::ZERO, |call| call.start);
         self.options.load.describe(&calls).iter().for_each(|line| self.progress.say(line));
         self.membership.allow(&[BLUE]);
@@ -100,7 +100,7 @@ impl<'a> Rollout<'a> {
         }
         exits.extend(self.await_exits(blue..self.workers.len()).await?);
         self.progress.finish();
-        self.report(&Moments { sigterm, exits })
+        self.summary(&Moments { sigterm, exits })
     }
 
     async fn start(&mut self, count: u8, colour: &str, version: &'static str) -> Result<(), DemoError> {

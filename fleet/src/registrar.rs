@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
 use openrtc_core::id::{Epoch, WorkerId};
-use openrtc_core::membership::{BadKey, Claims, KeyId, Manifest, MembershipVerifier, Refusal, Token};
+use openrtc_core::membership::{BadKey, Claims, KeyId, Manifest, MembershipError, MembershipVerifier, Token};
 use openrtc_core::time::Instant;
 use openrtc_runtime::Clock;
 use openrtc_runtime::http::server::{self, Bounds};
@@ -24,22 +24,22 @@ use tokio::net::TcpListener;
 /// No request needs more, in bytes.
 const BODY_MAX: usize = 4096;
 
-/// One worker admitted or refused.
+/// One attempt of a worker to register, and what came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decision {
+pub struct Attempt {
     /// When it asked.
     pub at: Instant,
     /// Who asked, in its own words.
     pub worker: WorkerId,
     /// What its token proves, or why it is refused.
-    pub verdict: Result<Claims, Refusal>,
+    pub result: Result<Claims, MembershipError>,
 }
 
-impl Decision {
+impl Attempt {
     /// The name of the audit event.
     #[must_use]
     pub const fn event(&self) -> &'static str {
-        match self.verdict {
+        match self.result {
             Ok(_) => "worker.registered",
             Err(_) => "worker.rejected",
         }
@@ -52,7 +52,7 @@ pub struct Registrar {
     shared: Arc<Shared>,
 }
 
-type Record = Box<dyn Fn(&Decision) + Send + Sync>;
+type Record = Box<dyn Fn(&Attempt) + Send + Sync>;
 
 struct Shared {
     verifier: Mutex<MembershipVerifier>,
@@ -66,8 +66,8 @@ impl fmt::Debug for Registrar {
 }
 
 impl Registrar {
-    /// A registrar that judges with `verifier` and hands every decision to `record`, before the worker hears of it.
-    pub fn new(verifier: MembershipVerifier, record: impl Fn(&Decision) + Send + Sync + 'static) -> Self {
+    /// A registrar that judges with `verifier` and hands every attempt to `record`, before the worker hears of it.
+    pub fn new(verifier: MembershipVerifier, record: impl Fn(&Attempt) + Send + Sync + 'static) -> Self {
         Self { shared: Arc::new(Shared { verifier: Mutex::new(verifier), record: Box::new(record) }) }
     }
 
@@ -105,10 +105,10 @@ impl Registrar {
     fn decide(&self, request: &Request) -> (StatusCode, Answer) {
         let at = Clock::wall();
         let (judged, epoch) = self.judge(at, request);
-        if let Err(refusal @ (Refusal::StaleEpoch(_) | Refusal::FutureEpoch(_))) = judged {
+        if let Err(refusal @ (MembershipError::StaleEpoch(_) | MembershipError::FutureEpoch(_))) = judged {
             return (StatusCode::CONFLICT, Answer { epoch: Some(epoch), ..refused(&refusal) });
         }
-        self.record(&Decision { at, worker: request.worker, verdict: judged });
+        self.record(&Attempt { at, worker: request.worker, result: judged });
         match judged {
             Ok(_) => (StatusCode::OK, registered(epoch)),
             Err(refusal) => (StatusCode::FORBIDDEN, refused(&refusal)),
@@ -116,11 +116,11 @@ impl Registrar {
     }
 
     /// Judges and remembers in one step, so that of two requests with one token only one is admitted.
-    fn judge(&self, at: Instant, request: &Request) -> (Result<Claims, Refusal>, Epoch) {
+    fn judge(&self, at: Instant, request: &Request) -> (Result<Claims, MembershipError>, Epoch) {
         let mut verifier = self.verifier();
         let epoch = verifier.manifest().epoch;
         let judged = Token::from_text(&request.token)
-            .map_err(Refusal::Malformed)
+            .map_err(MembershipError::Malformed)
             .and_then(|token| verifier.judge(at, &token.to_bytes(), Some(request.worker)));
         if let Ok(admitted) = &judged {
             verifier.apply(admitted);
@@ -128,9 +128,9 @@ impl Registrar {
         (judged.map(|admitted| admitted.claims), epoch)
     }
 
-    fn record(&self, decision: &Decision) {
-        let (event, worker) = (decision.event(), decision.worker);
-        match &decision.verdict {
+    fn record(&self, attempt: &Attempt) {
+        let (event, worker) = (attempt.event(), attempt.worker);
+        match &attempt.result {
             Ok(Claims { identity, epoch, .. }) => {
                 let (version, incarnation) = (identity.version, identity.incarnation);
                 tracing::info!(target: "openrtc::audit", event, %worker, %version, %incarnation, %epoch);
@@ -139,7 +139,7 @@ impl Registrar {
                 tracing::warn!(target: "openrtc::audit", event, %worker, reason = refusal.word(), "{refusal}");
             }
         }
-        (self.shared.record)(decision);
+        (self.shared.record)(attempt);
     }
 
     fn verifier(&self) -> MutexGuard<'_, MembershipVerifier> {
@@ -151,7 +151,7 @@ fn registered(epoch: Epoch) -> Answer {
     Answer { reason: "registered".into(), message: "the worker may take calls".into(), epoch: Some(epoch) }
 }
 
-fn refused(refusal: &Refusal) -> Answer {
+fn refused(refusal: &MembershipError) -> Answer {
     Answer { reason: refusal.word().into(), message: refusal.to_string(), epoch: None }
 }
 
@@ -172,13 +172,14 @@ mod tests {
     use std::thread;
 
     use openrtc_core::id::{Deployment, Identity, Incarnation, Version};
-    use openrtc_core::membership::{Limits, SigningKey, sign_membership};
+    use openrtc_core::membership::{SigningKey, VerifierLimits, sign_membership};
     use openrtc_core::time::Span;
 
     use super::*;
 
     const KEY: [u8; 32] = [7; 32];
-    const LIMITS: Limits = Limits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max: 8 };
+    const LIMITS: VerifierLimits =
+        VerifierLimits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max: 8 };
 
     fn registrar() -> Registrar {
         let mut verifier = MembershipVerifier::new(manifest("v1"), LIMITS);

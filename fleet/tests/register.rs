@@ -5,27 +5,28 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, channel};
 
 use openrtc_core::id::{Deployment, Epoch, Version};
-use openrtc_core::membership::{Limits, Manifest, MembershipVerifier, Refusal, SigningKey};
+use openrtc_core::membership::{Manifest, MembershipError, MembershipVerifier, SigningKey, VerifierLimits};
 use openrtc_core::time::Span;
 use openrtc_core::worker::Outcome;
-use openrtc_fleet::registrar::{Decision, Registrar};
+use openrtc_fleet::registrar::{Attempt, Registrar};
 use openrtc_runtime::{Actor, AgentPool, Exit, Phase, Secret};
 use tokio::net::TcpListener;
 
 const KEY: [u8; 32] = [7; 32];
-const LIMITS: Limits = Limits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max: 8 };
+const LIMITS: VerifierLimits =
+    VerifierLimits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max: 8 };
 
 fn manifest(version: &str, epoch: u64) -> Manifest {
     let versions = vec![Version::new(version).unwrap()];
     Manifest { deployment: Deployment::from_static("default"), versions, epoch: Epoch::new(epoch) }
 }
 
-fn registrar(version: &str, epoch: u64) -> (Registrar, Receiver<Decision>) {
+fn registrar(version: &str, epoch: u64) -> (Registrar, Receiver<Attempt>) {
     let mut verifier = MembershipVerifier::new(manifest(version, epoch), LIMITS);
     verifier.add_key(SigningKey::from_bytes(&KEY).verifying_key().as_bytes()).unwrap();
-    let (record, decisions) = channel();
-    let registrar = Registrar::new(verifier, move |decision| record.send(*decision).unwrap());
-    (registrar, decisions)
+    let (record, attempts) = channel();
+    let registrar = Registrar::new(verifier, move |attempt| record.send(*attempt).unwrap());
+    (registrar, attempts)
 }
 
 async fn listen() -> (TcpListener, SocketAddr) {
@@ -47,14 +48,14 @@ fn worker(registrar: SocketAddr, version: &str) -> AgentPool {
 
 #[tokio::test]
 async fn a_worker_learns_the_epoch_and_takes_calls_once_let_in() {
-    let (registrar, decisions) = registrar("v1", 7);
+    let (registrar, attempts) = registrar("v1", 7);
     let (listener, addr) = listen().await;
     let pool = worker(addr, "v1");
     assert_eq!(pool.runtime_snapshot().phase, Phase::Standby, "nobody answers yet");
     tokio::spawn(registrar.serve(listener));
-    let decision = tokio::task::spawn_blocking(move || decisions.recv()).await.unwrap().unwrap();
-    assert_eq!(decision.event(), "worker.registered");
-    let claims = decision.verdict.unwrap();
+    let attempt = tokio::task::spawn_blocking(move || attempts.recv()).await.unwrap().unwrap();
+    assert_eq!(attempt.event(), "worker.registered");
+    let claims = attempt.result.unwrap();
     assert_eq!((claims.identity, claims.epoch), (*pool.identity(), Epoch::new(7)));
     while pool.runtime_snapshot().phase != Phase::Serving {
         tokio::task::yield_now().await;
@@ -63,13 +64,13 @@ async fn a_worker_learns_the_epoch_and_takes_calls_once_let_in() {
 
 #[tokio::test]
 async fn a_refused_worker_leaves_and_is_recorded_with_the_reason() {
-    let (registrar, decisions) = registrar("v2", 1);
+    let (registrar, attempts) = registrar("v2", 1);
     let (listener, addr) = listen().await;
     tokio::spawn(registrar.serve(listener));
     assert_eq!(worker(addr, "v1").exited().await, Exit::Left(Outcome::Rejected));
-    let decision = decisions.recv().unwrap();
-    assert_eq!(decision.event(), "worker.rejected");
-    assert_eq!(decision.verdict, Err(Refusal::VersionNotAllowed(Version::from_static("v1"))));
+    let attempt = attempts.recv().unwrap();
+    assert_eq!(attempt.event(), "worker.rejected");
+    assert_eq!(attempt.result, Err(MembershipError::VersionNotAllowed(Version::from_static("v1"))));
 }
 
 #[tokio::test]

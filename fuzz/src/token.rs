@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use openrtc_core::id::{Deployment, Epoch, Identity, Incarnation, Version, WorkerId};
 use openrtc_core::membership::{
-    Claims, Limits, Manifest, MembershipVerifier, SigningKey, Token, VerifyingKey, sign_membership,
+    Claims, VerifierLimits, Manifest, MembershipVerifier, SigningKey, Token, VerifyingKey, sign_membership,
 };
 use openrtc_core::time::{Instant, Span};
 
@@ -38,7 +38,7 @@ fn gate() -> &'static Gate {
         };
         let manifest =
             Manifest { deployment: identity.deployment, versions: vec![identity.version], epoch: Epoch::new(9) };
-        let limits = Limits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max: 8 };
+        let limits = VerifierLimits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max: 8 };
         let mut verifier = MembershipVerifier::new(manifest, limits);
         verifier.add_key(key.verifying_key().as_bytes()).expect("a good key");
         let token = sign_membership(&key, &Claims { identity, epoch: Epoch::new(9), issued_at: NOW });

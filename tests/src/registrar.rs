@@ -4,13 +4,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use openrtc_core::id::{Deployment, Epoch, Version};
-use openrtc_core::membership::{Limits, Manifest, MembershipVerifier};
+use openrtc_core::membership::{Manifest, MembershipVerifier, VerifierLimits};
 use openrtc_core::time::Span;
 use openrtc_fleet::registrar;
 use openrtc_runtime::read_public_key;
 use tokio::runtime::{Builder, Runtime};
 
-const LIMITS: Limits = Limits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max: 8 };
+const LIMITS: VerifierLimits =
+    VerifierLimits { age_max: Span::from_secs(60), ahead_max: Span::from_secs(5), workers_max: 8 };
 
 /// A registrar. It answers until it is dropped.
 pub struct Registrar {

@@ -5,7 +5,7 @@
 
 use super::step::FLEET;
 use super::{
-    Departure, DrainTerms, Entry, Event, Facts, Fleet, Member, Misfit, PauseReason, Room, Run, Stage, Standing,
+    Departure, DrainTerms, Entry, Event, Facts, Fleet, Member, MemberStatus, Misfit, PauseReason, Room, Run, Stage,
     StepKind, VersionState, Watch,
 };
 use crate::id::{Incarnation, Version};
@@ -202,14 +202,14 @@ impl Fleet {
             Some(VersionState::Inactive | VersionState::Ramping | VersionState::Current | VersionState::Draining)
             | None => false,
         };
-        member.standing == Standing::Fenced || (over && self.is_stepping())
+        member.status == MemberStatus::Fenced || (over && self.is_stepping())
     }
 
     /// An earlier run that was seen to drain may still have been waited for, if no fresh report said so; one that was
     /// given up was not, and one that was not seen to drain was.
     fn may_join(&self, run: Run, version: Version, lost_before: Option<Incarnation>, event: &Event) -> bool {
         let settled = match lost_before {
-            Some(_) => |member: &Member| member.standing == Standing::WrittenOff,
+            Some(_) => |member: &Member| member.status == MemberStatus::WrittenOff,
             None => Member::was_settled,
         };
         self.judge_register(run, version, settled) == Ok(*event)
@@ -219,7 +219,7 @@ impl Fleet {
         self.is(run, |member| match departure {
             Departure::Exited { .. } => !member.is_lost(),
             Departure::Stopped => member.was_settled(),
-            Departure::Vanished { .. } => member.standing != Standing::WrittenOff,
+            Departure::Vanished { .. } => member.status != MemberStatus::WrittenOff,
         })
     }
 }

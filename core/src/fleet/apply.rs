@@ -2,8 +2,8 @@
 //! an observation changes nothing that was decided.
 
 use super::{
-    Departure, Entry, Event, Facts, Fleet, Lease, Member, OrderInForce, Pause, PauseReason, Report, Rollout, Run, Seen,
-    Spec, Stage, Stamp, Standing, StepKind, Task, VERSIONS_MAX, VersionInfo, VersionState, Watch, Wave,
+    Departure, Entry, Event, Facts, Fleet, Lease, Member, MemberStatus, OrderInForce, Pause, PauseReason, Report,
+    Rollout, Run, Seen, Spec, Stage, Stamp, StepKind, Task, VERSIONS_MAX, VersionInfo, VersionState, Watch, Wave,
 };
 use crate::id::{Actor, Epoch, Version};
 use crate::time::Span;
@@ -233,7 +233,7 @@ impl Fleet {
     fn fence(&mut self, run: Run) {
         let order = self.order_to(Task::Drain(self.terms()), None);
         self.members.change(run.worker, |member| {
-            member.standing = Standing::Fenced;
+            member.status = MemberStatus::Fenced;
             member.withdrawn = false;
             member.order = Some(order);
         });
@@ -252,7 +252,7 @@ impl Fleet {
         self.tally.written_off += 1;
         let order = self.order_to(Task::Stop, None);
         self.members.change(run.worker, |member| {
-            member.standing = Standing::WrittenOff;
+            member.status = MemberStatus::WrittenOff;
             member.withdrawn = false;
             member.order = Some(order);
         });
@@ -288,10 +288,10 @@ impl Fleet {
         let again = self.order_to(Task::Drain(self.terms()), None);
         self.on_facts(run, facts, |member| {
             if member.order.is_some_and(|order| order.is_undone_by(facts)) {
-                member.order = match member.standing {
-                    Standing::Member => None,
-                    Standing::Fenced => Some(again),
-                    Standing::WrittenOff => member.order,
+                member.order = match member.status {
+                    MemberStatus::Member => None,
+                    MemberStatus::Fenced => Some(again),
+                    MemberStatus::WrittenOff => member.order,
                 };
             }
         });

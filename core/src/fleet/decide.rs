@@ -2,8 +2,8 @@
 
 use super::due::AT_ONCE;
 use super::{
-    Command, Departure, Event, Facts, Fleet, Member, Misuse, PauseReason, Refused, RejectReason, Rejection, Repeat,
-    Report, Request, Run, Spec, Stage, Standing, Task, VERSIONS_MAX, VersionState, View, WORKERS_MAX,
+    Command, Departure, Event, Facts, Fleet, Member, MemberStatus, Misuse, PauseReason, Refused, RejectReason,
+    Rejection, Repeat, Report, Request, Run, Spec, Stage, Task, VERSIONS_MAX, VersionState, View, WORKERS_MAX,
 };
 use crate::id::{Actor, Epoch, Version, WorkerId};
 use crate::time::{Instant, Span};
@@ -108,9 +108,11 @@ impl Fleet {
 
     fn judge_fence(&self, actor: Actor, worker: WorkerId) -> Judgement {
         let member = self.members.get(worker).ok_or(Misuse::NoSuchWorker)?;
-        match member.standing {
-            Standing::Member if !member.is_told_to_stop() => Ok(Event::WorkerFenced { run: member.run(worker), actor }),
-            Standing::Member | Standing::Fenced | Standing::WrittenOff => Err(Repeat::AlreadyFenced.into()),
+        match member.status {
+            MemberStatus::Member if !member.is_told_to_stop() => {
+                Ok(Event::WorkerFenced { run: member.run(worker), actor })
+            }
+            MemberStatus::Member | MemberStatus::Fenced | MemberStatus::WrittenOff => Err(Repeat::AlreadyFenced.into()),
         }
     }
 
@@ -151,10 +153,12 @@ impl Fleet {
             if version != member.version {
                 return Err(Misuse::VersionChanged.into());
             }
-            return match (member.standing, member.is_lost()) {
-                (Standing::WrittenOff, _) => rejected(RejectReason::WrittenOff),
-                (_, true) => Ok(Event::WorkerRegistered { run, version, lost_before: None }),
-                (_, false) => Err(Repeat::AlreadyRegistered.into()),
+            return match (member.status, member.is_lost()) {
+                (MemberStatus::WrittenOff, _) => rejected(RejectReason::WrittenOff),
+                (MemberStatus::Member | MemberStatus::Fenced, true) => {
+                    Ok(Event::WorkerRegistered { run, version, lost_before: None })
+                }
+                (MemberStatus::Member | MemberStatus::Fenced, false) => Err(Repeat::AlreadyRegistered.into()),
             };
         }
         if !self.admits(version) {

@@ -2,7 +2,7 @@
 
 use super::command::Facts;
 use super::event::{Departure, Event};
-use super::member::{Lease, Member, OrderInForce, Standing, Task};
+use super::member::{Lease, Member, MemberStatus, OrderInForce, Task};
 use super::{Run, Timeouts};
 use crate::time::Instant;
 use crate::word::Phase;
@@ -62,7 +62,7 @@ impl Member {
         if let Some(news) = self.fresh().and_then(|facts| self.news(facts)) {
             return Some((AT_ONCE, Due::News(news)));
         }
-        if self.standing == Standing::Fenced && self.must_stop() {
+        if self.status == MemberStatus::Fenced && self.must_stop() {
             return Some((AT_ONCE, Due::Stop));
         }
         [self.due_order(watch), self.due_silence(watch)].into_iter().flatten().min()
@@ -77,7 +77,7 @@ impl Member {
             return Some(News::Gone);
         }
         let undone = self.order.is_some_and(|order| order.is_undone_by(facts)) || (self.drained && !facts.is_empty());
-        if undone && self.standing != Standing::WrittenOff {
+        if undone && self.status != MemberStatus::WrittenOff {
             return Some(News::Undone);
         }
         let drained = facts.is_empty() && !self.drained && !self.is_returning();

@@ -51,7 +51,7 @@ pub enum Effect {
         /// How long that may take and what happens then.
         terms: DrainTerms,
     },
-    /// Tell a standing-by worker to take calls.
+    /// Tell a worker that stands by to take calls.
     Promote {
         /// The worker's run.
         run: Run,

@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use super::{Effect, Entry, Event, Fleet, Member, Rollout, Run, Standing, Task, VersionInfo, VersionState, View};
+use super::{Effect, Entry, Event, Fleet, Member, MemberStatus, Rollout, Run, Task, VersionInfo, VersionState, View};
 use crate::id::{Epoch, Version};
 use crate::time::Instant;
 use crate::word::Phase;
@@ -129,7 +129,7 @@ fn worker_state(run: Run, member: &Member) -> Checked {
     let heard = member.view() == View::Known || stop;
     let empty = member.facts().is_none_or(|facts| facts.phase > Phase::Draining && facts.in_flight == 0);
     let returns = ordered(|task| task == Task::Cancel);
-    let given_up = member.standing == Standing::WrittenOff;
+    let given_up = member.status == MemberStatus::WrittenOff;
     let leaves = ordered(|task| matches!(task, Task::Drain(_) | Task::Force | Task::Stop));
     holds(Invariant::ShiftClosed, Some(run), !leaves || member.slots() == 0)?;
     holds(Invariant::DrainedSound, Some(run), !member.is_drained() || (member.drained && empty && heard && !returns))?;
@@ -182,7 +182,7 @@ pub fn capacity(before: &Fleet, entry: &Entry) -> Checked {
     };
     let routed = |version: &Version| before.versions().get(version).is_some_and(|info| share(version, info) > 0);
     let members = || before.members().iter().map(|(_, member)| member);
-    let waited_for = members().filter(|member| member.standing != Standing::WrittenOff);
+    let waited_for = members().filter(|member| member.status != MemberStatus::WrittenOff);
     let calls: u64 = waited_for.map(|member| u64::from(member.live())).sum();
     let headroom = before.rollout().map_or(0, |rollout| rollout.spec.policy.headroom);
     let need = (calls.max(u64::from(before.demand)) * (100 + u64::from(headroom))).div_ceil(100);
@@ -199,7 +199,7 @@ pub fn capacity(before: &Fleet, entry: &Entry) -> Checked {
 /// The calls a worker can hold if it is heard, belongs to the fleet, serves, and was not told to stop doing so.
 fn room(fleet: &Fleet, member: &Member, at: Instant) -> u64 {
     let fresh = member.seen.heard.is_some_and(|heard| at < heard.at + fleet.timeouts().report_ttl);
-    let reachable = fresh && member.view() == View::Known && member.standing == Standing::Member;
+    let reachable = fresh && member.view() == View::Known && member.status == MemberStatus::Member;
     let stays = member.order.is_none_or(|order| matches!(order.task, Task::Serve));
     let serving = member.facts().filter(|facts| facts.phase == Phase::Serving && reachable && stays);
     serving.map_or(0, |facts| u64::from(facts.in_flight) + u64::from(facts.available))
@@ -209,7 +209,7 @@ fn room(fleet: &Fleet, member: &Member, at: Instant) -> u64 {
 pub fn drained_sound(before: &Fleet, entry: &Entry) -> Checked {
     let Event::VersionDrained { version } = entry.event else { return Ok(()) };
     let mut workers = before.members().iter().filter(|(_, member)| member.version == version);
-    let waited_for = workers.find(|(_, member)| !member.is_drained() && member.standing != Standing::WrittenOff);
+    let waited_for = workers.find(|(_, member)| !member.is_drained() && member.status != MemberStatus::WrittenOff);
     let run = waited_for.map(|(worker, member)| member.run(worker));
     holds(Invariant::DrainedSound, run, run.is_none())
 }
@@ -218,7 +218,7 @@ pub fn drained_sound(before: &Fleet, entry: &Entry) -> Checked {
 pub fn kill_safety(after: &Fleet, effects: &[Effect]) -> Checked {
     for effect in effects {
         let Effect::StopWorker { run, .. } = *effect else { continue };
-        let may = |member: &Member| member.is_drained() || member.standing == Standing::WrittenOff;
+        let may = |member: &Member| member.is_drained() || member.status == MemberStatus::WrittenOff;
         let may = after.members().of(run).is_some_and(may);
         holds(Invariant::KillSafety, Some(run), may)?;
     }
@@ -256,7 +256,7 @@ pub fn bounds(before: &Fleet, entry: &Entry) -> Checked {
         let retired = |version: &Version| before.versions().get(version).is_some_and(|info| !info.state.admits());
         let drains = |member: &Member| {
             let ordered = member.order.is_some_and(|order| matches!(order.task, Task::Drain(_) | Task::Force));
-            ordered && retired(&member.version) && member.standing == Standing::Member && !member.drained
+            ordered && retired(&member.version) && member.status == MemberStatus::Member && !member.drained
         };
         let draining = before.members().iter().filter(|(_, member)| drains(member)).count();
         holds(Invariant::Bounds, None, draining < spec.policy.wave as usize)?;

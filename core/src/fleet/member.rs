@@ -11,7 +11,7 @@ use crate::worker::OnDeadline;
 
 /// Whether a worker belongs to the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Standing {
+pub enum MemberStatus {
     /// It does.
     Member,
     /// It was sent away; its calls are still waited for.
@@ -115,7 +115,7 @@ pub struct Member {
     /// When it joined, or came back.
     pub joined: Instant,
     /// Whether it belongs to the fleet.
-    pub standing: Standing,
+    pub status: MemberStatus,
     /// Whether it may still be counted on to report.
     pub lease: Lease,
     /// Whether it was seen to take no more calls and to have none left. [`Member::is_drained`] tells whether that still
@@ -140,7 +140,7 @@ impl Member {
             version,
             incarnation,
             joined,
-            standing: Standing::Member,
+            status: MemberStatus::Member,
             lease: Lease::Held,
             drained: false,
             withdrawn: false,
@@ -216,19 +216,19 @@ impl Member {
     /// Whether nothing of it has to be waited for: it drained, or a person gave it up.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.is_drained() || self.standing == Standing::WrittenOff
+        self.is_drained() || self.status == MemberStatus::WrittenOff
     }
 
     /// Whether it was seen to drain, or a person gave it up: what can be said of it without a fresh report.
     pub(super) fn was_settled(&self) -> bool {
-        self.drained || self.standing == Standing::WrittenOff
+        self.drained || self.status == MemberStatus::WrittenOff
     }
 
     /// Whether it is being drained for a rollout and has calls, or may have.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         let ordered = matches!(self.order, Some(OrderInForce { task: Task::Drain(_) | Task::Force, .. }));
-        ordered && !self.drained && self.standing == Standing::Member
+        ordered && !self.drained && self.status == MemberStatus::Member
     }
 
     /// Whether nothing but its phase can keep it from being told to drain.
@@ -279,7 +279,7 @@ impl Member {
     }
 
     fn is_member(&self) -> bool {
-        self.standing == Standing::Member && self.lease == Lease::Held
+        self.status == MemberStatus::Member && self.lease == Lease::Held
     }
 
     fn is_left_alone(&self) -> bool {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::command::Run;
 use super::due::Watch;
 use super::event::Event;
-use super::member::{Member, Standing};
+use super::member::{Member, MemberStatus};
 use super::seen::{Seen, View};
 use crate::id::{Version, WorkerId};
 use crate::time::Instant;
@@ -52,7 +52,7 @@ pub struct Pool {
 
 impl Pool {
     fn of(member: &Member) -> Self {
-        let given_up = member.standing == Standing::WrittenOff;
+        let given_up = member.status == MemberStatus::WrittenOff;
         Self {
             awaited: member.is_awaited().into(),
             calls: if given_up { 0 } else { u64::from(member.live()) },

@@ -1,8 +1,8 @@
 //! What a coordinator's shell must do about an entry, and what it still owes in a state.
 
 use super::{
-    Alert, Departure, DrainTerms, Effect, Event, Fleet, Member, OrderInForce, Run, Stage, Stamp, Standing, StepKind,
-    Task,
+    Alert, Departure, DrainTerms, Effect, Event, Fleet, Member, MemberStatus, OrderInForce, Run, Stage, Stamp,
+    StepKind, Task,
 };
 use crate::id::WorkerId;
 use crate::machine::Sink;
@@ -118,7 +118,7 @@ impl Fleet {
 }
 
 fn alerts(run: Run, member: &Member, effects: &mut impl Sink<Effect>) {
-    if member.is_lost() && member.standing != Standing::WrittenOff {
+    if member.is_lost() && member.status != MemberStatus::WrittenOff {
         effects.emit(Effect::Alert(Alert::WorkerLost(run)));
     }
     if member.withdrawn {

@@ -125,9 +125,11 @@ fn read<M: Journaled>(kind: u8, payload: &[u8]) -> Result<Record<'_, M>, TornFau
 fn read_entry<M: Journaled>(payload: &[u8]) -> Option<Record<'_, M>> {
     let quick = M::read_quickly(payload);
     let (entry, rest) = quick.or_else(|| codec::decode_first::<_, PAYLOAD_MAX>(payload).ok())?;
+    if rest.is_empty() {
+        return Some(Record::Entry { entry, id: "" });
+    }
     let id = core::str::from_utf8(rest).ok()?;
-    let may_follow = id.is_empty() || M::begins_call(&entry.event);
-    may_follow.then_some(Record::Entry { entry, id })
+    M::begins_call(&entry.event).then_some(Record::Entry { entry, id })
 }
 
 /// An open call and its id.

@@ -145,8 +145,7 @@ impl<'a, M: Journaled, F: FnMut(&M, &IdsSoFar<'_>, &Entry<M::Event>)> Fold<'a, M
 
     /// The ids of the calls in the machine. Text that is no id, which only a forger writes, is left out.
     pub(super) fn open_ids(&self) -> OpenIds {
-        let in_flight = self.ids.0.iter().filter(|(call, _)| self.state.has_call(*call));
-        in_flight.filter_map(|(call, id)| Some((*call, CallId::new(id).ok()?))).collect()
+        self.state.open_calls().filter_map(|call| Some((call, self.ids.id(call)?))).collect()
     }
 
     /// The id of a call that the opening holds. All of them come before the first entry.

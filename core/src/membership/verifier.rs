@@ -24,7 +24,7 @@ pub struct Manifest {
 
 /// How much a verifier tolerates and remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct VerifierLimits {
     /// How old a token may be.
     pub age_max: Span,
     /// How far ahead of our clock a token may be issued.
@@ -35,7 +35,7 @@ pub struct Limits {
 
 /// Why a token is refused. The token's content is believed, and named as the reason, only once its signature holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum MembershipError {
     /// It is no token.
     Malformed(Malformed),
     /// No key of this id is accepted: never was, or was rotated out.
@@ -64,7 +64,7 @@ pub enum Refusal {
     TooManyWorkers,
 }
 
-impl Refusal {
+impl MembershipError {
     /// The reason in one word, for programs.
     #[must_use]
     pub const fn word(&self) -> &'static str {
@@ -86,7 +86,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for MembershipError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(malformed) => malformed.fmt(f),
@@ -106,7 +106,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl core::error::Error for Refusal {}
+impl core::error::Error for MembershipError {}
 
 /// Why a public key is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +147,7 @@ pub struct Admitted {
 pub struct MembershipVerifier {
     manifest: Manifest,
     keys: Vec<VerifyingKey>,
-    limits: Limits,
+    limits: VerifierLimits,
     /// The latest run and token of each worker.
     workers: BTreeMap<WorkerId, (Incarnation, Instant)>,
     /// The latest time of an admission: a clock that steps back revives no forgotten token.
@@ -157,7 +157,7 @@ pub struct MembershipVerifier {
 impl MembershipVerifier {
     /// A verifier that has admitted nobody and accepts no key yet.
     #[must_use]
-    pub const fn new(manifest: Manifest, limits: Limits) -> Self {
+    pub const fn new(manifest: Manifest, limits: VerifierLimits) -> Self {
         Self { manifest, keys: Vec::new(), limits, workers: BTreeMap::new(), latest: Instant::EPOCH }
     }
 
@@ -198,8 +198,8 @@ impl MembershipVerifier {
 
     /// Judges a token's bytes. `presenter` is the worker at the other end, where something else than the token says
     /// who that is.
-    pub fn judge(&self, at: Instant, token: &[u8], presenter: Option<WorkerId>) -> Result<Admitted, Refusal> {
-        let token = Token::from_bytes(token).map_err(Refusal::Malformed)?;
+    pub fn judge(&self, at: Instant, token: &[u8], presenter: Option<WorkerId>) -> Result<Admitted, MembershipError> {
+        let token = Token::from_bytes(token).map_err(MembershipError::Malformed)?;
         self.check_signature(&token)?;
         let claims = token.claims;
         self.check_target(&claims, presenter)?;
@@ -220,51 +220,52 @@ impl MembershipVerifier {
         self.workers.insert(claims.identity.worker, (claims.identity.incarnation, claims.issued_at));
     }
 
-    fn check_signature(&self, token: &Token) -> Result<(), Refusal> {
-        let key = self.key(token.key).ok_or(Refusal::UnknownKey(token.key))?;
+    fn check_signature(&self, token: &Token) -> Result<(), MembershipError> {
+        let key = self.key(token.key).ok_or(MembershipError::UnknownKey(token.key))?;
         let signature = Signature::from_bytes(&token.signature);
-        key.verify_strict(&wire::message(&token.claims, token.key), &signature).map_err(|_| Refusal::BadSignature)
+        key.verify_strict(&wire::message(&token.claims, token.key), &signature)
+            .map_err(|_| MembershipError::BadSignature)
     }
 
-    fn check_target(&self, claims: &Claims, presenter: Option<WorkerId>) -> Result<(), Refusal> {
+    fn check_target(&self, claims: &Claims, presenter: Option<WorkerId>) -> Result<(), MembershipError> {
         let Claims { identity, epoch, .. } = *claims;
         if identity.deployment != self.manifest.deployment {
-            return Err(Refusal::WrongDeployment(identity.deployment));
+            return Err(MembershipError::WrongDeployment(identity.deployment));
         }
         if presenter.is_some_and(|worker| worker != identity.worker) {
-            return Err(Refusal::WrongWorker(identity.worker));
+            return Err(MembershipError::WrongWorker(identity.worker));
         }
         if epoch < self.manifest.epoch {
-            return Err(Refusal::StaleEpoch(epoch));
+            return Err(MembershipError::StaleEpoch(epoch));
         }
         if epoch > self.manifest.epoch {
-            return Err(Refusal::FutureEpoch(epoch));
+            return Err(MembershipError::FutureEpoch(epoch));
         }
         if !self.manifest.versions.contains(&identity.version) {
-            return Err(Refusal::VersionNotAllowed(identity.version));
+            return Err(MembershipError::VersionNotAllowed(identity.version));
         }
         Ok(())
     }
 
-    fn check_time(&self, at: Instant, issued_at: Instant) -> Result<(), Refusal> {
+    fn check_time(&self, at: Instant, issued_at: Instant) -> Result<(), MembershipError> {
         let (age, ahead) = (at.since(issued_at), issued_at.since(at));
         if age > self.limits.age_max {
-            return Err(Refusal::Expired(excess(age, self.limits.age_max)));
+            return Err(MembershipError::Expired(excess(age, self.limits.age_max)));
         }
         if ahead > self.limits.ahead_max {
-            return Err(Refusal::FromTheFuture(excess(ahead, self.limits.ahead_max)));
+            return Err(MembershipError::FromTheFuture(excess(ahead, self.limits.ahead_max)));
         }
         Ok(())
     }
 
-    fn check_history(&self, at: Instant, claims: &Claims) -> Result<(), Refusal> {
+    fn check_history(&self, at: Instant, claims: &Claims) -> Result<(), MembershipError> {
         let incarnation = claims.identity.incarnation;
         match self.workers.get(&claims.identity.worker) {
-            Some((known, _)) if incarnation < *known => Err(Refusal::StaleIncarnation(incarnation)),
-            Some((known, last)) if incarnation == *known && claims.issued_at <= *last => Err(Refusal::Replayed),
+            Some((known, _)) if incarnation < *known => Err(MembershipError::StaleIncarnation(incarnation)),
+            Some((known, last)) if incarnation == *known && claims.issued_at <= *last => Err(MembershipError::Replayed),
             Some(_) => Ok(()),
             None if self.has_room(at) => Ok(()),
-            None => Err(Refusal::TooManyWorkers),
+            None => Err(MembershipError::TooManyWorkers),
         }
     }
 

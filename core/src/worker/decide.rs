@@ -14,9 +14,9 @@ const DEADLINE: Actor = Actor::from_static("deadline");
 
 type Judgement = Result<Event, Rejection>;
 
-/// What a judge must know of a call.
+/// How far a call has come, as far as a command about it is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum CallState {
     /// It is ours.
     Assigned,
     /// It cannot have been.
@@ -33,18 +33,35 @@ impl Worker {
         let due = match command {
             Command::Wake => self.deadline().filter(|(due, _)| *due <= at).map(|(_, why)| why),
             Command::Expire(why) => self.due(why).filter(|due| *due <= at).map(|_| why),
-            command => return self.life.judge(at, command, |call| self.standing(call)),
+            Command::Admit { .. }
+            | Command::Assign { .. }
+            | Command::BeginDrain(_)
+            | Command::CancelDrain { .. }
+            | Command::CountDeclines { .. }
+            | Command::End { .. }
+            | Command::ExtendDrain { .. }
+            | Command::ForceDrain { .. }
+            | Command::HandOver { .. }
+            | Command::Leave
+            | Command::Obey(_)
+            | Command::Progress { .. }
+            | Command::Reject
+            | Command::Reserve { .. }
+            | Command::Serve
+            | Command::StandBy
+            | Command::TakeOver { .. }
+            | Command::Withdraw { .. } => return self.life.judge(at, command, |call| self.call_state(call)),
         };
         let why = due.ok_or(Misuse::NotDue)?;
-        self.life.judge(at, Command::Expire(why), |call| self.standing(call))
+        self.life.judge(at, Command::Expire(why), |call| self.call_state(call))
     }
 
-    fn standing(&self, call: CallNo) -> Standing {
+    pub(super) fn call_state(&self, call: CallNo) -> CallState {
         match self.calls.get(call) {
-            Some(live) if live.active => Standing::Assigned,
-            Some(_) => Standing::Reserved,
-            None if (1..=self.word().seq().get()).contains(&call.get()) => Standing::Over,
-            None => Standing::Never,
+            Some(live) if live.active => CallState::Assigned,
+            Some(_) => CallState::Reserved,
+            None if (1..=self.word().seq().get()).contains(&call.get()) => CallState::Over,
+            None => CallState::Never,
         }
     }
 
@@ -59,47 +76,47 @@ impl Worker {
 }
 
 impl Life {
-    /// The event that a command leads to at `at`, which is not before the last entry. `standing` tells what is known of
+    /// The event that a command leads to at `at`, which is not before the last entry. `state` tells what is known of
     /// a call; the time-out of a single call is the caller's to have checked.
     ///
     /// This is the one place where commands are judged: the machine and the gate in front of it both ask here.
-    pub fn judge(&self, at: Instant, command: Command, standing: impl Fn(CallNo) -> Standing) -> Judgement {
+    pub fn judge(&self, at: Instant, command: Command, state: impl Fn(CallNo) -> CallState) -> Judgement {
         if self.word.seq().get() == Word::SEQ_MAX {
             return Err(Refusal::Exhausted.into());
         }
-        let standing = |call| match (self.phase(), standing(call)) {
-            (Phase::Exited, Standing::Assigned | Standing::Reserved) => Standing::Over,
-            (_, standing) => standing,
+        let state = |call| match state(call) {
+            CallState::Assigned | CallState::Reserved if self.phase() == Phase::Exited => CallState::Over,
+            known @ (CallState::Assigned | CallState::Never | CallState::Over | CallState::Reserved) => known,
         };
         match command {
             Command::Admit { id, class } => {
                 self.admission()?;
                 Ok(Event::CallAdmitted { id, class })
             }
-            Command::Assign { call } => judge_assign(call, standing(call)),
+            Command::Assign { call } => judge_assign(call, state(call)),
             Command::BeginDrain(order) => self.judge_begin_drain(order),
             Command::CancelDrain { actor } => self.judge_cancel_drain(actor),
             Command::CountDeclines { reason, count } => self.judge_count_declines(reason, count),
-            Command::End { call, reason } => self.judge_end(call, reason, standing(call)),
-            Command::Expire(Why::Lapse(call)) => match standing(call) {
-                Standing::Reserved => Ok(Event::ReservationLapsed { call }),
-                Standing::Assigned | Standing::Never | Standing::Over => Err(Misuse::NotDue.into()),
+            Command::End { call, reason } => self.judge_end(call, reason, state(call)),
+            Command::Expire(Why::Lapse(call)) => match state(call) {
+                CallState::Reserved => Ok(Event::ReservationLapsed { call }),
+                CallState::Assigned | CallState::Never | CallState::Over => Err(Misuse::NotDue.into()),
             },
-            Command::Expire(Why::Stall(call)) => match standing(call) {
-                Standing::Assigned => Ok(Event::CallStalled { call }),
-                Standing::Never | Standing::Over | Standing::Reserved => Err(Misuse::NotDue.into()),
+            Command::Expire(Why::Stall(call)) => match state(call) {
+                CallState::Assigned => Ok(Event::CallStalled { call }),
+                CallState::Never | CallState::Over | CallState::Reserved => Err(Misuse::NotDue.into()),
             },
             Command::Expire(why) => self.judge_expiry(at, why),
             Command::ExtendDrain { actor, deadline } => self.judge_extend_drain(actor, deadline),
             Command::ForceDrain { actor } => self.judge_force_drain(actor),
             Command::HandOver { call, to } => {
-                ours(standing(call))?;
+                ours(state(call))?;
                 Ok(Event::CallHandedOver { call, to })
             }
             Command::Leave => self.judge_leave(),
             Command::Obey(order) => self.judge_order(at, order),
             Command::Progress { call } => {
-                ours(standing(call))?;
+                ours(state(call))?;
                 Ok(Event::CallProgressed { call })
             }
             Command::Reject => self.judge_reject(),
@@ -117,7 +134,7 @@ impl Life {
                 let (_, why) = self.deadline().filter(|(due, _)| *due <= at).ok_or(Misuse::NotDue)?;
                 self.judge_expiry(at, why)
             }
-            Command::Withdraw { call, reason } => self.judge_withdraw(call, reason, standing(call)),
+            Command::Withdraw { call, reason } => self.judge_withdraw(call, reason, state(call)),
         }
     }
 
@@ -126,17 +143,17 @@ impl Life {
         self.word.admit(self.limits.capacity).map(drop)
     }
 
-    fn judge_end(&self, call: CallNo, reason: EndReason, standing: Standing) -> Judgement {
-        ours(standing)?;
+    fn judge_end(&self, call: CallNo, reason: EndReason, state: CallState) -> Judgement {
+        ours(state)?;
         self.over(call, reason)
     }
 
-    fn judge_withdraw(&self, call: CallNo, reason: EndReason, standing: Standing) -> Judgement {
-        match standing {
-            Standing::Assigned => Err(Misuse::Assigned.into()),
-            Standing::Never => Err(Misuse::NoSuchCall.into()),
-            Standing::Over => Err(Repeat::AlreadyEnded.into()),
-            Standing::Reserved => self.over(call, reason),
+    fn judge_withdraw(&self, call: CallNo, reason: EndReason, state: CallState) -> Judgement {
+        match state {
+            CallState::Assigned => Err(Misuse::Assigned.into()),
+            CallState::Never => Err(Misuse::NoSuchCall.into()),
+            CallState::Over => Err(Repeat::AlreadyEnded.into()),
+            CallState::Reserved => self.over(call, reason),
         }
     }
 
@@ -273,7 +290,7 @@ impl Life {
         }
         Ok(match why {
             Why::Empty => Event::Drained,
-            Why::GraceOver | Why::Leave => Event::Exited { outcome: self.verdict(), stamp: None },
+            Why::GraceOver | Why::Leave => Event::Exited { outcome: self.outcome_now(), stamp: None },
             Why::Force => Event::DrainForced { actor: DEADLINE, live: self.word.in_flight(), stamp: None },
             Why::Overdue => Event::DrainOverdue { live: self.word.in_flight() },
             Why::Lapse(call) => Event::ReservationLapsed { call },
@@ -282,7 +299,7 @@ impl Life {
     }
 
     /// How the worker ends if it ends now: every call that a force cut or that is still in flight was dropped by it.
-    fn verdict(&self) -> Outcome {
+    fn outcome_now(&self) -> Outcome {
         match self.tally.ended_by(EndReason::DrainForced) + u64::from(self.word.in_flight()) {
             0 => Outcome::Clean,
             dropped => Outcome::Forced { dropped },
@@ -290,22 +307,22 @@ impl Life {
     }
 }
 
-fn judge_assign(call: CallNo, standing: Standing) -> Judgement {
-    match standing {
-        Standing::Assigned => Err(Repeat::AlreadyAssigned.into()),
-        Standing::Never => Err(Misuse::NoSuchCall.into()),
-        Standing::Over => Err(Refused::ReservationGone.into()),
-        Standing::Reserved => Ok(Event::CallAssigned { call }),
+fn judge_assign(call: CallNo, state: CallState) -> Judgement {
+    match state {
+        CallState::Assigned => Err(Repeat::AlreadyAssigned.into()),
+        CallState::Never => Err(Misuse::NoSuchCall.into()),
+        CallState::Over => Err(Refused::ReservationGone.into()),
+        CallState::Reserved => Ok(Event::CallAssigned { call }),
     }
 }
 
 /// What is done with a call is done with one that is ours.
-fn ours(standing: Standing) -> Result<(), Rejection> {
-    match standing {
-        Standing::Assigned => Ok(()),
-        Standing::Never => Err(Misuse::NoSuchCall.into()),
-        Standing::Over => Err(Repeat::AlreadyEnded.into()),
-        Standing::Reserved => Err(Misuse::NotAssigned.into()),
+fn ours(state: CallState) -> Result<(), Rejection> {
+    match state {
+        CallState::Assigned => Ok(()),
+        CallState::Never => Err(Misuse::NoSuchCall.into()),
+        CallState::Over => Err(Repeat::AlreadyEnded.into()),
+        CallState::Reserved => Err(Misuse::NotAssigned.into()),
     }
 }
 

@@ -3,7 +3,7 @@
 use core::cmp::Ordering;
 
 use super::{
-    Cause, Command, Drain, DrainOrder, Event, Life, OnDeadline, Outcome, Refused, Rejection, Repeat, Standing, Terms,
+    CallState, Cause, Command, Drain, DrainOrder, Event, Life, OnDeadline, Outcome, Refused, Rejection, Repeat, Terms,
 };
 use crate::id::Actor;
 use crate::order::{Order, Stamp, Wish};
@@ -39,14 +39,16 @@ impl Life {
     /// An order counts as taken whatever comes of it: what the worker then reports tells the rest.
     pub(super) fn judge_order(&self, at: Instant, order: Order) -> Result<Event, Rejection> {
         self.judge_stamp(order.stamp)?;
-        let changed = self.command_for(at, &order).map(|command| self.judge(at, command, |_| Standing::Never));
+        let changed = self.command_for(at, &order).map(|command| self.judge(at, command, |_| CallState::Never));
         let event = changed.and_then(Result::ok).and_then(|event| event.obeying(order.stamp));
         Ok(event.unwrap_or(Event::OrderTaken { stamp: order.stamp, actor: order.actor }))
     }
 
     fn judge_stamp(&self, stamp: Stamp) -> Result<(), Rejection> {
+        if self.phase() == Phase::Exited {
+            return Err(Repeat::AlreadyExited.into());
+        }
         match stamp.cmp(&self.obeyed) {
-            _ if self.phase() == Phase::Exited => Err(Repeat::AlreadyExited.into()),
             Ordering::Equal => Err(Repeat::AlreadyObeyed.into()),
             Ordering::Greater => Ok(()),
             Ordering::Less => Err(Refused::Overtaken { by: self.obeyed }.into()),

@@ -323,7 +323,7 @@ fn a_member_that_comes_back_is_what_it_was_and_was_told_what_it_was_told() {
     };
     let back = |world: &mut World| {
         let (before, after) = leave(world);
-        assert_eq!((after.order, after.standing, after.withdrawn), (before.order, before.standing, before.withdrawn));
+        assert_eq!((after.order, after.status, after.withdrawn), (before.order, before.status, before.withdrawn));
         assert_eq!((after.live, after.seq, after.drained), (before.live, before.seq, before.drained));
         after
     };

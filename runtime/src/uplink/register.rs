@@ -44,7 +44,8 @@ pub struct Request {
 /// What it is answered.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Answer {
-    /// `registered`, or why not in one word ([`Refusal::word`](openrtc_core::membership::Refusal::word)).
+    /// `registered`, or why not in one word, as
+    /// [`MembershipError::word`](openrtc_core::membership::MembershipError::word) has it.
     pub reason: String,
     /// The same for people.
     pub message: String,
@@ -64,8 +65,8 @@ pub(crate) struct Registration {
     issued_at: Instant,
 }
 
-/// What came of asking.
-enum Verdict {
+/// What the registrar replied.
+enum Reply {
     Admitted,
     Refused(Answer),
     /// Sign again, for this one.
@@ -91,10 +92,10 @@ impl Registration {
         let mut backoff = Backoff::up_to(PAUSE_MAX);
         loop {
             let problem = match self.present(worker).await {
-                Verdict::Admitted => return self.enter(worker),
-                Verdict::Refused(answer) => return self.leave(worker, &answer),
-                Verdict::OtherEpoch(epoch) => format!("the epoch changed to {epoch} while signing for another"),
-                Verdict::NotNow(problem) => shown(&problem),
+                Reply::Admitted => return self.enter(worker),
+                Reply::Refused(answer) => return self.leave(worker, &answer),
+                Reply::OtherEpoch(epoch) => format!("the epoch changed to {epoch} while signing for another"),
+                Reply::NotNow(problem) => shown(&problem),
             };
             let (url, pause) = (self.url.clone(), backoff.pause());
             say(move || tracing::warn!(%url, ?pause, "not registered yet, in standby: {problem}"));
@@ -103,21 +104,21 @@ impl Registration {
     }
 
     /// Presents a token for the epoch last told and, if that is over, one for the current epoch.
-    async fn present(&mut self, worker: &WorkerHandle) -> Verdict {
+    async fn present(&mut self, worker: &WorkerHandle) -> Reply {
         match self.present_once(worker).await {
-            Verdict::OtherEpoch(epoch) => {
+            Reply::OtherEpoch(epoch) => {
                 self.epoch = epoch;
                 self.present_once(worker).await
             }
-            verdict @ (Verdict::Admitted | Verdict::Refused(_) | Verdict::NotNow(_)) => verdict,
+            reply @ (Reply::Admitted | Reply::Refused(_) | Reply::NotNow(_)) => reply,
         }
     }
 
-    async fn present_once(&mut self, worker: &WorkerHandle) -> Verdict {
+    async fn present_once(&mut self, worker: &WorkerHandle) -> Reply {
         let body = self.request(worker);
         match self.client.ask(Method::POST, &self.url, None, body).await {
             Ok(response) => judge(&response),
-            Err(error) => Verdict::NotNow(error.to_string()),
+            Err(error) => Reply::NotNow(error.to_string()),
         }
     }
 
@@ -150,13 +151,13 @@ impl Registration {
 
 /// What an answer amounts to. A status without an answer of ours is of something in between, which must not end a
 /// worker.
-fn judge(response: &Response) -> Verdict {
+fn judge(response: &Response) -> Reply {
     let answer = serde_json::from_str::<Answer>(&response.body).ok();
     match (response.status, answer) {
-        (200, Some(_)) => Verdict::Admitted,
-        (403, Some(answer)) => Verdict::Refused(answer),
-        (409, Some(Answer { epoch: Some(epoch), .. })) => Verdict::OtherEpoch(epoch),
-        (status, _) => Verdict::NotNow(format!("status {status}: {}", response.body)),
+        (200, Some(_)) => Reply::Admitted,
+        (403, Some(answer)) => Reply::Refused(answer),
+        (409, Some(Answer { epoch: Some(epoch), .. })) => Reply::OtherEpoch(epoch),
+        (status, _) => Reply::NotNow(format!("status {status}: {}", response.body)),
     }
 }
 
@@ -169,16 +170,16 @@ fn shown(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn verdict(status: u16, body: &str) -> Verdict {
+    fn reply(status: u16, body: &str) -> Reply {
         judge(&Response { status, body: body.into() })
     }
 
     #[test]
     fn only_a_refusal_in_the_registrars_own_words_ends_a_worker() {
         let refusal = r#"{"reason":"replayed","message":"the token was used before"}"#;
-        assert!(matches!(verdict(403, refusal), Verdict::Refused(answer) if answer.reason == "replayed"));
+        assert!(matches!(reply(403, refusal), Reply::Refused(answer) if answer.reason == "replayed"));
         for (status, body) in [(403, "<html>Forbidden</html>"), (404, refusal), (500, ""), (409, refusal), (200, "")] {
-            assert!(matches!(verdict(status, body), Verdict::NotNow(_)), "{status} {body}");
+            assert!(matches!(reply(status, body), Reply::NotNow(_)), "{status} {body}");
         }
     }
 

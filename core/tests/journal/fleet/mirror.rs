@@ -26,7 +26,7 @@ pub(super) fn name(name: &str, bytes: &[u8]) -> Value {
     let value = match name.split_once('/').map(|(what, _)| what) {
         Some("Lease") => to_value(deserialize_exact::<Lease, _>(bytes, config).expect(readable)),
         Some("Stage") => to_value(deserialize_exact::<Stage, _>(bytes, config).expect(readable)),
-        Some("Standing") => to_value(deserialize_exact::<Standing, _>(bytes, config).expect(readable)),
+        Some("MemberStatus") => to_value(deserialize_exact::<MemberStatus, _>(bytes, config).expect(readable)),
         Some("VersionState") => to_value(deserialize_exact::<VersionState, _>(bytes, config).expect(readable)),
         _ => panic!("{name} is not written down"),
     };
@@ -107,7 +107,7 @@ struct Member {
     version: String,
     incarnation: Incarnation,
     joined: Instant,
-    standing: Standing,
+    status: MemberStatus,
     lease: Lease,
     drained: bool,
     withdrawn: bool,
@@ -348,7 +348,7 @@ enum Stage {
 }
 
 #[derive(SchemaRead, Serialize)]
-enum Standing {
+enum MemberStatus {
     Member,
     Fenced,
     WrittenOff,

@@ -1,8 +1,8 @@
 //! A fleet's records of every kind, and a coordinator's life.
 
 use openrtc_core::fleet::{
-    Departure, DrainTerms, Entry, Event, Facts, Fleet, Lease, PauseReason, Policy, RejectReason, Report, Request, Room,
-    Run, Spec, Stage, Stamp, Standing, StepKind, Task, Timeouts, VersionState,
+    Departure, DrainTerms, Entry, Event, Facts, Fleet, Lease, MemberStatus, PauseReason, Policy, RejectReason, Report,
+    Request, Room, Run, Spec, Stage, Stamp, StepKind, Task, Timeouts, VersionState,
 };
 use openrtc_core::id::{Actor, Deployment, Epoch, Incarnation, Seq, WorkerId};
 use openrtc_core::journal::{Office, Opening, Record};
@@ -194,7 +194,7 @@ pub(super) fn names() -> Vec<(String, Value, Vec<u8>)> {
     [
         of("Lease", [Lease::Held, Lease::Void, Lease::Expired]),
         of("Stage", stages),
-        of("Standing", [Standing::Member, Standing::Fenced, Standing::WrittenOff]),
+        of("MemberStatus", [MemberStatus::Member, MemberStatus::Fenced, MemberStatus::WrittenOff]),
         of("VersionState", lives),
     ]
     .concat()

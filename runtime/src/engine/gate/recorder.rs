@@ -7,7 +7,7 @@ use openrtc_core::id::{CallId, CallNo, Digest, DigestKey, Seq};
 use openrtc_core::journal::Batch;
 use openrtc_core::time::Instant;
 use openrtc_core::word::{Phase, Refusal, Word};
-use openrtc_core::worker::{Class, Command, Drain, Event, Life, Misuse, Origin, Rejection, Standing, Why, Worker};
+use openrtc_core::worker::{CallState, Class, Command, Drain, Event, Life, Misuse, Origin, Rejection, Why, Worker};
 
 use super::ring::{Read, Ring};
 use crate::engine::sync::{AtomicU64, Ordering};
@@ -189,7 +189,7 @@ impl Recorder {
         origin: Origin,
     ) -> Result<Seq, Rejection> {
         let command = Command::TakeOver { id: self.digest(id), class, origin };
-        self.claim(word, at, Some(id), |life| life.judge(at, command, |_| Standing::Never))
+        self.claim(word, at, Some(id), |life| life.judge(at, command, |_| CallState::Never))
     }
 
     /// Has core judge a command against the live state, and claims the next number for its event.
@@ -199,7 +199,7 @@ impl Recorder {
 
     /// Whether a command would end the worker if it were given now.
     pub(super) fn leads_to_exit(&self, word: &AtomicU64, at: Instant, command: Command) -> bool {
-        let judged = self.live(word).judge(at.max(self.recorded.now()), command, |_| Standing::Over);
+        let judged = self.live(word).judge(at.max(self.recorded.now()), command, |_| CallState::Over);
         matches!(judged, Ok(Event::Exited { .. }))
     }
 
@@ -258,12 +258,12 @@ impl Recorder {
         may: impl Fn(&Life) -> bool,
     ) -> Result<Seq, Rejection> {
         let recorded = self.recorded.word();
-        let standing = self.standing(command);
+        let state = self.call_state(command);
         let seq = self.claim::<Rejection>(word, at, None, |life| {
             if !may(life) {
                 return Err(Misuse::NotDue.into());
             }
-            match life.judge(at.max(life.now()), command, |_| standing)? {
+            match life.judge(at.max(life.now()), command, |_| state)? {
                 // How a worker ends depends on how each of its calls ended, so all of that must be recorded.
                 Event::Exited { .. } if life.word() != recorded => Err(Misuse::NotDrained.into()),
                 event => Ok(event),
@@ -277,11 +277,11 @@ impl Recorder {
 
     /// What is known here of the call that a command speaks of. Promises are kept here; that a call is ours, the guard
     /// that speaks for it proves, and so does the record that says when it stalls.
-    fn standing(&self, command: Command) -> Standing {
+    fn call_state(&self, command: Command) -> CallState {
         match promise(command).or_else(|| command.call()) {
-            Some(call) if self.promises.contains(&call) => Standing::Reserved,
-            Some(_) if promise(command).is_some() => Standing::Over,
-            Some(_) | None => Standing::Assigned,
+            Some(call) if self.promises.contains(&call) => CallState::Reserved,
+            Some(_) if promise(command).is_some() => CallState::Over,
+            Some(_) | None => CallState::Assigned,
         }
     }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 /// The whole outcome. Times are in milliseconds.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct Summary {
     /// Calls that callers made, the probes of the drain among them.
     pub calls_offered: usize,
     /// Of those, taken by a worker.
@@ -43,7 +43,7 @@ pub struct Report {
     /// How long the rollout took, in seconds.
     pub elapsed_s: f64,
     /// Every worker that took calls.
-    pub workers: Vec<WorkerReport>,
+    pub workers: Vec<WorkerSummary>,
     /// Every dropped call.
     pub dropped: Vec<DroppedCall>,
     /// Workers that were not admitted.
@@ -63,7 +63,7 @@ pub struct Report {
 
 /// One worker.
 #[derive(Debug, Serialize)]
-pub struct WorkerReport {
+pub struct WorkerSummary {
     /// Its name.
     pub worker: String,
     /// The version that it ran.
@@ -115,7 +115,7 @@ pub struct RejectedWorker {
 /// At most so many dropped calls are printed by name; JSON has them all.
 const NAMES_MAX: usize = 12;
 
-impl Report {
+impl Summary {
     /// Whether everything was as a rollout without faults must be.
     #[must_use]
     pub fn is_spotless(&self) -> bool {
@@ -138,7 +138,7 @@ pub(crate) fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
-impl Display for Report {
+impl Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let optional = |time: Option<f64>| time.map_or_else(|| "not measured".into(), |time| format!("{time:.1} ms"));
         let rows = [
@@ -164,7 +164,7 @@ impl Display for Report {
         writeln!(f)?;
         writeln!(f, "  {:<8} {:<8} {:>8} {:>7} {:>9}  exit", "worker", "version", "pid", "calls", "dropped")?;
         for worker in &self.workers {
-            let WorkerReport { worker: name, version, pid, calls, dropped, .. } = worker;
+            let WorkerSummary { worker: name, version, pid, calls, dropped, .. } = worker;
             writeln!(f, "  {name:<8} {version:<8} {pid:>8} {calls:>7} {dropped:>9}  {}", worker.exit())?;
         }
         self.write_drops(f)?;
@@ -177,7 +177,7 @@ impl Display for Report {
     }
 }
 
-impl Report {
+impl Summary {
     fn write_rejections(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.rejected.is_empty() {
             return Ok(());
@@ -204,7 +204,7 @@ impl Report {
     }
 }
 
-impl WorkerReport {
+impl WorkerSummary {
     fn exit(&self) -> String {
         match (self.exit_code, self.signal) {
             (Some(code), _) => code.to_string(),
