@@ -224,6 +224,7 @@ impl<M: Journaled> Journal<M> {
                 Ok(())
             }
             Err(error) => {
+                disk::tear(&open.file, open.bytes);
                 self.segment = None;
                 Err(error)
             }
@@ -332,7 +333,12 @@ impl<M: Journaled> Journal<M> {
         let mut opening = Vec::new();
         journal::write_opening(&Opening { about: self.about, state }, &ids, &mut opening);
         // A segment that a failed write left at this place holds no entry: it may be replaced.
-        let file = self.with_spare(|| directory::place(&path, |file| disk::write(file, &opening)))?;
+        let placed = self.with_spare(|| directory::place(&path, |file| disk::write(file, &opening)));
+        let file = placed.inspect_err(|_| {
+            if let Some(open) = &before {
+                disk::tear(&open.file, open.bytes);
+            }
+        })?;
         let bytes = opening.len() as u64;
         // A large state must not be written more often than the entries it stands for.
         let full_at = self.config.segment_bytes.min(self.config.total_bytes / 4).max(4 * bytes);

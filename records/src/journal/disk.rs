@@ -61,11 +61,20 @@ pub(super) fn lacks_descriptors(_: &io::Error) -> bool {
 /// Appends bytes; after an error nobody knows how many.
 pub(super) fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     #[cfg(test)]
-    if faults::is_due() {
-        file.write_all(&bytes[..bytes.len() / 2])?;
+    if let Some(halves) = faults::due() {
+        file.write_all(&bytes[..bytes.len() * halves / 2])?;
         return Err(io::ErrorKind::StorageFull.into());
     }
     file.write_all(bytes)
+}
+
+/// Leaves the beginning of a frame behind the first `bytes` of a file, if nothing is there, so that its readers see that
+/// more happened than it tells. Makes the file longer without writing: a full disk has room for that.
+pub(super) fn tear(file: &File, bytes: u64) {
+    let torn = file.metadata().and_then(|found| if found.len() > bytes { Ok(()) } else { file.set_len(bytes + 1) });
+    if let Err(error) = torn {
+        tracing::warn!(%error, "entries are missing at the end of the journal's segment, and nothing there says so");
+    }
 }
 
 #[cfg(test)]
@@ -73,13 +82,16 @@ pub(super) mod faults {
     use std::cell::Cell;
 
     thread_local! {
-        /// How many writes of this thread succeed before one fails half way.
+        /// How many writes of this thread succeed before one fails.
         static COUNTDOWN: Cell<Option<u32>> = const { Cell::new(None) };
+        /// How many halves of what it should write that one writes.
+        static HALVES: Cell<usize> = const { Cell::new(1) };
     }
 
-    /// Lets the write after `count` others fail half way, once.
-    pub(crate) fn fail_after(count: u32) {
+    /// Lets the write after `count` others fail once so many halves are written.
+    pub(crate) fn fail_after(count: u32, halves: usize) {
         COUNTDOWN.set(Some(count));
+        HALVES.set(halves);
     }
 
     /// Whether a write is still to fail.
@@ -87,9 +99,10 @@ pub(super) mod faults {
         COUNTDOWN.get().is_some()
     }
 
-    pub(super) fn is_due() -> bool {
+    /// How many halves the write that is next writes, if it fails.
+    pub(super) fn due() -> Option<usize> {
         let left = COUNTDOWN.get();
         COUNTDOWN.set(left.and_then(|count| count.checked_sub(1)));
-        left == Some(0)
+        (left == Some(0)).then(|| HALVES.get())
     }
 }

@@ -100,14 +100,14 @@ fn whichever_write_fails_half_way_nothing_is_appended_behind_the_tear() {
     for failing in 0.. {
         let dir = tempdir().expect("a directory");
         let mut kept = Kept::open(small(dir.path()));
-        disk::faults::fail_after(failing);
+        disk::faults::fail_after(failing, 1);
         for call in 0..30 {
             let call = kept.admit(&format!("call-{call}"));
             kept.end(call);
         }
         if disk::faults::is_pending() {
             assert!(failing > 60, "every write of the run has failed once: {failing}");
-            disk::faults::fail_after(u32::MAX);
+            disk::faults::fail_after(u32::MAX, 1);
             break;
         }
         kept.leave();
@@ -119,6 +119,27 @@ fn whichever_write_fails_half_way_nothing_is_appended_behind_the_tear() {
             let at_end = replay.torn.is_none_or(|torn| torn.fault == TornFault::Short);
             assert!(at_end, "failing {failing}: {:?} in {segment:?}", replay.torn);
         }
+    }
+}
+
+#[test]
+fn a_journal_that_ends_with_a_write_that_failed_is_cut_short_however_little_was_written() {
+    for (failing, halves) in (0..).flat_map(|failing| [(failing, 0), (failing, 1)]) {
+        let dir = tempdir().expect("a directory");
+        let mut kept = Kept::open(small(dir.path()));
+        disk::faults::fail_after(failing, halves);
+        let admit = |call: &str| Command::Admit { id: DigestKey::default().digest(call), class: Class::default() };
+        let failed = (0..60).map(|call| format!("call-{call}")).any(|id| kept.enact(admit(&id), Some(&id)).is_err());
+        if !failed {
+            assert!(failing > 50, "every write of the run has failed once: {failing}");
+            disk::faults::fail_after(u32::MAX, 1);
+            break;
+        }
+        drop(kept.journal);
+        let segments = segments(dir.path()).expect("a directory");
+        let replay = segments.last().expect("one").replay::<Worker>(|_, _, _| {}).expect("an opening");
+        let torn = replay.torn.expect("more happened than it tells");
+        assert_eq!(torn.fault, TornFault::Short, "failing {failing}, after {halves} halves");
     }
 }
 
