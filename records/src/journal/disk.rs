@@ -68,8 +68,8 @@ pub(super) fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// Leaves the beginning of a frame behind the first `bytes` of a file, if nothing is there, so that its readers see that
-/// more happened than it tells. Makes the file longer without writing: a full disk has room for that.
+/// Leaves the beginning of a frame behind the first `bytes` of a file, if nothing is there: readers see by it that more
+/// happened. Makes the file longer without writing, for which a full disk has room.
 pub(super) fn tear(file: &File, bytes: u64) {
     let torn = file.metadata().and_then(|found| if found.len() > bytes { Ok(()) } else { file.set_len(bytes + 1) });
     if let Err(error) = torn {
