@@ -61,7 +61,7 @@ impl fmt::Display for BadName {
 
 impl core::error::Error for BadName {}
 
-/// 1 to `N` printable ASCII bytes, inline; the padding is zero so that order and equality are those of the text.
+/// 1 to `N` printable ASCII bytes, stored inline. The padding is zero, so that values compare as their texts do.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Inline<const N: usize> {
     bytes: [u8; N],

@@ -223,7 +223,7 @@ pub trait Machine {
     /// Folds one entry in. Total and infallible; reads no clock.
     fn apply(&mut self, entry: &Entry<Self::Event>);
 
-    /// Decides and applies at once: for whoever keeps no journal, or writes it afterwards.
+    /// Decides and applies at once. For callers that keep no journal, or write it afterwards.
     fn step(&mut self, at: Instant, command: Self::Command) -> Result<Entry<Self::Event>, Self::Rejection> {
         let entry = self.decide(at, command)?;
         self.apply(&entry);

@@ -37,11 +37,12 @@ pub struct Order {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wish {
-    /// The worker belongs to the fleet. Changes nothing but the stamp, so that nobody of an earlier term is obeyed.
+    /// The worker belongs to the fleet. This changes only the stamp, so that the worker obeys no coordinator of an
+    /// earlier term.
     Join,
     /// Take calls.
     Serve,
-    /// Take no more calls; let those in flight end.
+    /// Take no more calls; let the calls in flight end.
     Drain {
         /// How long after the order arrives the drain is overdue; `None` waits for as long as calls last.
         within: Option<Span>,

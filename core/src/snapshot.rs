@@ -27,9 +27,9 @@ pub struct RuntimeSnapshot {
     pub draining: bool,
     /// Calls in flight: reserved and active.
     pub active_sessions: u32,
-    /// Those of them that are not assigned yet.
+    /// The calls in flight that are reserved and not assigned yet.
     pub reserved_sessions: u32,
-    /// Those of them that are flagged as stalled.
+    /// The calls in flight that are flagged as stalled.
     pub stalled_sessions: u32,
     /// The most calls it may hold.
     pub capacity: u32,

@@ -7,10 +7,10 @@
 //!  └───────┴──────────────────────┴─────────────────────────────────────────┘
 //! ```
 //!
-//! Every entry in the journal is one transition of this word, and the sequence number it yields is the entry's place
-//! there. So whoever moves the word (the worker machine, the simulator, a compare-and-swap in the runtime) has at once
-//! judged the command, ordered it against every other and numbered it: once the word says `Draining`, no admission can
-//! slip in, and every admission before it is counted.
+//! Every entry in the journal is one transition of this word, and the word's new sequence number is the entry's place
+//! in the journal. The worker machine, the simulator and the runtime's compare-and-swap all move the same word. One
+//! move judges a command, orders it against every other command and numbers its entry. So once the word says
+//! `Draining`, no admission can slip in, and every earlier admission is counted.
 
 use core::fmt;
 
@@ -18,17 +18,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::Seq;
 
-/// Where a worker is in its life. Order is the order of life; only a cancelled drain goes back.
+/// The phase of a worker's life. Phases are ordered as they follow each other; only a cancelled drain goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Not yet able to take calls.
     Starting,
-    /// Able to, but waits to be promoted.
+    /// Ready to take calls, and waits to be promoted.
     Standby,
     /// Takes calls.
     Serving,
-    /// Takes no more; those it has run to their end.
+    /// Takes no more calls; the calls in flight run to their end.
     Draining,
     /// The last call has ended; the drain may still be cancelled unless it was made irrevocable.
     Drained,
@@ -61,7 +61,8 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Why an offer is refused. The word itself refuses for the first three: an answer to the dispatcher, nobody's fault.
+/// Why an offer is refused. It is an answer to the dispatcher and nobody's fault. The admission word gives the first
+/// three; the runtime adds the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
@@ -175,7 +176,7 @@ impl Word {
         Ok(Self(self.0 + ONE_CALL + ONE_ENTRY))
     }
 
-    /// Takes one more call that lives already, whatever the phase. The caller has judged that there is room.
+    /// Takes over a call of an earlier run, in any phase. The caller has checked that there is room.
     #[must_use]
     pub const fn take_over(self) -> Self {
         Self(self.0.wrapping_add(ONE_CALL + ONE_ENTRY))

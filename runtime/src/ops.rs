@@ -52,8 +52,8 @@ pub(crate) use listen::{Endpoint, listen};
 /// No request body needs more, in bytes.
 const BODY_MAX: usize = 4096;
 
-/// The most requests that are at work at once, liveness and readiness left out. Far below the connections that there
-/// may be, so that those two always find a place.
+/// The most requests that are handled at once, not counting liveness and readiness. It is far below the limit on
+/// connections, so that those two always find a place.
 const BUSY_MAX: usize = 64;
 
 /// What the endpoints answer about and act on.
@@ -85,12 +85,12 @@ impl Ops {
     }
 }
 
-/// Calls that the run before this one did not see to their end.
+/// Calls that the previous run did not finish.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Before {
     /// Cut by its forced drain.
     pub(crate) dropped: u64,
-    /// Open when it ended without a word.
+    /// Open when it crashed or was killed.
     pub(crate) lost: u64,
 }
 
@@ -155,7 +155,7 @@ fn router(ops: Arc<Ops>) -> Router {
     Router::new().route("/livez", get(view::livez)).route("/readyz", get(view::readyz)).merge(bounded).with_state(ops)
 }
 
-/// Lets a request in if not too many are at work; its connection is not idle from then on.
+/// Accepts a request if not too many are being handled. Its connection is not idle from then on.
 async fn take_turn(
     State(ops): State<Arc<Ops>>,
     Extension(seat): Extension<Arc<Seat>>,

@@ -83,7 +83,7 @@ impl AgentPool {
     /// dropped.
     ///
     /// # Errors
-    /// The refusal is an answer for the dispatcher, or the caller: every one may be retried at another worker.
+    /// The refusal is the answer to give to the dispatcher or the caller. It may be retried at another worker.
     pub fn admit(&self, id: CallId) -> Result<CallGuard, Refusal> {
         self.admit_class(id, Class::default())
     }
@@ -97,8 +97,8 @@ impl AgentPool {
         Ok(CallGuard::new(open, Seq::new(number.get())))
     }
 
-    /// Reserves a call: for a dispatcher that offers a call, waits for a yes and then assigns it. The call counts from
-    /// here, so a drain that begins before its assignment waits for it.
+    /// Reserves a call. Use it if your dispatcher offers a call, waits for a yes and then assigns the call. The call
+    /// counts from its reservation, so a drain that begins before the assignment waits for it.
     ///
     /// # Errors
     /// As for [`AgentPool::admit`].
@@ -115,7 +115,7 @@ impl AgentPool {
         Ok(Reservation::new(open, Seq::new(number.get())))
     }
 
-    /// Refuses a call that there is no descriptor left for, as a worker that is full.
+    /// Refuses a call as [`Refusal::Full`] if no descriptor is left for it.
     fn spare_descriptors(&self) -> Result<(), Refusal> {
         if self.built.takes_descriptors && descriptors::run_out() && self.view().availability() == Availability::Open {
             return Err(self.worker.gate().refuse(Refusal::Full));
@@ -123,7 +123,7 @@ impl AgentPool {
         Ok(())
     }
 
-    /// Takes the call's id, where each may be in flight once.
+    /// Claims the call's id, if an id may be in flight only once.
     fn take(&self, id: &CallId) -> Result<Option<Taken>, Refusal> {
         match &self.built.unique {
             None => Ok(None),
@@ -140,9 +140,9 @@ impl AgentPool {
         self.begin_drain_with(Cause::Api, actor, self.worker.drain_terms())
     }
 
-    /// [`AgentPool::begin_drain`] with another cause, deadline and policy. An order to a worker that drains already
-    /// joins that drain: whatever is due sooner by it is due sooner from now on, and nothing later. So this is how a
-    /// deadline is shortened.
+    /// [`AgentPool::begin_drain`] with another cause, deadline and policy. If the worker drains already, the two sets
+    /// of terms are combined: each deadline becomes the earlier of the two. So you can shorten a deadline with this,
+    /// and cannot lengthen one.
     ///
     /// # Errors
     /// [`CommandError::BadDeadline`] for a deadline that is now or more than a year away, and
@@ -151,23 +151,23 @@ impl AgentPool {
         self.worker.drain(cause, actor, terms)
     }
 
-    /// Takes calls again. Refused after a signal or a force.
+    /// Cancels the drain: the worker takes calls again. Refused if the drain was begun by a signal, or was forced.
     pub fn cancel_drain(&self, actor: Actor) -> Result<Done, CommandError> {
         self.worker.cancel_drain(actor)
     }
 
-    /// Takes no more calls, and stays up: a drain without a deadline, of a worker that is parked once it has drained
-    /// ([`Leave::Parked`](crate::Leave::Parked)). Calls in flight go on. [`AgentPool::uncordon`] takes it back; SIGTERM
-    /// makes it final.
+    /// Takes the worker out of rotation: it takes no more calls, lets those in flight run to their end, and stays up. A
+    /// cordon is a drain without a deadline, for a worker that parks when it has drained
+    /// ([`Leave::Parked`](crate::Leave::Parked)). [`AgentPool::uncordon`] cancels it; SIGTERM makes it final.
     ///
     /// # Errors
-    /// [`CommandError::NotParked`] if the worker would leave by itself, and [`CommandError::DrainsForGood`] if it
-    /// drains already, finally or by a deadline. Nothing has changed then.
+    /// [`CommandError::NotParked`] if the worker would exit after its drain. [`CommandError::DrainsForGood`] if it
+    /// drains already and that drain is final or has a deadline. The command has changed nothing then.
     pub fn cordon(&self, actor: Actor) -> Result<Done, CommandError> {
         self.worker.cordon(actor)
     }
 
-    /// Takes calls again after a [`cordon`](AgentPool::cordon): the cancel of a drain by another name.
+    /// Takes calls again after a [`cordon`](AgentPool::cordon). It is the same as cancelling a drain.
     pub fn uncordon(&self, actor: Actor) -> Result<Done, CommandError> {
         self.worker.cancel_drain(actor)
     }
@@ -178,8 +178,8 @@ impl AgentPool {
         self.worker.extend_drain(actor, deadline)
     }
 
-    /// Tells every call in flight to end. Each is counted and named in the journal; those that are left after the force
-    /// grace are dropped.
+    /// Forces the drain: tells every call in flight to end, and drops each call that is still there when the force
+    /// grace is over. The journal counts and names each call that was told.
     pub fn force_drain(&self, actor: Actor) -> Result<Done, CommandError> {
         self.worker.force_drain(actor)
     }
@@ -189,31 +189,31 @@ impl AgentPool {
         self.worker.promote()
     }
 
-    /// Does what a coordinator orders, unless a later order was obeyed.
+    /// Obeys an order of a coordinator, unless the worker has obeyed a later one.
     pub fn obey(&self, order: Order) -> Result<Done, CommandError> {
         self.worker.submit(Command::Obey(order))
     }
 
-    /// Leaves, once drained: for a pool that stays up when it has drained ([`Leave::Parked`](crate::Leave::Parked)).
-    /// Any other leaves by itself. The drain can no longer be taken back; the worker goes when its lame-duck time is
-    /// over. Wait for [`AgentPool::exited`] then, or let [`AgentPool::retired`] do all of it.
+    /// Tells a drained worker to leave. Only a parked worker ([`Leave::Parked`](crate::Leave::Parked)) needs this; any
+    /// other leaves by itself. The drain becomes final, and the worker leaves when its lame-duck time is over. Then
+    /// wait for [`AgentPool::exited`]. [`AgentPool::retired`] does both.
     pub fn leave(&self) -> Result<Done, CommandError> {
         self.worker.submit(Command::Leave)
     }
 
-    /// Resolves when the last call of a drain has ended and the journal says so, or the worker has left. The drain of a
-    /// worker that is parked then can still be taken back, so do not leave on this alone: [`AgentPool::retired`] does.
-    /// Cancel-safe.
+    /// Resolves when the last call of a drain has ended and the journal has that entry, or when the worker has left. A
+    /// parked worker's drain can still be cancelled after that, so do not end your program on this alone: use
+    /// [`AgentPool::retired`]. Cancel-safe.
     pub async fn drained(&self) {
         self.worker.drained().await;
     }
 
-    /// Resolves when the worker has left and its journal and audit trail are complete, with how it ended. A program
-    /// that has something of its own to flush does it then: no call is left, and the worker does not come back. Waits
-    /// for the trail for half a second at most; the next run completes one that is behind.
+    /// Resolves when the worker has left and its journal and audit trail are complete, and returns how the worker
+    /// ended. No call is left, and the worker does not come back, so this is the time to flush what your program holds.
+    /// It waits at most half a second for the audit trail; the next run completes the trail if that is too short.
     ///
-    /// [`Exit::Lost`] says that the worker's control loop ended before the worker could leave. No more calls are taken
-    /// from then on, and this resolves once those that are left have ended.
+    /// [`Exit::Lost`] says that the worker's control loop ended before the worker could leave. The worker then takes no
+    /// more calls, and this resolves when its last call has ended.
     ///
     /// Cancel-safe: the next call resolves as well.
     pub async fn exited(&self) -> Exit {
@@ -221,11 +221,11 @@ impl AgentPool {
         self.told(left).await
     }
 
-    /// Waits until a drain has run to its end, leaves, and resolves like [`AgentPool::exited`]: the one call for a
-    /// program with an accept loop of its own, whatever its leave policy. A drain that is taken back meanwhile is
-    /// waited out: either the worker leaves and the cancel is refused, or it serves on and this goes on waiting.
+    /// Waits until a drain has run to its end, makes the worker leave, and resolves like [`AgentPool::exited`]. A
+    /// program with an accept loop of its own needs only this call, under either leave policy. If the drain is
+    /// cancelled in time, the worker serves on and this keeps waiting.
     ///
-    /// Cancel-safe. Dropped early, it may have told a drained worker to leave.
+    /// Cancel-safe. If you drop it early, it may already have told a drained worker to leave.
     pub async fn retired(&self) -> Exit {
         let left = self.worker.retired().await;
         self.told(left).await
@@ -242,8 +242,8 @@ impl AgentPool {
         }
     }
 
-    /// Resolves when everybody who waits to hear that the worker has left has heard it, or has had their time: the
-    /// audit trail's outlets, and whoever watches through the ops endpoints.
+    /// Resolves when the audit trail's outlets and the clients that watch the ops endpoints have learned that the
+    /// worker left, or when their time is over.
     async fn heard(&self) {
         #[cfg(feature = "http")]
         tokio::join!(self.audited(), self.built.farewell.said());
@@ -251,8 +251,8 @@ impl AgentPool {
         self.audited().await;
     }
 
-    /// Resolves when the audit trail is closed and sent, or has had its time: what is missing then, the next run
-    /// derives and sends.
+    /// Resolves when the audit trail is closed and sent, or when its time is over. The next run derives and sends the
+    /// records that are missing then.
     async fn audited(&self) {
         let Some(mut trail) = self.built.trail.clone() else { return };
         let patience = Moment::now() + AUDIT;
@@ -267,8 +267,8 @@ impl AgentPool {
         }
     }
 
-    /// Keeps the worker from leaving until a listener of yours has closed and its last connection has its answer. For
-    /// an accept loop of your own, or a server behind [`AdmitLayer`](crate::tower::AdmitLayer).
+    /// Keeps the worker from leaving until your listener has closed and its last connection has its answer. Use it with
+    /// an accept loop of your own, or with a server behind [`AdmitLayer`](crate::tower::AdmitLayer).
     #[must_use]
     pub fn listening(&self) -> Listening {
         Listening::new(self.worker.clone())
@@ -280,7 +280,7 @@ impl AgentPool {
         self.worker.snapshot()
     }
 
-    /// A view of the worker, for whoever must react when its availability or load changes.
+    /// A view of the worker, for code that must react when its availability or load changes.
     #[must_use]
     pub fn view(&self) -> WorkerView {
         WorkerView::new(self.worker.clone())
@@ -315,7 +315,7 @@ mod tests {
     use super::*;
     use crate::config::Control;
 
-    /// Whoever watches hears how the worker left before its process may go, whichever way the program waits for that.
+    /// Lets clients that watch the worker learn how it left, before its process ends.
     #[tokio::test(start_paused = true)]
     async fn a_pool_that_has_left_waits_for_those_who_watch() {
         for served in [false, true] {

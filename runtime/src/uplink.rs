@@ -1,3 +1,3 @@
-//! The worker's side of whoever hands out calls.
+//! The worker's side of a registrar or coordinator.
 
 pub mod register;

@@ -62,7 +62,7 @@ impl Fleet {
         self.members.change(run.worker, |member| see(&mut member.seen));
     }
 
-    /// A coordinator that takes over has heard nobody yet.
+    /// A coordinator that takes over has no reports yet.
     fn take_office(&mut self, epoch: Epoch) {
         (self.epoch, self.latest_epoch, self.in_office) = (epoch, epoch, self.now);
         self.members.forget();
@@ -110,8 +110,8 @@ impl Fleet {
         self.enter(Stage::Failed);
     }
 
-    /// Whoever has a share gives up what the version gets; one that has none left is retired, unless it is still to
-    /// come.
+    /// The other versions give up the weight that this version gets. A version without any weight left is retired,
+    /// unless it is still to come.
     fn shift_to(&mut self, to: Version, weight: u8) {
         let coming = self.rollout.and_then(|rollout| rollout.target());
         for (version, info) in &mut self.versions {
@@ -193,7 +193,7 @@ impl Fleet {
 
 /// What is decided of one worker.
 impl Fleet {
-    /// A run that joins is unknown until it reports. One that comes back keeps what it was told.
+    /// A run that joins is unknown until it reports. A run that comes back keeps its order.
     fn join(&mut self, run: Run, version: Version, lost_before: bool) {
         self.tally.registered += 1;
         self.tally.lost += u64::from(lost_before);
@@ -283,7 +283,7 @@ impl Fleet {
         self.on_facts(run, facts, |member| member.order = member.order.and_then(|order| order.obeyed(now)));
     }
 
-    /// Whoever was sent away is told to drain once more; others are left alone.
+    /// Tells fenced workers to drain once more, and leaves the others alone.
     fn undo(&mut self, run: Run, facts: &Facts) {
         let again = self.order_to(Task::Drain(self.terms()), None);
         self.on_facts(run, facts, |member| {

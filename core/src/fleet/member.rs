@@ -81,7 +81,7 @@ impl OrderInForce {
         self.acked.is_none()
     }
 
-    /// Whether a worker that is like this has shed the order: somebody else took the drain back after it had obeyed.
+    /// Whether a worker with these facts has shed the order: it had obeyed, and then someone else cancelled the drain.
     pub(super) fn is_undone_by(&self, facts: &Facts) -> bool {
         let open = facts.phase < Phase::Draining;
         match self.task {
@@ -198,7 +198,7 @@ impl Member {
         matches!(facts.phase, Phase::Standby | Phase::Serving) && self.is_left_alone()
     }
 
-    /// Whether it is, or may become, one that takes calls.
+    /// Whether it takes calls now, or may take calls later.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         let returns = self.is_returning() && !self.is_sealed();
@@ -273,7 +273,8 @@ impl Member {
         matches!(self.order, Some(OrderInForce { task: Task::Stop, .. }))
     }
 
-    /// Whether it was told to take calls again. Then it may have some by now, whatever it reports.
+    /// Whether it was told to take calls again. It may have calls by now, even if its last report says that it has
+    /// none.
     pub(super) const fn is_returning(&self) -> bool {
         matches!(self.order, Some(OrderInForce { task: Task::Cancel, .. }))
     }

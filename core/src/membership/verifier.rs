@@ -22,7 +22,7 @@ pub struct Manifest {
     pub epoch: Epoch,
 }
 
-/// How much a verifier tolerates and remembers.
+/// The limits of a verifier: which tokens are too old or too new, and how many workers it remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifierLimits {
     /// How old a token may be.
@@ -33,12 +33,12 @@ pub struct VerifierLimits {
     pub workers_max: usize,
 }
 
-/// Why a token is refused. The token's content is believed, and named as the reason, only once its signature holds.
+/// Why a token is refused. A reason that quotes the token's content is given only if the token's signature is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MembershipError {
-    /// It is no token.
+    /// The text is not a token.
     Malformed(Malformed),
-    /// No key of this id is accepted: never was, or was rotated out.
+    /// No key of this id is accepted: it is unknown, or was rotated out.
     UnknownKey(KeyId),
     /// The signature does not hold.
     BadSignature,
@@ -155,7 +155,7 @@ pub struct MembershipVerifier {
 }
 
 impl MembershipVerifier {
-    /// A verifier that has admitted nobody and accepts no key yet.
+    /// A verifier that accepts no key yet and has admitted no worker.
     #[must_use]
     pub const fn new(manifest: Manifest, limits: VerifierLimits) -> Self {
         Self { manifest, keys: Vec::new(), limits, workers: BTreeMap::new(), latest: Instant::EPOCH }

@@ -95,7 +95,7 @@ impl From<Class> for u8 {
 /// How a drain is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrainOrder {
-    /// What asked for it. One for a [final](Cause::is_final) cause cannot be taken back.
+    /// What asked for it. If the cause is [final](Cause::is_final), the drain cannot be cancelled.
     pub cause: Cause,
     /// Who asked for it.
     pub actor: Actor,
@@ -113,7 +113,7 @@ pub enum Command {
         /// Its kind.
         class: Class,
     },
-    /// The dispatcher gave us a call that we reserved.
+    /// A call that this worker has reserved is assigned to it.
     Assign {
         /// The reservation.
         call: CallNo,
@@ -132,7 +132,7 @@ pub enum Command {
         /// How many there were.
         count: u64,
     },
-    /// A call that is ours is over.
+    /// An assigned call has ended.
     End {
         /// The call.
         call: CallNo,
@@ -153,7 +153,7 @@ pub enum Command {
         /// Who asks.
         actor: Actor,
     },
-    /// A call that is ours goes on in another run.
+    /// An assigned call goes on in another run.
     HandOver {
         /// The call.
         call: CallNo,
@@ -170,7 +170,7 @@ pub enum Command {
         /// The call.
         call: CallNo,
     },
-    /// The fleet does not want this worker.
+    /// Reject the worker: the fleet does not want it.
     Reject,
     /// Say yes to an offer: the call counts from here.
     Reserve {

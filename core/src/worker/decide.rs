@@ -17,13 +17,13 @@ type Judgement = Result<Event, Rejection>;
 /// How far a call has come, as far as a command about it is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallState {
-    /// It is ours.
+    /// It is assigned to this worker.
     Assigned,
-    /// It cannot have been.
+    /// No call can have had this number.
     Never,
-    /// It was in flight once, or may have been.
+    /// It has ended, or may have.
     Over,
-    /// It was promised and is not ours yet.
+    /// It is reserved and not assigned yet.
     Reserved,
 }
 
@@ -255,8 +255,8 @@ impl Life {
         }
     }
 
-    /// A worker that took calls over must see them to their end, whoever wants it or not. One that never took calls has
-    /// no lame-duck time: it never opened, so nobody's offer is under way.
+    /// A worker that took calls over must serve them to their end, so it cannot be rejected. A worker that never took
+    /// calls has no lame-duck time: it never opened, so no offer is on its way to it.
     fn judge_reject(&self) -> Judgement {
         match self.phase() {
             Phase::Starting | Phase::Standby if self.word.in_flight() == 0 => {
@@ -269,8 +269,7 @@ impl Life {
         }
     }
 
-    /// Whoever is told to leave leaves by itself, as one whose drain is final does: it has no way back from here on,
-    /// and its lame-duck time like any other.
+    /// Telling a worker to leave makes its drain final. It then leaves by itself when its lame-duck time is over.
     fn judge_leave(&self) -> Judgement {
         match (self.phase(), self.drain) {
             (Phase::Drained, Some(Drain { sealed: true, .. })) => Err(Repeat::AlreadyLeaving.into()),
@@ -316,7 +315,7 @@ fn judge_assign(call: CallNo, state: CallState) -> Judgement {
     }
 }
 
-/// What is done with a call is done with one that is ours.
+/// Whether a call is assigned to this worker, as progress, hand-over and end require.
 fn ours(state: CallState) -> Result<(), Rejection> {
     match state {
         CallState::Assigned => Ok(()),

@@ -1,4 +1,4 @@
-//! What a worker's shell must now do.
+//! What the shell must do because of a worker's entry.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,14 +34,14 @@ pub enum Effect {
     Alert(Alert),
     /// Tell the dispatchers.
     Announce(Availability),
-    /// Tell every call left to end; those still there at `until` are dropped.
+    /// Tell every call that is left to end; calls that are still there at `until` are dropped.
     CancelCalls {
         /// The end of the grace.
         until: Instant,
     },
     /// Leave the process with this outcome.
     Exit(Outcome),
-    /// Tell whoever holds this reservation that it lapsed.
+    /// Tell the holder of this reservation that it has lapsed.
     Lapse(CallNo),
     /// Tell the supervisor that the process is going and will not come back.
     Stop,

@@ -6,10 +6,10 @@ use crate::order::Stamp;
 use crate::time::{Instant, Span};
 use crate::word::{Phase, Word};
 
-/// Everything of a worker but its calls: of fixed size, so that it can be kept where the calls are not at hand.
+/// The state of a worker without its calls. It has a fixed size, so it can be kept where the calls are not at hand.
 ///
-/// Whatever is asked of the worker as a whole (drains, phases, the exit) is judged here; the worker's own verbs add
-/// what concerns single calls.
+/// Commands to the worker as a whole (drains, phases, the exit) are judged here. [`Worker`](super::Worker) adds the
+/// rules for single calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
     pub(super) limits: Limits,
@@ -34,7 +34,7 @@ impl Life {
         }
     }
 
-    /// This life as far as it is recorded, seen at a word that has moved on and under the drain in force there.
+    /// The same life, with a word that has moved on and the drain that is in force there.
     #[must_use]
     pub const fn seen_at(self, word: Word, drain: Option<Drain>) -> Self {
         Self { word, drain, ..self }
@@ -107,7 +107,7 @@ impl Life {
         }
     }
 
-    /// The earliest time-out that the drain owes; those of single calls are the worker's to add.
+    /// The earliest time-out that the drain owes. The worker adds the time-outs of single calls.
     #[must_use]
     pub fn deadline(&self) -> Option<(Instant, Why)> {
         let whys = [Why::Empty, Why::GraceOver, Why::Force, Why::Overdue, Why::Leave];
@@ -141,7 +141,7 @@ impl Life {
         Head { seq: self.word.seq(), now: self.now }
     }
 
-    /// Folds one entry in; what it does to calls is the worker's to add.
+    /// Folds one entry in, except for what it does to calls: the worker adds that.
     pub fn apply(&mut self, entry: &Entry) {
         let from = self.phase();
         if let Some(stamp) = entry.event.stamp() {

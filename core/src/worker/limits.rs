@@ -30,11 +30,12 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Leave {
-    /// As soon as it has drained: for a worker alone.
+    /// As soon as it has drained. For a worker without a coordinator.
     #[default]
     WhenDrained,
-    /// When it is told to, or its drain is final. Until then it stays up, answers, and its drain can be cancelled: for
-    /// a worker with a coordinator, and under a supervisor that starts again whatever ends.
+    /// Parked: a drained worker stays up, answers, and its drain can be cancelled. It leaves when it is told to, or
+    /// when its drain becomes final. For a worker with a coordinator, and under a supervisor that restarts every
+    /// process that ends.
     Parked,
 }
 
@@ -94,7 +95,7 @@ impl fmt::Display for BadLimits {
 impl core::error::Error for BadLimits {}
 
 impl Limits {
-    /// Refuses limits under which no worker could do its work.
+    /// Refuses limits with which no worker could work.
     pub fn check(&self) -> Result<(), BadLimits> {
         if self.capacity == 0 {
             return Err(BadLimits::CapacityZero);

@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 pub enum Cause {
     /// `begin_drain()` or the ops endpoint.
     Api,
-    /// SIGTERM or SIGINT: the platform will kill the process, so there is no way back.
+    /// SIGTERM or SIGINT. The platform will kill the process, so the drain is final.
     Signal,
     /// The fleet's coordinator.
     Coordinator,
-    /// The fleet does not want the worker any more: there is no way back either.
+    /// The fleet does not want the worker any more. The drain is final.
     Fence,
 }
 
@@ -96,9 +96,9 @@ impl core::error::Error for BadPolicy {}
 pub enum EndReason {
     /// The caller hung up.
     CallerHangup,
-    /// Our side ended it in good order.
+    /// The handler ended it in good order.
     AgentHangup,
-    /// A reservation was taken back: by the dispatcher, the caller, or our own side before it was assigned.
+    /// A reservation was withdrawn before it was assigned: by the dispatcher, the caller or this worker.
     Withdrawn,
     /// The handler returned an error.
     Failed,
@@ -108,7 +108,7 @@ pub enum EndReason {
     Disconnected,
     /// A forced drain cut it.
     DrainForced,
-    /// Its guard was dropped without a word.
+    /// Its guard was dropped and nobody said why.
     GuardDropped,
     /// A person ended it.
     OperatorHangup,
@@ -161,11 +161,11 @@ impl fmt::Display for EndReason {
 pub enum Decline {
     /// The worker does not take calls yet.
     NotServing,
-    /// The worker holds as many as it may.
+    /// The worker is full.
     Full,
-    /// The worker drains or is over.
+    /// The worker drains or has left.
     Draining,
-    /// The offer is none: its call has no usable id, or the program that makes it failed to say.
+    /// The offer is not valid: its call has no usable id, or reading the offer failed.
     Invalid,
     /// The worker has a call with this id already.
     Duplicate,

@@ -12,7 +12,7 @@ pub type Rejection = machine::Rejection<Repeat, Refused, Misuse>;
 /// Why an entry cannot follow the ones before it.
 pub type Misfit = machine::Misfit<Rejection>;
 
-/// A command that was true already; sending it again is harmless.
+/// A command for what is true already. It is harmless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeat {
     /// The call is active already.
@@ -57,18 +57,18 @@ pub enum Refused {
     ReservationGone,
 }
 
-/// A command that makes no sense here.
+/// A command that makes no sense in this state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misuse {
     /// The call was assigned, so it can end but not be withdrawn.
     Assigned,
-    /// The terms hold something that is to happen before the deadline, or without one.
+    /// The terms ask for something before the deadline, or without a deadline.
     BadTerms,
     /// There is no drain.
     NotDraining,
     /// The worker still has calls, or was never drained.
     NotDrained,
-    /// The call was promised and is not ours yet.
+    /// The call is reserved and not assigned yet.
     NotAssigned,
     /// No deadline has been reached.
     NotDue,
@@ -76,7 +76,7 @@ pub enum Misuse {
     NotForced,
     /// The new deadline is not later than the old one.
     NotLater,
-    /// This call never was.
+    /// No call has had this number.
     NoSuchCall,
     /// The phase cannot be reached from here.
     WrongPhase,

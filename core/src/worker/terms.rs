@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::reason::OnDeadline;
 use crate::time::{Instant, Span};
 
-/// When a drain is overdue and what happens then. The terms of several orders add up: each keeps what it asked for.
+/// The terms of a drain: when it is overdue, and what happens then. If several orders ask for the same drain, their
+/// terms are combined, and each time is the earliest that any of them asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
     /// When the drain is overdue; `None` waits for as long as calls last.
@@ -47,7 +48,7 @@ impl Terms {
         Ok(now + within)
     }
 
-    /// Both terms at once. Neither is weakened: what happens at an instant of one still happens no later than then.
+    /// Combines two terms. Neither is weakened: each thing happens no later than either of them says.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         let earlier = |one: Option<Instant>, two: Option<Instant>| one.into_iter().chain(two).min();
@@ -58,7 +59,7 @@ impl Terms {
         }
     }
 
-    /// The same terms with nothing due before `deadline`, which becomes the new one.
+    /// The same terms with `deadline` as the new deadline, and nothing due before it.
     #[must_use]
     pub fn extended(self, deadline: Instant) -> Self {
         let later = |at: Option<Instant>| at.map(|at| at.max(deadline));
@@ -75,14 +76,14 @@ impl Terms {
         }
     }
 
-    /// Nothing happens before the deadline, or without one.
+    /// Whether nothing happens before the deadline, and nothing without one.
     pub(super) fn is_sound(&self) -> bool {
         let due = [self.alert_at, self.force_at];
         due.into_iter().flatten().all(|at| self.deadline.is_some_and(|deadline| deadline <= at))
     }
 }
 
-/// Something is to happen at a deadline, and none is given.
+/// A deadline policy that needs a deadline, and none is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeadlineMissing {
     /// What is to happen.
@@ -97,7 +98,7 @@ impl fmt::Display for DeadlineMissing {
 
 impl core::error::Error for DeadlineMissing {}
 
-/// A deadline that nobody can mean.
+/// A deadline that must be a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadDeadline {
     /// It is now.

@@ -95,8 +95,9 @@ impl<S: Subject> History<S> {
         Ok(())
     }
 
-    /// Law: an entry from elsewhere, or one of this history at another time, leaves the state sound if it fits; one
-    /// that does not is applied without a panic, and so is whatever comes after it.
+    /// Law: an entry from elsewhere, or one of this history at another time, is followed if it fits, and leaves the
+    /// state sound then. One that does not fit is not followed and changes nothing; it is applied without a panic, and
+    /// so is whatever comes after it.
     pub(crate) fn stands(&mut self, stray: &Entry<S>) -> Law {
         self.astray.apply(stray);
         self.astray.react(stray, &mut |_| {});
@@ -106,7 +107,15 @@ impl<S: Subject> History<S> {
         let earlier = earlier.map(|nth| self.journal[nth].event);
         for event in earlier.into_iter().chain([stray.event]) {
             let seated = self.state.head().entry(stray.at, event);
-            if self.recorded.fits(&seated).is_ok() {
+            let (fits, mut followed) = (self.recorded.fits(&seated).is_ok(), self.recorded.clone());
+            prop_assert_eq!(
+                followed.follow(&seated, |_| {}).is_ok(),
+                fits,
+                "followed, or not, by itself: {:?}",
+                seated
+            );
+            prop_assert!(fits || followed == self.recorded, "a misfit changed the state: {seated:?}");
+            if fits {
                 let mut state = self.state.clone();
                 state.apply(&seated);
                 prop_assert!(state.is_sound(), "fits and makes unsound: {seated:?}");

@@ -3,12 +3,12 @@
 use openrtc_core::id::Seq;
 use openrtc_core::worker::{BadDeadline, DeadlineMissing, Misuse, Refused, Rejection, Repeat};
 
-/// What a command came to. Asking for what holds already is a success that says so.
+/// The result of a command that succeeded. A command for what is true already succeeds, and says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done {
-    /// It holds from now on.
+    /// The command has taken effect.
     Now,
-    /// It held already, and nothing changed.
+    /// It was true already; nothing changed.
     Already(Repeat),
 }
 
@@ -25,7 +25,7 @@ pub enum CommandError {
     /// A drain was asked for whose policy needs a deadline.
     #[error(transparent)]
     DeadlineMissing(DeadlineMissing),
-    /// A drain was asked for with a deadline that nobody can mean.
+    /// A drain was asked for with a deadline that must be a mistake: now, or more than a year away.
     #[error(transparent)]
     BadDeadline(BadDeadline),
     /// A worker that leaves by itself once it has drained cannot be cordoned.

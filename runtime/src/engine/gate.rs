@@ -114,7 +114,7 @@ impl Gate {
         &self.limits
     }
 
-    /// Takes a call that is there now. Whoever gets its number must end it, once.
+    /// Admits a call that is there now. The caller must end the call with this number, once.
     pub fn admit(&self, id: &CallId, class: Class) -> Result<CallNo, Refusal> {
         let mut seen = self.word.0.load(Ordering::Relaxed);
         loop {
@@ -150,7 +150,8 @@ impl Gate {
         Some(after.seq())
     }
 
-    /// Says yes to an offer: the call counts from here. Whoever gets its number must assign or withdraw it, once.
+    /// Reserves a call: says yes to an offer, and the call counts from here. The caller must assign or withdraw the
+    /// call with this number, once.
     pub fn reserve(&self, at: Instant, id: &CallId, class: Class) -> Result<CallNo, Refusal> {
         let mut recorder = self.recorder();
         recorder.fold(&self.ring, at);
@@ -162,7 +163,7 @@ impl Gate {
         reserved.map(|seq| CallNo::new(seq.get())).map_err(|refusal| self.refuse(refusal))
     }
 
-    /// Begins with a call of an earlier run that is still alive. Whoever gets its number must end it, once.
+    /// Takes over a call of an earlier run that is still alive. The caller must end the call with this number, once.
     pub fn take_over(&self, at: Instant, id: &CallId, class: Class, origin: Origin) -> Result<CallNo, Rejection> {
         let mut recorder = self.recorder();
         recorder.fold(&self.ring, at);

@@ -1,5 +1,5 @@
-//! The handle that the rest of the process holds on a worker: whoever gives it orders, asks how it is or waits for it
-//! needs this and not the pool.
+//! The handle that the rest of the process holds on a worker: to give it orders, to ask for its state, and to wait for
+//! it. The pool is not needed for that.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,10 +41,10 @@ struct Inner {
     listeners: Listeners,
 }
 
-/// Everybody who waits to hear how calls end.
+/// The receivers that wait for the ends of calls.
 type Listeners = Arc<Mutex<Vec<mpsc::UnboundedSender<(CallNo, Ended)>>>>;
 
-/// What the control loop makes known after each batch.
+/// What the control loop publishes after each batch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Published {
     /// Entries up to here are in the journal, or never will be.
@@ -78,14 +78,14 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// Makes known what is journaled.
+    /// Publishes the state as far as the journal has it.
     pub(crate) fn publish(&self, settled: Seq, worker: &Worker, health: JournalHealth) {
         let (phase, in_flight) = (worker.phase(), worker.word().in_flight());
         self.published
             .send_modify(|published| *published = Published { settled, phase, in_flight, health, ..*published });
     }
 
-    /// Tells everybody who listens how calls ended. The entries are journaled, or never will be.
+    /// Tells the receivers how calls ended. The journal has the entries, or never will.
     pub(crate) fn report(&self, entries: &[Entry]) {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         if listeners.is_empty() {
@@ -96,7 +96,7 @@ impl Publisher {
         }
     }
 
-    /// Tells whoever hands out calls whether to.
+    /// Publishes whether dispatchers may send calls.
     pub(crate) fn announce(&self, availability: Availability) {
         self.published.send_modify(|published| published.availability = availability);
     }
@@ -106,7 +106,7 @@ impl Publisher {
         self.force.order(until);
     }
 
-    /// Tells whoever waits for an assignment that a reservation has lapsed.
+    /// Tells the holder of a reservation that it has lapsed.
     pub(crate) fn lapse(&self) {
         self.lapses.send_replace(());
     }
@@ -175,7 +175,7 @@ impl WorkerHandle {
         self.inner.terms
     }
 
-    /// Gives a command. Once this has returned, it holds for everyone.
+    /// Gives a command. When this has returned, every later command is judged after it.
     pub(crate) fn submit(&self, command: Command) -> Result<Done, CommandError> {
         Done::of(self.command(command))
     }
@@ -192,7 +192,7 @@ impl WorkerHandle {
         self.submit(Command::BeginDrain(DrainOrder { cause, actor, terms }))
     }
 
-    /// Takes no more calls, and stays up until that is taken back: a drain without a deadline.
+    /// Cordons the worker: begins a drain without a deadline, of a worker that stays up.
     pub(crate) fn cordon(&self, actor: Actor) -> Result<Done, CommandError> {
         if self.gate().limits().leave != Leave::Parked {
             return Err(CommandError::NotParked);

@@ -14,7 +14,7 @@ pub(crate) struct Hangups(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Whether there was ever such an order: asked at every hang-up, where nobody wants to take a lock.
+    /// Whether there was ever such an order. Every hang-up reads it, so it must not take a lock.
     any: AtomicBool,
     ordered: Mutex<BTreeMap<CallNo, Instant>>,
     changed: watch::Sender<()>,

@@ -1,4 +1,4 @@
-//! The calls in flight by name, for whoever asks what a worker is busy with.
+//! The calls in flight with their ids, for the ops endpoint that lists them.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

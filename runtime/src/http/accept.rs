@@ -1,4 +1,4 @@
-//! The accept loop: bounded in connections, and never held up by those that say nothing.
+//! The accept loop. It serves a bounded number of connections, and silent clients cannot block it.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -28,19 +28,19 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// How long a connection may be idle while descriptors are short. What its peer said first is on its way for that long.
 const ON_ITS_WAY: Duration = Duration::from_millis(250);
 
-/// Who is at the other end.
+/// The peer of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// Somebody at this address, which says nothing about who it is: a proxy's is the proxy's own.
+    /// A client at this address. The address proves nothing: behind a proxy it is the proxy's.
     Tcp(SocketAddr),
-    /// A process of this machine, through a Unix socket; the kernel says whose.
+    /// A process of this machine, through a Unix socket. The kernel reports its user.
     Local {
         /// The user that it runs as.
         uid: u32,
     },
 }
 
-/// Where connections come from.
+/// A socket that accepts connections.
 pub trait Listener: AsFd + Send + Sync + 'static {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
@@ -68,22 +68,23 @@ impl Listener for UnixListener {
     }
 }
 
-/// A connection's place among those that are served at once. It is free again once the connection's future is gone.
+/// A place for one connection among those that are served at once. It is free again when the connection's future is
+/// dropped.
 #[derive(Debug)]
 pub struct Seat {
     _counted: OwnedSemaphorePermit,
-    /// What lives as long as the connection. Not empty: the connection is not idle.
+    /// Values that live as long as the connection. The connection is idle while there are none.
     kept: Mutex<Vec<Box<dyn Any + Send>>>,
 }
 
 impl Seat {
-    /// From now on the connection is not idle: it is not hung up on to make room for others. `with` is dropped when the
+    /// Marks the connection as not idle: it is no longer closed to make room for others. `with` is dropped when the
     /// connection has ended.
     pub fn keep(&self, with: impl Any + Send) {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(with));
     }
 
-    /// A seat of nobody.
+    /// A seat without a connection.
     #[cfg(test)]
     pub(crate) fn for_test() -> Self {
         let counted = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("it is new");
@@ -154,7 +155,7 @@ fn somebody_waits(listener: &impl AsFd) -> bool {
     poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
-/// Whether an error says that there are too many of something that a connection takes up.
+/// Whether an error says that the system lacks a resource that each connection needs.
 fn is_shortage(error: &io::Error) -> bool {
     let short = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     Errno::from_io_error(error).is_some_and(|errno| short.contains(&errno))

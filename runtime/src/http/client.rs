@@ -1,4 +1,5 @@
-//! The HTTP client: workers register and send their trails with it, commands ask with it. Bounded in time and size.
+//! The HTTP client. Workers register and send their audit trails with it, and commands ask workers with it. Requests
+//! are bounded in time and size.
 //!
 //! - A request goes to the named URL and nowhere else: a redirect is an answer like any other, so that a token and a
 //!   body never reach somebody who was not named.
@@ -16,7 +17,7 @@ use super::error::{ANSWER_MAX, Fault, HttpError, PATIENCE};
 use super::loopback::is_loopback;
 use super::trust::Trust;
 
-/// What was answered.
+/// A response.
 #[derive(Debug)]
 pub struct Response {
     /// The status code.
@@ -25,20 +26,20 @@ pub struct Response {
     pub body: String,
 }
 
-/// Asks over HTTP and HTTPS. Its connections live in the tokio runtime that it is used in: each runtime has a client of
-/// its own. Cheap to clone.
+/// Sends requests over HTTP and HTTPS. Its connections belong to the tokio runtime that it is used in, so each runtime
+/// needs a client of its own. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     /// For loopback.
     direct: reqwest::Client,
-    /// For everybody else, by a proxy where there is one.
+    /// For every other host, through the proxy if the environment names one.
     outward: reqwest::Client,
-    /// The longest answer that is taken, in bytes.
+    /// The longest response that is read, in bytes.
     answer_max: usize,
 }
 
 impl Client {
-    /// A client that believes whoever is vouched for by those that `trust` names.
+    /// A client that accepts a server's certificate if an authority in `trust` has signed it.
     #[must_use]
     pub fn new(trust: &Trust) -> Self {
         let build = |client: reqwest::ClientBuilder| client.build().expect("none of these settings can be wrong");
@@ -46,16 +47,17 @@ impl Client {
         Self { direct, outward, answer_max: ANSWER_MAX }
     }
 
-    /// The same client for answers of up to this many bytes. Without it the limit is 1 MiB.
+    /// The same client with another limit on a response, in bytes. The default is 1 MiB.
     #[must_use]
     pub fn with_answers_up_to(self, bytes: usize) -> Self {
         Self { answer_max: bytes, ..self }
     }
 
-    /// Asks, with a JSON body and, if there is one, a bearer token.
+    /// Sends a request with a JSON body and, if `token` is given, as a bearer token. Fails if no response came within 5
+    /// s.
     ///
     /// # Cancel safety
-    /// Dropped, it may have been asked or not.
+    /// If you drop the future, the server may have got the request or not.
     pub async fn ask(
         &self,
         method: Method,
@@ -71,7 +73,7 @@ impl Client {
         exchange(request.body(body), self.answer_max).await.map_err(|fault| fault.at(url))
     }
 
-    /// Hands over lines of JSON.
+    /// Posts lines of JSON.
     pub(crate) async fn post_lines(&self, url: &Url, lines: Vec<u8>) -> Result<Response, HttpError> {
         let request = self.towards(url).post(url.clone()).header(CONTENT_TYPE, "application/x-ndjson");
         exchange(request.body(lines), self.answer_max).await.map_err(|fault| fault.at(url))

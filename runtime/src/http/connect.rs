@@ -1,4 +1,4 @@
-//! A connection to whom a URL names, for protocols on top of it such as WebSocket.
+//! A connection to the host of a URL, for other protocols than plain requests, such as WebSocket.
 
 use reqwest::Url;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -10,15 +10,15 @@ use super::trust::Trust;
 use super::{error::causes, fault::tls_fault};
 use crate::config::UrlError;
 
-/// Bytes both ways.
+/// A connection that bytes can be read from and written to.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// Connects to the host and port of a URL: over TLS if its scheme is `https`, and without a proxy. Small writes leave
-/// at once. It takes as long as the system lets it: the caller bounds its time.
+/// Connects to the host and port of a URL, over TLS if its scheme is `https`. It uses no proxy, and sends small writes
+/// at once (`TCP_NODELAY`). It has no time limit of its own: the caller must set one.
 ///
 /// # Cancel safety
-/// Dropped, it closes the connection.
+/// If you drop the future, the connection is closed.
 pub async fn connect(url: &Url, trust: &Trust) -> Result<Box<dyn Stream>, HttpError> {
     let failed = |error: std::io::Error| HttpError::Failed(format!("{}: {error}", url.authority()));
     let malformed = || UrlError::Malformed(url.to_string());

@@ -1,4 +1,4 @@
-//! Why there is no answer, told so that whoever reads it knows what to change.
+//! Why a request got no response. Each message names the cause and the fix.
 
 use std::error::Error;
 use std::io;
@@ -15,23 +15,23 @@ use crate::config::UrlError;
 /// How long an answer may take, from the beginning of the request to its last byte.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long an answer may be if nothing else is said, in bytes.
+/// The limit on a response, in bytes, unless the client has another one.
 pub(super) const ANSWER_MAX: usize = 1 << 20;
 
-/// Why there is no answer.
+/// Why a request got no response.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpError {
-    /// Nobody can be asked there.
+    /// The URL cannot be used.
     #[error(transparent)]
     Url(#[from] UrlError),
     /// The request failed: what the operating system said, or what is wrong with the other side.
     #[error("{0}")]
     Failed(String),
-    /// Nothing came back.
+    /// The server did not respond in time.
     #[error("{0} did not answer within {PATIENCE:?}")]
     Silent(String),
-    /// The answer is longer than any that is expected.
+    /// The response is longer than the limit.
     #[error("{whom} answers with more than {limit} bytes: is this the right URL?")]
     TooLong {
         /// Who was asked.
@@ -97,8 +97,8 @@ fn describe(error: &reqwest::Error, url: &Url) -> String {
     }
 }
 
-/// What lies below an error, from the outermost to the root. The layers above it only say that the request failed. An
-/// I/O error does not give what it wraps as its source.
+/// The chain of causes of an error, from the outermost to the root. Only the lower ones say more than that the request
+/// failed. An I/O error does not return the error that it wraps as its source, so it is unwrapped here.
 pub(super) fn causes<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |cause| below(*cause)).collect()
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-/// Why a certificate or its key cannot be had from a file. Never shows what is in one.
+/// Why a certificate or its key cannot be read from a file. The message never shows the file's content.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PemError {
@@ -44,11 +44,11 @@ pub enum PemError {
         /// Why not. Part of the message.
         error: rustls::Error,
     },
-    /// A certificate that nothing can be vouched for with.
+    /// The certificate cannot be used as an authority.
     #[cfg(feature = "tls")]
     #[error("{0:?} holds a certificate that cannot be used as an authority: {1}")]
     NotAnAuthority(PathBuf, rustls::Error),
-    /// The file is for TLS.
+    /// The file is needed for TLS only, and this program was built without TLS.
     #[cfg(not(feature = "tls"))]
     #[error("{0:?}: this program was built without TLS: turn on the feature `tls` of openrtc-runtime")]
     WithoutTls(PathBuf),
@@ -75,7 +75,7 @@ mod read {
     /// No file of certificates needs more, in bytes: it is about what all the authorities of a platform take.
     const FILE_MAX: u64 = 1 << 20;
 
-    /// What TLS is made of, here and nowhere else.
+    /// The cryptography of all TLS in this crate.
     pub(crate) fn provider() -> Arc<CryptoProvider> {
         Arc::new(ring::default_provider())
     }

@@ -1,5 +1,5 @@
-//! HTTP connections, each bounded in time and all of them in number: clients that are slow, silent or
-//! many hold no more than that, hold nothing for long, and keep nobody out.
+//! HTTP connections, bounded in number and each in time. So clients that are slow, silent or many cannot keep other
+//! clients out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tower_service::Service as _;
 use super::accept::{Listener, Peer, Seat, accept_each};
 use crate::process::Reserve;
 
-/// How much the connections to one listener may take up.
+/// Limits on the connections to one listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// The most connections at once. At the limit the oldest that is idle is hung up on.

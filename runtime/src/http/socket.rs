@@ -1,4 +1,4 @@
-//! Asking through a Unix socket.
+//! Requests through a Unix socket.
 
 use std::error::Error;
 use std::io;
@@ -11,7 +11,7 @@ use super::client::{Response, bounded, exchange};
 use super::error::{ANSWER_MAX, Fault, HttpError, causes};
 use super::trust::Trust;
 
-/// Asks whoever listens on this socket for `target`, with a JSON body.
+/// Sends a request with a JSON body to the server on this Unix socket. `target` is the path and the query.
 pub async fn ask_socket(method: Method, socket: &Path, target: &str, body: String) -> Result<Response, HttpError> {
     let trust = Trust::new(None).expect("there is no file to read");
     let client = bounded(&trust).unix_socket(socket).build().expect("none of these settings can be wrong");
@@ -24,7 +24,7 @@ pub async fn ask_socket(method: Method, socket: &Path, target: &str, body: Strin
     })
 }
 
-/// What the system says of a path, with the path and what to do.
+/// The system's message about a path, with the path and the fix.
 fn explain(socket: &Path, error: &(dyn Error + 'static)) -> HttpError {
     let said = causes(error).into_iter().rev().find_map(|cause| cause.downcast_ref::<io::Error>());
     let (told, fix) = match said {

@@ -25,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// The first byte of every TLS connection: the record that begins a handshake.
 const HANDSHAKE: u8 = 22;
 
-/// Who answers on a port: a certificate with its key, from files that may be replaced while it answers.
+/// A server's certificate and its key, from files. Replaced files are read again while the server runs.
 pub struct ServerCertificate {
     cert: PathBuf,
     key: PathBuf,
@@ -47,8 +47,8 @@ struct Files {
     key: Zeroizing<Vec<u8>>,
 }
 
-/// Answers one HTTPS request per connection, for as long as the process lives. Whoever speaks without TLS hears in
-/// plain HTTP what is expected, and nothing else.
+/// Answers one HTTPS request per connection, for as long as the process lives. A client that speaks plain HTTP gets an
+/// answer in plain HTTP that says to use HTTPS.
 pub async fn answer_all(listener: TcpListener, router: Router, bounds: Bounds, certificate: Arc<ServerCertificate>) {
     let https_only = Router::new().fallback(|| async {
         (StatusCode::BAD_REQUEST, "this port speaks TLS: use https:// (in a Kubernetes probe, scheme: HTTPS)\n")
@@ -71,7 +71,7 @@ pub async fn answer_all(listener: TcpListener, router: Router, bounds: Bounds, c
 /// What a connection turned out to be.
 enum Accepted {
     Tls(Box<TlsStream<TcpStream>>),
-    /// Somebody speaks without TLS, and waits for an answer of the same kind.
+    /// The client speaks plain HTTP and waits for an answer in plain HTTP.
     Plain(TcpStream),
 }
 
@@ -89,8 +89,8 @@ impl ServerCertificate {
         Ok(Self { cert, key, current: Mutex::new(Current { files, config, problem: None }) })
     }
 
-    /// Looks again and again whether the files were replaced, for as long as it is polled. Files that cannot be used
-    /// change nothing: what was read before is kept, and a warning tells of it once.
+    /// Checks again and again whether the files were replaced, for as long as it is polled. If the new files cannot be
+    /// used, it logs one warning and keeps the certificate in use.
     async fn keep_fresh(self: &Arc<Self>) {
         let mut pace = interval(LOOK_EVERY);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);

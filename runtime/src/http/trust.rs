@@ -1,4 +1,4 @@
-//! Whom a client believes: whoever is vouched for by an authority of the platform's, or by one in a file.
+//! The certificate authorities that a client trusts: the platform's, or those in a file.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use {
 
 use super::pem::PemError;
 
-/// The authorities that a client believes. Cheap to clone.
+/// The certificate authorities that a client trusts. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Trust {
     #[cfg(feature = "tls")]
@@ -21,7 +21,7 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// Those in `file` (PEM), and no others; without a file, the platform's.
+    /// Trusts the authorities in `file` (PEM) and no others. Without a file, it trusts the platform's.
     ///
     /// The file is read at once. The platform's authorities are read when the first TLS connection is made, so that a
     /// client of plain HTTP does not pay for them; the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` put others in
@@ -83,7 +83,7 @@ mod verify {
     struct Platform(OnceLock<Arc<WebPkiServerVerifier>>);
 
     impl Platform {
-        /// Not having any is not remembered: they may be installed while the worker runs.
+        /// An empty list is not kept: authorities may be installed while the worker runs.
         fn verifier(&self) -> Result<&WebPkiServerVerifier, Error> {
             match self.0.get() {
                 Some(verifier) => Ok(verifier),

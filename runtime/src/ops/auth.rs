@@ -1,5 +1,5 @@
-//! Who may give orders and see call ids: whoever came through the Unix socket, or holds the token. Where a request
-//! comes from proves nothing: behind a proxy on the same host everybody is loopback.
+//! Authorization. A request may give orders and see call ids if it came through the Unix socket or presents the token.
+//! Its address proves nothing: behind a proxy on the same host, every client has a loopback address.
 
 use std::sync::Arc;
 

@@ -1,17 +1,17 @@
-//! Whoever watches a worker leave hears how it left: the process waits a moment for its last answers to be sent.
+//! Keeps the process up for a moment, so that clients that watch the worker learn how it left.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// How long after an answer somebody who watches is expected to ask again.
+/// How long after an answer a watching client is expected to ask again.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// The most that a worker which leaves waits for those who watch.
+/// How long a leaving worker waits for watching clients at most.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Knows who watches. All clones are one.
+/// Counts the clients that watch. All clones are the same counter.
 #[derive(Clone, Debug)]
 pub(crate) struct Farewell(watch::Sender<Watched>);
 
@@ -19,11 +19,11 @@ pub(crate) struct Farewell(watch::Sender<Watched>);
 struct Watched {
     /// Requests that wait for an answer, or whose answer is on its way.
     by: usize,
-    /// When the last one was answered that will want to know more.
+    /// When a client that will ask again last got an answer.
     until: Option<Instant>,
 }
 
-/// Somebody who watches. Dropped when the answer has been sent.
+/// One watching client. Dropped when its answer has been sent.
 #[derive(Debug)]
 pub(crate) struct Watcher {
     of: Farewell,
@@ -36,13 +36,13 @@ impl Farewell {
         Self(watch::Sender::new(Watched::default()))
     }
 
-    /// Counts somebody who watches.
+    /// Counts one more watching client.
     pub(crate) fn watcher(&self) -> Watcher {
         self.0.send_modify(|watched| watched.by += 1);
         Watcher { of: self.clone(), told: false }
     }
 
-    /// Resolves when everybody who watched has heard that the worker has left, or has had their time.
+    /// Resolves when every watching client has learned that the worker left, or when their time is over.
     pub(crate) async fn said(&self) {
         let mut watched = self.0.subscribe();
         let heard = async {

@@ -24,7 +24,7 @@ const BACKLOG: u32 = 4096;
 pub(crate) struct Endpoint {
     pub(crate) tcp: Option<TcpListener>,
     pub(crate) local: Option<UnixListener>,
-    /// Who answers over TCP. `None`: nobody in particular, in plain HTTP.
+    /// The certificate for TCP. `None`: TCP speaks plain HTTP.
     #[cfg(feature = "tls")]
     pub(crate) certificate: Option<Arc<ServerCertificate>>,
 }
@@ -54,7 +54,7 @@ pub enum OpsError {
         /// What the system said.
         error: io::Error,
     },
-    /// Somebody listens there already.
+    /// Another process listens on this socket.
     #[error("the ops socket {0:?} is in use by another worker: give each an OPENRTC_OPS_SOCKET of its own")]
     InUse(PathBuf),
     /// Something else is there.
@@ -88,8 +88,8 @@ fn bind(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, addr))
 }
 
-/// Makes a socket that only those may connect to whom the mode names, from its first moment. One that a worker left
-/// behind, as each does, is replaced.
+/// Makes a socket. From its first moment, only the users that the mode names may connect. A socket file that an earlier
+/// worker left behind is replaced.
 fn bind_socket(path: &Path, mode: SocketMode) -> Result<UnixListener, OpsError> {
     clear(path)?;
     let bind = || {

@@ -20,12 +20,12 @@ use crate::log;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     OpenMetrics,
-    /// What Prometheus spoke before, and whatever reads metrics understands.
+    /// The older Prometheus text format, which every reader of metrics understands.
     Prometheus,
 }
 
 impl Format {
-    /// The format for a request with these `Accept` headers: OpenMetrics for whoever names it and does not refuse it.
+    /// The format for a request with these `Accept` headers: OpenMetrics if they name it with a quality above zero.
     pub(super) fn asked_for<'a>(accepted: impl Iterator<Item = &'a str>) -> Self {
         let mut ranges = accepted.flat_map(|header| header.split(','));
         let open = ranges.any(|range| {

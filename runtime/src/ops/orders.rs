@@ -1,4 +1,5 @@
-//! Orders: what changes something. Each says who asks, and is answered with what it came to and the worker after it.
+//! Orders: the requests that change something. Each names its actor. The answer holds the result and the worker's state
+//! after it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::config::DrainTerms;
 use crate::engine::done::{CommandError, Done};
 use crate::http::Peer;
 
-/// Who acts when neither the request nor the kernel says.
+/// The actor if neither the request nor the kernel names one.
 const NOBODY: Actor = Actor::from_static("ops");
 
 /// The body of an order; every field may be left out.
@@ -105,7 +106,7 @@ pub(super) async fn extend(State(ops): State<Arc<Ops>>, Extension(peer): Extensi
     })
 }
 
-/// Ends the calls that are left. Without a drain it begins one: whoever forces wants the worker gone.
+/// Ends the calls that are left. If there is no drain, it begins one, because a force means that the worker must go.
 pub(super) async fn force(State(ops): State<Arc<Ops>>, Extension(peer): Extension<Peer>, body: Bytes) -> Response {
     with_order(&ops, peer, &body, |order| match ops.worker.force_drain(order.actor) {
         Err(CommandError::Misuse(Misuse::NotDraining)) => {
@@ -116,7 +117,7 @@ pub(super) async fn force(State(ops): State<Arc<Ops>>, Extension(peer): Extensio
     })
 }
 
-/// Takes a worker out of rotation for as long as somebody wants: it stays up, and can be put back.
+/// Takes a worker out of rotation. It stays up and can be put back.
 pub(super) async fn cordon(State(ops): State<Arc<Ops>>, Extension(peer): Extension<Peer>, body: Bytes) -> Response {
     with_order(&ops, peer, &body, |order| Ok(ops.worker.cordon(order.actor)?))
 }
@@ -132,8 +133,8 @@ pub(super) async fn promote(State(ops): State<Arc<Ops>>, Extension(peer): Extens
     })
 }
 
-/// The order is for other terms than those of the drain in progress. Terms join where they ask for something sooner,
-/// more time is given, and anything else is refused.
+/// The order has other terms than the drain in progress. Earlier times are combined with it, a later deadline extends
+/// it, and anything else is refused.
 fn amend(ops: &Ops, order: &Order) -> Result<Done, Refused> {
     let Some(drain) = ops.worker.snapshot().drain else { return Err(CommandError::Misuse(Misuse::NotDraining).into()) };
     let (in_force, now) = (drain.terms, ops.worker.now());
@@ -174,7 +175,7 @@ impl From<CommandError> for Refused {
     }
 }
 
-/// Reads an order, carries it out, and answers with what it came to.
+/// Reads an order, carries it out, and answers with the result.
 pub(super) fn with_order(
     ops: &Ops,
     peer: Peer,

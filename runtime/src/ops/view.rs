@@ -1,4 +1,4 @@
-//! Looking on: what anybody may ask.
+//! The requests that change nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::metrics::Format;
 use super::{Ops, metrics as page};
 use crate::http::Seat;
 
-/// No request waits longer for something to happen; it is asked again.
+/// How long a request waits for a change at most. The client then asks again.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What a snapshot waits for.

@@ -86,8 +86,8 @@ impl AgentPoolBuilder {
     setters! {
         /// The most calls in flight. Default: 1000.
         capacity(capacity: u32) => |config, capacity| config.capacity = capacity;
-        /// How many descriptors one call takes: sockets, files, pipes. What the system gives must suffice for the
-        /// capacity, and when none is left no more calls are taken. Zero: calls take none. Default: 1.
+        /// How many file descriptors one call takes: sockets, files, pipes. The pool starts only if the system's limit
+        /// suffices for the capacity, and refuses calls while no descriptor is left. Zero turns both off. Default: 1.
         call_descriptors(count: u32) => |config, count| config.call_descriptors = count;
         /// How long after its beginning a drain is overdue. Default: an hour.
         drain_timeout(timeout: Duration) => |config, timeout| config.drain_timeout = Some(timeout);
@@ -115,11 +115,11 @@ impl AgentPoolBuilder {
         journal_dir(dir: PathBuf) => |config, dir| config.journal = Some(JournalConfig::new(dir));
         /// Writes the audit trail to a file. If the file exists, the trail in it is continued. Needs a journal.
         audit_file(file: PathBuf) => |config, file| config.audit_file = Some(file);
-        /// How long the audit trail's file gets, in bytes, before it is rotated: moved to a file of its own beside it,
-        /// after which the trail goes on in a new one. Default: 64 MiB.
+        /// The size in bytes at which the audit trail's file is rotated: it is renamed, and the trail goes on in a new
+        /// file. Default: 64 MiB.
         audit_max_bytes(bytes: u64) => |config, bytes| config.audit_max_bytes = bytes;
-        /// Sends the audit trail to this URL as well: lines of JSON, several at once, in order, until they are taken.
-        /// Needs the file.
+        /// Sends the audit trail to this URL too, as lines of JSON, several at once and in order. Lines are sent again
+        /// until the collector accepts them. Needs the trail's file.
         audit_webhook(url: String) => |config, url| config.audit_webhook = Some(url);
         /// Signs the audit trail and the worker's membership with the key in this file.
         signing_key_file(file: PathBuf) => |config, file| config.signing_key_file = Some(file);
@@ -128,17 +128,17 @@ impl AgentPoolBuilder {
         /// Registers at this URL. The worker waits in standby until the registrar there admits it, and leaves with
         /// [`Exit::REJECTED`](crate::Exit::REJECTED) if it is refused. Needs a key.
         register(url: String) => |config, url| config.register = Some(url);
-        /// Trusts the authorities in this file (PEM) when it asks the registrar or the webhook over HTTPS, instead of
-        /// the platform's. Read when the pool is built.
+        /// A file (PEM) of the certificate authorities to trust, in place of the platform's, for HTTPS to the registrar
+        /// and the webhook. It is read when the pool is built.
         tls_ca_file(file: PathBuf) => |config, file| config.tls_ca_file = Some(file);
         /// Where the ops endpoints listen. Port 0 picks a free one: see [`AgentPool::ops_addr`]. Default: nowhere.
         ops(addr: SocketAddr) => |config, addr| config.ops = Some(addr);
-        /// Where the ops endpoints listen as well: a Unix socket, which only this user may open. Orders need no token
-        /// there. A socket that an earlier worker left behind is replaced. Default: nowhere.
+        /// A Unix socket on which the ops endpoints listen too. Only this user may open it, and orders through it need
+        /// no token. A socket file that an earlier worker left behind is replaced. Default: none.
         ops_socket(path: PathBuf) => |config, path| config.ops_socket = Some(path);
-        /// Whom the socket's file lets in. Default: its owner.
+        /// Who may open the socket. Default: its owner.
         ops_socket_mode(mode: SocketMode) => |config, mode| config.ops_socket_mode = mode;
-        /// The token that orders over TCP must present, from wherever they come. Without one TCP is read-only.
+        /// The token that every order over TCP must present, also from loopback. Without a token, TCP is read-only.
         ops_token(token: Secret) => |config, token| config.ops_token = Some(token);
         /// The certificate of the ops endpoints, with the chain up to its authority, and its key, each in a file (PEM).
         /// They speak HTTPS then, and nothing else. Files that are replaced are read again within 10 s.
@@ -152,15 +152,17 @@ impl AgentPoolBuilder {
         control(control: Control) => |config, control| config.control = control;
         /// Whether to take calls at once. Default: yes.
         start(start: Start) => |config, start| config.start = start;
-        /// How long the process may stay when its last worker has left, before a thread of its own ends it, with the
-        /// gravest exit code of its workers. Default: 2 s, which is [`FLUSH`](crate::FLUSH). Zero turns it off.
+        /// The exit watchdog: how long the process may stay up after its last worker has left. Then a separate thread
+        /// ends the process with the gravest exit code of its workers. Default: 2 s, which is [`FLUSH`](crate::FLUSH).
+        /// Zero turns it off.
         ///
-        /// A handler that blocks its thread cannot be aborted, and a tokio runtime that is dropped, as at the end of
-        /// `#[tokio::main]`, waits for it for ever; so it does for a read of standard input. The journal is complete
-        /// when the process is ended, and trail and reports have had their time; destructors do not run. A program that
-        /// has more to do once [`serve`](AgentPool::serve) has returned sets a longer time.
+        /// It is needed because a handler that blocks its thread cannot be aborted, and tokio waits for such a thread
+        /// for ever when its runtime is dropped, as at the end of `#[tokio::main]`. A read of standard input blocks in
+        /// the same way. When the watchdog ends the process, the journal is complete, and the audit trail and the
+        /// reports have had their time; destructors do not run. If your program has more to do after
+        /// [`serve`](AgentPool::serve) has returned, set a longer time.
         ///
-        /// [`serve`](AgentPool::serve) arms it, and no other function does; nor does `serve` under [`Control::Shared`].
+        /// Only [`serve`](AgentPool::serve) arms it, and not under [`Control::Shared`].
         exit_watchdog(time: Duration) => |config, time| config.exit_watchdog = time;
     }
 
@@ -170,15 +172,16 @@ impl AgentPoolBuilder {
         Ok(self)
     }
 
-    /// Checks the configuration, opens the journal and starts the pool. From then on it drains on SIGTERM and SIGINT
-    /// and answers on its ops endpoints. Must be called inside a tokio runtime with time enabled; a program without one
-    /// uses [`blocking::AgentPool::start`](crate::blocking::AgentPool::start).
+    /// Checks the configuration, opens the journal and starts the pool. From then on the pool drains on SIGTERM and
+    /// SIGINT and answers on its ops endpoints. Call it inside a tokio runtime with time enabled; without tokio, use
+    /// [`blocking::AgentPool::start`](crate::blocking::AgentPool::start).
     ///
     /// # Errors
     /// [`StartError::Config`] if a setting is wrong, before anything is opened; the other errors if something cannot be
     /// opened or started. No run of the worker is in the journal then.
     ///
-    /// A SIGTERM that comes before is lost, unless the program began with [`process::begin`](crate::process::begin).
+    /// A SIGTERM that arrives before this is lost, unless the program began with
+    /// [`process::begin`](crate::process::begin).
     pub fn build(self) -> Result<AgentPool, StartError> {
         let here = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let settings = self.config.settings(!self.sinks.is_empty())?;

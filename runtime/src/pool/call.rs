@@ -23,7 +23,7 @@ pub(crate) struct OpenCall {
     class: Class,
     assigned: bool,
     ended: bool,
-    /// Whether somebody else tells a panic of the call from a thread that panics for another reason.
+    /// Whether the code around the call can tell a panic of this call from another panic of its thread.
     attended: bool,
     /// Its id, where each may be in flight once. Free again once the call has ended.
     _taken: Option<Taken>,
@@ -52,8 +52,8 @@ impl OpenCall {
         async move { worker.settled(ended).await }
     }
 
-    /// Ends the call, once, and returns the number of the entry that says so. There is none when the reservation lapsed
-    /// or the worker has left: then another entry has ended the call.
+    /// Ends the call, once, and returns the number of the entry that records it. Returns none if the reservation had
+    /// lapsed or the worker had left: another entry has ended the call then.
     fn close(&mut self, reason: EndReason) -> Seq {
         if mem::replace(&mut self.ended, true) {
             return Seq::default();
@@ -79,7 +79,8 @@ impl OpenCall {
     }
 }
 
-/// Without a word: a program that goes drops its calls as well, so this says no more than that.
+/// The call's guard was dropped and nobody said why. A program that exits drops its guards too, so this reason proves
+/// nothing.
 impl Drop for OpenCall {
     fn drop(&mut self) {
         if self.ended {
@@ -97,11 +98,11 @@ impl Drop for OpenCall {
 /// Keeps a call in flight for as long as it is held. When the guard is dropped, the call ends at once, whatever the
 /// reason: its task panicked, was aborted, or let it go. A drain waits for exactly the guards that are left.
 ///
-/// [`CallGuard::end`] says why the call ended. A guard that is dropped without a word ends its call as
-/// [`EndReason::GuardDropped`] ([`EndReason::Panicked`] in a thread that panics, [`EndReason::DrainForced`] after a
-/// forced drain has told it to end): a program that goes down drops its guards too, so a record whose last entries are
-/// such ends proves nothing about them. In a handler of [`serve`](crate::AgentPool::serve) what the handler returns is
-/// the word.
+/// [`CallGuard::end`] records why the call ended. If you drop the guard instead, the reason is [`EndReason::Panicked`]
+/// in a thread that panics, [`EndReason::DrainForced`] after a forced drain has told the call to end, and else
+/// [`EndReason::GuardDropped`]. A program that goes down drops its guards too, so `GuardDropped` among the last entries
+/// of a journal proves nothing about those calls. In a handler of [`serve`](crate::AgentPool::serve), the handler's
+/// result is the reason.
 #[derive(Debug)]
 pub struct CallGuard {
     /// There until the guard is gone.
@@ -109,11 +110,11 @@ pub struct CallGuard {
     begun: Seq,
     /// When progress was last noted, in microseconds.
     noted: AtomicU64,
-    /// Where somebody waits for the call who knows better why it ends.
+    /// Where to send the call when its guard is dropped, if a receiver there knows why it ends.
     home: Option<oneshot::Sender<Returned>>,
 }
 
-/// A call whose guard was dropped, on its way to who ends it.
+/// A call whose guard was dropped, on its way to the code that ends it.
 #[derive(Debug)]
 pub(crate) struct Returned {
     open: OpenCall,
@@ -173,9 +174,9 @@ impl CallGuard {
         self.open().number
     }
 
-    /// Reports that the call made progress, such as media that flowed or a turn that was taken, so that it is not
-    /// flagged as stalled. Cheap enough to call for every packet: it reads a clock, and only one report in a quarter of
-    /// the stall limit goes further.
+    /// Reports progress of the call, for instance media that flowed or a turn that was taken, so that the call is not
+    /// flagged as stalled. You can call it for every packet: it reads a clock, and at most one report in each quarter
+    /// of the stall limit costs more than that.
     pub fn progress(&self) {
         let OpenCall { worker, number, class, .. } = self.open();
         let Some(every) = worker.gate().limits().progress_every(*class) else { return };
@@ -194,8 +195,8 @@ impl CallGuard {
     /// if it has not ended by then. Send a last word to the caller and return. Cancel-safe; may be awaited several
     /// times.
     ///
-    /// When a person ends one call (`openrtc calls URL --end`), [`AgentPool::serve`](crate::AgentPool::serve) drops a
-    /// handler that is still there at that instant. With an accept loop of your own nobody does: drop the guard.
+    /// When a person ends one call (`openrtc calls URL --end`), [`AgentPool::serve`](crate::AgentPool::serve) drops the
+    /// handler if it still runs at that instant. With an accept loop of your own, you must drop the guard.
     pub fn cancelled(&self) -> impl Future<Output = std::time::Instant> + Send + use<> {
         let OpenCall { worker, number, .. } = self.open();
         let (worker, number) = (worker.clone(), *number);
@@ -234,8 +235,8 @@ impl CallGuard {
     ///
     /// The call ends when this is called. The future only waits, so dropping it early loses nothing.
     ///
-    /// [`EndReason::DrainForced`] stands for whatever told the call to end: it is recorded as
-    /// [`EndReason::OperatorHangup`] if that was a person, and as [`EndReason::AgentHangup`] if nobody did.
+    /// Pass [`EndReason::DrainForced`] if the call was told to end. It is recorded as [`EndReason::OperatorHangup`] if
+    /// a person told it, and as [`EndReason::AgentHangup`] if nothing told it.
     pub fn end(mut self, reason: EndReason) -> impl Future<Output = ()> + Send + use<> {
         self.open.take().expect(HELD).end(reason)
     }
@@ -263,8 +264,8 @@ impl Drop for CallGuard {
     }
 }
 
-/// A call that the worker has said yes to and that is not assigned yet. It counts as a call in flight. Kept too long
-/// without an assignment, it lapses; dropped, it ends as a [`CallGuard`] does that is dropped without a word.
+/// A reserved call: the worker has said yes to it, and it is not assigned yet. It counts as a call in flight. If no
+/// assignment comes in time, it lapses. If you drop it, the call ends as with a dropped [`CallGuard`].
 #[derive(Debug)]
 pub struct Reservation {
     open: OpenCall,
@@ -309,7 +310,7 @@ impl Reservation {
         }
     }
 
-    /// Takes the reservation back: the dispatcher or the caller does not want it any more, or this side does not.
+    /// Ends the reservation because the dispatcher, the caller or this worker no longer wants the call.
     pub fn withdraw(self) {
         self.end(EndReason::Withdrawn);
     }
@@ -319,13 +320,14 @@ impl Reservation {
         self.open.close(reason);
     }
 
-    /// Has whoever holds it tell a panic of the call from a thread that panics for another reason.
+    /// Notes that the code around the call can tell a panic of this call from another panic of its thread.
     pub(crate) const fn attended(mut self) -> Self {
         self.open.attended = true;
         self
     }
 
-    /// Resolves when the reservation has lapsed: nobody assigned it in time. Cancel-safe; may be awaited several times.
+    /// Resolves when the reservation has lapsed because no assignment came in time. Cancel-safe; may be awaited several
+    /// times.
     pub fn lapsed(&self) -> impl Future<Output = ()> + Send + use<> {
         let (worker, call) = (self.open.worker.clone(), self.open.number);
         async move { worker.lapsed(call).await }

@@ -13,15 +13,15 @@ use crate::http::PemError;
 use crate::ops::OpsError;
 use crate::secret::KeyError;
 
-/// Why [`AgentPool::serve`](crate::AgentPool::serve) returns no exit.
+/// An error of [`AgentPool::serve`](crate::AgentPool::serve), returned in place of the exit.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError<E: Display> {
     /// The call source failed. The worker has drained and left.
     #[error("{0}")]
     Source(E),
-    /// The worker's control loop ended before the worker could leave. Its calls have ended all the same, and how is not
-    /// on record.
+    /// The worker's control loop ended before the worker could leave. All its calls have ended; the journal does not
+    /// say how.
     #[error(
         "the worker's control loop was lost: its calls have ended, and the journal does not say how (a panic in the \
          log tells why, or the runtime that it ran on was dropped)"

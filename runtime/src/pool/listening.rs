@@ -1,16 +1,16 @@
-//! How a worker that leaves learns that everybody has been told no.
+//! Keeps a leaving worker up until its listeners are closed and every refusal is sent.
 
 use std::future::Future;
 
 use crate::engine::handle::WorkerHandle;
 
-/// Keeps the worker from leaving while somebody may still ask it: hold one for each listener, and a clone for each
-/// connection that has no answer yet. Let go of it once the listener is closed, and the answer sent.
+/// Keeps the worker from leaving while an offer may still arrive. Hold one for each listener, and a clone for each
+/// connection that has no answer yet. Drop it when the listener is closed, or the answer is sent.
 ///
-/// A worker that leaves tells its listeners to close ([`Listening::closing`]) and waits until the last one has let go,
-/// a second at most. Until then every offer is answered; what is declined is counted in the journal, and the exit comes
-/// after. So the journal's count is what callers were told. Without a `Listening`, what is refused in the last moment
-/// is neither answered by [`serve`](crate::AgentPool::serve) nor counted.
+/// A worker that leaves tells its listeners to close ([`Listening::closing`]) and waits until the last `Listening` is
+/// dropped, for a second at most. Until then it answers every offer. It counts the offers that it declines, and writes
+/// its exit entry after that count. So the journal's count equals what callers were told. Without a `Listening`, offers
+/// that arrive at the last moment get no answer from [`serve`](crate::AgentPool::serve) and are not counted.
 ///
 /// ```no_run
 /// # use openrtc_runtime::AgentPool;
@@ -42,8 +42,8 @@ impl Listening {
         Self { worker }
     }
 
-    /// Resolves when the worker is about to leave: close the listener, answer who is there, let go. The drain cannot be
-    /// taken back from then on. Cancel-safe; may be awaited several times.
+    /// Resolves when the worker is about to leave. Close the listener, answer the connections that are there, and drop
+    /// this. The drain can no longer be cancelled. Cancel-safe; may be awaited several times.
     pub fn closing(&self) -> impl Future<Output = ()> + Send + use<> {
         let worker = self.worker.clone();
         async move { worker.gate().closing().await }

@@ -42,28 +42,28 @@ impl AgentPool {
     /// Runs the worker to its end: offers every call of `source` to the pool, runs `handler` for each call that is
     /// assigned, and returns how the worker ended once it has drained and left.
     ///
-    /// A handler that panics or fails ends its own call only, and so does an offer. A handler that returns with its
-    /// [`CallGuard`](crate::CallGuard) ends its call by what it returns. One that drops the guard before and goes on
-    /// has ended its call without a word ([`EndReason::GuardDropped`]), as soon as it waits for something. A guard that
-    /// was moved to another task keeps the call in flight until it is dropped there.
+    /// A handler or an offer that panics or fails ends its own call only. When a handler returns and still holds its
+    /// [`CallGuard`](crate::CallGuard), its result is the reason of the call's end. If it drops the guard earlier and
+    /// goes on, the call ends as [`EndReason::GuardDropped`] at the handler's next await. A guard that was moved to
+    /// another task keeps the call in flight until it is dropped there.
     ///
-    /// When the worker has left, `serve` takes at most one second more: handlers that still run get half a second, and
-    /// are then aborted at their next await; reports to the source get one second, whatever the handlers do
-    /// ([`Reporter`]). A process that handlers keep by blocking their threads, or that stays for another reason, is
-    /// ended ([`AgentPoolBuilder::exit_watchdog`](crate::AgentPoolBuilder::exit_watchdog)).
+    /// `serve` returns at most one second after the worker has left. Handlers that still run get half a second and are
+    /// then aborted at their next await. Reports to the source get one second ([`Reporter`]). If the process stays up
+    /// after that, for instance because a handler blocks its thread, the exit watchdog ends it
+    /// ([`AgentPoolBuilder::exit_watchdog`](crate::AgentPoolBuilder::exit_watchdog)).
     ///
     /// # Errors
-    /// [`ServeError::Source`] if the source fails: that drains the worker, and the error is returned once the calls
-    /// have ended, in place of the exit. [`ServeError::Lost`] if the worker's control loop ends before the worker can
-    /// leave: no call is taken from then on, and the error is returned once those that are left have ended.
+    /// [`ServeError::Source`] if the source fails: the worker drains, and the error is returned when its calls have
+    /// ended. [`ServeError::Lost`] if the worker's control loop ends before the worker can leave: the worker takes no
+    /// more calls, and the error is returned when its last call has ended.
     ///
     /// # Panics
-    /// If [`CallSource::attach`] or [`CallSource::next`] panics, likewise: the worker drains, and the panic goes on
-    /// once the calls have ended.
+    /// If [`CallSource::attach`] or [`CallSource::next`] panics: the worker drains, and the panic continues when its
+    /// calls have ended.
     ///
     /// # Cancellation
-    /// If the future is dropped, no more offers are taken from the source, and nothing is reported to it. Calls that
-    /// are under way go on, and so does the worker.
+    /// If you drop the future, the pool takes no more offers from the source and reports nothing to it. The worker and
+    /// its calls go on.
     pub async fn serve<S, H, F>(&self, mut source: S, handler: H) -> Result<Exit, ServeError<S::Error>>
     where
         S: CallSource,
@@ -117,7 +117,7 @@ impl AgentPool {
         failure.map_or_else(|| found(exit), Failure::end)
     }
 
-    /// Drains for want of a call source.
+    /// Drains because the call source has ended.
     fn give_up<E: fmt::Display>(&self, failure: &Failure<E>) {
         let _ = self.begin_drain(const { Actor::from_static("source-failed") });
         let told = catch_unwind(AssertUnwindSafe(|| failure.to_string()));

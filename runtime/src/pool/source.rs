@@ -1,4 +1,4 @@
-//! Where calls come from, and what is done with them.
+//! Call sources: the trait that connects a dispatcher to a pool, and its offers and calls.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -11,12 +11,12 @@ use super::call::CallGuard;
 use super::call_end::Reporter;
 use super::view::WorkerView;
 
-/// A source of calls: the end of a dispatcher's connection that lies in this worker. It yields offers, and
+/// A source of calls: this worker's side of a connection to a dispatcher. It yields offers, and
 /// [`AgentPool::serve`](crate::AgentPool::serve) answers them.
 ///
 /// Implement it to connect a worker to a dispatcher, such as a media server that hands out jobs or a listening socket.
-/// A worker that would rather accept calls in a loop of its own uses [`AgentPool::admit`](crate::AgentPool::admit)
-/// and [`AgentPool::reserve`](crate::AgentPool::reserve) instead.
+/// If you prefer an accept loop of your own, use [`AgentPool::admit`](crate::AgentPool::admit) or
+/// [`AgentPool::reserve`](crate::AgentPool::reserve) instead.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -46,28 +46,27 @@ pub trait CallSource: Send {
     /// Why the source can yield no more offers. [`Infallible`](std::convert::Infallible) for a source that never fails.
     type Error: Display + Send;
 
-    /// Who hears how the calls of this source end. `()` for a source that has nobody to tell.
+    /// Receives the end of each call of this source. `()` if the source does not need the ends.
     type Reporter: Reporter;
 
-    /// Gives the source a view of its worker, once, before the first [`next`](Self::next): for a dispatcher that wants
-    /// to know how busy the worker is, and whether it still takes calls. Keep the view, or move it to the task that
-    /// talks to the dispatcher.
+    /// Gives the source a view of its worker. It is called once, before the first [`next`](Self::next). If your
+    /// dispatcher wants to know how busy the worker is, or whether it still takes calls, keep the view or move it to
+    /// the task that talks to the dispatcher.
     fn attach(&mut self, worker: WorkerView) -> Self::Reporter;
 
-    /// Waits for the next offer. `None` says that there will never be another, and drains the worker.
+    /// Waits for the next offer. Return `None` if there will never be another offer; that drains the worker.
     ///
     /// Keep yielding offers while the worker drains: `serve` declines them, so that the dispatcher learns at once that
-    /// it must try another worker. A source with a listener holds a [`Listening`](crate::Listening) of its view, so
-    /// that the worker leaves when the listener is closed and who came to it has an answer. `next` is also called while
-    /// the last calls' ends are reported, so a source may do all its input and output here. An offer that it yields
-    /// then, after the worker has left, is dropped without an answer: each refusal is counted in the journal, and the
-    /// journal is closed.
+    /// it must try another worker. A source with a listener should hold a [`Listening`](crate::Listening) of its view.
+    /// The worker then leaves only after the listener is closed and every connection to it has an answer. `next` is
+    /// also called while the ends of the last calls are reported, so a source may do all its input and output in it. An
+    /// offer that it yields after the worker has left is dropped without an answer, because the journal is closed and
+    /// could not count the refusal.
     ///
     /// # Errors
-    /// An error says that the source has failed for good: the worker drains, and `serve` returns the error once the
-    /// calls have ended. A lost connection need not be an error. Reconnecting is the source's own business: wait,
-    /// connect again and yield the next offer, and fail only when there is no point in trying again. Calls go on
-    /// meanwhile.
+    /// An error means that the source has failed for good: the worker drains, and `serve` returns the error when the
+    /// calls have ended. A lost connection is not such an error: the source should wait, connect again and yield the
+    /// next offer, and fail only if trying again is pointless. Calls go on meanwhile.
     ///
     /// # Cancellation
     /// `serve` lets each `next` finish before it calls the next one. It drops a pending `next` only when it is done
@@ -77,15 +76,15 @@ pub trait CallSource: Send {
 
 /// A call that is offered to this worker.
 pub trait Offer: Send + 'static {
-    /// What the handler gets when the call is assigned to this worker: its media, its room.
+    /// What the handler gets when the call is assigned to this worker, for instance its media or its room.
     type Session: Send + 'static;
 
     /// What the dispatcher calls the call.
     fn id(&self) -> CallId;
 
-    /// Why no worker can take the offer, if that is so: its id is no call id. `serve` declines it as
-    /// [`Refusal::Invalid`] and counts it, and does not ask for its id. It does the same with an offer that panics
-    /// here, in [`id`](Self::id) or in [`class`](Self::class).
+    /// Says why no worker can take this offer, for instance because its id is not a valid call id. `None`, the default,
+    /// means that a worker can take it. `serve` declines and counts an invalid offer as [`Refusal::Invalid`], without
+    /// asking for its id. It does the same if this, [`id`](Self::id) or [`class`](Self::class) panics.
     fn invalid(&self) -> Option<BadCallId> {
         None
     }
@@ -99,11 +98,11 @@ pub trait Offer: Send + 'static {
     /// The call is reserved, and its reservation is in the journal, before this is called.
     ///
     /// # Cancellation
-    /// The future is dropped at its next await when no assignment has come a second after the reservation lapsed, and
-    /// when the worker has left. The call is not this worker's then, so let go of whatever belongs to it on drop: a
-    /// closed connection tells the caller. An assignment that comes within that second is too late as well: the session
-    /// is dropped. Either way the source's [`Reporter`] hears once that the call ended, as
-    /// [`Ended::Lapsed`](crate::Ended::Lapsed) for a reservation that lapsed.
+    /// The future is dropped at its next await in two cases: the reservation lapsed a second ago and no assignment
+    /// came, or the worker has left. The call is not this worker's then, so release on drop what belongs to the call; a
+    /// closed connection tells the caller. An assignment within that second is also too late, and its session is
+    /// dropped. In each case the source's [`Reporter`] gets one report that the call ended; for a reservation that
+    /// lapsed it says [`Ended::Lapsed`](crate::Ended::Lapsed).
     fn accept(self) -> impl Future<Output = Option<Self::Session>> + Send;
 
     /// Answers no. Every refusal but [`Refusal::Invalid`] and [`Refusal::Duplicate`] may be retried at another worker.
@@ -117,7 +116,7 @@ pub trait Offer: Send + 'static {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Call<S> {
-    /// The call's media or room: whatever its source gives.
+    /// The call's media or room, as its source yields it.
     pub session: S,
     /// Keeps the call in flight for as long as it is held.
     pub guard: CallGuard,
@@ -131,7 +130,7 @@ impl<S> Call<S> {
 
 /// What a handler may return: `()`, or a `Result` whose error ends the call as failed.
 pub trait Ending: Send {
-    /// What went wrong, if anything did.
+    /// Returns the error, if there is one.
     fn failure(self) -> Option<String>;
 }
 

@@ -1,7 +1,7 @@
 //! HTTP requests as calls: a layer that admits each of them, for axum and every other server that speaks tower.
 //!
-//! A request is a call from its head to the last byte of its response, so a streaming response is a call for as long as
-//! it streams. A handler whose call outlives the response, as a WebSocket does, [takes](AdmittedCall::take) the guard.
+//! A request is a call from its head to the last byte of its response. So a streaming response is a call for as long as
+//! it streams. If a call outlives its response, as a WebSocket does, its handler [takes](AdmittedCall::take) the guard.
 //!
 //! ```no_run
 //! use openrtc_runtime::{AgentPool, tower::AdmitLayer};
@@ -46,14 +46,14 @@ use super::call::{CallGuard, Returned};
 /// The header whose value names the call, unless [`AdmitLayer::id`] says otherwise.
 const REQUEST_ID: &str = "x-request-id";
 
-/// Admits each request as a call. A request that is refused is answered with 503, `Retry-After` and the reason as text,
-/// and does not reach the service. While the worker drains, or does not take calls for another reason than being full,
-/// every response over HTTP/1 also closes its connection, so that the client's next request goes to another worker.
+/// Admits each request as a call. A refused request gets status 503 with `Retry-After` and the reason as text, and does
+/// not reach the service. While the worker does not serve, for instance because it drains, every response over HTTP/1
+/// also closes its connection, so that the client's next request goes to another worker.
 ///
-/// A server that holds a [`Listening`](crate::Listening) has every refusal in the journal. One that goes on answering
-/// after the worker has left refuses requests that nobody counts.
+/// Hold a [`Listening`](crate::Listening) in your server: then the journal counts every refusal. Without it, requests
+/// that are refused after the worker has left are not counted.
 ///
-/// A call that a handler neither takes nor fails ends, by what happened to its response, as
+/// If the handler does not take the guard, the fate of the response decides the reason of the call's end:
 ///
 /// | reason | when |
 /// |---|---|
@@ -66,11 +66,11 @@ const REQUEST_ID: &str = "x-request-id";
 pub struct AdmitLayer {
     pool: AgentPool,
     id: Arc<NameCall>,
-    /// How many calls got a number for want of an id.
+    /// How many calls got a number because they had no id.
     numbered: Arc<AtomicU64>,
 }
 
-/// How calls are named by the heads of their requests.
+/// Derives a call's id from the head of its request.
 type NameCall = dyn Fn(&Parts) -> Option<CallId> + Send + Sync;
 
 impl AdmitLayer {
@@ -162,7 +162,7 @@ where
     }
 }
 
-/// The call that a request is, among the request's extensions. Cheap to clone; all clones are the same call.
+/// A request's call. Find it among the request's extensions. Cheap to clone; all clones are the same call.
 #[derive(Clone, Debug)]
 pub struct AdmittedCall {
     pool: AgentPool,
@@ -180,16 +180,16 @@ impl AdmittedCall {
         async move { worker.forced().await }
     }
 
-    /// Takes the guard, so that the call lasts for as long as the guard is held, also beyond the response: for a
-    /// WebSocket, or a handler that gives the call's end a reason of its own. If it is dropped without a word while the
-    /// response still streams, the call lasts until the response has ended. `None` if it was taken already or the
-    /// response is there.
+    /// Takes the guard out of the request. The call then lasts for as long as you hold the guard, also beyond the
+    /// response. Use it for a WebSocket, or to give the call's end a reason of your own. If you drop the guard while
+    /// the response still streams, the call lasts until the response has ended. Returns `None` if the guard was taken
+    /// before or the response was already returned.
     #[must_use]
     pub fn take(&self) -> Option<CallGuard> {
         self.held().lend()
     }
 
-    /// What the response keeps the call in flight by from now on.
+    /// What keeps the call in flight during the response.
     fn hand_on(&self) -> Held {
         mem::take(&mut *self.held())
     }

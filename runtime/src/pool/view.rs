@@ -1,4 +1,4 @@
-//! What others may see of a worker without being able to change it.
+//! A read-only view of a worker.
 
 use std::future::pending;
 
@@ -9,13 +9,13 @@ use tokio::sync::watch;
 use super::listening::Listening;
 use crate::engine::handle::{Published, WorkerHandle};
 
-/// A view of a worker for whoever sends it calls: whether it takes calls, and how many it has.
+/// A read-only view of a worker, for code that sends it calls: whether it takes calls, and how many it has.
 ///
-/// The values are those that the control loop last published. While calls come and go they are at most a few
-/// milliseconds old. So they are for telling a dispatcher; [`AgentPool::reserve`](crate::AgentPool::reserve) and
-/// [`AgentPool::admit`](crate::AgentPool::admit) alone decide.
+/// The control loop publishes the values; they are at most a few milliseconds old. Use them to inform a dispatcher.
+/// Whether a call is taken is decided by [`AgentPool::reserve`](crate::AgentPool::reserve) and
+/// [`AgentPool::admit`](crate::AgentPool::admit) alone.
 ///
-/// Cheap to clone. A clone goes on from what the original had seen.
+/// Cheap to clone. A clone reports the changes that the original has not reported yet.
 #[derive(Clone, Debug)]
 pub struct WorkerView {
     worker: WorkerHandle,

@@ -1,4 +1,5 @@
-//! Registering: a worker proves to whoever hands out calls that it belongs, and takes calls only once it is admitted.
+//! Registration. A worker proves to the registrar that it belongs to the fleet, and takes calls only after the
+//! registrar has admitted it.
 //!
 //! The worker `POST`s a [`Request`] and is answered with an [`Answer`]:
 //!
@@ -9,8 +10,8 @@
 //! | 409 | signed for another epoch than `epoch` | signs again for that one |
 //! | anything else, or nothing | not now | stays in standby and asks again later |
 //!
-//! One request is enough: the epoch need not be asked for first, and one that grows in between is no special case. The
-//! epoch is told only to somebody whose signature held.
+//! The worker need not ask for the epoch first: it signs for the epoch that it knows, and a 409 names the current one.
+//! The registrar tells the epoch only if the signature is good.
 
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use crate::log::say;
 /// How long to wait at most before asking again.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// So much of what the other side says is logged, in characters.
+/// How much of the registrar's text is logged, in characters.
 const SHOWN_MAX: usize = 200;
 
 /// What a worker sends.
@@ -41,7 +42,7 @@ pub struct Request {
     pub token: String,
 }
 
-/// What it is answered.
+/// The registrar's answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Answer {
     /// `registered`, or why not in one word, as
@@ -54,7 +55,7 @@ pub struct Answer {
     pub epoch: Option<Epoch>,
 }
 
-/// A worker's way in.
+/// One worker's registration.
 pub(crate) struct Registration {
     client: Client,
     url: Url,
@@ -149,8 +150,7 @@ impl Registration {
     }
 }
 
-/// What an answer amounts to. A status without an answer of ours is of something in between, which must not end a
-/// worker.
+/// Reads a response. A status without a registrar's answer comes from a proxy or the like, which must not end a worker.
 fn judge(response: &Response) -> Reply {
     let answer = serde_json::from_str::<Answer>(&response.body).ok();
     match (response.status, answer) {
