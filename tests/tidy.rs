@@ -17,7 +17,8 @@ const LINES_MAX: usize = 400;
 const LONG_FILES: &[(&str, &str)] = &[];
 
 /// Crates whose roots may leave out `#![forbid(unsafe_code)]`, each with its reason.
-const UNSAFE_CRATES: &[(&str, &str)] = &[];
+const UNSAFE_CRATES: &[(&str, &str)] =
+    &[("fleet", "std has no safe way to reset a child's signals, session and descriptors: src/child/birth.rs")];
 
 /// Words that mark unfinished work, split so that this file does not break its own rule.
 const UNFINISHED: &[&str] = &[

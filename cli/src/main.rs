@@ -25,9 +25,11 @@ mod order;
 #[cfg(feature = "advise")]
 mod plan;
 mod registrar;
+mod run;
 mod screen;
 mod snapshot;
 mod status;
+mod upgrade;
 mod worker;
 
 use std::env;
@@ -38,6 +40,7 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::{Parser, Subcommand};
+use openrtc_host::Inherited;
 use openrtc_runtime::{ConfigError, Exit, StartError, log, process};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -74,9 +77,11 @@ enum Command {
     Promote(drain::PromoteArgs),
     Load(callers::LoadArgs),
     Registrar(registrar::RegistrarArgs),
+    Run(run::RunArgs),
     Sign(membership::SignArgs),
     Status(status::StatusArgs),
     Uncordon(drain::UncordonArgs),
+    Upgrade(upgrade::UpgradeArgs),
     Verify(membership::VerifyArgs),
     Worker(worker::WorkerArgs),
 }
@@ -101,20 +106,21 @@ impl Error for Usage {}
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let inherited = Inherited::now();
     // Whoever runs another command may end it with any signal, as usual.
-    let _process = matches!(cli.command, Command::Worker(_)).then(process::begin);
+    let _process = matches!(cli.command, Command::Run(_) | Command::Worker(_)).then(process::begin);
     start_log();
-    let code = execute(cli.command);
+    let code = execute(cli.command, inherited);
     log::flush();
     code
 }
 
-fn execute(command: Command) -> ExitCode {
+fn execute(command: Command, inherited: Inherited) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
-    match runtime.block_on(run(command)) {
+    match runtime.block_on(run(command, inherited)) {
         // What it was to print is lost, and nobody chose that.
         Ok(_) if let Some(lost) = say::failure() => fail(&anyhow!("standard output cannot be written: {lost}")),
         Ok(code) => code,
@@ -140,7 +146,7 @@ fn start_log() {
     }
 }
 
-async fn run(command: Command) -> anyhow::Result<ExitCode> {
+async fn run(command: Command, inherited: Inherited) -> anyhow::Result<ExitCode> {
     match command {
         Command::Certify(args) => certify::run(&args),
         Command::Audit(args) => audit::run(&args),
@@ -156,10 +162,12 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Call(args) => callers::run_call(args).await,
         Command::Load(args) => callers::run_load(args).await,
         Command::Registrar(args) => registrar::run(args).await,
+        Command::Run(args) => run::run(args, inherited).await,
         Command::Journal(args) => journal::run(&args),
         Command::Sign(args) => membership::sign(&args),
         Command::Status(args) => status::run(args).await,
         Command::Uncordon(args) => drain::uncordon(args).await,
+        Command::Upgrade(args) => upgrade::run(args).await,
         Command::Verify(args) => membership::verify(&args),
         Command::Worker(args) => worker::run(args).await,
     }

@@ -21,14 +21,28 @@ pub(crate) struct Orders {
     /// The workers' ops endpoints: 127.0.0.1:9464, a URL, or unix:PATH for a Unix socket.
     #[arg(required = true, value_name = "URL")]
     pub(crate) urls: Vec<String>,
-    /// Who asks; it is written into the journal. Default: this user's name.
-    #[arg(long, value_name = "NAME", value_parser = named)]
-    actor: Option<Named>,
+    #[command(flatten)]
+    asker: Asker,
     #[command(flatten)]
     pub(crate) access: Access,
     /// Print JSON: one object per worker.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Who gives an order.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Asker {
+    /// Who asks; it is written into the journal. Default: this user's name.
+    #[arg(long, value_name = "NAME", value_parser = named)]
+    actor: Option<Named>,
+}
+
+impl Asker {
+    /// The name that the order bears.
+    pub(crate) fn name(&self) -> Actor {
+        self.actor.clone().map_or_else(user, |named| named.0)
+    }
 }
 
 /// What a worker made of an order.
@@ -52,7 +66,7 @@ impl Orders {
         wait: Patience,
     ) -> anyhow::Result<ExitCode> {
         let token = self.access.token()?;
-        let actor = self.actor.clone().map_or_else(user, |named| named.0);
+        let actor = self.asker.name();
         body.insert("actor".into(), actor.as_str().into());
         let body = Value::Object(body).to_string();
         let told = join_all(self.urls.iter().map(|url| send(url, path, token.as_deref(), &body))).await;

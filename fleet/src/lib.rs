@@ -1,9 +1,14 @@
-//! What workers of a fleet talk to.
+//! What workers of a fleet talk to, and what runs a fleet.
 //!
 //! `manifest`: who may take calls, in a file. `registrar`, with the feature `http`: lets workers in for whoever hands
-//! out calls.
-#![forbid(unsafe_code)]
+//! out calls. With the feature `process`, `shell` runs the fleet machine, and `child` starts programs and sees them to
+//! their end.
+#![deny(unsafe_code)]
 
+#[cfg(feature = "process")]
+pub mod child;
 pub mod manifest;
 #[cfg(feature = "http")]
 pub mod registrar;
+#[cfg(feature = "process")]
+pub mod shell;

@@ -68,6 +68,8 @@ pub(crate) struct Ops {
     /// What the run before left, as the journal tells.
     pub(crate) before: Before,
     pub(crate) farewell: Farewell,
+    /// What whoever owns more than the worker answers, to those who may give orders.
+    orders: Router,
     busy: Arc<Semaphore>,
 }
 
@@ -81,7 +83,12 @@ impl Ops {
         farewell: Farewell,
     ) -> Self {
         let busy = Arc::new(Semaphore::new(BUSY_MAX));
-        Self { worker, trail, token, registers, before, farewell, busy }
+        Self { worker, trail, token, registers, before, farewell, orders: Router::new(), busy }
+    }
+
+    /// Answers these routes as well.
+    pub(crate) fn with_orders(self, orders: Router) -> Self {
+        Self { orders, ..self }
     }
 }
 
@@ -145,6 +152,7 @@ fn router(ops: Arc<Ops>) -> Router {
         .route("/drain/force", post(orders::force))
         .route("/promote", post(orders::promote))
         .route("/uncordon", post(orders::cancel))
+        .merge(ops.orders.clone().with_state(()))
         .layer(from_fn_with_state(Arc::clone(&ops), auth::require))
         .layer(DefaultBodyLimit::max(BODY_MAX));
     let bounded = Router::new()

@@ -3,6 +3,7 @@
 
 mod compose;
 mod docker;
+mod host;
 mod kubernetes;
 mod supervisor;
 mod systemd;

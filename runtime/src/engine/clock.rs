@@ -15,7 +15,8 @@ pub struct Clock {
 
 impl Clock {
     /// A clock that reads the wall clock now, and never again.
-    pub(crate) fn start() -> Self {
+    #[must_use]
+    pub fn start() -> Self {
         Self { unix_at_start: Self::wall(), start: Monotonic::now() }
     }
 
@@ -27,12 +28,14 @@ impl Clock {
     }
 
     /// The time now. It never steps back.
-    pub(crate) fn now(&self) -> Instant {
+    #[must_use]
+    pub fn now(&self) -> Instant {
         self.unix_at_start + self.start.elapsed().into()
     }
 
     /// The timer instant at which `now` will have reached `at`.
-    pub(crate) fn timer(&self, at: Instant) -> Monotonic {
+    #[must_use]
+    pub fn timer(&self, at: Instant) -> Monotonic {
         self.start + at.since(self.unix_at_start).into()
     }
 }

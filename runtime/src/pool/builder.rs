@@ -39,6 +39,8 @@ use crate::secret::Secret;
 pub struct AgentPoolBuilder {
     config: Config,
     sinks: Vec<Box<dyn AuditSink>>,
+    #[cfg(feature = "http")]
+    orders: axum::Router,
 }
 
 macro_rules! setters {
@@ -80,6 +82,15 @@ impl AgentPoolBuilder {
     /// Gives the audit trail to `sink` too. Needs a journal.
     pub fn audit_sink(mut self, sink: impl AuditSink) -> Self {
         self.sinks.push(Box::new(sink));
+        self
+    }
+
+    /// Answers these routes on the ops endpoints too, to whoever may give orders. For a program of this project that
+    /// owns more than a worker.
+    #[cfg(feature = "http")]
+    #[doc(hidden)]
+    pub fn ops_orders(mut self, orders: axum::Router) -> Self {
+        self.orders = orders;
         self
     }
 
@@ -197,7 +208,7 @@ impl AgentPoolBuilder {
         #[cfg(feature = "http")]
         let trust = Trust::new(settings.http.ca_file.as_deref())?;
         #[cfg(feature = "http")]
-        let network = Network::open(settings.http, &trust, key.clone())?;
+        let network = Network::open(settings.http, &trust, key.clone(), self.orders)?;
         // Before the journal: a start that fails here leaves no trace of a run in it.
         #[cfg(feature = "http")]
         let open = |trail| Outlets::open(trail, &settings.identity, key, self.sinks, &trust);

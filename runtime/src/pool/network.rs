@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 #[cfg(feature = "tls")]
 use std::sync::Arc;
 
+use axum::Router;
 use openrtc_core::membership::SigningKey;
 use openrtc_records::journal::Recovered;
 
@@ -23,6 +24,8 @@ pub(super) struct Network {
     ops: Option<OpsListener>,
     registration: Option<Registration>,
     farewell: Farewell,
+    /// What whoever owns more than the worker answers there.
+    orders: Router,
 }
 
 struct OpsListener {
@@ -33,11 +36,16 @@ struct OpsListener {
 
 impl Network {
     /// Listens from now on; answers once it runs. A worker that registers has a key.
-    pub(super) fn open(settings: HttpSettings, trust: &Trust, key: Option<SigningKey>) -> Result<Self, StartError> {
+    pub(super) fn open(
+        settings: HttpSettings,
+        trust: &Trust,
+        key: Option<SigningKey>,
+        orders: Router,
+    ) -> Result<Self, StartError> {
         let ops = settings.ops.map(OpsListener::open).transpose()?;
         let register = |(url, key)| Registration::new(Client::new(trust), url, key);
         let registration = settings.register.zip(key).map(register);
-        Ok(Self { ops, registration, farewell: Farewell::new() })
+        Ok(Self { ops, registration, farewell: Farewell::new(), orders })
     }
 
     /// Whether there are ops endpoints.
@@ -63,11 +71,11 @@ impl Network {
         recovered: Option<&Recovered>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let (registers, before) = (self.registration.is_some(), recovered.map(Before::of).unwrap_or_default());
-        let Self { ops, registration, farewell } = self;
+        let Self { ops, registration, farewell, orders } = self;
         async move {
             let answer = async {
                 let Some(OpsListener { endpoint, token, .. }) = ops else { return };
-                let ops = Ops::new(worker.clone(), trail, token, registers, before, farewell);
+                let ops = Ops::new(worker.clone(), trail, token, registers, before, farewell).with_orders(orders);
                 // In a task of its own: whatever goes wrong there ends there.
                 if let Err(error) = tokio::spawn(ops::answer_all(endpoint, ops)).await {
                     tracing::error!(%error, "the ops endpoints have failed; calls and drains go on");

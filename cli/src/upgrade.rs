@@ -1,0 +1,114 @@
+//! `openrtc upgrade`: a new program behind a host, without dropping a call of the old one.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use openrtc_runtime::{Exit, parse_duration};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::http::{self, Access};
+use crate::order::Asker;
+
+/// How often a host is asked how far it is.
+const ASK: Duration = Duration::from_millis(200);
+
+/// Upgrade the program behind a host (`openrtc run`).
+///
+/// The new program starts beside the old one. Once it is ready it gets the new calls; the old one's calls run to their
+/// end, and then it is ended. Waits until the new program takes calls, or is given up, which leaves the old one
+/// untouched.
+///
+/// Exit codes: 0 done; 1 refused, not ready, taken back, or not in time; 2 bad usage.
+#[derive(Args, Clone, Debug)]
+#[command(disable_version_flag = true)]
+pub(crate) struct UpgradeArgs {
+    /// The host's ops endpoint: 127.0.0.1:9464, a URL, or unix:PATH for a Unix socket.
+    #[arg(value_name = "URL")]
+    url: String,
+    /// The new version's name; default: the next number.
+    #[arg(long, value_name = "TAG", conflicts_with = "cancel")]
+    version: Option<String>,
+    /// Give new calls back to the old program, while that still drains.
+    #[arg(long)]
+    cancel: bool,
+    /// Wait until the program that gets no more calls has ended.
+    #[arg(long)]
+    wait: bool,
+    /// Wait no longer than this.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    timeout: Option<Duration>,
+    #[command(flatten)]
+    asker: Asker,
+    #[command(flatten)]
+    access: Access,
+    /// Print the host's last answer as JSON.
+    #[arg(long)]
+    json: bool,
+    /// The new program and its arguments; default: the command that runs, started anew.
+    #[arg(last = true, value_name = "COMMAND", conflicts_with = "cancel")]
+    command: Vec<String>,
+}
+
+/// Gives the order and waits for what comes of it.
+pub(crate) async fn run(args: UpgradeArgs) -> anyhow::Result<ExitCode> {
+    let token = args.access.token()?;
+    let mut body = json!({"actor": args.asker.name().as_str()});
+    if let Some(version) = &args.version {
+        body["version"] = json!(version);
+    }
+    if !args.command.is_empty() {
+        body["command"] = json!(args.command);
+    }
+    let path = if args.cancel { "/upgrade/cancel" } else { "/upgrade" };
+    let response = http::post(&args.url, path, token.as_deref(), body.to_string()).await?;
+    let answer: Value = serde_json::from_str(&response.body).unwrap_or_default();
+    match (answer["ok"].as_bool(), answer["message"].as_str()) {
+        (Some(true), Some(message)) if !args.json => println!("{message}"),
+        (Some(true), Some(_)) => {}
+        (Some(false), Some(message)) => anyhow::bail!("{}: {message}", args.url),
+        _ if response.status == 404 => anyhow::bail!("{}: it is no host: is it a worker of its own?", args.url),
+        _ => anyhow::bail!("{} answers {}: is this a host's ops endpoint?", args.url, response.status),
+    }
+    let until = args.timeout.map(|timeout| Instant::now() + timeout);
+    let (code, last) = follow(&args, token.as_deref(), until).await?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&last)?);
+    }
+    Ok(code.into())
+}
+
+/// Asks until the upgrade is where it is waited for.
+async fn follow(args: &UpgradeArgs, token: Option<&str>, until: Option<Instant>) -> anyhow::Result<(u8, Value)> {
+    loop {
+        let response = http::get(&args.url, "/programs", token).await?;
+        let answer: Value = serde_json::from_str(&response.body)?;
+        let upgrade = &answer["upgrade"];
+        let (stage, version) = (upgrade["stage"].as_str().unwrap_or_default(), upgrade["version"].as_str());
+        let version = version.unwrap_or("?");
+        let end = match stage {
+            "draining" if !args.wait && !args.cancel => Some((Exit::CLEAN, format!("{version} takes the new calls"))),
+            "completed" => Some((Exit::CLEAN, format!("{version} takes all calls, and the old program has drained"))),
+            "rolled_back" => {
+                let code = if args.cancel { Exit::CLEAN } else { Exit::FAILURE };
+                let why = upgrade["failure"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
+                Some((code, format!("the upgrade to {version} was taken back{why}")))
+            }
+            "rolling_back" if args.cancel && !args.wait => {
+                Some((Exit::CLEAN, format!("the upgrade to {version} is being taken back")))
+            }
+            "failed" | "superseded" => Some((Exit::FAILURE, format!("the upgrade to {version} is {stage}"))),
+            _ => None,
+        };
+        let late = until.is_some_and(|until| Instant::now() >= until);
+        let end = end.or_else(|| late.then(|| (Exit::FAILURE, format!("the upgrade to {version} is still {stage}"))));
+        if let Some((code, words)) = end {
+            if !args.json {
+                println!("{words}");
+            }
+            return Ok((code, answer));
+        }
+        sleep(ASK).await;
+    }
+}

@@ -1,0 +1,257 @@
+//! Where calls come from: connections to an address, each offered to the host's gate and then passed to a program.
+
+mod head;
+pub(crate) mod http;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use openrtc_runtime::http::{Peer, Seat, accept_each};
+use openrtc_runtime::process::Reserve;
+use openrtc_runtime::{BadCallId, Call, CallId, CallSource, EndReason, Listening, Offer, Refusal, WorkerView};
+use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use crate::programs::{Programs, Slot};
+use crate::relay::{Early, Parted, Side, relay};
+use head::Kind;
+use http::Request;
+
+/// The most connections that are no calls, or not yet.
+pub(crate) const CONNECTIONS_MAX: u16 = 4_096;
+/// Descriptors held back, so that a caller gets its no when the process has none left.
+const RESERVE: usize = 8;
+/// How long a call waits for a program that can take it, while the one that has to is started again.
+const PROGRAM: Duration = Duration::from_secs(5);
+/// How long a program may refuse a connection while its queue is full.
+const CONNECT: Duration = Duration::from_secs(2);
+/// How long until it is tried again.
+const RETRY: Duration = Duration::from_millis(20);
+/// A caller that is silent for so long is asked whether it is there, so often, and so many times before it is gone.
+const SILENT: Duration = Duration::from_mins(1);
+const ASK_EVERY: Duration = Duration::from_secs(10);
+const ASKED: u32 = 6;
+
+/// What a connection to the front is.
+#[derive(Clone, Debug)]
+pub(crate) enum Speaks {
+    /// A call, whatever is said on it.
+    Tcp,
+    /// A request, which may become a call.
+    Http(Arc<http::Settings>),
+}
+
+/// Takes calls from a listener.
+pub(crate) struct Front {
+    listener: Option<(TcpListener, Reserve)>,
+    speaks: Speaks,
+    programs: Programs,
+    yielded: mpsc::Sender<Incoming>,
+    offers: mpsc::Receiver<Incoming>,
+}
+
+impl Front {
+    pub(crate) fn new(listener: TcpListener, speaks: Speaks, programs: Programs) -> Self {
+        let (yielded, offers) = mpsc::channel(64);
+        Self { listener: Some((listener, Reserve::of(RESERVE))), speaks, programs, yielded, offers }
+    }
+}
+
+impl CallSource for Front {
+    type Offer = Incoming;
+    type Error = Infallible;
+    type Reporter = ();
+
+    fn attach(&mut self, worker: WorkerView) {
+        if let Some((listener, reserve)) = self.listener.take() {
+            let door = Door {
+                speaks: self.speaks.clone(),
+                programs: self.programs.clone(),
+                yielded: self.yielded.clone(),
+                worker: worker.clone(),
+                numbers: Arc::new(AtomicU64::new(0)),
+            };
+            tokio::spawn(accept(listener, reserve, door, worker.listening()));
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<Incoming>, Infallible> {
+        Ok(self.offers.recv().await)
+    }
+}
+
+/// Accepts connections until the host is about to leave.
+async fn accept(listener: TcpListener, reserve: Reserve, door: Door, listening: Listening) {
+    let closing = listening.closing();
+    let accepting = accept_each(listener, CONNECTIONS_MAX.into(), reserve, move |caller, peer, seat| {
+        door.clone().enter(caller, peer, seat, listening.clone())
+    });
+    tokio::select! {
+        biased;
+        // First whoever is there already.
+        () = accepting => {}
+        () = closing => {}
+    }
+}
+
+/// What each connection needs.
+#[derive(Clone)]
+struct Door {
+    speaks: Speaks,
+    programs: Programs,
+    yielded: mpsc::Sender<Incoming>,
+    worker: WorkerView,
+    numbers: Arc<AtomicU64>,
+}
+
+impl Door {
+    async fn enter(self, mut caller: TcpStream, peer: Peer, seat: Arc<Seat>, listening: Listening) {
+        let Peer::Tcp(from) = peer else { return };
+        attend(&caller);
+        let request = match &self.speaks {
+            Speaks::Tcp => None,
+            Speaks::Http(settings) => {
+                let Some(request) = Request::read(&mut caller, from, settings).await else { return };
+                // It has asked for something, so it gets an answer.
+                seat.keep(());
+                if request.head.kind == Kind::Plain {
+                    drop(listening);
+                    return http::serve(caller, request, &self.programs, &self.worker, settings).await;
+                }
+                Some((request, settings.half_open))
+            }
+        };
+        seat.keep(());
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        // A call is named by where it comes from, and a number that tells it from others that came from there.
+        let id = CallId::new(&format!("{from}/{number}"));
+        drop(self.yielded.send(Incoming { id, caller, request, programs: self.programs, listening }).await);
+    }
+}
+
+/// Makes a connection fit for a call: no delay, and it is found out if the other end is gone. What fails on a
+/// connection that is gone already, its first read tells.
+fn attend(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let _ = set_socket_keepalive(stream, true);
+    let _ = set_tcp_keepidle(stream, SILENT);
+    let _ = set_tcp_keepintvl(stream, ASK_EVERY);
+    let _ = set_tcp_keepcnt(stream, ASKED);
+}
+
+/// A connection that offers a call.
+pub(crate) struct Incoming {
+    id: Result<CallId, BadCallId>,
+    caller: TcpStream,
+    /// What it asked for, over HTTP, and how long the answer may be silent.
+    request: Option<(Request, Duration)>,
+    programs: Programs,
+    /// Until it is answered.
+    listening: Listening,
+}
+
+impl Offer for Incoming {
+    type Session = Leg;
+
+    fn id(&self) -> CallId {
+        self.id.clone().expect("only an offer that has one is asked for it")
+    }
+
+    fn invalid(&self) -> Option<BadCallId> {
+        self.id.as_ref().err().copied()
+    }
+
+    async fn accept(self) -> Option<Leg> {
+        let Self { mut caller, request, programs, listening, .. } = self;
+        drop(listening);
+        let program = match request {
+            None => reach(&programs).await.map(|(slot, program)| (slot, program, Vec::new())),
+            Some((request, half_open)) => http::ask(&mut caller, request, &programs, half_open).await?,
+        };
+        Some(Leg { caller, program })
+    }
+
+    async fn decline(mut self, refusal: Refusal) {
+        if self.request.is_some() {
+            http::refuse_call(&mut self.caller, refusal).await;
+        }
+        // To hang up is the one answer that every other protocol has.
+    }
+}
+
+/// Why no program took a call.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unserved {
+    #[error("no program takes calls: the one that has to is not running, or is full")]
+    NoProgram,
+    #[error("program {version} does not answer on {addr}: {error}")]
+    NotConnected { version: String, addr: SocketAddr, error: io::Error },
+}
+
+/// A call between its two ends.
+pub(crate) struct Leg {
+    caller: TcpStream,
+    /// With what the program has said already.
+    program: Result<(Slot, TcpStream, Vec<u8>), Unserved>,
+}
+
+/// Connects to the program that has to take what comes next.
+pub(crate) async fn reach(programs: &Programs) -> Result<(Slot, TcpStream), Unserved> {
+    let slot = programs.slot(PROGRAM).await.ok_or(Unserved::NoProgram)?;
+    let until = Instant::now() + CONNECT;
+    loop {
+        match TcpStream::connect(slot.addr).await {
+            Ok(stream) => {
+                let _ = stream.set_nodelay(true);
+                return Ok((slot, stream));
+            }
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && Instant::now() < until => {
+                sleep(RETRY).await;
+            }
+            Err(error) => {
+                let (version, addr) = (slot.version.to_string(), slot.addr);
+                return Err(Unserved::NotConnected { version, addr, error });
+            }
+        }
+    }
+}
+/// Sees a call to its end: passes its bytes on, and says who ended it.
+pub(crate) async fn carry(call: Call<Leg>, half_open: Duration) -> Result<(), String> {
+    let Call { session, guard, .. } = call;
+    let Leg { caller, program } = session;
+    let (slot, program, to_caller) = program.map_err(|unserved| unserved.to_string())?;
+    let early = Early { to_program: Vec::new(), to_caller };
+    let cancelled = guard.cancelled();
+    let parted = tokio::select! {
+        biased;
+        parted = relay(&caller, &program, early, half_open, || guard.progress(), || slot.child.is_ending()) => parted,
+        _ = cancelled => {
+            drop((caller, program, slot));
+            guard.end(EndReason::DrainForced).await;
+            return Ok(());
+        }
+    };
+    let by_program = matches!(parted, Parted::Closed(Side::Program) | Parted::Silent(Side::Program));
+    let is_fault = (by_program && slot.child.is_ending()) || parted == Parted::Broken(Side::Program);
+    // The caller hears of it at once; the program's crash is told when it is known how it ended.
+    drop((caller, program));
+    if is_fault {
+        let (version, pid) = (slot.version, slot.child.pid());
+        drop(slot);
+        return Err(format!("program {version} (process {pid}) broke the call off"));
+    }
+    drop(slot);
+    let reason = match parted {
+        Parted::Closed(Side::Caller) | Parted::Silent(Side::Caller) => EndReason::CallerHangup,
+        Parted::Closed(Side::Program) | Parted::Silent(Side::Program) => EndReason::AgentHangup,
+        Parted::Broken(_) => EndReason::Disconnected,
+    };
+    guard.end(reason).await;
+    Ok(())
+}

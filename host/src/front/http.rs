@@ -1,0 +1,178 @@
+//! The front for HTTP: a request that becomes a WebSocket is a call, any other one is forwarded, and the platform's
+//! health check is answered. Only heads are read; what follows passes as it is.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use openrtc_runtime::{Availability, Refusal, WorkerView};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::head::{self, HEAD_MAX, Head, Origin};
+use super::{Unserved, reach};
+use crate::programs::{Programs, Slot};
+use crate::relay::{Early, relay};
+
+/// How long a request's head may take to arrive.
+const HEAD: Duration = Duration::from_secs(10);
+/// The longest head of an answer, in bytes.
+const ANSWER_MAX: usize = 64 << 10;
+/// How long a caller who has its answer may take to hang up.
+const PARTING: Duration = Duration::from_millis(300);
+
+/// How the front speaks HTTP.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The path of the platform's health check; `None`: the program answers everything.
+    pub(crate) health: Option<String>,
+    /// The proxies in front, which say where a request comes from.
+    pub(crate) proxies: Vec<IpAddr>,
+    /// How long an exchange of which one direction is closed may be silent in the other.
+    pub(crate) half_open: Duration,
+}
+
+/// A request whose head was read.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) head: Head,
+    /// What came behind the head.
+    rest: Vec<u8>,
+}
+
+impl Request {
+    /// Reads a request's head. `None`: there is none to answer, or it was answered.
+    pub(crate) async fn read(caller: &mut TcpStream, from: SocketAddr, settings: &Settings) -> Option<Self> {
+        let trusted = settings.proxies.contains(&from.ip().to_canonical());
+        let origin = if trusted { Origin::Proxied } else { Origin::Caller(from.ip().to_canonical()) };
+        match timeout(HEAD, read_head(caller, HEAD_MAX)).await {
+            Ok(Ok((bytes, Some(end)))) => match Head::read(&bytes[..end], origin) {
+                Some(head) => return Some(Self { head, rest: bytes[end..].to_vec() }),
+                None => answer(caller, "400 Bad Request", "this is no HTTP/1 request\n").await,
+            },
+            Ok(Ok((_, None))) => answer(caller, "431 Request Header Fields Too Large", "the head is too long\n").await,
+            Ok(Err(_)) => {}
+            Err(_) => answer(caller, "408 Request Timeout", "the head took too long\n").await,
+        }
+        None
+    }
+
+    /// What the program gets of it at first.
+    fn into_bytes(self) -> Vec<u8> {
+        let mut bytes = self.head.passed;
+        bytes.extend_from_slice(&self.rest);
+        bytes
+    }
+}
+
+/// Reads until a head ends; where it does, or that it does not within `most` bytes.
+async fn read_head(stream: &mut TcpStream, most: usize) -> io::Result<(Vec<u8>, Option<usize>)> {
+    let mut bytes = Vec::with_capacity(1_024);
+    loop {
+        let before = bytes.len();
+        if stream.read_buf(&mut bytes).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        match head::end(&bytes, before) {
+            Some(end) if end <= most => return Ok((bytes, Some(end))),
+            Some(_) => return Ok((bytes, None)),
+            None if bytes.len() > most => return Ok((bytes, None)),
+            None => {}
+        }
+    }
+}
+
+/// Answers or forwards a request that is no call.
+pub(crate) async fn serve(
+    mut caller: TcpStream,
+    request: Request,
+    programs: &Programs,
+    worker: &WorkerView,
+    settings: &Settings,
+) {
+    if request.head.is_safe && settings.health.as_deref() == Some(request.head.path.as_str()) {
+        return match worker.availability() {
+            Availability::Open => answer(&mut caller, "200 OK", "takes calls\n").await,
+            other => answer(&mut caller, "503 Service Unavailable", &format!("takes no calls: {other:?}\n")).await,
+        };
+    }
+    match reach(programs).await {
+        Ok((slot, program)) => {
+            let early = Early { to_program: request.into_bytes(), to_caller: Vec::new() };
+            relay(&caller, &program, early, settings.half_open, || {}, || slot.child.is_ending()).await;
+            drop(slot);
+        }
+        Err(unserved) => refuse(&mut caller, &unserved.to_string()).await,
+    }
+}
+
+/// Asks a program for a call. What it answers with a yes, and what came behind that, is for the caller to get. `None`:
+/// it said no. The caller has heard every other answer.
+pub(crate) async fn ask(
+    caller: &mut TcpStream,
+    request: Request,
+    programs: &Programs,
+    half_open: Duration,
+) -> Option<Result<(Slot, TcpStream, Vec<u8>), Unserved>> {
+    let asked = async {
+        let (slot, mut program) = reach(programs).await?;
+        let broken = |error| Unserved::NotConnected { version: slot.version.to_string(), addr: slot.addr, error };
+        program.write_all(&request.into_bytes()).await.map_err(broken)?;
+        let (answer, end) = read_head(&mut program, ANSWER_MAX).await.map_err(broken)?;
+        let is_yes = end.is_some_and(|end| head::status(&answer[..end]) == Some(101));
+        Ok((slot, program, answer, is_yes))
+    };
+    match asked.await {
+        Ok((slot, program, answer, true)) => Some(Ok((slot, program, answer))),
+        Ok((_slot, mut program, answer, false)) => {
+            decline(caller, &mut program, answer, half_open).await;
+            None
+        }
+        Err(unserved) => {
+            let unserved: Unserved = unserved;
+            refuse(caller, &unserved.to_string()).await;
+            Some(Err(unserved))
+        }
+    }
+}
+
+/// Passes on an answer that is no yes, to its end. Nothing that the caller says from here on reaches the program: it
+/// would pass for a request that the front has read.
+async fn decline(caller: &mut TcpStream, program: &mut TcpStream, answer: Vec<u8>, half_open: Duration) {
+    let passed = async {
+        program.shutdown().await?;
+        caller.write_all(&answer).await?;
+        tokio::io::copy(program, caller).await?;
+        caller.shutdown().await
+    };
+    // The caller's own affair if it is gone.
+    let _ = timeout(half_open, passed).await;
+}
+
+/// Says that no program takes the request, and that another try may do better.
+pub(crate) async fn refuse(caller: &mut TcpStream, why: &str) {
+    answer(caller, "503 Service Unavailable", &format!("{why}\n")).await;
+}
+
+/// Says why the host's gate does not take a call.
+pub(crate) async fn refuse_call(caller: &mut TcpStream, refusal: Refusal) {
+    refuse(caller, &refusal.to_string()).await;
+}
+
+/// The host's own answer, after which the connection is closed.
+async fn answer(caller: &mut TcpStream, status: &str, body: &str) {
+    let retry = if status.starts_with("503") { "Retry-After: 1\r\n" } else { "" };
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n{retry}");
+    let whole = format!("{head}Connection: close\r\n\r\n{body}");
+    let said = async {
+        caller.write_all(whole.as_bytes()).await?;
+        caller.shutdown().await?;
+        // Closing with something unread would reset the connection, and could take the answer with it.
+        let mut unread = [0; 4_096];
+        while caller.read(&mut unread).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _ = timeout(PARTING, said).await;
+}

@@ -1,0 +1,92 @@
+//! Which programs a host runs, in a file beside its journal: a host that is killed leaves its programs behind, and the
+//! next one must find them.
+//!
+//! A line for each: the boot of the system, the process, when it began, and the version. Only all four together name a
+//! process that may be ended.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use openrtc_core::id::Version;
+use openrtc_fleet::child::Child;
+use openrtc_fleet::child::session::{Process, members, signal_all};
+use rustix::process::Signal;
+use tokio::time::{Instant, sleep};
+
+/// What the file is called, in the journal's directory.
+pub(crate) const NAME: &str = "programs";
+
+/// How often it is looked whether a program is gone.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Writes the whole file anew. That it cannot be written costs no call, and is said.
+pub(crate) fn write<'a>(file: &Path, running: impl Iterator<Item = (Version, &'a Child)>) {
+    let boot = boot();
+    let line =
+        |(version, child): (Version, &Child)| Some(format!("{boot} {} {} {version}\n", child.pid(), child.began()?));
+    let text: String = running.filter_map(line).collect();
+    let beside = file.with_extension("new");
+    if let Err(error) = fs::write(&beside, text).and_then(|()| fs::rename(&beside, file)) {
+        tracing::error!(%error, ?file, "which programs run cannot be written: a killed host would leave them behind");
+    }
+}
+
+/// Ends what an earlier host left behind, and says so. Its calls ended with that host, whose sockets are gone.
+pub(crate) async fn end_left_behind(file: &Path, stop_within: Duration) {
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(error) => return tracing::error!(%error, ?file, "which programs ran before cannot be read"),
+    };
+    for (version, session) in text.lines().filter_map(|line| left_behind(line, &boot())) {
+        let left = members(session);
+        let names: Vec<_> = left.iter().map(ToString::to_string).collect();
+        tracing::warn!(version, left = names.join(", "), "a host that was killed left a program behind: it is ended");
+        signal_all(session, Signal::TERM);
+        let deadline = Instant::now() + stop_within;
+        while !members(session).is_empty() && Instant::now() < deadline {
+            sleep(LOOK).await;
+        }
+        signal_all(session, Signal::KILL);
+    }
+}
+
+/// The version and the session of a program that is still there.
+fn left_behind<'a>(line: &'a str, boot: &str) -> Option<(&'a str, i32)> {
+    let mut fields = line.split(' ');
+    let (booted, pid, began, version) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let (pid, began): (i32, u64) = (pid.parse().ok()?, began.parse().ok()?);
+    if booted != boot || pid <= 1 {
+        return None;
+    }
+    match Process::of(pid) {
+        Some(process) => (process.began == began && process.session == pid).then_some((version, pid)),
+        // Its first process has ended; a session's number is not given to a process while the session lives.
+        None => (!members(pid).is_empty()).then_some((version, pid)),
+    }
+}
+
+/// Which start of the system this is.
+fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_very_process_is_found() {
+        let me = Process::of(std::process::id().cast_signed()).expect("it runs");
+        let boot = boot();
+        let leader = Process::of(me.session).expect("a session's first process");
+        let line = |boot: &str, began: u64| format!("{boot} {} {began} v1", leader.pid);
+        assert_eq!(left_behind(&line(&boot, leader.began), &boot), Some(("v1", leader.pid)));
+        assert_eq!(left_behind(&line(&boot, leader.began + 1), &boot), None, "another process by that number");
+        assert_eq!(left_behind(&line("another", leader.began), &boot), None, "the system was started anew");
+        assert_eq!(left_behind(&format!("{boot} 1 1 v1"), &boot), None, "the first process is nobody's program");
+        assert_eq!(left_behind("torn", &boot), None);
+    }
+}

@@ -1,0 +1,329 @@
+//! The programs of one host, and what carries out the effects of the host's fleet.
+//!
+//! A *program* is to the host what a worker is to a fleet. Each version has one, named like it; each time that it is
+//! started anew it is another run. The fleet machine says which version gets new calls, which program drains, and which
+//! may end. What it says is done here, and what came of it is reported back, at once and every second.
+
+mod keep;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use openrtc_core::fleet::{Alert, Command, Effect, Fleet, Policy, Report, Run, Spec, Timeouts};
+use openrtc_core::id::{Actor, CallNo, Version, WorkerId};
+use openrtc_core::order::Order;
+use openrtc_core::word::Phase;
+use openrtc_fleet::child::{Child, Launch};
+use openrtc_fleet::shell::{Performer, Running, Shell};
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+
+use crate::program::Program;
+
+/// Who acts when nobody asked for it.
+pub(crate) const HOST: Actor = Actor::from_static("host");
+
+/// How often every program is reported.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// How much longer than the host the fleet waits for a program to be ready.
+const SLACK: Duration = Duration::from_mins(1);
+
+/// How programs are started and ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The most calls of one program: those of the host.
+    pub(crate) capacity: u32,
+    /// How long a program may take to listen.
+    pub(crate) ready_within: Duration,
+    /// How long a program is left alone after its last call: to hang up elsewhere, to upload, to write.
+    pub(crate) settle: Duration,
+    /// How long it may take to end after SIGTERM, before it is killed.
+    pub(crate) stop_within: Duration,
+    /// Where it is kept which programs run, for the next start; `None`: nowhere.
+    pub(crate) record: Option<PathBuf>,
+}
+
+/// All programs. Cheap to clone; all clones are the same programs.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    shell: Shell,
+    settings: Settings,
+    state: Mutex<State>,
+    /// Rung whenever a call may find a program that it did not find before.
+    changed: watch::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    plans: BTreeMap<Version, Plan>,
+    programs: BTreeMap<WorkerId, Program>,
+    /// The share of new calls of each version, per cent.
+    weights: BTreeMap<Version, u8>,
+    runs: u64,
+    /// Whether no program is started any more.
+    is_leaving: bool,
+}
+
+/// A version that was asked for.
+#[derive(Clone, Debug)]
+struct Plan {
+    launch: Launch,
+    /// Whether somebody keeps a program of it running.
+    is_kept: bool,
+    /// Why its program was not ready, if that is so.
+    failure: Option<String>,
+}
+
+/// A program as people are shown it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Shown {
+    pub(crate) version: Version,
+    pub(crate) pid: i32,
+    pub(crate) phase: Phase,
+    pub(crate) calls: u32,
+    pub(crate) addr: Option<SocketAddr>,
+    /// Bytes of its output that were not passed on.
+    pub(crate) output_cut: u64,
+}
+
+impl Programs {
+    /// No programs yet, and what runs their fleet.
+    pub(crate) fn new(settings: Settings) -> (Self, Running) {
+        let fleet = Fleet::new(Timeouts::default()).expect("the defaults are valid");
+        let (shell, running) = Shell::new(fleet);
+        let inner = Inner { shell, settings, state: Mutex::default(), changed: watch::Sender::new(()) };
+        (Self(Arc::new(inner)), running)
+    }
+
+    /// Acts on what the fleet decides, without end.
+    pub(crate) async fn run(&self, running: Running) {
+        let report = async {
+            let mut ticks = interval(REPORT);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                self.report_all();
+            }
+        };
+        tokio::join!(running.run(self.clone()), report);
+    }
+
+    /// The fleet that decides.
+    pub(crate) fn fleet(&self) -> &Shell {
+        &self.0.shell
+    }
+
+    /// Says how programs of a version are started.
+    pub(crate) fn plan(&self, version: Version, launch: Launch) {
+        let mut state = self.lock();
+        let is_kept = state.plans.get(&version).is_some_and(|plan| plan.is_kept);
+        state.plans.insert(version, Plan { launch, is_kept, failure: None });
+    }
+
+    /// Plans a version like the one that gets new calls, by another command if one is given.
+    pub(crate) fn plan_next(&self, version: Version, command: Option<Vec<OsString>>) {
+        let current = self.0.shell.view(Fleet::current);
+        let Some(mut launch) = current.and_then(|current| self.launch(current)) else { return };
+        let words = command.unwrap_or_default();
+        if let Some((program, args)) = words.split_first() {
+            (launch.program, launch.args) = (program.clone(), args.to_vec());
+        }
+        self.plan(version, launch);
+    }
+
+    /// Every version that was asked for.
+    pub(crate) fn versions(&self) -> Vec<Version> {
+        self.lock().plans.keys().copied().collect()
+    }
+
+    /// How a rollout to a version is done: all new calls at once, without spare room, since every program may have all
+    /// of the host's calls.
+    pub(crate) fn spec(&self, version: Version) -> Spec {
+        // The host gives a program up by itself; the fleet waits longer before it does.
+        let verify_timeout = (self.0.settings.ready_within + SLACK).into();
+        Spec { version, workers: 1, policy: Policy { headroom: 0, verify_timeout, ..Policy::default() } }
+    }
+
+    /// Why a version's program was not ready, if that is so.
+    pub(crate) fn failure(&self, version: Version) -> Option<String> {
+        self.lock().plans.get(&version)?.failure.clone()
+    }
+
+    /// How a version's program is started.
+    pub(crate) fn launch(&self, version: Version) -> Option<Launch> {
+        self.lock().plans.get(&version).map(|plan| plan.launch.clone())
+    }
+
+    /// The programs that run, as they are now.
+    pub(crate) fn shown(&self) -> Vec<Shown> {
+        let show = |program: &Program| Shown {
+            version: program.version,
+            pid: program.child.pid(),
+            phase: program.phase(),
+            calls: program.in_flight(),
+            addr: program.addr,
+            output_cut: program.child.cut(),
+        };
+        self.lock().programs.values().map(show).collect()
+    }
+
+    /// A program for one more call, as soon as there is one, but not after `patience`.
+    pub(crate) async fn slot(&self, patience: Duration) -> Option<Slot> {
+        let until = Instant::now() + patience;
+        let mut changed = self.0.changed.subscribe();
+        loop {
+            if let Some(slot) = self.try_slot() {
+                return Some(slot);
+            }
+            timeout_at(until, changed.changed()).await.ok()?.ok()?;
+        }
+    }
+
+    fn try_slot(&self) -> Option<Slot> {
+        let now = self.0.shell.now();
+        let mut state = self.lock();
+        let State { weights, programs, .. } = &mut *state;
+        let mut routed: Vec<_> = weights.iter().filter(|(_, weight)| **weight > 0).collect();
+        routed.sort_by_key(|(_, weight)| std::cmp::Reverse(**weight));
+        routed.into_iter().find_map(|(version, _)| {
+            let program = programs.values_mut().find(|program| program.version == *version)?;
+            let addr = program.addr?;
+            let call = program.admit(now)?;
+            let (run, version, child) = (program.run, program.version, program.child.clone());
+            Some(Slot { programs: self.clone(), run, version, child, addr, call })
+        })
+    }
+
+    /// Ends every program, once the host has no calls, and waits until they are gone.
+    pub(crate) async fn end_all(&self) {
+        let ends: Vec<_> = {
+            let mut state = self.lock();
+            state.is_leaving = true;
+            let end = |program: &mut Program| {
+                let is_told = std::mem::replace(&mut program.is_told_to_end, true);
+                (program.version, program.child.clone(), is_told, program.addr.is_some())
+            };
+            state.programs.values_mut().map(end).collect()
+        };
+        let mut ending = JoinSet::new();
+        for (version, child, is_told, was_ready) in ends {
+            // One that never was ready has nothing to finish.
+            let settle = if was_ready { self.0.settings.settle } else { Duration::ZERO };
+            let stop_within = self.0.settings.stop_within;
+            ending.spawn(async move {
+                if is_told {
+                    // Somebody sees to it already.
+                    let _ = child.over().await;
+                } else {
+                    keep::end(&child, version, settle, stop_within).await;
+                }
+            });
+        }
+        while ending.join_next().await.is_some() {}
+        keep::clear_record(&self.0.settings);
+    }
+
+    fn submit(&self, command: Command) {
+        if let Err(rejection) = self.0.shell.submit(command)
+            && !rejection.is_repeat()
+        {
+            tracing::debug!(%rejection, ?command, "the host's fleet turned something away");
+        }
+    }
+
+    fn report(&self, run: Run) {
+        let report = self.lock().programs.get(&run.worker).filter(|program| program.run == run).map(Program::report);
+        if let Some(report) = report {
+            self.submit(Command::Report(report));
+        }
+        self.0.changed.send_replace(());
+    }
+
+    fn report_all(&self) {
+        let reports: Vec<Report> = self.lock().programs.values().map(Program::report).collect();
+        for report in reports {
+            self.submit(Command::Report(report));
+        }
+    }
+
+    /// Does something to the program that a run is of, if it is still there.
+    fn with<T>(&self, run: Run, act: impl FnOnce(&mut Program) -> T) -> Option<T> {
+        self.lock().programs.get_mut(&run.worker).filter(|program| program.run == run).map(act)
+    }
+
+    fn obey(&self, run: Run, order: Order) {
+        let now = self.0.shell.now();
+        self.with(run, |program| program.obey(now, order));
+        self.report(run);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Its maps are whole after every call of their methods.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Performer for Programs {
+    fn perform(&mut self, effect: Effect) {
+        let actor = self.0.shell.view(|fleet| fleet.rollout().map_or(HOST, |rollout| rollout.actor));
+        if let Some((run, order)) = effect.order(actor) {
+            self.obey(run, order);
+            if matches!(effect, Effect::Reject { .. }) {
+                self.end(run);
+            }
+            return;
+        }
+        match effect {
+            Effect::Provision { version, .. } => self.keep(version),
+            Effect::Route { version, weight, .. } => {
+                self.lock().weights.insert(version, weight);
+                self.0.changed.send_replace(());
+            }
+            Effect::StopWorker { run, .. } => self.end(run),
+            // An alert for the moment between two reports, on the way of every upgrade; one of an end, which is told
+            // with its status; and orders, given above.
+            Effect::Alert(Alert::CapacityBlocked | Alert::WorkerLost(_))
+            | Effect::CancelDrain { .. }
+            | Effect::ForceDrain { .. }
+            | Effect::OrderDrain { .. }
+            | Effect::Promote { .. }
+            | Effect::Reject { .. } => {}
+            Effect::Alert(alert) => tracing::warn!(?alert, "the host's fleet wants a person to know"),
+        }
+    }
+}
+
+/// A program's promise to a call. The call counts as the program's for as long as this is held.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    programs: Programs,
+    run: Run,
+    pub(crate) version: Version,
+    pub(crate) child: Child,
+    pub(crate) addr: SocketAddr,
+    call: CallNo,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let now = self.programs.0.shell.now();
+        let drains = self.programs.with(self.run, |program| {
+            program.end(now, self.call);
+            program.phase() >= Phase::Draining
+        });
+        // The others are reported soon enough.
+        if drains == Some(true) {
+            self.programs.report(self.run);
+        }
+    }
+}

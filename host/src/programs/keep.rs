@@ -1,0 +1,261 @@
+//! Keeps a version's program running: starts it, waits until it is ready, and starts it again when it ends by itself.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use openrtc_core::fleet::{Command, Request, Run, Stage};
+use openrtc_core::id::{Incarnation, Version, WorkerId};
+use openrtc_fleet::child::{Child, Stopped};
+use tokio::time::{Instant, sleep};
+
+use super::{HOST, Programs, Settings};
+use crate::left_behind;
+use crate::program::Program;
+use crate::ready::{self, NotReady};
+
+/// How long is waited before a program that ended is started again: at first, and at most.
+const AGAIN: Duration = Duration::from_millis(500);
+const AGAIN_MAX: Duration = Duration::from_secs(30);
+/// Whoever ran for this long has not failed at once: the wait begins anew.
+const RAN_WELL: Duration = Duration::from_mins(1);
+/// How many ports a program is given that somebody else takes before it listens there.
+const PORTS: u32 = 5;
+
+/// What stands for the port in a program's arguments.
+const PORT: &str = "{port}";
+
+impl Programs {
+    /// Keeps a program of this version running, unless somebody does.
+    pub(super) fn keep(&self, version: Version) {
+        let mut state = self.lock();
+        let is_leaving = state.is_leaving;
+        let Some(plan) = state.plans.get_mut(&version).filter(|plan| !plan.is_kept && !is_leaving) else { return };
+        plan.is_kept = true;
+        drop(state);
+        let programs = self.clone();
+        tokio::spawn(async move { programs.keep_running(version).await });
+    }
+
+    async fn keep_running(self, version: Version) {
+        let (mut pause, mut was_ready) = (AGAIN, false);
+        while self.is_wanted(version) {
+            let begun = Instant::now();
+            match self.run_once(version).await {
+                Ok(()) => was_ready = true,
+                Err(why) if was_ready => tracing::error!(%version, %why, "the program is not ready again"),
+                Err(why) => return self.give_up(version, &why),
+            }
+            if !self.is_wanted(version) {
+                break;
+            }
+            if begun.elapsed() >= RAN_WELL {
+                pause = AGAIN;
+            }
+            let pause_ms = pause.as_millis();
+            tracing::warn!(%version, pause_ms, "the program is started again after a pause");
+            sleep(pause + jitter(pause)).await;
+            pause = (pause * 2).min(AGAIN_MAX);
+        }
+        if let Some(plan) = self.lock().plans.get_mut(&version) {
+            plan.is_kept = false;
+        }
+        // Wanted again since it was looked: whoever asked found it kept.
+        if self.is_wanted(version) {
+            self.keep(version);
+        }
+    }
+
+    /// Whether the fleet has a use for a program of this version.
+    fn is_wanted(&self, version: Version) -> bool {
+        let admits =
+            |fleet: &openrtc_core::fleet::Fleet| fleet.versions().get(&version).is_some_and(|info| info.state.admits());
+        !self.lock().is_leaving && self.0.shell.view(admits)
+    }
+
+    /// One run of the program, from its start to its end. An error says why it never was ready; nothing of it is left.
+    async fn run_once(&self, version: Version) -> Result<(), NotReady> {
+        let mut tries = 0;
+        let run = loop {
+            tries += 1;
+            match self.start(version).await {
+                Ok(run) => break run,
+                Err(why @ NotReady::Foreign { .. }) if tries < PORTS => {
+                    tracing::warn!(%version, %why, "the program gets another port");
+                }
+                Err(why) => return Err(why),
+            }
+        };
+        let Some(child) = self.with(run, |program| program.child.clone()) else { return Ok(()) };
+        let ending = child.over().await;
+        let calls = self.with(run, |program| (program.is_told_to_end, program.in_flight()));
+        self.forget(run);
+        if let Some((false, calls)) = calls {
+            let pid = child.pid();
+            tracing::error!(%version, pid, calls, %ending, "the program ended by itself: its calls ended with it");
+            self.fall_back(version);
+        }
+        Ok(())
+    }
+
+    /// Starts the program and waits until it listens.
+    async fn start(&self, version: Version) -> Result<Run, NotReady> {
+        let started = |error: std::io::Error| NotReady::NotStarted(error.to_string());
+        let port = ready::free_port().map_err(started)?;
+        let Some(mut launch) = self.launch(version) else {
+            return Err(NotReady::NotStarted("nobody said how".into()));
+        };
+        for arg in &mut launch.args {
+            if let Some(text) = arg.to_str().filter(|text| text.contains(PORT)) {
+                *arg = text.replace(PORT, &port.to_string()).into();
+            }
+        }
+        let set = [("PORT", port.to_string()), ("OPENRTC_DEPLOYMENT_VERSION", version.to_string())];
+        launch.set.extend(set.map(|(name, value)| (OsString::from(name), OsString::from(value))));
+        let program = launch.program.to_string_lossy().into_owned();
+        let named = |error: std::io::Error| NotReady::NotStarted(format!("{program}: {error}"));
+        let child = launch.start(version.as_str()).map_err(named)?;
+        let run = match self.enrol(version, &child) {
+            Ok(run) => run,
+            Err(error) => {
+                let _ = child.kill().await;
+                return Err(started(error));
+            }
+        };
+        match ready::listening(&child, port, self.0.settings.ready_within).await {
+            Ok(addr) => {
+                let (pid, now) = (child.pid(), self.0.shell.now());
+                tracing::info!(%version, pid, %addr, "the program is ready");
+                self.with(run, |program| program.stand_by(now, addr));
+                self.report(run);
+                Ok(run)
+            }
+            Err(why) => {
+                self.with(run, |program| program.is_told_to_end = true);
+                // It never had a call.
+                let _ = child.kill().await;
+                self.forget(run);
+                Err(why)
+            }
+        }
+    }
+
+    /// The fleet hears of a program that starts.
+    fn enrol(&self, version: Version, child: &Child) -> std::io::Result<Run> {
+        let invalid = |error: String| std::io::Error::new(std::io::ErrorKind::InvalidInput, error);
+        let worker = WorkerId::new(version.as_str()).map_err(|error| invalid(error.to_string()))?;
+        let run = {
+            let mut state = self.lock();
+            if state.is_leaving {
+                return Err(invalid("the host is leaving".into()));
+            }
+            state.runs += 1;
+            let run = Run { worker, incarnation: Incarnation::new(state.runs) };
+            let program = Program::new(run, version, child.clone(), self.0.settings.capacity);
+            state.programs.insert(worker, program.map_err(|error| invalid(error.to_string()))?);
+            run
+        };
+        self.write_record();
+        self.submit(Command::Register { run, version });
+        self.report(run);
+        Ok(run)
+    }
+
+    /// A program is gone.
+    fn forget(&self, run: Run) {
+        {
+            let mut state = self.lock();
+            if state.programs.get(&run.worker).is_some_and(|program| program.run == run) {
+                state.programs.remove(&run.worker);
+            }
+        }
+        self.write_record();
+        self.submit(Command::Gone { run });
+        self.0.changed.send_replace(());
+    }
+
+    /// Ends a program that has drained.
+    pub(super) fn end(&self, run: Run) {
+        let told = self.with(run, |program| {
+            let ends = !program.is_told_to_end && program.in_flight() == 0;
+            program.is_told_to_end |= ends;
+            ends.then(|| (program.version, program.child.clone()))
+        });
+        let Some((version, child)) = told.flatten() else { return };
+        let (settle, stop_within) = (self.0.settings.settle, self.0.settings.stop_within);
+        tokio::spawn(async move { end(&child, version, settle, stop_within).await });
+    }
+
+    /// A version that was never ready is given up: its rollout is taken back, and whoever asked hears why.
+    fn give_up(&self, version: Version, why: &NotReady) {
+        tracing::error!(%version, %why, "the program is not ready, and is given up");
+        if let Some(plan) = self.lock().plans.get_mut(&version) {
+            // Before anybody hears of it, and asks for it again.
+            (plan.is_kept, plan.failure) = (false, Some(why.to_string()));
+        }
+        let is_coming = self.0.shell.view(|fleet| {
+            fleet.rollout().is_some_and(|rollout| rollout.green() == version && !rollout.stage.is_over())
+        });
+        if is_coming {
+            self.ask_back(version);
+        }
+    }
+
+    /// A new version that ends by itself while the old one still drains: new calls go back to the old one.
+    fn fall_back(&self, version: Version) {
+        let has_old = self.0.shell.view(|fleet| {
+            let rollout = fleet.rollout().filter(|rollout| rollout.green() == version);
+            let rollout = rollout.filter(|rollout| matches!(rollout.stage, Stage::Shifting | Stage::Draining));
+            rollout.and_then(|rollout| rollout.blue)
+        });
+        let lives = |old: &Version| {
+            let state = self.lock();
+            state.programs.values().any(|program| program.version == *old && !program.is_told_to_end)
+        };
+        if has_old.as_ref().is_some_and(lives) {
+            self.ask_back(version);
+        }
+    }
+
+    fn ask_back(&self, version: Version) {
+        match self.0.shell.request(HOST, Request::Rollback) {
+            Ok(_) => tracing::warn!(%version, "the upgrade is taken back"),
+            Err(rejection) if rejection.is_repeat() => {}
+            Err(rejection) => tracing::error!(%version, %rejection, "the upgrade cannot be taken back"),
+        }
+    }
+
+    /// Keeps on disk which programs run.
+    fn write_record(&self) {
+        let Some(file) = &self.0.settings.record else { return };
+        let state = self.lock();
+        let running = state.programs.values().map(|program| (program.version, &program.child));
+        left_behind::write(file, running);
+    }
+}
+
+/// Nothing runs any more.
+pub(super) fn clear_record(settings: &Settings) {
+    if let Some(file) = &settings.record {
+        left_behind::write(file, std::iter::empty());
+    }
+}
+
+/// Ends a program that has no calls: it is left alone for a while, told once, and killed if it takes too long.
+pub(super) async fn end(child: &Child, version: Version, settle: Duration, stop_within: Duration) {
+    let pid = child.pid();
+    tokio::select! {
+        _ = child.over() => return,
+        () = sleep(settle) => {}
+    }
+    match child.stop(stop_within).await {
+        Stopped::InTime => tracing::info!(%version, pid, "the program has ended"),
+        Stopped::Killed => tracing::warn!(%version, pid, "the program did not end within {stop_within:?}: killed"),
+        Stopped::Survives => tracing::error!(%version, pid, "the program was killed, and something of it is left"),
+    }
+}
+
+/// Up to a quarter more, so that hosts which fail together do not try again together.
+fn jitter(pause: Duration) -> Duration {
+    let part = getrandom::u32().unwrap_or_default() % 250;
+    pause * part / 1_000
+}

@@ -1,0 +1,95 @@
+//! Programs and hosts that end when nobody asked them to: what is lost is named, and no more is lost.
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::rig::{Caller, Rig, is_alive};
+
+#[test]
+fn a_crash_ends_its_calls_as_the_programs_fault_by_name_and_the_program_starts_again() {
+    let mut host = Rig::new().start();
+    let first = host.program();
+    // They hold their end open: a program that is gone is not waited for.
+    let callers: Vec<_> = (0..5).map(|_| Caller::talking(&host)).collect();
+    kill_process(Pid::from_raw(first).unwrap(), Signal::KILL).unwrap();
+    let line = host.wait_for_log("the program ended by itself");
+    assert!(line.contains("signal: 9"), "{line}");
+    host.wait_until(|host| host.journaled("failed") == 5);
+    drop(callers);
+    // A call that comes meanwhile waits for the program.
+    Caller::talking(&host).hang_up();
+    assert_ne!(host.program(), first);
+    assert_eq!(host.snapshot()["phase"], "serving");
+}
+
+#[test]
+fn a_program_that_crashes_in_a_call_again_and_again_is_started_again_and_again() {
+    let mut host = Rig::new().start();
+    for _ in 0..3 {
+        assert!(Caller::call(&host, b'x').rest().is_empty());
+        host.wait_for_log("the program is started again after a pause");
+    }
+    Caller::talking(&host).hang_up();
+    host.wait_until(|host| host.journaled("failed") == 3);
+}
+
+#[test]
+fn a_killed_host_loses_its_calls_and_the_next_one_names_them_and_ends_the_program_left_behind() {
+    let host = Rig::new().start();
+    let caller = Caller::talking(&host);
+    let program = host.program();
+    host.signal(Signal::KILL);
+    let (_, _, dir) = host.end();
+    assert!(is_alive(program), "nobody ends it, and nobody can: its parent is gone");
+    drop(caller);
+    let mut host = Rig::new().again(dir).start();
+    let log = host.running_log();
+    assert!(log.contains("call lost in the crash of the run before"), "{log}");
+    assert!(log.contains("a host that was killed left a program behind"), "{log}");
+    assert!(!is_alive(program));
+    Caller::talking(&host).hang_up();
+    host.signal(Signal::TERM);
+    let _ = host.wait_for_log("has ended");
+}
+
+#[test]
+fn a_forced_drain_cuts_its_calls_counts_them_and_only_then_ends_the_program() {
+    let mut host = Rig::new().start();
+    let callers: Vec<_> = (0..3).map(|_| Caller::talking(&host)).collect();
+    let answer = e2e::http(host.ops, "POST", "/drain/force", r#"{"actor":"alice"}"#);
+    assert!(answer.contains("\"ok\":true"), "{answer}");
+    for mut caller in callers {
+        assert!(caller.rest().is_empty());
+    }
+    host.wait_for_log("the program has ended");
+    let (status, log, dir) = host.end();
+    assert_eq!(status.code(), Some(3), "{log}");
+    assert_eq!(std::fs::read_to_string(dir.path().join("signals")).unwrap(), "SIGTERM\n");
+}
+
+#[test]
+fn six_hundred_calls_at_once_are_all_served() {
+    let host = Rig::new().start();
+    let mut callers: Vec<_> = (0..600).map(|_| Caller::talking(&host)).collect();
+    for caller in &mut callers {
+        caller.talk(&[3; 320]);
+    }
+    assert_eq!(host.snapshot()["active_sessions"], 600);
+}
+
+#[test]
+fn many_calls_leave_no_descriptor_behind() {
+    let host = Rig::new().start();
+    let open = |pid: i32| std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    Caller::talking(&host).hang_up();
+    host.wait_until(|host| host.snapshot()["active_sessions"] == 0);
+    let program = host.program();
+    let before = (open(host.pid()), open(program));
+    for _ in 0..50 {
+        let callers: Vec<_> = (0..10).map(|_| Caller::talking(&host)).collect();
+        for caller in callers {
+            caller.hang_up();
+        }
+    }
+    host.wait_until(|host| host.snapshot()["active_sessions"] == 0);
+    host.wait_until(|host| (open(host.pid()), open(program)) <= before);
+}
