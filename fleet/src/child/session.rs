@@ -94,7 +94,7 @@ mod tests {
         assert_eq!((process.name.as_str(), process.session, process.began), ("a) b (c)", 71, 4711));
         assert!(!process.is_ending());
         assert!(Process::parse(70, &format!("70 (a) {}", rest.replace("S 1", "Z 1"))).expect("a line").is_ending());
-        let exiting = rest.replace("4194560", &(4_194_560 | EXITING).to_string());
+        let exiting = rest.replace("4194560", &(4_194_560 + EXITING).to_string());
         assert!(Process::parse(70, &format!("70 (a) {exiting}")).expect("a line").is_ending());
         assert_eq!(Process::parse(70, "70 (a"), None);
     }
