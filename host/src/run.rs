@@ -77,8 +77,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// A host for HTTP with the defaults: 4 programs at once, 30 s to be ready, 10 s to settle, 10 s to end, and a minute
-    /// for a half-closed call.
+    /// A host for HTTP with the defaults: 4 programs at once, 30 s to be ready, 10 s to settle, 10 s to end, and a
+    /// minute for a half-closed call.
     #[must_use]
     pub fn new(listen: SocketAddr, command: Vec<OsString>) -> Self {
         Self {
