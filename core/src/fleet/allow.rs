@@ -105,11 +105,11 @@ impl Fleet {
 
     /// Whether steps are taken.
     fn is_stepping(&self) -> bool {
-        self.is_running() && self.members.total().withdrawn == 0
+        self.is_running() && !self.members.has_any(|pool| pool.withdrawn)
     }
 
     fn must_pause(&self) -> bool {
-        self.is_running() && self.members.total().withdrawn > 0
+        self.is_running() && self.members.has_any(|pool| pool.withdrawn)
     }
 
     fn is_at(&self, stage: Stage) -> bool {

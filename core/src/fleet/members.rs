@@ -158,6 +158,16 @@ impl Members {
         self.pools.values().copied().fold(Pool::default(), Pool::plus)
     }
 
+    /// Whether any version has workers that are counted so.
+    pub(super) fn has_any(&self, of: fn(&Pool) -> u32) -> bool {
+        self.pools.values().any(|pool| of(pool) > 0)
+    }
+
+    /// The calls in flight on all of them, as last heard.
+    pub(super) fn calls(&self) -> u64 {
+        self.pools.values().fold(0, |calls, pool| calls.saturating_add(pool.calls))
+    }
+
     /// From when on they are listened to.
     #[must_use]
     pub const fn watch(&self) -> Option<&Watch> {

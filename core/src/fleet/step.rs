@@ -137,7 +137,7 @@ impl Fleet {
     /// The first of these steps that there is room for; if there is none, that they wait, unless that was said. Nothing
     /// is counted before every worker that may have calls was heard or is lost.
     fn first_with_room<const N: usize>(&self, kind: StepKind, room: Room, steps: [Event; N]) -> Option<Event> {
-        if self.members.total().awaited > 0 {
+        if self.members.has_any(|pool| pool.awaited) {
             return None;
         }
         let step = steps.into_iter().find_map(|step| self.take(step));
