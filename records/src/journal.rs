@@ -17,6 +17,7 @@ mod disk;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use openrtc_core::id::{CallId, IdLog, Identity, Incarnation, OpenIds};
@@ -29,6 +30,10 @@ use crate::lock::{self, Lock};
 use crate::read::recover;
 use background::{Job, Keeper};
 use disk::Loss;
+
+/// How often it is tried again to get a descriptor for the next segment, and how long after the last time.
+const TRIES: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// When what was written is forced to the disk. Written bytes survive the process; synced ones survive the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -305,12 +310,20 @@ impl<M: Journaled> Journal<M> {
         }
     }
 
-    /// Opens a file, with the descriptor that is held back if there is no other.
+    /// Opens a file, with the descriptor that is held back if there is no other. Somebody else may be faster to take
+    /// that one too; then another is free in a moment, since connections come and go.
+    #[expect(clippy::disallowed_methods, reason = "a descriptor is free in a moment, and nothing tells when")]
     fn with_spare(&mut self, open: impl Fn() -> io::Result<File>) -> io::Result<File> {
-        let opened = match open() {
-            Err(error) if disk::lacks_descriptors(&error) && self.spare.take().is_some() => open(),
-            done => done,
-        };
+        let mut opened = open();
+        for _ in 0..TRIES {
+            if !opened.as_ref().is_err_and(disk::lacks_descriptors) {
+                break;
+            }
+            if self.spare.take().is_none() {
+                thread::sleep(PAUSE);
+            }
+            opened = open();
+        }
         self.spare = self.spare.take().or_else(|| self.lock.another_descriptor());
         opened
     }

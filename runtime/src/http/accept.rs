@@ -25,8 +25,9 @@ static NOT_ACCEPTED: Limit = Limit::new();
 /// How long to wait when a connection cannot be accepted and there is nobody to hang up on.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// How long a connection may be idle while descriptors are short. What its peer said first is on its way for that long.
-const ON_ITS_WAY: Duration = Duration::from_millis(250);
+/// How long a connection may be idle while descriptors are short. What its peer says first is on its way for that long,
+/// over a slow network or from a busy machine.
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
 
 /// The peer of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
