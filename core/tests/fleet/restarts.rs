@@ -221,11 +221,17 @@ fn distort(event: &Event) -> Vec<Event> {
         Event::ShiftingBegan { ready } => {
             vec![Event::ShiftingBegan { ready: ready - 1 }, Event::VerifyFailed { ready: ready - 1 }]
         }
-        Event::Shifted { to, weight, room } => vec![
-            Event::Shifted { to, weight, room: poor(room) },
-            Event::Shifted { to, weight: weight - 1, room },
-            Event::CapacityBlocked { step: StepKind::Shift, room },
-        ],
+        Event::Shifted { to, weight, room } => {
+            // A version that gets every call has to have the room for them alone.
+            let with_help = Room { have: room.have + 1, ..room };
+            let all = (weight == 100).then_some(Event::Shifted { to, weight, room: with_help });
+            let others = [
+                Event::Shifted { to, weight, room: poor(room) },
+                Event::Shifted { to, weight: weight - 1, room },
+                Event::CapacityBlocked { step: StepKind::Shift, room },
+            ];
+            others.into_iter().chain(all).collect()
+        }
         Event::WaveStarted { version, wave, size, room } => vec![
             Event::WaveStarted { version, wave, size, room: poor(room) },
             Event::WaveStarted { version, wave, size: size + 2, room },
