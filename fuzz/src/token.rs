@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use openrtc_core::id::{Deployment, Epoch, Identity, Incarnation, Version, WorkerId};
 use openrtc_core::membership::{
-    Claims, VerifierLimits, Manifest, MembershipVerifier, SigningKey, Token, VerifyingKey, sign_membership,
+    Claims, Manifest, MembershipVerifier, SigningKey, Token, VerifierLimits, VerifyingKey, sign_membership,
 };
 use openrtc_core::time::{Instant, Span};
 
