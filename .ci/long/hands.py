@@ -168,7 +168,7 @@ class Hands:
         if not pid:
             return
         ports = listening(pid)
-        while self.pid(name) and not self.over.is_set():
+        while ports and self.pid(name) and not self.over.is_set():
             try:
                 stranger = socket.create_connection(("127.0.0.1", dice.choice(ports)), 5)
                 stranger.sendall(dice.choice(NONSENSE))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use openrtc_core::id::{BadCallId, CallId};
 use openrtc_core::word::Refusal;
 use openrtc_runtime::gate::decline;
-use openrtc_runtime::http::accept_each;
+use openrtc_runtime::http::accept_until;
 use openrtc_runtime::log::Limit;
 use openrtc_runtime::process::Reserve;
 use openrtc_runtime::{Call, CallGuard, CallSource, EndReason, Listening, Offer, WorkerView};
@@ -66,7 +66,7 @@ impl Line {
 /// one that says nothing, or nonsense, costs nobody else anything.
 async fn accept(listener: TcpListener, reserve: Reserve, yielded: mpsc::Sender<TcpOffer>, listening: Listening) {
     let closing = listening.closing();
-    let accepting = accept_each(listener, HANDSHAKES_MAX, reserve, move |stream, peer, seat| {
+    accept_until(closing, listener, HANDSHAKES_MAX, reserve, move |stream, peer, seat| {
         let (yielded, listening) = (yielded.clone(), listening.clone());
         async move {
             let offer = timeout(HANDSHAKE, handshake(stream, listening)).await.unwrap_or_else(|_| Err(too_slow()));
@@ -83,13 +83,8 @@ async fn accept(listener: TcpListener, reserve: Reserve, yielded: mpsc::Sender<T
                 }
             }
         }
-    });
-    tokio::select! {
-        biased;
-        // First whoever is there already.
-        () = accepting => {}
-        () = closing => {}
-    }
+    })
+    .await;
 }
 
 fn too_slow() -> io::Error {

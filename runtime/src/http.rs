@@ -18,7 +18,7 @@ pub mod tls;
 mod trust;
 
 pub use crate::config::parse_url;
-pub use accept::{Listener, Peer, Seat, accept_each};
+pub use accept::{Listener, Peer, Seat, accept_each, accept_until};
 pub(crate) use backoff::Backoff;
 pub use client::{Client, Method, Response, Url};
 pub use connect::{Stream, connect};

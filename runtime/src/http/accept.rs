@@ -2,10 +2,11 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -108,14 +109,38 @@ pub async fn accept_each<L: Listener, F>(
     listener: L,
     most: usize,
     reserve: Reserve,
+    each: impl FnMut(L::Stream, Peer, Arc<Seat>) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    accept_until(pending(), listener, most, reserve, each).await;
+}
+
+/// Does the same until `closing` has resolved and nobody waits to be accepted any more: who was there before the
+/// listener closes is served. What is served then goes on by itself.
+pub async fn accept_until<L: Listener, F>(
+    closing: impl Future<Output = ()>,
+    listener: L,
+    most: usize,
+    reserve: Reserve,
     mut each: impl FnMut(L::Stream, Peer, Arc<Seat>) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
     let room = Arc::new(Semaphore::new(most));
     let mut seated = Seated::default();
-    loop {
-        let (stream, peer) = match listener.accept().await {
+    let mut closing = pin!(closing);
+    let mut is_closing = false;
+    while !is_closing || somebody_waits(&listener) {
+        let accepted = tokio::select! {
+            biased;
+            accepted = listener.accept() => accepted,
+            () = &mut closing, if !is_closing => {
+                is_closing = true;
+                continue;
+            }
+        };
+        let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 let is_shortage = is_shortage(&error);
@@ -197,5 +222,36 @@ impl Seated {
         // It ends as cancelled, or has just ended by itself.
         let _ = task.await;
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+    use std::net::TcpStream as Client;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::task::consume_budget;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_when_the_listener_closes_is_served() {
+        const CLIENTS: usize = 100;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("bound");
+        let clients: Vec<_> = (0..CLIENTS).map(|_| Client::connect(addr).expect("there is room to wait")).collect();
+        let served = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&served);
+        // A task may do 128 things in one go: so this one has to pause while clients wait.
+        for _ in 0..100 {
+            consume_budget().await;
+        }
+        accept_until(ready(()), listener, CLIENTS, Reserve::of(0), move |_, _, _| {
+            count.fetch_add(1, Ordering::Relaxed);
+            async {}
+        })
+        .await;
+        assert_eq!(served.load(Ordering::Relaxed), clients.len());
     }
 }
