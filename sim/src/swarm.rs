@@ -17,15 +17,17 @@ const AHEAD: usize = 4_096;
 pub struct Tally {
     /// Rollouts run.
     pub runs: u64,
-    /// Those in which everything held and ended.
+    /// Those in which everything held and ended, and no call was dropped.
     pub proven: u64,
+    /// Those in which everything held and ended, and calls were dropped.
+    pub with_drops: u64,
     /// Those in which nothing broke, but something cannot be known or waits for a person.
     pub unknown: u64,
     /// World steps taken.
     pub steps: u64,
     /// Calls offered.
     pub calls: u64,
-    /// Calls dropped, every one by a recorded force or by the platform.
+    /// Calls dropped in all of them, every one by a recorded force or by the platform.
     pub dropped: u64,
     /// The digests of all runs, chained in the order of their seeds.
     pub digest: u64,
@@ -117,7 +119,8 @@ impl Tally {
         self.dropped += brief.dropped;
         self.digest = crate::choice::mix(self.digest ^ brief.digest);
         match brief.verdict {
-            Verdict::Proven => self.proven += 1,
+            Verdict::Proven if brief.dropped == 0 => self.proven += 1,
+            Verdict::Proven => self.with_drops += 1,
             Verdict::Unknown(_) => self.unknown += 1,
             Verdict::Violated(violation) => return Err(Box::new(Found { seed, tried: self.runs, violation })),
         }
