@@ -1,13 +1,14 @@
 //! Where calls come from: connections to an address, each offered to the host's gate and then passed to a program.
 
+mod hangup;
 mod head;
 pub(crate) mod http;
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use openrtc_runtime::http::{Peer, Seat, accept_each};
@@ -20,6 +21,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::programs::{Programs, Slot};
 use crate::relay::{Early, Parted, Side, relay};
+use hangup::Hangup;
 use head::Kind;
 use http::Request;
 
@@ -171,7 +173,9 @@ impl Offer for Incoming {
         let Self { mut caller, request, programs, listening, .. } = self;
         drop(listening);
         let program = match request {
-            None => reach(&programs).await.map(|(slot, program)| (slot, program, Vec::new())),
+            None => {
+                reach(&programs).await.map(|(slot, program)| Reached { slot, program, said: Vec::new(), hangup: None })
+            }
             Some((request, half_open)) => http::ask(&mut caller, request, &programs, half_open).await?,
         };
         Some(Leg { caller, program })
@@ -197,8 +201,17 @@ pub(crate) enum Unserved {
 /// A call between its two ends.
 pub(crate) struct Leg {
     caller: TcpStream,
-    /// With what the program has said already.
-    program: Result<(Slot, TcpStream, Vec<u8>), Unserved>,
+    program: Result<Reached, Unserved>,
+}
+
+/// A program that took a call.
+pub(crate) struct Reached {
+    slot: Slot,
+    program: TcpStream,
+    /// What it has said already.
+    said: Vec<u8>,
+    /// Who hung up, over a WebSocket.
+    hangup: Option<Mutex<Hangup>>,
 }
 
 /// Connects to the program that has to take what comes next.
@@ -225,12 +238,18 @@ pub(crate) async fn reach(programs: &Programs) -> Result<(Slot, TcpStream), Unse
 pub(crate) async fn carry(call: Call<Leg>, half_open: Duration) -> Result<(), String> {
     let Call { session, guard, .. } = call;
     let Leg { caller, program } = session;
-    let (slot, program, to_caller) = program.map_err(|unserved| unserved.to_string())?;
-    let early = Early { to_program: Vec::new(), to_caller };
+    let Reached { slot, program, said, hangup } = program.map_err(|unserved| unserved.to_string())?;
+    let early = Early { to_program: Vec::new(), to_caller: said };
+    let moved = |side: Side, bytes: &[u8]| {
+        guard.progress();
+        if let Some(hangup) = &hangup {
+            lock(hangup).saw(side, bytes);
+        }
+    };
     let cancelled = guard.cancelled();
     let parted = tokio::select! {
         biased;
-        parted = relay(&caller, &program, early, half_open, || guard.progress(), || slot.child.is_ending()) => parted,
+        parted = relay(&caller, &program, early, half_open, moved, || slot.child.is_ending()) => parted,
         _ = cancelled => {
             drop((caller, program, slot));
             guard.end(EndReason::DrainForced).await;
@@ -238,7 +257,8 @@ pub(crate) async fn carry(call: Call<Leg>, half_open: Duration) -> Result<(), St
         }
     };
     let by_program = matches!(parted, Parted::Closed(Side::Program) | Parted::Silent(Side::Program));
-    let is_fault = (by_program && slot.child.is_ending()) || parted == Parted::Broken(Side::Program);
+    let has_hung_up = hangup.as_ref().is_some_and(|hangup| lock(hangup).first().is_some());
+    let is_fault = ((by_program && slot.child.is_ending()) || parted == Parted::Broken(Side::Program)) && !has_hung_up;
     // The caller hears of it at once; the program's crash is told when it is known how it ended.
     drop((caller, program));
     if is_fault {
@@ -247,11 +267,20 @@ pub(crate) async fn carry(call: Call<Leg>, half_open: Duration) -> Result<(), St
         return Err(format!("program {version} (process {pid}) broke the call off"));
     }
     drop(slot);
-    let reason = match parted {
-        Parted::Closed(Side::Caller) | Parted::Silent(Side::Caller) => EndReason::CallerHangup,
-        Parted::Closed(Side::Program) | Parted::Silent(Side::Program) => EndReason::AgentHangup,
-        Parted::Broken(_) => EndReason::Disconnected,
+    let closed = match parted {
+        Parted::Closed(side) | Parted::Silent(side) => Some(side),
+        Parted::Broken(_) => None,
+    };
+    let reason = match hangup.and_then(|hangup| lock(&hangup).first()).or(closed) {
+        Some(Side::Caller) => EndReason::CallerHangup,
+        Some(Side::Program) => EndReason::AgentHangup,
+        None => EndReason::Disconnected,
     };
     guard.end(reason).await;
     Ok(())
+}
+
+fn lock(hangup: &Mutex<Hangup>) -> MutexGuard<'_, Hangup> {
+    // What was seen before a panic is as good as ever.
+    hangup.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -42,21 +42,22 @@ pub(crate) struct Early {
 }
 
 /// Passes bytes on until both directions are closed, one side breaks, or a half-closed call is silent for as long as
-/// `half_open`. `moved` is called whenever something came. `is_gone` says, when the program's connection has ended,
+/// `half_open`. `moved` is shown whatever came from a side. `is_gone` says, when the program's connection has ended,
 /// whether its process has too: then nobody hears what the caller still says. Dropped early, it cuts the call.
 pub(crate) async fn relay(
     caller: &TcpStream,
     program: &TcpStream,
     early: Early,
     half_open: Duration,
-    moved: impl Fn() + Sync,
+    moved: impl Fn(Side, &[u8]) + Sync,
     is_gone: impl Fn() -> bool,
 ) -> Parted {
     let begun = Instant::now();
     let last = AtomicU64::new(0);
-    let note = || {
-        last.store(begun.elapsed().as_millis().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
-        moved();
+    let touch = || last.store(begun.elapsed().as_millis().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+    let note = |side: Side, bytes: &[u8]| {
+        touch();
+        moved(side, bytes);
     };
     let mut up = pin!(pass_on(caller, Side::Caller, program, early.to_program, &note));
     let mut down = pin!(pass_on(program, Side::Program, caller, early.to_caller, &note));
@@ -70,7 +71,7 @@ pub(crate) async fn relay(
     if first == Side::Program && is_gone() {
         return Parted::Closed(first);
     }
-    note();
+    touch();
     loop {
         let silent_at = begun + Duration::from_millis(last.load(Ordering::Relaxed)) + half_open;
         let passed = tokio::select! {
@@ -108,7 +109,7 @@ async fn pass_on(
     side: Side,
     to: &TcpStream,
     mut waiting: Vec<u8>,
-    note: &(impl Fn() + Sync),
+    note: &(impl Fn(Side, &[u8]) + Sync),
 ) -> Result<(), Side> {
     let other = match side {
         Side::Caller => Side::Program,
@@ -117,14 +118,13 @@ async fn pass_on(
     loop {
         deliver(to, &mut waiting).await.map_err(|_| other)?;
         from.readable().await.map_err(|_| side)?;
-        match step(from, to, &mut waiting) {
+        match step(from, to, &mut waiting, |bytes| note(side, bytes)) {
             Ok(Step::End) => {
                 // A connection that is gone already tells so elsewhere.
                 let _ = shutdown(to, Shutdown::Write);
                 return Ok(());
             }
-            Ok(Step::Moved) => note(),
-            Ok(Step::Nothing) => {}
+            Ok(Step::Passed) => {}
             Err(Torn::Reading) => return Err(side),
             Err(Torn::Writing) => return Err(other),
         }
@@ -132,8 +132,7 @@ async fn pass_on(
 }
 
 enum Step {
-    Nothing,
-    Moved,
+    Passed,
     End,
 }
 
@@ -143,21 +142,22 @@ enum Torn {
 }
 
 /// Reads once, and writes at once what can be written. The buffer is on the stack, so a call that waits has none.
-fn step(from: &TcpStream, to: &TcpStream, waiting: &mut Vec<u8>) -> Result<Step, Torn> {
+fn step(from: &TcpStream, to: &TcpStream, waiting: &mut Vec<u8>, note: impl Fn(&[u8])) -> Result<Step, Torn> {
     let mut chunk = [0; CHUNK];
     let read = match from.try_read(&mut chunk) {
         Ok(0) => return Ok(Step::End),
         Ok(read) => read,
-        Err(error) if is_pending(&error) => return Ok(Step::Nothing),
+        Err(error) if is_pending(&error) => return Ok(Step::Passed),
         Err(_) => return Err(Torn::Reading),
     };
+    note(&chunk[..read]);
     let written = match to.try_write(&chunk[..read]) {
         Ok(written) => written,
         Err(error) if is_pending(&error) => 0,
         Err(_) => return Err(Torn::Writing),
     };
     waiting.extend_from_slice(&chunk[written..read]);
-    Ok(Step::Moved)
+    Ok(Step::Passed)
 }
 
 /// Writes what waits; afterwards nothing does.

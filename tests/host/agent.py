@@ -72,6 +72,8 @@ def serve(call):
             end = "reset"
         with open(os.environ["SIGNALS"], "a") as file:
             file.write(end + "\n")
+    elif way == b"z":  # Refuses connections for a moment.
+        listener.shutdown(socket.SHUT_RDWR)
     elif way == b"x":  # Crashes.
         os._exit(7)
     elif way == b"s":
@@ -102,6 +104,8 @@ def serve_http(call):
         call.sendall(answer + b"first" + rest)
         while data := call.recv(65536):
             call.sendall(data)
+            if data.startswith(b"\x88"):  # Its close frame is answered; the server is the one that closes.
+                break
     elif path == b"/deny":
         call.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
         while data := call.recv(65536):
@@ -114,7 +118,17 @@ def serve_http(call):
 
 
 def listen(port):
-    listener = socket.create_server(("127.0.0.1", port), backlog=128)
+    global listener
+    while True:
+        listener = socket.create_server(("127.0.0.1", port), backlog=128)
+        try:
+            accept(listener)
+        except OSError:
+            listener.close()
+            time.sleep(0.3)
+
+
+def accept(listener):
     while True:
         call, _ = listener.accept()
         call.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

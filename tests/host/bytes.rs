@@ -45,6 +45,16 @@ fn a_caller_that_stops_reading_stops_its_program_and_nobody_else() {
 }
 
 #[test]
+fn a_program_that_refuses_connections_for_a_moment_gets_its_calls_after_it() {
+    let host = Rig::new().start();
+    for _ in 0..3 {
+        assert!(Caller::call(&host, b'z').rest().is_empty());
+        Caller::talking(&host).hang_up();
+    }
+    assert_eq!(host.journaled("failed"), 0);
+}
+
+#[test]
 fn a_call_that_one_side_closed_and_that_stays_silent_ends() {
     let host = Rig::new().flags(&["--half-open", "200ms"]).start();
     let mut caller = Caller::talking(&host);

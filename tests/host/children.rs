@@ -4,7 +4,7 @@ use std::io::Read;
 
 use rustix::process::Signal;
 
-use crate::rig::{Caller, Rig, is_alive};
+use crate::rig::{Caller, Rig, agent, is_alive};
 
 #[test]
 fn a_program_inherits_nothing_of_what_the_host_was_given() {
@@ -100,6 +100,18 @@ fn a_program_that_ignores_sigterm_is_killed_with_all_it_started() {
 }
 
 #[test]
+fn a_host_that_is_told_to_leave_before_its_program_is_ready_leaves_and_ends_it() {
+    let mut host = Rig::new().ways("deaf").begin();
+    host.wait_until(|host| host.programs().len() == 1);
+    let program = host.program();
+    host.signal(Signal::TERM);
+    host.wait_for_log("draining");
+    let (status, log, _) = host.end();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!is_alive(program), "{log}");
+}
+
+#[test]
 fn a_program_is_left_alone_for_its_settle_time() {
     let mut host = Rig::new().flags(&["--settle", "1h"]).start();
     Caller::talking(&host).hang_up();
@@ -123,8 +135,4 @@ fn whatever_a_program_writes_its_calls_go_on() {
     writing.0.read_exact(&mut done).unwrap();
     assert_eq!(&done, b"done");
     talking.talk(&[1; 320]);
-}
-
-fn agent() -> String {
-    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("host/agent.py").to_str().unwrap().to_owned()
 }

@@ -59,6 +59,19 @@ fn what_comes_right_behind_a_head_is_delivered_both_ways_and_then_every_byte() {
 }
 
 #[test]
+fn who_sent_the_first_close_frame_hung_up_whoever_closes_the_connection() {
+    let host = Rig::http().start();
+    let mut stream = call(&host, "/ws", "", "");
+    expect(&mut stream, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nfirst");
+    // The program's greeting is a frame without an end, as frames go: only the caller's are told apart here.
+    let close = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
+    stream.write_all(&close).unwrap();
+    expect(&mut stream, &close);
+    assert!(rest(&mut stream).is_empty(), "the program closes first");
+    host.wait_until(|host| host.journaled("caller_hangup") == 1);
+}
+
+#[test]
 fn a_head_of_8_kib_and_one_in_single_bytes_pass_and_one_of_64_kib_is_refused() {
     let host = Rig::http().start();
     let mut stream = call(&host, "/ws", &format!("X-Long: {}\r\n", "x".repeat(8 << 10)), "");

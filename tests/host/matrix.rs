@@ -31,8 +31,8 @@ const CASES: &[(&str, Held)] = &[
     ("7 crash with 5 calls", By(&[CRASH])),
     ("8 the old version crashes while it drains", By(&[CRASHES])),
     ("9 the new version dies after the shift", By(&[CRASHES])),
-    ("10 --cancel before the shift, after it, after the end", Partly(&[CANCEL], "not before the shift")),
-    ("11 second upgrade while one drains; limit", Partly(&[REFUSED, ROW], "not while one starts")),
+    ("10 --cancel before the shift, after it, after the end", By(&[CANCEL, STARTS])),
+    ("11 second upgrade while one drains; limit", By(&[REFUSED, ROW, STARTS])),
     (
         "12 the version that runs; missing binary; no memory",
         Partly(&[REFUSED, "too_little_is_refused_with_the_numbers"], "memory only as a rule"),
@@ -60,7 +60,7 @@ const CASES: &[(&str, Held)] = &[
         "29 subprotocol, deflate, fragments, 16 MiB",
         Partly(&[BEHIND, "a_websocket_is_a_call_and_its_head_passes_as_it_came"], "1 MB of any bytes"),
     ),
-    ("30 close codes", Partly(&[BEHIND], "frames are bytes to the front, and none is read")),
+    ("30 close codes; who closed first", By(&[BEHIND, CLOSES])),
     ("31 the caller closes, the program talks on", By(&[BYTES])),
     ("32 the program closes with bytes queued", By(&[BYTES])),
     ("33 resets from either side", By(&[BYTES])),
@@ -81,7 +81,10 @@ const CASES: &[(&str, Held)] = &[
     ("42 30,000 calls to one program", Not("calls come from one loopback address, so ports end at about 28,000")),
     ("43 plain user, 600 calls", By(&["six_hundred_calls_at_once_are_all_served"])),
     ("44 500 calls, an upgrade, a full-disk log", Not("not measured yet")),
-    ("45 connection refused for a moment", Not("retried for 2 s; no test holds it yet")),
+    (
+        "45 connection refused for a moment",
+        By(&["a_program_that_refuses_connections_for_a_moment_gets_its_calls_after_it"]),
+    ),
     ("46 the program works on after its last call", By(&["a_program_is_left_alone_for_its_settle_time"])),
     ("47 --livekit registers twice", Not(LIVEKIT)),
     ("48 --livekit says FULL", Not(LIVEKIT)),
@@ -94,6 +97,7 @@ const CASES: &[(&str, Held)] = &[
 
 const AGAIN: &str = "a_program_that_crashes_in_a_call_again_and_again_is_started_again_and_again";
 const BEHIND: &str = "what_comes_right_behind_a_head_is_delivered_both_ways_and_then_every_byte";
+const CLOSES: &str = "who_sent_the_first_close_frame_hung_up_whoever_closes_the_connection";
 const BYTES: &str = "bytes_half_closes_and_resets_pass_as_they_are_and_each_call_ends_as_it_did";
 const CANCEL: &str = "a_cancel_gives_new_calls_back_while_the_old_program_drains_and_not_after_it_has_ended";
 const CRASH: &str = "a_crash_ends_its_calls_as_the_programs_fault_by_name_and_the_program_starts_again";
@@ -111,6 +115,7 @@ const OUTPUT: &str = "whatever_a_program_writes_its_calls_go_on";
 const REFUSED: &str = "an_upgrade_that_cannot_be_done_is_refused_with_the_reason_and_changes_nothing";
 const ROW: &str = "upgrades_in_a_row_lose_no_frame_and_leave_nothing_behind";
 const SILENT: &str = "a_call_that_one_side_closed_and_that_stays_silent_ends";
+const STARTS: &str = "while_a_new_program_starts_another_upgrade_waits_and_a_cancel_ends_it_untouched_by_a_call";
 const STUBBORN: &str = "a_program_that_ignores_sigterm_is_killed_with_all_it_started";
 
 #[test]

@@ -15,6 +15,11 @@ use tempfile::{TempDir, tempdir};
 /// Longer than anything here takes: it ends a test that would hang.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// The program of these tests.
+pub(crate) fn agent() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("host/agent.py").to_str().unwrap().to_owned()
+}
+
 /// `openrtc run`, with `agent.py` as its program unless another is named.
 pub(crate) struct Rig {
     command: Command,
@@ -35,8 +40,7 @@ impl Rig {
     }
 
     fn of(flags: &[&str]) -> Self {
-        let agent = Path::new(env!("CARGO_MANIFEST_DIR")).join("host/agent.py");
-        let program = vec!["python3".to_owned(), agent.to_str().unwrap().to_owned()];
+        let program = vec!["python3".to_owned(), agent()];
         let common = ["--settle", "0s", "--stop-within", "20s", "--version", "v1"].map(str::to_owned).to_vec();
         let rig = Self { command: Command::new(openrtc()), program, flags: common, dir: tempdir().unwrap() };
         rig.flags(flags)
@@ -112,6 +116,12 @@ impl Rig {
         let word = |after: &str| ready.split(after).nth(1).unwrap().split([',', ' ']).next().unwrap().to_owned();
         let (calls, ops) = (word("takes calls on ").parse().unwrap(), word("ops on http://").parse().unwrap());
         Hosted { running, dir: self.dir, calls, ops }
+    }
+
+    /// Starts the host, whose program need not become ready. Nobody can connect to it yet.
+    pub(crate) fn begin(mut self) -> Hosted {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
+        Hosted { running: self.spawn(), dir: self.dir, calls: nowhere, ops: nowhere }
     }
 
     /// Starts the host, which has to fail; returns its exit code and what it said.

@@ -5,7 +5,7 @@ use std::process::Output;
 use e2e::{run, said};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::rig::{Caller, Hosted, Rig, is_alive};
+use crate::rig::{Caller, Hosted, Rig, agent, is_alive};
 
 /// Gives an order to a host, and waits for what comes of it.
 fn upgrade(host: &Hosted, words: &[&str]) -> Output {
@@ -94,6 +94,26 @@ fn a_cancel_gives_new_calls_back_while_the_old_program_drains_and_not_after_it_h
     old.hang_up();
     upgraded(&host, &["--version", "v3", "--wait"]);
     refused(&host, &["--cancel"], "nothing is to be taken back");
+}
+
+#[test]
+fn while_a_new_program_starts_another_upgrade_waits_and_a_cancel_ends_it_untouched_by_a_call() {
+    let host = Rig::new().flags(&["--ready-within", "1h"]).start();
+    let mut old = Caller::talking(&host);
+    let first = program(&host, "v1");
+    let begun = e2e::http(host.ops, "POST", "/upgrade", r#"{"version":"v2","command":["sleep","3600"]}"#);
+    assert!(begun.contains("\"ok\":true"), "{begun}");
+    host.wait_until(|host| host.programs().len() == 2);
+    let second = program(&host, "v2");
+    refused(&host, &["--version", "v3"], "an upgrade to v2 is");
+    assert_eq!(version(&host), "v1");
+    upgraded(&host, &["--cancel"]);
+    host.wait_until(|host| host.programs().len() == 1);
+    assert!(!is_alive(second));
+    old.talk(&[1; 320]);
+    assert_eq!((program(&host, "v1"), version(&host)), (first, "v1".into()));
+    upgraded(&host, &["--version", "v2", "--", "python3", &agent()]);
+    assert_eq!(version(&host), "v2", "the same name, by a command that works");
 }
 
 #[test]

@@ -10,10 +10,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::hangup::Hangup;
 use super::head::{self, HEAD_MAX, Head, Origin};
-use super::{Unserved, reach};
-use crate::programs::{Programs, Slot};
-use crate::relay::{Early, relay};
+use super::{Reached, Unserved, reach};
+use crate::programs::Programs;
+use crate::relay::{Early, Side, relay};
 
 /// How long a request's head may take to arrive.
 const HEAD: Duration = Duration::from_secs(10);
@@ -100,33 +101,35 @@ pub(crate) async fn serve(
     match reach(programs).await {
         Ok((slot, program)) => {
             let early = Early { to_program: request.into_bytes(), to_caller: Vec::new() };
-            relay(&caller, &program, early, settings.half_open, || {}, || slot.child.is_ending()).await;
+            relay(&caller, &program, early, settings.half_open, |_, _| {}, || slot.child.is_ending()).await;
             drop(slot);
         }
         Err(unserved) => refuse(&mut caller, &unserved.to_string()).await,
     }
 }
 
-/// Asks a program for a call. What it answers with a yes, and what came behind that, is for the caller to get. `None`:
-/// it said no. The caller has heard every other answer.
+/// Asks a program for a call. `None`: it said no. The caller has heard every answer but a yes.
 pub(crate) async fn ask(
     caller: &mut TcpStream,
     request: Request,
     programs: &Programs,
     half_open: Duration,
-) -> Option<Result<(Slot, TcpStream, Vec<u8>), Unserved>> {
+) -> Option<Result<Reached, Unserved>> {
     let asked = async {
         let (slot, mut program) = reach(programs).await?;
         let broken = |error| Unserved::NotConnected { version: slot.version.to_string(), addr: slot.addr, error };
+        let mut hangup = Hangup::default();
+        hangup.saw(Side::Caller, &request.rest);
         program.write_all(&request.into_bytes()).await.map_err(broken)?;
         let (answer, end) = read_head(&mut program, ANSWER_MAX).await.map_err(broken)?;
-        let is_yes = end.is_some_and(|end| head::status(&answer[..end]) == Some(101));
-        Ok((slot, program, answer, is_yes))
+        let yes = end.filter(|end| head::status(&answer[..*end]) == Some(101));
+        hangup.saw(Side::Program, yes.map_or(&[], |end| &answer[end..]));
+        Ok((Reached { slot, program, said: answer, hangup: Some(hangup.into()) }, yes.is_some()))
     };
     match asked.await {
-        Ok((slot, program, answer, true)) => Some(Ok((slot, program, answer))),
-        Ok((_slot, mut program, answer, false)) => {
-            decline(caller, &mut program, answer, half_open).await;
+        Ok((reached, true)) => Some(Ok(reached)),
+        Ok((Reached { mut program, said, slot: _slot, .. }, false)) => {
+            decline(caller, &mut program, said, half_open).await;
             None
         }
         Err(unserved) => {

@@ -42,6 +42,8 @@ impl Programs {
             let begun = Instant::now();
             match self.run_once(version).await {
                 Ok(()) => was_ready = true,
+                // Taken back meanwhile.
+                Err(_) if !self.is_wanted(version) => break,
                 Err(why) if was_ready => tracing::error!(%version, %why, "the program is not ready again"),
                 Err(why) => return self.give_up(version, &why),
             }
