@@ -68,6 +68,7 @@ fn who_sent_the_first_close_frame_hung_up_whoever_closes_the_connection() {
     stream.write_all(&close).unwrap();
     expect(&mut stream, &close);
     assert!(rest(&mut stream).is_empty(), "the program closes first");
+    drop(stream);
     host.wait_until(|host| host.journaled("caller_hangup") == 1);
 }
 
