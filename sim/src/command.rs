@@ -143,7 +143,10 @@ pub(crate) fn swarm(args: &SwarmArgs) -> anyhow::Result<ExitCode> {
         Ok(tally) => {
             println!("rollouts  {:>10}", tally.runs);
             println!("proven    {:>10}", tally.proven);
-            println!("dropped   {:>10}   (every invariant held, and what dropped a call is recorded)", tally.with_drops);
+            println!(
+                "dropped   {:>10}   (every invariant held, and what dropped a call is recorded)",
+                tally.with_drops
+            );
             println!("unknown   {:>10}   (something waits for a person, or evidence was lost)", tally.unknown);
             println!(
                 "calls     {:>10}   {} dropped, every one by a recorded force or the platform",
