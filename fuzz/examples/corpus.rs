@@ -19,7 +19,9 @@ use sim::choice::mix;
 
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    for (target, name, bytes) in [certificates(), journals(), lives(), rollouts(), tokens(), trails()].concat() {
+    for (target, name, bytes) in
+        [certificates(), journals(), lives(), rollouts(), sessions(), tokens(), trails()].concat()
+    {
         let folder = corpus.join(target);
         fs::create_dir_all(&folder)?;
         fs::write(folder.join(name), bytes)?;
@@ -198,6 +200,33 @@ fn lives() -> Vec<Seed> {
         ),
         parked("overtaken", &[[1, 19, 250, 1], [1, 19, 200, 2], [1, 19, 220, 2], ORDER(2), WAKE, ORDER(6), ORDER(0)]),
         life("expired", &[SERVE, RESERVE, [150, 20, 0, 5], ADMIT, [150, 20, 0, 6], DRAIN, FORCE, [240, 20, 0, 1]]),
+    ]
+}
+
+/// Lives of a LiveKit session: its capacity and seed, then two bytes for each step of `fuzz::livekit`.
+fn sessions() -> Vec<Seed> {
+    const OPEN: [u8; 2] = [8, 0];
+    const CONFIRM: [u8; 2] = [5, 0];
+    const OFFER: [u8; 2] = [1, 1];
+    const ASSIGN: [u8; 2] = [2, 1];
+    const END: [u8; 2] = [12, 0];
+    const PONG: [u8; 2] = [7, 0];
+    const SECOND: [u8; 2] = [10, 32];
+    const LONG: [u8; 2] = [10, 120];
+    const CUT: [u8; 2] = [9, 0];
+    const DRAIN: [u8; 2] = [11, 3];
+    const GO_AWAY: [u8; 2] = [6, 0];
+    let life = |name, steps: &[[u8; 2]]| ("livekit", name, [&[3, 7][..], steps.as_flattened()].concat());
+    vec![
+        life("job", &[OPEN, CONFIRM, OFFER, ASSIGN, SECOND, END, PONG, DRAIN]),
+        life("drain", &[OPEN, CONFIRM, OFFER, DRAIN, ASSIGN, OFFER, END, PONG]),
+        life("outage", &[OPEN, CONFIRM, OFFER, ASSIGN, CUT, END, SECOND, OPEN, CONFIRM, PONG]),
+        life("go-away", &[OPEN, CONFIRM, OFFER, GO_AWAY, SECOND, OPEN, CONFIRM, [2, 65], END, PONG, [7, 64]]),
+        life("lapsed", &[OPEN, CONFIRM, OFFER, LONG, ASSIGN, SECOND, END]),
+        life("undecided", &[OPEN, CONFIRM, [11, 6], OFFER, [13, 0], ASSIGN, [1, 2], SECOND, [13, 1], [1, 3], LONG]),
+        life("terminated", &[OPEN, CONFIRM, OFFER, [4, 1], ASSIGN, [1, 2], [2, 2], [4, 2], END]),
+        life("flawed", &[OPEN, CONFIRM, OFFER, [3, 1], [1, 2], [19, 2], [1, 3], [35, 3], [51, 4], [0, 2], [0x7a, 0]]),
+        life("silent", &[OPEN, CONFIRM, [14, 0], OFFER, LONG, LONG, OPEN, CONFIRM, [15, 0], [15, 3]]),
     ]
 }
 

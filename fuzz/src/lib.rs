@@ -5,6 +5,13 @@
 pub mod audit;
 pub mod certificate;
 pub mod journal;
+pub mod livekit;
 pub mod rollout;
 pub mod token;
 pub mod worker;
+
+// The gate and the laws of the search for faults, which a LiveKit session is held to here as well.
+#[path = "../../livekit/tests/machine/gate.rs"]
+mod gate;
+#[path = "../../livekit/tests/machine/search/side.rs"]
+mod side;

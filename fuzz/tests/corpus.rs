@@ -19,6 +19,11 @@ fn lives_pass() {
 }
 
 #[test]
+fn sessions_pass() {
+    replay_all("livekit", fuzz::livekit::check);
+}
+
+#[test]
 fn rollouts_pass() {
     replay_all("rollout", fuzz::rollout::check);
 }

@@ -5,12 +5,14 @@
 //! ```sh
 //! cargo run -p openrtc-livekit --example matrix                                    # ours
 //! cargo run -p openrtc-livekit --example matrix -- python3 livekit/examples/matrix/worker.py
+//! cargo run -p openrtc-livekit --example matrix -- --measure 5 -- PROGRAM ARGUMENTS    # ours beside it, in rounds
 //! cargo run -p openrtc-livekit --example matrix -- --only 14,37 -- PROGRAM ARGUMENTS   # and show what it says
 //! ```
 //!
 //! `subject` says what a program must do to take part. It ends with 0 if the worker is right in all cases that apply.
 
 mod cases;
+mod measure;
 mod stage;
 mod subject;
 mod verdict;
@@ -48,7 +50,11 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         });
     }
-    let mut only = None;
+    let (mut only, mut rounds) = (None, 0);
+    if arguments.first().is_some_and(|first| first == "--measure") {
+        rounds = arguments.get(1).and_then(|rounds| rounds.to_str()?.parse().ok()).unwrap_or(5);
+        arguments.drain(..2.min(arguments.len()));
+    }
     if arguments.first().is_some_and(|first| first == "--only") {
         let list = arguments.get(1).and_then(|list| list.to_str()).unwrap_or_default();
         subject::SHOWS.store(true, Ordering::Relaxed);
@@ -59,6 +65,13 @@ async fn main() -> ExitCode {
         arguments.remove(0);
     }
     let ours = || vec![env::current_exe().expect("the path of this program").into_os_string(), OsString::from(OURS)];
+    if rounds > 0 {
+        let named = [("ours", ours()), ("the other", arguments)];
+        let programs = named.map(|(name, words)| (name, Program(Arc::from(words))));
+        let there: Vec<_> = programs.into_iter().filter(|(_, program)| !program.0.is_empty()).collect();
+        measure::run(&there, rounds).await;
+        return ExitCode::SUCCESS;
+    }
     let program = if arguments.is_empty() { ours() } else { arguments };
     let program = Program(Arc::from(program));
     let cases = cases::all().into_iter().filter(|case| only.as_ref().is_none_or(|only| only.contains(&case.number)));

@@ -101,6 +101,8 @@ impl Stage {
         let (serving, life) = (Arc::clone(&core), stop.clone());
         tokio::spawn(async move {
             while let Some(Ok((stream, _))) = life.run_until_cancelled(listener.accept()).await {
+                // A connection that is gone already says so when it is read.
+                let _ = stream.set_nodelay(true);
                 let (core, life) = (Arc::clone(&serving), life.clone());
                 lock(&core.0).attempts.push(Instant::now());
                 let meet = async move { meet(&core, stream).await };

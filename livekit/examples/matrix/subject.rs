@@ -146,6 +146,38 @@ impl Scene {
         Pid::from_raw(i32::try_from(self.child.id()?).ok()?)
     }
 
+    /// The memory of the process and its children, in KiB: what each has for itself.
+    pub(crate) fn memory(&self) -> u64 {
+        let of = |id: u32| {
+            let text = fs::read_to_string(format!("/proc/{id}/smaps_rollup")).unwrap_or_default();
+            text.lines().find_map(|line| line.strip_prefix("Pss:")?.split_whitespace().next()?.parse::<u64>().ok())
+        };
+        self.family().into_iter().filter_map(of).sum()
+    }
+
+    /// The processor time that the process and its children have taken, in milliseconds.
+    pub(crate) fn processor_time(&self) -> u64 {
+        let of = |id: u32| {
+            let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+            let fields: Vec<_> = text.rsplit(')').next()?.split_whitespace().collect();
+            Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
+        };
+        // The kernel counts in hundredths of a second.
+        self.family().into_iter().filter_map(of).sum::<u64>() * 10
+    }
+
+    /// The process and what it has started.
+    fn family(&self) -> Vec<u32> {
+        let mut family: Vec<_> = self.child.id().into_iter().collect();
+        let mut at = 0;
+        while let Some(id) = family.get(at) {
+            let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+            family.extend(children.split_whitespace().filter_map(|id| id.parse::<u32>().ok()));
+            at += 1;
+        }
+        family
+    }
+
     /// The program's arguments, as everybody on the machine can read them.
     pub(crate) fn arguments(&self) -> String {
         let id = self.child.id().unwrap_or_default();

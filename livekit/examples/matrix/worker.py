@@ -45,7 +45,7 @@ server = AgentServer(
     load_fnc=load,
     load_threshold=0.7,
     drain_timeout=int(os.environ.get("MATRIX_DRAIN_SECS", "3600")),
-    num_idle_processes=0,
+    num_idle_processes=4,
     host="127.0.0.1",
     port=0,
 )

@@ -21,7 +21,7 @@ pub(crate) async fn run() -> Result<ExitCode, Failure> {
     if let Ok(secs) = env::var("MATRIX_DRAIN_SECS") {
         pool = pool.drain_timeout(Duration::from_secs(secs.parse()?)).on_deadline(OnDeadline::Force);
     }
-    let pool = pool.build()?;
+    let pool = pool.from_env()?.build()?;
     let worker = Worker::builder().agent_name("matrix").decide(decide).from_env()?.build()?;
     tokio::spawn(obey(dir.clone(), pool.clone(), worker.monitor()));
     let exit = worker.serve(&pool, move |call| talk(call, dir.clone())).await?;

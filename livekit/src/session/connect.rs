@@ -36,7 +36,8 @@ impl Session {
         let has_run = !self.running.is_empty();
         let next_at = now + self.patience.ping_every;
         let Some(link) = self.link(id) else { return };
-        if link.is_registered() {
+        // A second one, or one that answers nothing.
+        if link.is_registered() || !link.registered {
             self.counts.ignored += 1;
             return;
         }

@@ -14,6 +14,7 @@ use openrtc_core::id::Actor;
 use openrtc_core::word::{Phase, Refusal};
 use openrtc_core::worker::EndReason;
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -344,8 +345,10 @@ async fn run(mut home: oneshot::Receiver<Returned>, handler: impl Future<Output 
     }
     let (call, silence) = match home.try_recv() {
         Ok(call) => (Ok(call), EndReason::AgentHangup),
-        // Ended by name, or moved to another task, which may yet do that.
-        Err(_) => (home.await, EndReason::GuardDropped),
+        // Ended by name, in the handler's last step.
+        Err(TryRecvError::Closed) => return,
+        // Moved to another task, which may yet do that.
+        Err(TryRecvError::Empty) => (home.await, EndReason::GuardDropped),
     };
     match (call, word) {
         (Ok(call), Some(reason)) => call.end_as(reason),
@@ -357,5 +360,22 @@ async fn run(mut home: oneshot::Receiver<Returned>, handler: impl Future<Output 
 fn not_assigned(why: &dyn fmt::Display) {
     if let Some(suppressed) = NOT_ASSIGNED.pass() {
         tracing::warn!(%why, suppressed, "the offer was not assigned in time: hung up on");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_that_its_handler_ended_by_name_in_its_last_step_is_over() {
+        for error in [None, Some("broken".to_owned())] {
+            let (guard, home) = oneshot::channel();
+            let handler = async move {
+                drop::<oneshot::Sender<Returned>>(guard);
+                error
+            };
+            run(home, handler).await;
+        }
     }
 }

@@ -62,9 +62,9 @@ cases! {
         let quiet = wire.answers("early").is_empty() && scene.begun("early") == 0;
         check(quiet, "it acts on an offer before it is registered")?;
         scene.stage.registers(true);
-        wire.say(registered("AW_1"));
-        let wires = scene.stage.wires();
-        let wire = if wire.closed().is_some() { scene.stage.wire(wires.len(), 20).await? } else { wire };
+        scene.stage.wires().iter().for_each(|wire| wire.say(registered("AW_1")));
+        pass(500).await;
+        let wire = if wire.closed().is_some() { scene.stage.wire(1, 20).await? } else { wire };
         scene.call(&wire, "j").await?;
     }
 

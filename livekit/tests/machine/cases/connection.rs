@@ -89,6 +89,16 @@ cases! {
         assert!(rig.offered.is_empty() && rig.started.is_empty());
         rig.say(link, registered("AW"));
         assert!(rig.session.is_registered(), "the socket was kept");
+        // A confirmation of a registration that has not gone out confirms nothing.
+        let mut rig = Rig::unconnected(4);
+        rig.pump();
+        let link = rig.last();
+        rig.sockets.get_mut(&link).expect("asked for").blocked = true;
+        rig.open(link);
+        rig.say(link, registered("AW"));
+        assert!(!rig.session.is_registered());
+        rig.pass(secs(11));
+        assert_eq!(lost(&rig), [&Loss::NotRegistered]);
     }
 
     4 c04_refused: "401 and 404 are retried slowly, the rest soon; calls live on" {

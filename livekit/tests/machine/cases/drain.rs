@@ -185,7 +185,7 @@ cases! {
         rig.pump();
         assert!(rig.is_full());
         rig.offer("a");
-        rig.gate.cancel_drain(rig.now);
+        assert!(rig.gate.cancel_drain(rig.now));
         rig.pump();
         assert!(!rig.is_full() && !rig.told().last().expect("told").draining);
         rig.offer("b");

@@ -82,7 +82,7 @@ impl Side {
     pub(crate) fn hears(&mut self, link: LinkId, message: Option<ToWorker>) {
         let said = self.said.entry(link).or_default();
         match message {
-            Some(ToWorker::Register(_)) => said.confirmed = true,
+            Some(ToWorker::Register(_)) => said.confirmed |= said.registered,
             Some(ToWorker::Availability(request)) if said.confirmed => {
                 let id = request.job.map(|job| job.id).unwrap_or_default();
                 *said.offers.entry(id).or_default() += 1;

@@ -7,67 +7,21 @@
 //! ```
 #![cfg(all(feature = "guard", feature = "worker"))]
 
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+mod guard;
+mod server;
+
 use std::time::Duration;
 
-use openrtc_livekit::{Api, ApiKey, Dispatched, Guard, Job, Monitor, Unregistered, Worker};
+use openrtc_livekit::{Guard, Job, Monitor, Unregistered, Worker};
 use openrtc_runtime::{Actor, AgentPool, Call, Exit, ServeError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use server::Server;
+
 /// The server loses dispatches by itself when they come faster.
 const PACE: Duration = Duration::from_millis(60);
-
-/// A server that is stopped when it is dropped.
-struct Server {
-    child: Child,
-    url: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // One that is gone already needs no kill.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Server {
-    async fn start() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "where the server is, is said by whoever runs the test")]
-        let program =
-            std::env::var("OPENRTC_LIVEKIT_SERVER").expect("OPENRTC_LIVEKIT_SERVER names the server's program");
-        let [port, tcp, udp] = ports();
-        let config = format!("port: {port}\nrtc:\n  tcp_port: {tcp}\n  udp_port: {udp}\n");
-        let mut command = Command::new(program);
-        command.args(["--dev", "--bind", "127.0.0.1", "--node-ip", "127.0.0.1", "--config-body", &config]);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the server starts");
-        let server = Self { child, url: format!("ws://127.0.0.1:{port}") };
-        let up = async {
-            while server.api().list_rooms().await.is_err() {
-                sleep(Duration::from_millis(50)).await;
-            }
-        };
-        timeout(Duration::from_secs(30), up).await.expect("the server answers");
-        server
-    }
-
-    fn api(&self) -> Api {
-        Api::new(&self.url, ApiKey::new("devkey", "secret")).expect("a good URL")
-    }
-
-    async fn dispatch(&self, room: &str) {
-        self.api().create_dispatch(room, &Dispatched::of_agent("agent")).await.expect("it takes every dispatch");
-    }
-}
-
-/// Ports that are free now.
-fn ports() -> [u16; 3] {
-    let held = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    held.map(|listener| listener.local_addr().expect("an address").port())
-}
 
 /// A worker whose jobs last until all are told to hang up.
 struct Running {
