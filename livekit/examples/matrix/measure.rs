@@ -58,11 +58,15 @@ pub(crate) async fn run(programs: &[(&str, Program)], rounds: usize) {
     }
     eprintln!();
     print!("{:<38}", "medians of the rounds");
-    programs.iter().for_each(|(name, _)| print!("{name:>14}"));
+    for (name, _) in programs {
+        print!("{name:>14}");
+    }
     println!();
     for (name, unit, of) in COLUMNS {
         print!("{:<38}", format!("{name} ({unit})"));
-        found.iter().for_each(|rounds| print!("{:>14}", Median(rounds.iter().map(of).collect())));
+        for rounds in &found {
+            print!("{:>14}", Median(rounds.iter().map(of).collect()));
+        }
         println!();
     }
 }
