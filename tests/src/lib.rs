@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's set-up that fails is a failed test")]
 #![expect(clippy::must_use_candidate, reason = "a test that ignores what it asked for asserts nothing and shows it")]
 
+pub mod deadline;
 mod once;
 pub mod registrar;
 pub mod workspace;
@@ -15,6 +16,7 @@ use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process};
 
 pub use once::Once;
@@ -32,6 +34,8 @@ pub fn openrtc() -> &'static Path {
         }
         let output = build.current_dir(workspace::root()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        // Not before: on a busy machine the build takes long.
+        deadline::watch();
         profile.join("openrtc")
     })
 }
@@ -144,6 +148,16 @@ impl Worker {
         line
     }
 
+    /// What is there of its log, without waiting for more: somebody else may hold it open.
+    fn rest_of_log(&mut self) -> String {
+        let mut log = Vec::new();
+        if fcntl_setfl(self.stderr.get_ref(), OFlags::NONBLOCK).is_ok() {
+            // It ends with an error if it is still open.
+            let _ = self.stderr.read_to_end(&mut log);
+        }
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
     /// Waits for the process to end; returns how it did and the rest of its log.
     pub fn end(mut self) -> (ExitStatus, String) {
         let mut log = String::new();
@@ -157,6 +171,9 @@ impl Drop for Worker {
         // Fails when it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the worker's log, as far as the test had not read it:\n{}", self.rest_of_log());
+        }
     }
 }
 
