@@ -7,9 +7,9 @@ use openrtc_runtime::time::{Instant, Span};
 
 use super::fate::Fate;
 use super::link::{Link, Report};
+use super::receive::fault;
 use super::{LinkId, Notice, Output, Session};
-use crate::proto::{AvailabilityRequest, AvailabilityResponse, Job, JobAssignment, JobStatus, JobTermination};
-use crate::url::ServerUrl;
+use crate::proto::{AvailabilityRequest, AvailabilityResponse, JobAssignment, JobStatus, JobTermination};
 
 /// How many offers may wait for their answers, and how many answers may wait on one socket.
 const OFFERS_MAX: usize = 4_096;
@@ -160,7 +160,7 @@ impl Session {
             self.counts.assignments_failed += 1;
             return;
         };
-        if self.has_had(&job) {
+        if self.has_had(&job) || self.is_late(&job) {
             self.counts.repeated_assignments += 1;
         } else if self.promises.remove(&job).is_some() {
             match fault(&assignment) {
@@ -213,8 +213,12 @@ impl Session {
             self.emit(Output::Withdrawn(job));
         } else if self.offers.contains_key(&job) {
             self.counts.terminated += 1;
+            // One that is assigned already has its end with that.
+            let is_late = self.is_late(&job);
             self.withdraw_offer(now, &job);
-            self.fates.note(job, Fate::Cancelled);
+            if !is_late {
+                self.fates.note(job, Fate::Cancelled);
+            }
         } else if !self.owed.contains_key(&job) {
             self.counts.unknown_jobs += 1;
         }
@@ -347,6 +351,11 @@ impl Session {
         ended || self.running.contains_key(job) || self.owed.contains_key(job)
     }
 
+    /// Whether the gate is asked about a job that is assigned already.
+    fn is_late(&self, job: &CallId) -> bool {
+        self.offers.get(job).is_some_and(|offer| offer.late.is_some())
+    }
+
     fn is_refused(&self, now: Instant, job: &CallId, link: LinkId) -> bool {
         let same = |fate| matches!(fate, Fate::Refused { on, at } if on == link && now.since(at) < SAME_OFFER);
         self.fates.get(job).is_some_and(same)
@@ -379,18 +388,4 @@ fn waits(offers: &BTreeMap<CallId, Offered>, job: &CallId, number: OfferNo) -> b
 
 fn no(job: &str, terminate: bool) -> AvailabilityResponse {
     AvailabilityResponse { job_id: job.to_owned(), terminate, ..AvailabilityResponse::default() }
-}
-
-/// Why an assignment cannot be taken.
-fn fault(assignment: &JobAssignment) -> Option<&'static str> {
-    let room = |job: &Job| job.room.as_ref().is_some_and(|room| !room.name.is_empty());
-    if !assignment.job.as_ref().is_some_and(room) {
-        Some("its assignment names no room")
-    } else if assignment.token.is_empty() {
-        Some("its assignment has no token")
-    } else if assignment.url.as_ref().is_some_and(|url| !url.is_empty() && ServerUrl::parse(url).is_err()) {
-        Some("its assignment has a url that is none")
-    } else {
-        None
-    }
 }

@@ -4,7 +4,8 @@ use openrtc_runtime::time::Instant;
 use prost::Message as _;
 
 use super::{FRAME_MAX, LinkId, Output, Session};
-use crate::proto::{ServerMessage, ToWorker};
+use crate::proto::{Job, JobAssignment, ServerMessage, ToWorker};
+use crate::url::ServerUrl;
 
 impl Session {
     /// A binary message came. Fragments are joined before; whoever joins them refuses more than
@@ -64,4 +65,18 @@ impl Session {
 /// Whether a message may come before the registration is confirmed.
 fn comes_first(message: &ToWorker) -> bool {
     matches!(message, ToWorker::Register(_) | ToWorker::Pong(_))
+}
+
+/// Why an assignment cannot be taken.
+pub(super) fn fault(assignment: &JobAssignment) -> Option<&'static str> {
+    let room = |job: &Job| job.room.as_ref().is_some_and(|room| !room.name.is_empty());
+    if !assignment.job.as_ref().is_some_and(room) {
+        Some("its assignment names no room")
+    } else if assignment.token.is_empty() {
+        Some("its assignment has no token")
+    } else if assignment.url.as_ref().is_some_and(|url| !url.is_empty() && ServerUrl::parse(url).is_err()) {
+        Some("its assignment has a url that is none")
+    } else {
+        None
+    }
 }

@@ -119,6 +119,21 @@ cases! {
         assert_eq!((rig.started.len(), rig.gate.standing().in_flight), (1, 1), "there is room");
         rig.end("j", End::Succeeded);
         assert_eq!(rig.ends("j"), [(JobStatus::Success, "")]);
+        // Assigned again, or ended by the server, while the gate is asked: it gets one end, whatever follows.
+        for terminated in [false, true] {
+            let mut rig = Rig::new(4);
+            rig.offer("j");
+            rig.pass(secs(12));
+            rig.decides = false;
+            rig.assign("j");
+            if terminated {
+                rig.terminate("j");
+            }
+            rig.assign("j");
+            rig.pass(secs(3));
+            rig.assign("j");
+            assert_eq!((rig.started.len(), rig.ends("j").len()), (0, 1));
+        }
         // No room, or a drain that has begun: nothing is admitted, and the server is told.
         for drains in [false, true] {
             let mut rig = Rig::new(2);
