@@ -81,13 +81,17 @@ pub(crate) async fn run(args: UpgradeArgs) -> anyhow::Result<ExitCode> {
 
 /// Asks until the upgrade is where it is waited for.
 async fn follow(args: &UpgradeArgs, token: Option<&str>, until: Option<Instant>) -> anyhow::Result<(u8, Value)> {
+    let mut mine: Option<String> = None;
     loop {
         let response = http::get(&args.url, "/programs", token).await?;
         let answer: Value = serde_json::from_str(&response.body)?;
         let upgrade = &answer["upgrade"];
         let (stage, version) = (upgrade["stage"].as_str().unwrap_or_default(), upgrade["version"].as_str());
         let version = version.unwrap_or("?");
+        // Where the one before it still drained, the new one takes its place a moment after the order.
+        let is_overtaken = stage != "superseded" && mine.get_or_insert_with(|| version.to_owned()) != version;
         let end = match stage {
+            _ if is_overtaken => Some((Exit::FAILURE, format!("overtaken by the upgrade to {version}"))),
             "draining" if !args.wait && !args.cancel => Some((Exit::CLEAN, format!("{version} takes the new calls"))),
             "completed" => Some((Exit::CLEAN, format!("{version} takes all calls, and the old program has drained"))),
             "rolled_back" => {
@@ -98,7 +102,7 @@ async fn follow(args: &UpgradeArgs, token: Option<&str>, until: Option<Instant>)
             "rolling_back" if args.cancel && !args.wait => {
                 Some((Exit::CLEAN, format!("the upgrade to {version} is being taken back")))
             }
-            "failed" | "superseded" => Some((Exit::FAILURE, format!("the upgrade to {version} is {stage}"))),
+            "failed" => Some((Exit::FAILURE, format!("the upgrade to {version} has failed"))),
             _ => None,
         };
         let late = until.is_some_and(|until| Instant::now() >= until);

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use openrtc_runtime::http::{Peer, Seat, accept_each};
+use openrtc_fleet::child::Child;
+use openrtc_runtime::http::{Peer, Seat, accept_until};
 use openrtc_runtime::process::Reserve;
 use openrtc_runtime::{BadCallId, Call, CallId, CallSource, EndReason, Listening, Offer, Refusal, WorkerView};
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl};
@@ -90,16 +91,10 @@ impl CallSource for Front {
 
 /// Accepts connections until the host is about to leave.
 async fn accept(listener: TcpListener, reserve: Reserve, door: Door, listening: Listening) {
-    let closing = listening.closing();
-    let accepting = accept_each(listener, CONNECTIONS_MAX.into(), reserve, move |caller, peer, seat| {
+    accept_until(listening.closing(), listener, CONNECTIONS_MAX.into(), reserve, move |caller, peer, seat| {
         door.clone().enter(caller, peer, seat, listening.clone())
-    });
-    tokio::select! {
-        biased;
-        // First whoever is there already.
-        () = accepting => {}
-        () = closing => {}
-    }
+    })
+    .await;
 }
 
 /// What each connection needs.
@@ -214,17 +209,20 @@ pub(crate) struct Reached {
     hangup: Option<Mutex<Hangup>>,
 }
 
-/// Connects to the program that has to take what comes next.
+/// Connects to the program that has to take what comes next. One that has just ended is none: the next one is waited
+/// for.
 pub(crate) async fn reach(programs: &Programs) -> Result<(Slot, TcpStream), Unserved> {
-    let slot = programs.slot(PROGRAM).await.ok_or(Unserved::NoProgram)?;
-    let until = Instant::now() + CONNECT;
+    let by = Instant::now() + PROGRAM;
     loop {
-        match TcpStream::connect(slot.addr).await {
+        let patience = by.saturating_duration_since(Instant::now());
+        let slot = programs.slot(patience).await.ok_or(Unserved::NoProgram)?;
+        match connect(slot.addr, &slot.child).await {
             Ok(stream) => {
                 let _ = stream.set_nodelay(true);
                 return Ok((slot, stream));
             }
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && Instant::now() < until => {
+            Err(_) if slot.child.is_ending() && Instant::now() < by => {
+                drop(slot);
                 sleep(RETRY).await;
             }
             Err(error) => {
@@ -234,6 +232,23 @@ pub(crate) async fn reach(programs: &Programs) -> Result<(Slot, TcpStream), Unse
         }
     }
 }
+
+/// Connects to a program, also if its queue is full for a moment.
+async fn connect(addr: SocketAddr, child: &Child) -> io::Result<TcpStream> {
+    let until = Instant::now() + CONNECT;
+    loop {
+        match TcpStream::connect(addr).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && Instant::now() < until => {
+                if child.is_ending() {
+                    return Err(error);
+                }
+                sleep(RETRY).await;
+            }
+            connected => return connected,
+        }
+    }
+}
+
 /// Sees a call to its end: passes its bytes on, and says who ended it.
 pub(crate) async fn carry(call: Call<Leg>, half_open: Duration) -> Result<(), String> {
     let Call { session, guard, .. } = call;

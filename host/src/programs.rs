@@ -59,6 +59,8 @@ struct Inner {
     shell: Shell,
     settings: Settings,
     state: Mutex<State>,
+    /// Held while the record is written.
+    recording: Mutex<()>,
     /// Rung whenever a call may find a program that it did not find before.
     changed: watch::Sender<()>,
 }
@@ -101,7 +103,8 @@ impl Programs {
     pub(crate) fn new(settings: Settings) -> (Self, Running) {
         let fleet = Fleet::new(Timeouts::default()).expect("the defaults are valid");
         let (shell, running) = Shell::new(fleet);
-        let inner = Inner { shell, settings, state: Mutex::default(), changed: watch::Sender::new(()) };
+        let (state, recording, changed) = (Mutex::default(), Mutex::default(), watch::Sender::new(()));
+        let inner = Inner { shell, settings, state, recording, changed };
         (Self(Arc::new(inner)), running)
     }
 

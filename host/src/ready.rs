@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use openrtc_fleet::child::session::{Process, members};
 use openrtc_fleet::child::{Child, Ending};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 /// How often it is looked.
@@ -84,7 +85,10 @@ pub(crate) async fn listening(child: &Child, port: u16, within: Duration) -> Res
         if child.is_ending() {
             return Err(ended(child).await);
         }
-        match look(child.pid(), port) {
+        let session = child.pid();
+        // It looks at every process there is: not on a thread that calls need.
+        let looked = spawn_blocking(move || look(session, port)).await;
+        match looked.unwrap_or(Look::Nobody) {
             Look::Own(addr) => return Ok(addr),
             Look::Foreign(owner) => return Err(NotReady::Foreign { port, owner }),
             Look::Nobody => {}

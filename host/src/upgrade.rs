@@ -22,6 +22,7 @@ use openrtc_core::fleet::{Fleet, Misuse, Rejection, Request, Stage};
 use openrtc_core::id::{Actor, Version};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
 
 use crate::memory::{self, TooLittle};
 use crate::programs::{Programs, Shown};
@@ -123,7 +124,7 @@ impl Upgrades {
         if command.as_ref().is_some_and(Vec::is_empty) {
             return Err(Refused::NoCommand);
         }
-        self.judge(version)?;
+        self.judge(version).await?;
         self.programs.plan_next(version, command);
         let request = Request::RollOut(self.programs.spec(version));
         let actor = order.actor.unwrap_or(NOBODY);
@@ -133,7 +134,7 @@ impl Upgrades {
     }
 
     /// Whether a program more may be started now.
-    fn judge(&self, version: Version) -> Result<(), Refused> {
+    async fn judge(&self, version: Version) -> Result<(), Refused> {
         let under_way = |fleet: &Fleet| {
             let rollout = fleet.rollout().filter(|rollout| !rollout.stage.is_over())?;
             // While the old one drains the next upgrade may begin: a long call keeps nobody from it.
@@ -152,7 +153,11 @@ impl Upgrades {
         }
         let current = self.programs.fleet().view(Fleet::current);
         let like = shown.iter().find(|program| Some(program.version) == current);
-        Ok(like.map_or(Ok(()), |program| memory::check(program.pid))?)
+        if let Some(pid) = like.map(|program| program.pid) {
+            // It looks at every process there is: not on a thread that calls need.
+            spawn_blocking(move || memory::check(pid)).await.unwrap_or(Ok(()))?;
+        }
+        Ok(())
     }
 
     /// A name that no version had: a number, one above those that are numbers.

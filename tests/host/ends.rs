@@ -27,6 +27,7 @@ fn a_program_that_crashes_in_a_call_again_and_again_is_started_again_and_again()
     for _ in 0..3 {
         assert!(Caller::call(&host, b'x').rest().is_empty());
         host.wait_for_log("the program is started again after a pause");
+        host.wait_for_log("the program is ready");
     }
     Caller::talking(&host).hang_up();
     host.wait_until(|host| host.journaled("failed") == 3);

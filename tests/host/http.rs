@@ -137,7 +137,7 @@ fn after_an_upgrade_the_next_request_and_the_next_call_go_to_the_new_program() {
 #[test]
 fn while_the_host_drains_calls_get_a_503_plain_requests_an_answer_and_the_platform_its_word() {
     let mut host = Rig::http().flags(&["--health", "/healthz"]).start();
-    assert!(ask(&host, "/healthz", "").starts_with("HTTP/1.1 200"));
+    host.wait_until(|host| ask(host, "/healthz", "").starts_with("HTTP/1.1 200"));
     let mut stream = call(&host, "/ws", "", "");
     expect(&mut stream, TAKEN);
     host.signal(Signal::TERM);

@@ -1,14 +1,16 @@
 //! Keeps a version's program running: starts it, waits until it is ready, and starts it again when it ends by itself.
 
 use std::ffi::OsString;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use openrtc_core::fleet::{Command, Request, Run, Stage};
 use openrtc_core::id::{Incarnation, Version, WorkerId};
 use openrtc_fleet::child::{Child, Stopped};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
-use super::{HOST, Programs, Settings};
+use super::{HOST, Programs, Settings, State};
 use crate::left_behind;
 use crate::program::Program;
 use crate::ready::{self, NotReady};
@@ -90,7 +92,7 @@ impl Programs {
         let Some(child) = self.with(run, |program| program.child.clone()) else { return Ok(()) };
         let ending = child.over().await;
         let calls = self.with(run, |program| (program.is_told_to_end, program.in_flight()));
-        self.forget(run);
+        self.forget(run).await;
         if let Some((false, calls)) = calls {
             let pid = child.pid();
             tracing::error!(%version, pid, calls, %ending, "the program ended by itself: its calls ended with it");
@@ -115,8 +117,10 @@ impl Programs {
         launch.set.extend(set.map(|(name, value)| (OsString::from(name), OsString::from(value))));
         let program = launch.program.to_string_lossy().into_owned();
         let named = |error: std::io::Error| NotReady::NotStarted(format!("{program}: {error}"));
-        let child = launch.start(version.as_str()).map_err(named)?;
-        let run = match self.enrol(version, &child) {
+        // It waits for the new process to begin, and looks at the disk: not on a thread that calls need.
+        let starting = spawn_blocking(move || launch.start(version.as_str()));
+        let child = starting.await.map_err(|error| started(error.into()))?.map_err(named)?;
+        let run = match self.enrol(version, &child).await {
             Ok(run) => run,
             Err(error) => {
                 let _ = child.kill().await;
@@ -135,14 +139,14 @@ impl Programs {
                 self.with(run, |program| program.is_told_to_end = true);
                 // It never had a call.
                 let _ = child.kill().await;
-                self.forget(run);
+                self.forget(run).await;
                 Err(why)
             }
         }
     }
 
     /// The fleet hears of a program that starts.
-    fn enrol(&self, version: Version, child: &Child) -> std::io::Result<Run> {
+    async fn enrol(&self, version: Version, child: &Child) -> std::io::Result<Run> {
         let invalid = |error: String| std::io::Error::new(std::io::ErrorKind::InvalidInput, error);
         let worker = WorkerId::new(version.as_str()).map_err(|error| invalid(error.to_string()))?;
         let run = {
@@ -156,21 +160,21 @@ impl Programs {
             state.programs.insert(worker, program.map_err(|error| invalid(error.to_string()))?);
             run
         };
-        self.write_record();
+        self.write_record().await;
         self.submit(Command::Register { run, version });
         self.report(run);
         Ok(run)
     }
 
     /// A program is gone.
-    fn forget(&self, run: Run) {
+    async fn forget(&self, run: Run) {
         {
             let mut state = self.lock();
             if state.programs.get(&run.worker).is_some_and(|program| program.run == run) {
                 state.programs.remove(&run.worker);
             }
         }
-        self.write_record();
+        self.write_record().await;
         self.submit(Command::Gone { run });
         self.0.changed.send_replace(());
     }
@@ -227,11 +231,21 @@ impl Programs {
     }
 
     /// Keeps on disk which programs run.
-    fn write_record(&self) {
-        let Some(file) = &self.0.settings.record else { return };
-        let state = self.lock();
-        let running = state.programs.values().map(|program| (program.version, &program.child));
-        left_behind::write(file, running);
+    async fn write_record(&self) {
+        let Some(file) = self.0.settings.record.clone() else { return };
+        let programs = self.clone();
+        let writing = spawn_blocking(move || {
+            // One after the other, so that the last one to write has seen the last change.
+            let _turn = programs.0.recording.lock().unwrap_or_else(PoisonError::into_inner);
+            let list = |state: &State| {
+                let running = state.programs.values();
+                running.map(|program| (program.version, program.child.clone())).collect::<Vec<_>>()
+            };
+            let running = list(&programs.lock());
+            left_behind::write(&file, running.iter().map(|(version, child)| (*version, child)));
+        });
+        // It does not panic, and a runtime that ends has no use for it.
+        let _ = writing.await;
     }
 }
 
