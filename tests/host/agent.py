@@ -142,8 +142,12 @@ if "fails" in ways:
     sys.exit("no such model")
 if "deaf" in ways:
     time.sleep(3600)
-if "background" in ways and os.fork():
-    os._exit(0)
+if "background" in ways:
+    parent = os.getpid()
+    if os.fork():
+        os._exit(0)
+    while os.getppid() == parent:
+        time.sleep(0.01)
 if "foreign" in ways and not os.fork():
     os.setsid()
     threading.Timer(20, lambda: os._exit(0)).start()
