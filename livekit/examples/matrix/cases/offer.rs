@@ -142,7 +142,8 @@ cases! {
         scene.sigterm();
         until(3, "no FULL", || wire.is_full()).await?;
         let told = wire.told();
-        let full = told.iter().find(|told| told.status() == WorkerStatus::Full);
+        // The last one: a worker is full as well until its gate has opened.
+        let full = told.iter().rev().find(|told| told.status() == WorkerStatus::Full);
         check(full.is_some_and(|full| full.draining), "FULL without `draining`")?;
         let rises = told.windows(2).all(|pair| pair[0].seq < pair[1].seq);
         check(rises, "statuses are not numbered")?;
