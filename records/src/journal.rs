@@ -56,16 +56,22 @@ pub struct JournalConfig {
     pub total_bytes: u64,
     /// When to force it to the disk.
     pub sync: Sync,
+    /// How its lines for the log are said. A subscriber may block, and whoever writes the journal must not wait for it.
+    pub say: Say,
 }
 
+/// Says a line: runs what it is given, at once or on a thread for that.
+pub type Say = fn(Box<dyn FnOnce() + Send>);
+
 impl JournalConfig {
-    /// A journal in `dir` with segments of 8 MiB, 256 MiB in all, synced once a second.
+    /// A journal in `dir` with segments of 8 MiB, 256 MiB in all, synced once a second. Its lines are said at once.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
             segment_bytes: 8 << 20,
             total_bytes: 256 << 20,
             sync: Sync::Every(Duration::from_secs(1)),
+            say: |line| line(),
         }
     }
 }
@@ -184,7 +190,8 @@ impl Journal<Worker> {
 impl<M: Journaled> Journal<M> {
     /// Opens the first segment of a run of a machine in `state`, in a directory that is locked.
     pub fn begin(config: JournalConfig, lock: Lock, about: M::About, state: &M) -> Result<Self, JournalError> {
-        let keeper = Keeper::start().map_err(|source| config.error("start the thread that keeps it", source))?;
+        let keeper =
+            Keeper::start(config.say).map_err(|source| config.error("start the thread that keeps it", source))?;
         let (ids, buffer) = (OpenIds::default(), Vec::new());
         let (segment, spare, is_homeless) = (None, None, false);
         let mut journal = Self { config, about, ids, segment, buffer, keeper, lock, spare, is_homeless };
@@ -229,7 +236,7 @@ impl<M: Journaled> Journal<M> {
                 Ok(())
             }
             Err(error) => {
-                disk::tear(&open.file, open.bytes);
+                disk::tear(&open.file, open.bytes, self.config.say);
                 self.segment = None;
                 Err(error)
             }
@@ -265,22 +272,28 @@ impl<M: Journaled> Journal<M> {
         if !self.has_home() {
             return;
         }
-        let (bytes, dir) = (self.segment.as_ref().map_or(0, |open| open.bytes), &self.config.dir);
+        let (bytes, say) = (self.segment.as_ref().map_or(0, |open| open.bytes), self.config.say);
         if let Some(open) = &mut self.segment {
             match disk::loss(&open.file, &open.path, bytes) {
                 None => {}
                 Some(loss @ Loss::Gone) => {
-                    tracing::error!(segment = %open.path.display(), "the journal's segment {loss}: it is written anew");
+                    let segment = open.path.clone();
+                    say(Box::new(move || {
+                        tracing::error!(?segment, "the journal's segment {loss}: it is written anew")
+                    }));
                     match disk::put_back(&open.file, &open.path, bytes) {
                         Ok(file) => (open.file, open.listed) = (file, false),
                         Err(error) => {
-                            tracing::error!(%error, ?dir, "the journal's segment cannot be written anew");
+                            say(Box::new(
+                                move || tracing::error!(%error, "the journal's segment cannot be written anew"),
+                            ));
                             self.segment = None;
                         }
                     }
                 }
                 Some(loss @ Loss::Shorter) => {
-                    tracing::error!(segment = %open.path.display(), "the journal's segment {loss}: another begins");
+                    let segment = open.path.clone();
+                    say(Box::new(move || tracing::error!(?segment, "the journal's segment {loss}: another begins")));
                     self.segment = None;
                 }
             }
@@ -293,16 +306,18 @@ impl<M: Journaled> Journal<M> {
         if !self.lock.is_gone() {
             return true;
         }
-        let dir = &self.config.dir;
-        match lock::prepare(dir) {
+        let (dir, say) = (self.config.dir.clone(), self.config.say);
+        match lock::prepare(&dir) {
             Ok(lock) => {
-                tracing::error!(?dir, "somebody deleted the journal's lock, or its directory: it is created anew");
+                let told = "somebody deleted the journal's lock, or its directory: it is created anew";
+                say(Box::new(move || tracing::error!(?dir, "{told}")));
                 (self.lock, self.spare, self.is_homeless) = (lock, None, false);
                 true
             }
             Err(error) => {
                 if !self.is_homeless {
-                    tracing::error!(%error, "somebody deleted the journal's lock, or its directory");
+                    let told = "somebody deleted the journal's lock, or its directory";
+                    say(Box::new(move || tracing::error!(%error, "{told}")));
                 }
                 self.is_homeless = true;
                 false
@@ -349,7 +364,7 @@ impl<M: Journaled> Journal<M> {
         let placed = self.with_spare(|| directory::place(&path, |file| disk::write(file, &opening)));
         let file = placed.inspect_err(|_| {
             if let Some(open) = &before {
-                disk::tear(&open.file, open.bytes);
+                disk::tear(&open.file, open.bytes, self.config.say);
             }
         })?;
         let bytes = opening.len() as u64;

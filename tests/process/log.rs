@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use e2e::workspace::root;
-use e2e::{Caller, Worker, http, in_shell, openrtc};
+use e2e::{Caller, Worker, http, in_shell, openrtc, run, said};
 use rustix::fs::OFlags;
 use tempfile::tempdir;
 
@@ -99,6 +99,41 @@ fn the_control_loop_does_not_wait_for_a_subscriber_that_an_embedder_brought() {
         call.talk(0);
         leaves_clean(worker, call);
     }
+    drop(reader);
+}
+
+#[test]
+fn journal_and_trail_do_not_wait_for_a_subscriber_that_an_embedder_brought() {
+    let dir = tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let (log, journal, trail) = (path("log"), path("journal"), path("trail"));
+    let reader = stalled_pipe(&log);
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("exec \"$@\" 2>{}", log.display()), "sh"])
+        .arg(embedder("").get_program())
+        .arg("writes-its-log-itself");
+    let settings = [("OPENRTC_JOURNAL_DIR", &journal), ("OPENRTC_AUDIT_FILE", &trail)];
+    let worker = Worker::spawn(command, &settings.map(|(name, path)| (name, path.to_str().unwrap())));
+    let call = Caller::call(worker.calls, "call");
+    let segment =
+        || read_dir(&journal).unwrap().map(|file| file.unwrap().path()).find(|path| path.extension().is_some());
+    // Each of these makes them say a line.
+    for _ in 0..2 {
+        let taken = segment().unwrap();
+        remove_file(&taken).unwrap();
+        remove_file(&trail).unwrap();
+        for order in ["/drain", "/drain/cancel"] {
+            assert!(http(worker.ops, "POST", order, "").contains("\"ok\":true"));
+        }
+        while !(taken.exists() && trail.exists()) {
+            std::thread::yield_now();
+        }
+    }
+    leaves_clean(worker, call);
+    let out = path("certificate.jsonl");
+    let certified = run(&["certify", "--all", "--out", out.to_str().unwrap(), journal.to_str().unwrap()]);
+    assert_eq!(certified.status.code(), Some(0), "{}", said(&certified));
     drop(reader);
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
+use super::Say;
 use super::disk::{self, Loss};
 use crate::directory;
 
@@ -43,11 +44,11 @@ struct Closed {
 }
 
 impl Keeper {
-    pub(super) fn start() -> io::Result<Self> {
+    pub(super) fn start(say: Say) -> io::Result<Self> {
         let (jobs, queue) = channel();
         let failed = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&failed);
-        let thread = thread::Builder::new().name("openrtc-keeper".into()).spawn(move || work(&queue, &told))?;
+        let thread = thread::Builder::new().name("openrtc-keeper".into()).spawn(move || work(&queue, &told, say))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread), failed })
     }
 
@@ -77,12 +78,12 @@ impl Drop for Keeper {
     }
 }
 
-fn work(queue: &Receiver<Job>, failed: &AtomicBool) {
+fn work(queue: &Receiver<Job>, failed: &AtomicBool, say: Say) {
     let mut closed = Vec::new();
     for job in queue {
         let done = match job {
             Job::Check => {
-                closed.iter_mut().for_each(Closed::check);
+                closed.iter_mut().for_each(|closed: &mut Closed| closed.check(say));
                 Ok(())
             }
             Job::Close { file, path, bytes } => {
@@ -97,7 +98,7 @@ fn work(queue: &Receiver<Job>, failed: &AtomicBool) {
             }
         };
         if let Err((what, error)) = done {
-            tracing::error!(%error, "the journal could not be {what}");
+            say(Box::new(move || tracing::error!(%error, "the journal could not be {what}")));
         }
     }
 }
@@ -114,11 +115,11 @@ fn force(file: &File, dir: Option<&Path>, failed: &AtomicBool) -> Result<(), (&'
 }
 
 impl Closed {
-    fn check(&mut self) {
+    fn check(&mut self, say: Say) {
         if self.is_lost {
             return;
         }
-        let (segment, loss) = (self.path.display(), disk::loss(&self.file, &self.path, self.bytes));
+        let (segment, loss) = (self.path.clone(), disk::loss(&self.file, &self.path, self.bytes));
         let put_back = match loss {
             None => return,
             Some(Loss::Gone) => disk::put_back(&self.file, &self.path, self.bytes),
@@ -127,11 +128,11 @@ impl Closed {
         let loss = loss.map(|loss| loss.to_string()).unwrap_or_default();
         match put_back {
             Ok(file) => {
-                tracing::error!(%segment, "a closed segment of the journal {loss}: it is written anew");
+                say(Box::new(move || tracing::error!(?segment, "a closed segment {loss}: it is written anew")));
                 self.file = file;
             }
             Err(error) => {
-                tracing::error!(%segment, %error, "a closed segment of the journal {loss}");
+                say(Box::new(move || tracing::error!(?segment, %error, "a closed segment {loss}")));
                 self.is_lost = true;
             }
         }

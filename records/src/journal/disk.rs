@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use super::Say;
 use crate::directory::place;
 use crate::lock::is_elsewhere;
 
@@ -68,12 +69,30 @@ pub(super) fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// Leaves the beginning of a frame behind the first `bytes` of a file, if nothing is there: readers see by it that more
-/// happened. Makes the file longer without writing, for which a full disk has room.
-pub(super) fn tear(file: &File, bytes: u64) {
-    let torn = file.metadata().and_then(|found| if found.len() > bytes { Ok(()) } else { file.set_len(bytes + 1) });
+/// Leaves the beginning of a frame behind the first `bytes` of a file: readers see by it that more happened. What a write
+/// that failed left there may end with a whole frame, and would not show it. Makes the file longer, or shorter, without
+/// writing, for which a full disk has room.
+pub(super) fn tear(file: &File, bytes: u64, say: Say) {
+    let torn = file.set_len(bytes + 1);
     if let Err(error) = torn {
-        tracing::warn!(%error, "entries are missing at the end of the journal's segment, and nothing there says so");
+        let told = "entries are missing at the end of the journal's segment, and nothing there says so";
+        say(Box::new(move || tracing::warn!(%error, "{told}")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_much_a_failed_write_left_there_one_byte_of_it_stays() {
+        for left in 0..4 {
+            let mut file = tempfile::tempfile().expect("a file");
+            write(&mut file, &[1; 10]).expect("room");
+            write(&mut file, &[1; 3][..left]).expect("room");
+            tear(&file, 10, |line| line());
+            assert_eq!(file.metadata().expect("open").len(), 11);
+        }
     }
 }
 

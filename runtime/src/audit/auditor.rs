@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use super::recent::Recent;
 use super::{AuditSink, Extent};
 use crate::engine::clock::Clock;
+use crate::log::say;
 
 /// Batches that may wait for the auditor before it has to turn to the journal.
 const BATCHES: usize = 256;
@@ -155,7 +156,7 @@ impl Auditor {
 
     fn sync(&mut self) {
         if let Some(Err(error)) = self.file.as_mut().map(TrailFile::sync) {
-            tracing::error!(%error, "the audit file could not be forced to the disk");
+            say(move || tracing::error!(%error, "the audit file could not be forced to the disk"));
             self.extent.send_modify(|extent| extent.errors += 1);
         }
     }
@@ -164,7 +165,7 @@ impl Auditor {
     fn resume(&mut self) {
         let reached = self.file.as_ref().map_or_else(Reached::default, |file| file.reached);
         if let Err(error) = self.finish_earlier_runs(reached) {
-            tracing::error!(%error, "the journal of an earlier run could not be read for the audit trail");
+            say(move || tracing::error!(%error, "the journal of an earlier run could not be read for the audit trail"));
         }
         self.flush();
     }
@@ -253,8 +254,8 @@ impl Auditor {
         match file.look() {
             Ok(None) => {}
             Ok(Some(disturbance)) => {
-                let file = file.path().display();
-                tracing::error!(%file, "the audit file {disturbance}; the trail goes on there");
+                let file = file.path().to_owned();
+                say(move || tracing::error!(?file, "the audit file {disturbance}; the trail goes on there"));
                 self.extent.send_modify(|extent| extent.disturbed += 1);
                 let (at, entry) = (self.follower.now(), self.follower.word().seq());
                 self.chain.disturbed(&self.identity, at, entry, disturbance.as_str(), &mut self.lines);
@@ -283,7 +284,7 @@ impl Auditor {
                 self.offered = 0;
                 self.extent.send_modify(|extent| extent.records = records);
                 if std::mem::take(&mut self.failing) {
-                    tracing::info!(records, "the audit file is written again, and has no gap");
+                    say(move || tracing::info!(records, "the audit file is written again, and has no gap"));
                 }
                 if is_full {
                     self.rotate();
@@ -315,9 +316,9 @@ impl Auditor {
     fn rotate(&mut self) {
         let Some(file) = &mut self.file else { return };
         match file.rotate() {
-            Ok(part) => tracing::info!(part = %part.display(), "the audit file was rotated"),
+            Ok(part) => say(move || tracing::info!(part = %part.display(), "the audit file was rotated")),
             Err(error) => {
-                tracing::error!(%error, "the audit file cannot be rotated, and goes on growing");
+                say(move || tracing::error!(%error, "the audit file cannot be rotated, and goes on growing"));
                 self.extent.send_modify(|extent| extent.errors += 1);
             }
         }
@@ -328,14 +329,19 @@ impl Auditor {
     fn keep_for_later(&mut self, error: &io::Error) {
         self.fail(error);
         if self.lines.len() > KEPT_MAX {
-            tracing::error!("the audit file is left to the next run, which derives from the journal what is missing");
+            say(move || {
+                tracing::error!(
+                    "the audit file is left to the next run, which derives from the journal what is missing"
+                )
+            });
             self.file = None;
         }
     }
 
     fn fail(&mut self, error: &impl std::fmt::Display) {
         if !std::mem::replace(&mut self.failing, true) {
-            tracing::error!(%error, "the audit file cannot be written; calls and drain go on");
+            let error = error.to_string();
+            say(move || tracing::error!(error, "the audit file cannot be written; calls and drain go on"));
         }
         self.extent.send_modify(|extent| extent.errors += 1);
     }
@@ -351,8 +357,11 @@ impl Listener {
     fn hear(&mut self, lines: &[u8]) -> io::Result<()> {
         let heard = self.sink.write(lines);
         match &heard {
-            Ok(()) if self.failing => tracing::info!("the audit sink takes records again; it has a gap"),
-            Err(error) if !self.failing => tracing::error!(%error, "an audit sink failed; calls and drain go on"),
+            Ok(()) if self.failing => say(|| tracing::info!("the audit sink takes records again; it has a gap")),
+            Err(error) if !self.failing => {
+                let error = error.to_string();
+                say(move || tracing::error!(error, "an audit sink failed; calls and drain go on"));
+            }
             Ok(()) | Err(_) => {}
         }
         self.failing = heard.is_err();

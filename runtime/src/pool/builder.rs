@@ -218,6 +218,7 @@ impl AgentPoolBuilder {
         let (mut identity, mut recovered, mut writer) = (settings.identity, None, None);
         identity.incarnation = Incarnation::new(clock.now().as_micros());
         if let Some(journal) = settings.journal {
+            let journal = JournalConfig { say: |line| log::say(line), ..journal };
             let (journal, numbered, found) = Journal::open(journal, identity, clock.now(), &start)?;
             (identity, recovered) = (numbered, found);
             writer = Some(Writer::start(journal).map_err(StartError::Thread)?);
