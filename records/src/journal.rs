@@ -279,7 +279,7 @@ impl<M: Journaled> Journal<M> {
                 Some(loss @ Loss::Gone) => {
                     let segment = open.path.clone();
                     say(Box::new(move || {
-                        tracing::error!(?segment, "the journal's segment {loss}: it is written anew")
+                        tracing::error!(?segment, "the journal's segment {loss}: it is written anew");
                     }));
                     match disk::put_back(&open.file, &open.path, bytes) {
                         Ok(file) => (open.file, open.listed) = (file, false),

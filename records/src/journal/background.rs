@@ -83,7 +83,9 @@ fn work(queue: &Receiver<Job>, failed: &AtomicBool, say: Say) {
     for job in queue {
         let done = match job {
             Job::Check => {
-                closed.iter_mut().for_each(|closed: &mut Closed| closed.check(say));
+                for closed in &mut closed {
+                    Closed::check(closed, say);
+                }
                 Ok(())
             }
             Job::Close { file, path, bytes } => {

@@ -329,11 +329,7 @@ impl Auditor {
     fn keep_for_later(&mut self, error: &io::Error) {
         self.fail(error);
         if self.lines.len() > KEPT_MAX {
-            say(move || {
-                tracing::error!(
-                    "the audit file is left to the next run, which derives from the journal what is missing"
-                )
-            });
+            say(|| tracing::error!("the audit file is left to the next run, which derives what is missing"));
             self.file = None;
         }
     }
