@@ -69,9 +69,9 @@ pub(super) fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// Leaves the beginning of a frame behind the first `bytes` of a file: readers see by it that more happened. What a write
-/// that failed left there may end with a whole frame, and would not show it. Makes the file longer, or shorter, without
-/// writing, for which a full disk has room.
+/// Leaves the beginning of a frame behind the first `bytes` of a file: readers see by it that more happened. What a
+/// write that failed left there may end with a whole frame, and would not show it. Makes the file longer, or shorter,
+/// without writing, for which a full disk has room.
 pub(super) fn tear(file: &File, bytes: u64, say: Say) {
     let torn = file.set_len(bytes + 1);
     if let Err(error) = torn {
