@@ -168,9 +168,12 @@ impl Offer for Incoming {
         let Self { mut caller, request, programs, listening, .. } = self;
         drop(listening);
         let program = match request {
-            None => {
-                reach(&programs).await.map(|(slot, program)| Reached { slot, program, said: Vec::new(), hangup: None })
-            }
+            None => reach(&programs).await.map(|(slot, program)| Reached {
+                slot,
+                program,
+                early: Early::default(),
+                hangup: None,
+            }),
             Some((request, half_open)) => http::ask(&mut caller, request, &programs, half_open).await?,
         };
         Some(Leg { caller, program })
@@ -203,8 +206,8 @@ pub(crate) struct Leg {
 pub(crate) struct Reached {
     slot: Slot,
     program: TcpStream,
-    /// What it has said already.
-    said: Vec<u8>,
+    /// What was said before it was a call.
+    early: Early,
     /// Who hung up, over a WebSocket.
     hangup: Option<Mutex<Hangup>>,
 }
@@ -253,8 +256,7 @@ async fn connect(addr: SocketAddr, child: &Child) -> io::Result<TcpStream> {
 pub(crate) async fn carry(call: Call<Leg>, half_open: Duration) -> Result<(), String> {
     let Call { session, guard, .. } = call;
     let Leg { caller, program } = session;
-    let Reached { slot, program, said, hangup } = program.map_err(|unserved| unserved.to_string())?;
-    let early = Early { to_program: Vec::new(), to_caller: said };
+    let Reached { slot, program, early, hangup } = program.map_err(|unserved| unserved.to_string())?;
     let moved = |side: Side, bytes: &[u8]| {
         guard.progress();
         if let Some(hangup) = &hangup {

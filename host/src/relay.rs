@@ -34,6 +34,7 @@ pub(crate) enum Parted {
 }
 
 /// What waits on its way, and from where.
+#[derive(Debug, Default)]
 pub(crate) struct Early {
     /// What the caller has sent and the program has not got.
     pub(crate) to_program: Vec<u8>,

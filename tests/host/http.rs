@@ -108,7 +108,7 @@ fn a_stranger_cannot_say_where_a_request_comes_from_and_a_trusted_proxy_can() {
 fn a_websocket_that_the_program_declines_is_no_call_and_nothing_behind_it_passes_for_a_request() {
     let host = Rig::http().start();
     let behind = "GET /smuggled HTTP/1.1\r\nX-Forwarded-For: 10.9.8.7\r\n\r\n";
-    let mut stream = call(&host, "/deny", "", "");
+    let mut stream = call(&host, "/deny", "", behind);
     expect(&mut stream, b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
     // It may be hung up on by now.
     let _ = stream.write_all(behind.as_bytes());

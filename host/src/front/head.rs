@@ -8,8 +8,9 @@ pub(crate) const HEAD_MAX: usize = 32 << 10;
 /// The most headers.
 const HEADERS_MAX: usize = 128;
 
-/// The headers that say where a request comes from. Whatever a caller writes there is dropped.
-const ORIGINS: [&str; 5] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
+/// The headers that say where a request comes from, and all that begin with `x-forwarded-`. Whatever a caller writes
+/// there is dropped.
+const ORIGINS: [&str; 2] = ["forwarded", "x-real-ip"];
 /// The headers that are about one connection, and not about what is behind it.
 const CONNECTIONS: [&str; 4] = ["connection", "keep-alive", "proxy-connection", "upgrade"];
 
@@ -54,7 +55,8 @@ impl Head {
     pub(crate) fn read(bytes: &[u8], origin: Origin) -> Option<Self> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut request = httparse::Request::new(&mut headers);
-        if !request.parse(bytes).ok()?.is_complete() {
+        // A head that ends earlier for others than for the front would hide a second one.
+        if request.parse(bytes).ok()? != httparse::Status::Complete(bytes.len()) || is_ambiguous(&*request.headers) {
             return None;
         }
         let (method, path) = (request.method?, request.path?);
@@ -71,7 +73,7 @@ impl Head {
             names.iter().any(|name| header.name.eq_ignore_ascii_case(name))
         };
         for header in &*request.headers {
-            let is_ours = matches!(origin, Origin::Caller(_)) && is_one_of(header, &ORIGINS);
+            let is_ours = matches!(origin, Origin::Caller(_)) && is_origin(header.name);
             if is_ours || (kind == Kind::Plain && is_one_of(header, &CONNECTIONS)) {
                 continue;
             }
@@ -94,6 +96,18 @@ impl Head {
         let path = path.split('?').next().unwrap_or_default().to_owned();
         Some(Self { kind, is_safe, path, passed })
     }
+}
+
+/// Whether a header says where a request comes from. Many programs take an underscore for a hyphen.
+fn is_origin(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace('_', "-");
+    ORIGINS.contains(&name.as_str()) || name.starts_with("x-forwarded-")
+}
+
+/// Whether two readers may disagree on how long the body is: it is given twice.
+fn is_ambiguous(headers: &[httparse::Header<'_>]) -> bool {
+    let count = |name: &str| headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name)).count();
+    count("content-length") + count("transfer-encoding") > 1
 }
 
 /// The status of an answer's whole head; `None` if it is none.
@@ -132,6 +146,25 @@ mod tests {
              Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZQ==\r\nsec-websocket-protocol: a, b\r\n\
              X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\nForwarded: for=192.0.2.7;proto=http\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn no_spelling_of_an_origin_passes() {
+        let forged =
+            "X_Forwarded_For: 6.6.6.6\r\nx-forwarded_proto: https\r\nX-Forwarded-Port: 443\r\nX-Real_IP: 6.6.6.6\r\n";
+        let (_, passed) = passed(&format!("GET / HTTP/1.1\r\n{forged}\r\n"), CALLER);
+        assert!(!passed.contains("6.6.6.6") && !passed.contains("443") && !passed.contains("https"), "{passed}");
+    }
+
+    #[test]
+    fn what_two_readers_may_take_for_two_requests_is_refused() {
+        for head in [
+            "POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 3\r\ncontent-length: 4\r\n\r\n",
+            "GET / HTTP/1.1\n\nGET /admin HTTP/1.1\r\n\r\n",
+        ] {
+            assert_eq!(Head::read(head.as_bytes(), CALLER), None, "{head:?}");
+        }
     }
 
     #[test]

@@ -120,16 +120,18 @@ pub(crate) async fn ask(
         let broken = |error| Unserved::NotConnected { version: slot.version.to_string(), addr: slot.addr, error };
         let mut hangup = Hangup::default();
         hangup.saw(Side::Caller, &request.rest);
-        program.write_all(&request.into_bytes()).await.map_err(broken)?;
+        // Nothing behind the head before the yes: for a program that says no, it would be another request.
+        program.write_all(&request.head.passed).await.map_err(broken)?;
         let (answer, end) = read_head(&mut program, ANSWER_MAX).await.map_err(broken)?;
         let yes = end.filter(|end| head::status(&answer[..*end]) == Some(101));
         hangup.saw(Side::Program, yes.map_or(&[], |end| &answer[end..]));
-        Ok((Reached { slot, program, said: answer, hangup: Some(hangup.into()) }, yes.is_some()))
+        let early = Early { to_program: request.rest, to_caller: answer };
+        Ok((Reached { slot, program, early, hangup: Some(hangup.into()) }, yes.is_some()))
     };
     match asked.await {
         Ok((reached, true)) => Some(Ok(reached)),
-        Ok((Reached { mut program, said, slot: _slot, .. }, false)) => {
-            decline(caller, &mut program, said, half_open).await;
+        Ok((Reached { mut program, early, slot: _slot, .. }, false)) => {
+            decline(caller, &mut program, early.to_caller, half_open).await;
             None
         }
         Err(unserved) => {
