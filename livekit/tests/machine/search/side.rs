@@ -68,6 +68,8 @@ impl Side {
         assert!(!(yes && closed), "a closed gate admitted {job}");
         if yes {
             self.reserved.insert(job.clone());
+            // A promise that has lapsed is not one of this reservation.
+            self.promised.remove(job);
         }
         yes
     }
