@@ -131,7 +131,10 @@ impl Session {
         self.counts.offers += 1;
         let Ok(job) = CallId::new(&id) else { return self.say(now, on, no(&id, false)) };
         let leaving = self.leaving != super::Leaving::No;
-        if let Some(offer) = self.offers.get_mut(&job) {
+        if self.has_had(&job) || self.is_late(&job) {
+            self.counts.repeated_offers += 1;
+            self.say(now, on, no(&id, false));
+        } else if let Some(offer) = self.offers.get_mut(&job) {
             self.counts.repeated_offers += 1;
             offer.asks.push(on);
             if offer.asks.len() > ASKS_MAX {
@@ -144,9 +147,6 @@ impl Session {
             }
             let answer = promise.answer.clone();
             self.say(now, on, answer);
-        } else if self.has_had(&job) {
-            self.counts.repeated_offers += 1;
-            self.say(now, on, no(&id, false));
         } else if leaving || self.is_refused(now, &job, on) || self.offers.len() >= OFFERS_MAX {
             self.say(now, on, no(&id, false));
         } else {

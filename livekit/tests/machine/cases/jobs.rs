@@ -126,6 +126,8 @@ cases! {
             rig.pass(secs(12));
             rig.decides = false;
             rig.assign("j");
+            rig.offer("j");
+            assert_eq!(rig.said("j"), [true, false], "an offer is answered whatever else is open");
             if terminated {
                 rig.terminate("j");
             }
