@@ -4,6 +4,8 @@
 //! and the simulator replay such records as well.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "lint")]
+pub mod lint;
 #[cfg(feature = "plan")]
 pub mod plan;
 pub mod records;

@@ -16,6 +16,8 @@ mod follow;
 mod http;
 mod journal;
 mod keygen;
+#[cfg(feature = "advise")]
+mod lint;
 #[cfg(feature = "livekit")]
 mod livekit;
 mod membership;
@@ -50,7 +52,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 #[cfg(not(feature = "livekit"))]
 use crate::not_built_in::livekit;
 #[cfg(not(feature = "advise"))]
-use crate::not_built_in::plan;
+use crate::not_built_in::{lint, plan};
 
 /// Deploys a new version of a realtime-call worker without dropping a call.
 #[derive(Debug, Parser)]
@@ -72,6 +74,7 @@ enum Command {
     Drain(drain::DrainArgs),
     Journal(journal::JournalArgs),
     Keygen(keygen::KeygenArgs),
+    Lint(lint::LintArgs),
     Livekit(livekit::LivekitArgs),
     Plan(plan::PlanArgs),
     Promote(drain::PromoteArgs),
@@ -156,6 +159,7 @@ async fn run(command: Command, inherited: Inherited) -> anyhow::Result<ExitCode>
         Command::Demo(args) => demo::run(args).await,
         Command::Drain(args) => drain::run(args).await,
         Command::Keygen(args) => keygen::run(&args),
+        Command::Lint(args) => lint::run(args).await,
         Command::Livekit(args) => livekit::run(args).await,
         Command::Plan(args) => plan::run(args).await,
         Command::Promote(args) => drain::promote(args).await,

@@ -33,6 +33,12 @@ not_built_in!(
     "LiveKit's side of the agent protocol, for development. This build was made without it."
 );
 not_built_in!(
+    lint,
+    LintArgs,
+    "advise",
+    "Find what in deployment files would cut calls. This build was made without it."
+);
+not_built_in!(
     plan,
     PlanArgs,
     "advise",
