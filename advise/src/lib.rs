@@ -1,7 +1,8 @@
 //! Advice about a rollout before it happens: pure functions of what a user gives.
 //!
-//! [`plan`] says what a rollout will take, from [call records](records) or from the ages of calls that are up. The demo
-//! and the simulator replay such records as well.
+//! `lint` finds what in deployment files would cut calls. `plan` says what a rollout will take, from
+//! [call records](records) or from the ages of calls that are up. The demo and the simulator replay such records
+//! as well.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "lint")]

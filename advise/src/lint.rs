@@ -51,8 +51,14 @@ pub enum Cloud {
 /// ```
 /// use openrtc_advise::lint::{File, Options, lint};
 ///
-/// let text = "apiVersion: v1\nkind: Pod\nspec:\n  terminationGracePeriodSeconds: 60\n  containers:\n    - name: worker\n      \
-///             env: [{name: OPENRTC_DRAIN_TIMEOUT, value: 10m}]\n";
+/// let text = "apiVersion: v1
+/// kind: Pod
+/// spec:
+///   terminationGracePeriodSeconds: 60
+///   containers:
+///     - name: worker
+///       env: [{name: OPENRTC_DRAIN_TIMEOUT, value: 10m}]
+/// ";
 /// let findings = lint(&[File { path: "pod.yaml".into(), text: text.into() }], &Options::default());
 /// assert!(findings.iter().any(|finding| (finding.code, finding.line) == ("ORT-K001", 4)));
 /// ```
@@ -125,7 +131,7 @@ fn unmatched(scene: &Scene) -> Vec<Hit> {
     let is_there =
         |name: &String| all.iter().any(|other| other == name || other.strip_suffix(".service") == Some(name));
     let missing = scene.options.workers.iter().filter(|name| !is_there(name));
-    missing.map(|name| Hit::new(0, 1, format!("there is no worker {name}")).as_bad_as(Severity::Error)).collect()
+    missing.map(|name| Hit::new(0, 1, format!("there is no worker {name}")).with_severity(Severity::Error)).collect()
 }
 
 /// What starts something of which nothing says how long its drain takes: one finding for each file.

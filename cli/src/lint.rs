@@ -22,8 +22,8 @@ const FILES_MAX: usize = 10_000;
 /// Find what in deployment files would cut calls: deadlines that do not fit, known traps, limits of platforms.
 ///
 /// It reads Kubernetes manifests (rendered: `helm template … | openrtc lint -`), systemd units, compose files,
-/// Dockerfiles, env files, HAProxy and nginx, fly.toml, render.yaml and ECS task definitions. A comment allows a finding
-/// where it stands: `# openrtc-lint: allow ORT-K014 the reason`.
+/// Dockerfiles, env files, HAProxy and nginx, fly.toml, render.yaml and ECS task definitions. A comment allows a
+/// finding where it stands: `# openrtc-lint: allow ORT-K014 the reason`.
 ///
 /// Exit codes: 0 if nothing was found that is an error; 1 if something was, or with --strict a warning; 2 for bad usage
 /// and for files that cannot be read.

@@ -1,4 +1,4 @@
-//! `openrtc plan` as a person types it: with files of every form, and with a worker that has calls.
+//! `openrtc plan` and `openrtc lint` as a person types them: with files of every form, and with a worker at work.
 #![expect(clippy::unwrap_used, reason = "a test's set-up that fails is a failed test")]
 
 use std::io::{BufRead, BufReader, Write};
@@ -112,4 +112,28 @@ fn a_worker_is_planned_for_by_the_calls_that_it_has() {
     assert_eq!(plan["forecast"]["to_s"], Value::Null, "of one call's age nobody can say how long it lasts");
     let gone = run(&["plan", "--from", "127.0.0.1:1"]);
     assert_eq!(gone.status.code(), Some(1), "{}", said(&gone));
+}
+
+#[test]
+fn files_are_linted_with_a_code_for_scripts() {
+    let dir = tempdir().unwrap();
+    let file = dir.path().join("compose.yaml");
+    let path = file.to_str().unwrap();
+    std::fs::write(&file, "services:\n  agent:\n    image: x\n    stop_grace_period: 60s\n").unwrap();
+    let fine = run(&["lint", path, "--drain", "50s"]);
+    assert_eq!(fine.status.code(), Some(0), "{}", said(&fine));
+    let short = run(&["lint", dir.path().to_str().unwrap(), "--drain", "1m"]);
+    assert_eq!(short.status.code(), Some(1), "{}", said(&short));
+    assert!(said(&short).contains("compose.yaml:4: error ORT-C001"), "{}", said(&short));
+
+    assert_eq!(json(&run(&["lint", path, "--drain", "1m", "--json"]))[0]["code"], "ORT-C001");
+    let sarif = json(&run(&["lint", path, "--drain", "1m", "--sarif"]));
+    assert_eq!(sarif["runs"][0]["results"][0]["ruleId"], "ORT-C001");
+
+    let mut piped = openrtc().args(["lint", "-", "--worker", "nobody"]).stdin(Stdio::piped()).spawn().unwrap();
+    piped.stdin.take().unwrap().write_all(b"apiVersion: v1\nkind: Pod\nspec: {}\n").unwrap();
+    let output = piped.wait_with_output().unwrap();
+    assert!(output.status.code() == Some(1) && said(&output).contains("no worker nobody"), "{}", said(&output));
+    assert_eq!(run(&["lint", "nowhere.yaml"]).status.code(), Some(2));
+    assert_eq!(run(&["lint"]).status.code(), Some(2));
 }

@@ -64,7 +64,7 @@ impl Hit {
         Self { file, line, found: found.into(), severity: None }
     }
 
-    pub(super) fn as_bad_as(mut self, severity: Severity) -> Self {
+    pub(super) fn with_severity(mut self, severity: Severity) -> Self {
         self.severity = Some(severity);
         self
     }
@@ -94,7 +94,7 @@ pub(super) fn allowances(text: &str) -> Vec<Allowance> {
             return None;
         }
         let (verb, rest) = rest.trim().split_once(' ')?;
-        let (code, reason) = rest.trim().split_once(' ').unwrap_or((rest.trim(), ""));
+        let (code, reason) = rest.trim().split_once(' ').unwrap_or_else(|| (rest.trim(), ""));
         let next = lines[index + 1..].iter().position(|line| !is_comment(line)).map_or(index, |skip| index + 1 + skip);
         let lines = (verb != "allow-file").then_some([index + 1, next + 1]);
         matches!(verb, "allow" | "allow-file").then(|| Allowance {

@@ -36,7 +36,7 @@ enum Kind {
     Image,
     Env,
     Fly,
-    /// HAProxy's or nginx's settings.
+    /// Settings of a load balancer.
     Balancer,
 }
 
@@ -78,7 +78,7 @@ pub(super) fn read(files: &[File], options: &Options) -> (Scene, Unread) {
             Some(Kind::Env) => container::read_env_file(&mut scene, number, text),
             Some(Kind::Fly) => host::read_fly(&mut scene, number, text),
             Some(Kind::Balancer) if balancer::is_haproxy(text) => balancer::read_haproxy(&mut scene, number, text),
-            Some(Kind::Balancer) if text.contains("{") => balancer::read_nginx(&mut scene, number, text),
+            Some(Kind::Balancer) if text.contains('{') => balancer::read_nginx(&mut scene, number, text),
             Some(Kind::Balancer) | None => unread.unknown.push(Hit::new(number, 1, "it was not judged")),
         }
     }

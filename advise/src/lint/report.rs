@@ -11,13 +11,11 @@ impl Finding {
     #[must_use]
     pub fn text(&self) -> String {
         let Self { path, line, code, severity, found, why, fix, allowed } = self;
-        match allowed {
-            Some(reason) => format!("{path}:{line}: allowed {code}: {found}\n    reason: {reason}\n"),
-            None => {
-                let severity = severity.as_str();
-                format!("{path}:{line}: {severity} {code}: {found}\n    why: {why}\n    fix: {fix}\n")
-            }
+        if let Some(reason) = allowed {
+            return format!("{path}:{line}: allowed {code}: {found}\n    reason: {reason}\n");
         }
+        let severity = severity.as_str();
+        format!("{path}:{line}: {severity} {code}: {found}\n    why: {why}\n    fix: {fix}\n")
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) enum Value {
     Text(String),
     List(Vec<Node>),
     /// Keys with their lines.
-    Map(Vec<(String, usize, Node)>),
+    Map(Pairs),
 }
 
 /// Why a file cannot be read, and where.
@@ -118,21 +118,23 @@ pub(super) fn words(line: &str) -> Vec<String> {
     words
 }
 
+/// Keys with their lines, and values.
+type Pairs = Vec<(String, usize, Node)>;
+
 /// A collection that is not whole yet.
 struct Open {
     line: usize,
     anchor: usize,
     list: Vec<Node>,
     /// `None` in a list.
-    map: Option<(Vec<(String, usize, Node)>, Option<(String, usize)>)>,
+    map: Option<(Pairs, Option<(String, usize)>)>,
 }
 
 /// Every document of a file; empty ones are left out.
 pub(super) fn documents(text: &str) -> Result<Vec<Node>, BadYaml> {
     let mut reader = Reader::default();
     for event in Parser::new_from_str(text) {
-        let (event, span) =
-            event.map_err(|error| BadYaml { line: error.marker().line(), why: error.info().to_owned() })?;
+        let (event, span) = event.map_err(|error| BadYaml { line: error.marker().line(), why: error.info() })?;
         reader.take(event, span.start.line())?;
     }
     Ok(reader.documents)
@@ -203,7 +205,7 @@ impl Reader {
 }
 
 /// A map with the keys of what it merges, where it has none of its own.
-fn merged(pairs: Vec<(String, usize, Node)>) -> Vec<(String, usize, Node)> {
+fn merged(pairs: Pairs) -> Pairs {
     let (merges, mut own): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(key, _, _)| key == "<<");
     for (_, _, node) in merges {
         let maps = if let Value::List(list) = node.value { list } else { vec![node] };
@@ -221,6 +223,8 @@ fn merged(pairs: Vec<(String, usize, Node)>) -> Vec<(String, usize, Node)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use super::*;
 
     #[test]
@@ -249,7 +253,7 @@ mod tests {
         let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for level in 1..9 {
             let aliases = format!("*a{}, ", level - 1).repeat(10);
-            bomb += &format!("a{level}: &a{level} [{}]\n", aliases.trim_end_matches(", "));
+            let _ = writeln!(bomb, "a{level}: &a{level} [{}]", aliases.trim_end_matches(", "));
         }
         assert!(documents(&bomb).expect_err("too many").why.contains("more than"));
     }

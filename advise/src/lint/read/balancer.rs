@@ -1,10 +1,10 @@
-//! Settings of HAProxy and nginx, by their sections.
+//! Settings of `HAProxy` and nginx, by their sections.
 
 use crate::lint::scene::{Balancer, Scene};
 
 const HAPROXY: &[&str] = &["global", "defaults", "frontend", "backend", "listen"];
 
-/// Whether a file begins its sections as HAProxy's do.
+/// Whether a file begins its sections as those of `HAProxy` do.
 pub(super) fn is_haproxy(text: &str) -> bool {
     let begins = |line: &str| line.split_whitespace().next().is_some_and(|word| HAPROXY.contains(&word));
     text.lines().filter(|line| begins(line) && !line.contains(['{', ';'])).count() >= 2
@@ -17,7 +17,7 @@ pub(super) fn read_haproxy(scene: &mut Scene, file: usize, text: &str) {
         let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
         match words.next() {
             Some(word) if !line.starts_with([' ', '\t']) && HAPROXY.contains(&word) => {
-                section = line.trim().to_owned();
+                line.trim().clone_into(&mut section);
                 entries.push((section.clone(), String::new(), String::new(), number));
             }
             Some("timeout") => {
@@ -48,7 +48,8 @@ pub(super) fn read_nginx(scene: &mut Scene, file: usize, text: &str) {
                 }
                 ';' => {
                     let whole = std::mem::take(&mut statement.0);
-                    let (key, value) = whole.trim().split_once(char::is_whitespace).unwrap_or((whole.trim(), ""));
+                    let (key, value) =
+                        whole.trim().split_once(char::is_whitespace).unwrap_or_else(|| (whole.trim(), ""));
                     entries.push((blocks.join(" > "), key.to_owned(), value.trim().to_owned(), statement.1));
                 }
                 char => {

@@ -16,8 +16,10 @@ pub(super) const RULES: &[Rule] = &[
         code: "ORT-L001",
         severity: Warning,
         about: "HAProxy",
-        fires: "no `timeout tunnel`, and `timeout client` or `timeout server` below an hour; or a `timeout tunnel` below it",
-        why: "It ends a WebSocket or TCP connection on which nobody sends for so long. Once a connection is a tunnel, `timeout tunnel` replaces the other two.",
+        fires: "no `timeout tunnel`, and `timeout client` or `timeout server` below an hour; or a `timeout tunnel` \
+            below it",
+        why: "It ends a WebSocket or TCP connection on which nobody sends for so long. Once a connection is a \
+            tunnel, `timeout tunnel` replaces the other two.",
         fix: "Set `timeout tunnel 1h` or more, or have both ends ping more often.",
         check: |scene| {
             of(scene, "HAProxy", |balancer| {
@@ -52,9 +54,12 @@ pub(super) const RULES: &[Rule] = &[
         code: "ORT-L003",
         severity: Warning,
         about: "nginx, Ingress of nginx",
-        fires: "a location that upgrades connections has a proxy_read_timeout below an hour (60 s by default); or worker_shutdown_timeout is shorter than the longest call",
-        why: "nginx ends a connection on which the worker sends nothing for so long; and at a reload, old processes end theirs when worker_shutdown_timeout is over.",
-        fix: "Set proxy_read_timeout and proxy_send_timeout to 1h or more, or ping more often than every 60 s; leave worker_shutdown_timeout out.",
+        fires: "a location that upgrades connections has a proxy_read_timeout below an hour (60 s by default); or \
+            worker_shutdown_timeout is shorter than the longest call",
+        why: "nginx ends a connection on which the worker sends nothing for so long; and at a reload, old processes \
+            end theirs when worker_shutdown_timeout is over.",
+        fix: "Set proxy_read_timeout and proxy_send_timeout to 1h or more, or ping more often than every 60 s; \
+            leave worker_shutdown_timeout out.",
         check: |scene| {
             let mut hits: Vec<_> =
                 scene.balancers.iter().filter(|it| it.program == "nginx").flat_map(upgrades).collect();
@@ -62,8 +67,9 @@ pub(super) const RULES: &[Rule] = &[
                 let (_, _, text, line) =
                     balancer.entries.iter().find(|(_, key, _, _)| key == "worker_shutdown_timeout")?;
                 let longest = scene.longest_call_s().unwrap_or(SILENCE);
-                (seconds_or(text, 1_000)? < longest)
-                    .then(|| Hit::new(balancer.file, *line, format!("worker_shutdown_timeout {text}")).as_bad_as(Error))
+                (seconds_or(text, 1_000)? < longest).then(|| {
+                    Hit::new(balancer.file, *line, format!("worker_shutdown_timeout {text}")).with_severity(Error)
+                })
             }));
             hits
         },
@@ -73,7 +79,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         about: "BackendConfigs of GKE",
         fires: "timeoutSec or connectionDraining.drainingTimeoutSec is shorter than the longest call",
-        why: "For WebSockets timeoutSec is the longest that a connection may last. Draining cuts what is left when its time is over.",
+        why: "For WebSockets timeoutSec is the longest that a connection may last. Draining cuts what is left when \
+            its time is over.",
         fix: "Raise both above the longest call.",
         check: |scene| {
             let longest = scene.longest_call_s().unwrap_or(SILENCE);
@@ -99,9 +106,12 @@ pub(super) const RULES: &[Rule] = &[
         code: "ORT-P001",
         severity: Error,
         about: "Fly, Render, ECS",
-        fires: "the platform's grace is shorter than the worker needs, or even the most that it gives is (Fly: 5 s, at most 300 s on shared CPUs and 24 h on dedicated ones; Render: 30 s, at most 300 s; ECS: 30 s, at most 120 s)",
+        fires: "the platform's grace is shorter than the worker needs, or even the most that it gives is (Fly: 5 s, \
+            at most 300 s on shared CPUs and 24 h on dedicated ones; Render: 30 s, at most 300 s; ECS: 30 s, at \
+            most 120 s)",
         why: "The platform kills the worker when its grace is over, and no setting makes it longer than its most.",
-        fix: "Raise it as far as it goes. If that is not enough: task scale-in protection on ECS, another platform elsewhere.",
+        fix: "Raise it as far as it goes. If that is not enough: task scale-in protection on ECS, another platform \
+            elsewhere.",
         check: |scene| {
             scene
                 .hosts
@@ -129,7 +139,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         about: "Fly",
         fires: "auto_stop_machines is on",
-        why: "Fly stops machines that its proxy takes for idle. Calls that do not go through the proxy do not count there.",
+        why: "Fly stops machines that its proxy takes for idle. Calls that do not go through the proxy do not count \
+            there.",
         fix: "Set auto_stop_machines to off for workers.",
         check: |scene| {
             scene

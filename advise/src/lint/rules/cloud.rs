@@ -50,8 +50,10 @@ pub(super) const RULES: &[Rule] = &[
         code: "ORT-K027",
         severity: Error,
         about: "annotations",
-        fires: "safe-to-evict is \"true\"; or it is absent and the worker needs more than the 10 min that the cluster autoscaler gives (a hint)",
-        why: "The cluster autoscaler cuts a pod's grace to 10 minutes (--max-graceful-termination-sec) when it takes a node away.",
+        fires: "safe-to-evict is \"true\"; or it is absent and the worker needs more than the 10 min that the \
+            cluster autoscaler gives (a hint)",
+        why: "The cluster autoscaler cuts a pod's grace to 10 minutes (--max-graceful-termination-sec) when it \
+            takes a node away.",
         fix: "Annotate the pods with safe-to-evict: \"false\" while they have calls.",
         check: |scene| {
             on_workers(scene, |scene, workload, _| {
@@ -66,7 +68,7 @@ pub(super) const RULES: &[Rule] = &[
                     None if is_long && workload.kind() != "DaemonSet" => {
                         let needs = timing.told(&scene.options);
                         let found = format!("{}: no safe-to-evict, and it needs {needs}", workload.title());
-                        Some(Hit::new(workload.object.file, workload.pod_line(), found).as_bad_as(Hint))
+                        Some(Hit::new(workload.object.file, workload.pod_line(), found).with_severity(Hint))
                     }
                     _ => None,
                 }
@@ -78,7 +80,9 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         about: "NodePools of Karpenter",
         fires: "terminationGracePeriod is shorter than a worker needs; or expireAfter is set without one (a warning)",
-        why: "When it is over, the node goes with its pods, past budgets and do-not-disrupt; a pod with a longer grace is deleted that much earlier. Without one, a node that has expired waits for its pods without an end.",
+        why: "When it is over, the node goes with its pods, past budgets and do-not-disrupt; a pod with a longer \
+            grace is deleted that much earlier. Without one, a node that has expired waits for its pods without an \
+            end.",
         fix: "Set terminationGracePeriod above the longest drain.",
         check: |scene| {
             scene
@@ -97,7 +101,7 @@ pub(super) const RULES: &[Rule] = &[
                         }),
                         (None, Some(expire)) if expire.text() != Some("Never") => {
                             let found = format!("pool {}: expireAfter without terminationGracePeriod", pool.name);
-                            Some(Hit::new(pool.file, expire.line, found).as_bad_as(Warning))
+                            Some(Hit::new(pool.file, expire.line, found).with_severity(Warning))
                         }
                         _ => None,
                     }
@@ -109,7 +113,8 @@ pub(super) const RULES: &[Rule] = &[
         code: "ORT-K029",
         severity: Error,
         about: "pods",
-        fires: "a worker is sent to nodes that go with less notice than it needs (Spot: EC2 120 s, Azure 30 s, GCP 15 s for pods)",
+        fires: "a worker is sent to nodes that go with less notice than it needs (Spot: EC2 120 s, Azure 30 s, GCP \
+            15 s for pods)",
         why: "The node is gone when the notice is over, and the calls with it.",
         fix: "Run workers on nodes that stay.",
         check: |scene| {
@@ -134,7 +139,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Hint,
         about: "pods",
         fires: "tolerationSeconds for unreachable or not-ready nodes (300 by default) is shorter than a worker needs",
-        why: "When a node does not answer for so long, its pods are marked for deletion though they run on. They end when the node is back.",
+        why: "When a node does not answer for so long, its pods are marked for deletion though they run on. They \
+            end when the node is back.",
         fix: "Set tolerationSeconds of node.kubernetes.io/unreachable and not-ready above the longest drain.",
         check: |scene| {
             on_workers(scene, |scene, workload, _| {
@@ -150,7 +156,7 @@ pub(super) const RULES: &[Rule] = &[
                     None => 300,
                 };
                 (lasts <= needed).then(|| {
-                    let line = set.map_or(workload.pod_line(), |set| set.line);
+                    let line = set.map_or_else(|| workload.pod_line(), |set| set.line);
                     Hit::new(workload.object.file, line, format!("{}: {lasts}s, it needs {needed}s", workload.title()))
                 })
             })

@@ -40,8 +40,10 @@ pub(super) const RULES: &[Rule] = &[
         code: "ORT-C003",
         severity: Warning,
         about: "compose files",
-        fires: "restart always or unless-stopped for a worker of this project that leaves by itself when it has drained",
-        why: "Docker starts a container again that ends, so a worker that `openrtc drain` drained comes back, in the old version.",
+        fires: "restart always or unless-stopped for a worker of this project that leaves by itself when it has \
+            drained",
+        why: "Docker starts a container again that ends, so a worker that `openrtc drain` drained comes back, in \
+            the old version.",
         fix: "Set OPENRTC_LEAVE to `parked`, or restart to on-failure.",
         check: |scene| {
             on_services(scene, |_, service, _| {
@@ -78,7 +80,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         about: "compose files",
         fires: "OPENRTC_PLATFORM_GRACE is another time than stop_grace_period",
-        why: "The worker checks its times against OPENRTC_PLATFORM_GRACE at start. A wrong number makes that check worthless.",
+        why: "The worker checks its times against OPENRTC_PLATFORM_GRACE at start. A wrong number makes that check \
+            worthless.",
         fix: "Give both the same time.",
         check: |scene| {
             on_services(scene, |_, service, _| {

@@ -17,7 +17,8 @@ pub(super) const RULES: &[Rule] = &[
         about: "PodDisruptionBudgets",
         fires: "a budget allows no pod of a worker to go: minAvailable of all of them, or maxUnavailable 0",
         why: "Nodes can then never be emptied: upgrades hang, until somebody deletes pods by force.",
-        fix: "Set maxUnavailable to 1. To protect calls alone, put the budget on a label that pods have while they have calls.",
+        fix: "Set maxUnavailable to 1. To protect calls alone, put the budget on a label that pods have while they \
+            have calls.",
         check: |scene| {
             on_budgets(scene, |scene, budget, selected| {
                 let workload = selected.first().filter(|_| scene.workers().next().is_some())?;
@@ -65,7 +66,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         about: "PodDisruptionBudgets",
         fires: "unhealthyPodEvictionPolicy AlwaysAllow for a worker whose readiness follows its drain",
-        why: "A worker that drains is not ready, so an eviction may take it at any time, past the budget, and start the clock of its grace.",
+        why: "A worker that drains is not ready, so an eviction may take it at any time, past the budget, and start \
+            the clock of its grace.",
         fix: "Leave the policy at IfHealthyBudget.",
         check: |scene| {
             on_budgets(scene, |scene, budget, selected| {
@@ -103,7 +105,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         about: "HorizontalPodAutoscalers, ScaledObjects",
         fires: "scale-in of a worker is not slowed (behavior.scaleDown), or goes to 0",
-        why: "By default all surplus pods go at once after 5 minutes. A fleet that drains looks idle, so the next wave of calls meets too few workers.",
+        why: "By default all surplus pods go at once after 5 minutes. A fleet that drains looks idle, so the next \
+            wave of calls meets too few workers.",
         fix: "Set behavior.scaleDown: a window of 300 s or more, and one pod per minute; or Disabled.",
         check: |scene| {
             scalers(scene)

@@ -11,7 +11,7 @@ use crate::lint::process::{Process, Settings, say};
 use crate::lint::scene::Scene;
 
 /// Words need so long to be said.
-const GOODBYE: Duration = Duration::from_secs(10);
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -20,7 +20,8 @@ pub(super) const RULES: &[Rule] = &[
         about: "OPENRTC_ settings",
         fires: "the drain does not fit into OPENRTC_PLATFORM_GRACE, or nothing ends it before that",
         why: "The worker refuses to start with them: the platform would kill it in the middle of its drain.",
-        fix: "Raise the platform's grace and OPENRTC_PLATFORM_GRACE with it, or shorten the drain; with a known grace OPENRTC_ON_DEADLINE is force.",
+        fix: "Raise the platform's grace and OPENRTC_PLATFORM_GRACE with it, or shorten the drain; with a known \
+            grace OPENRTC_ON_DEADLINE is force.",
         check: |scene| {
             refused(scene, |error| {
                 matches!(error, ConfigError::GraceTooShort { .. } | ConfigError::GraceNeedsForce { .. })
@@ -52,7 +53,7 @@ pub(super) const RULES: &[Rule] = &[
                     "OPENRTC_ON_DEADLINE"
                 };
                 let found = format!("a force leaves {}", say(grace));
-                (settings.forces() && grace < GOODBYE).then(|| vec![(line(process, name), found)]).unwrap_or_default()
+                if settings.forces() && grace < LAST_WORDS { vec![(line(process, name), found)] } else { Vec::new() }
             })
         },
     },
@@ -61,7 +62,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         about: "OPENRTC_ settings",
         fires: "OPENRTC_STALL_AFTER is below 10 s, or longer than the drain",
-        why: "A call that is silent for seconds is no stalled one; and one that is flagged after the drain is flagged too late.",
+        why: "A call that is silent for seconds is no stalled one; and one that is flagged after the drain is \
+            flagged too late.",
         fix: "Leave it at 30s.",
         check: |scene| {
             on_settings(scene, |process, settings| {
@@ -70,7 +72,7 @@ pub(super) const RULES: &[Rule] = &[
                 let is_set = process.var("OPENRTC_STALL_AFTER").is_some();
                 let found = format!("calls are flagged after {} of silence", say(after));
                 let is_wrong = is_set && (after < Duration::from_secs(10) || is_late);
-                is_wrong.then(|| vec![(line(process, "OPENRTC_STALL_AFTER"), found)]).unwrap_or_default()
+                if is_wrong { vec![(line(process, "OPENRTC_STALL_AFTER"), found)] } else { Vec::new() }
             })
         },
     },

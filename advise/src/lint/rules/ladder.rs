@@ -21,13 +21,14 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         about: "pods",
         fires: "preStop + the time to leave ≥ terminationGracePeriodSeconds (30 by default)",
-        why: "The grace begins before preStop and covers everything up to the exit. When it is over, SIGKILL cuts the calls that are left, without an event or a metric.",
+        why: "The grace begins before preStop and covers everything up to the exit. When it is over, SIGKILL cuts \
+            the calls that are left, without an event or a metric.",
         fix: "Raise terminationGracePeriodSeconds above the sum, or shorten the drain.",
         check: |scene| {
-            on_workers(scene, |scene, workload, container| {
+            on_workers(scene, |scene, workload, _| {
                 let (_, timing) = workload.worker()?;
                 let (grace, line, said) = grace(workload);
-                let (hook, _) = pre_stop(container);
+                let hook = hooks(workload);
                 let needed = hook + timing.needed(&scene.options).as_secs();
                 (needed >= grace && timing.leave.is_some()).then(|| {
                     let hook = if hook > 0 { format!("preStop {hook}s + ") } else { String::new() };
@@ -46,7 +47,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         about: "pods",
         fires: "OPENRTC_PLATFORM_GRACE is another number than terminationGracePeriodSeconds",
-        why: "The worker checks its times against OPENRTC_PLATFORM_GRACE at start. A wrong number makes that check worthless.",
+        why: "The worker checks its times against OPENRTC_PLATFORM_GRACE at start. A wrong number makes that check \
+            worthless.",
         fix: "Give both the same number.",
         check: |scene| {
             on_workers(scene, |_, workload, container| {
@@ -64,14 +66,17 @@ pub(super) const RULES: &[Rule] = &[
         code: "ORT-K003",
         severity: Error,
         about: "pods",
-        fires: "the drain has no end of its own, and the grace is shorter than the longest call (an hour, unless --longest-call says)",
-        why: "A program that waits as long as its calls last is killed at the end of the grace, in the middle of them.",
-        fix: "Raise terminationGracePeriodSeconds above the longest call; for a worker of this project set OPENRTC_DRAIN_TIMEOUT and OPENRTC_ON_DEADLINE=force.",
+        fires: "the drain has no end of its own, and the grace is shorter than the longest call (an hour, unless \
+            --longest-call says)",
+        why: "A program that waits as long as its calls last is killed at the end of the grace, in the middle of \
+            them.",
+        fix: "Raise terminationGracePeriodSeconds above the longest call; for a worker of this project set \
+            OPENRTC_DRAIN_TIMEOUT and OPENRTC_ON_DEADLINE=force.",
         check: |scene| {
-            on_workers(scene, |scene, workload, container| {
+            on_workers(scene, |scene, workload, _| {
                 let (_, timing) = workload.worker()?;
                 let (grace, line, said) = grace(workload);
-                let (hook, _) = pre_stop(container);
+                let hook = hooks(workload);
                 let is_short = hook + timing.needed(&scene.options).as_secs() >= grace.saturating_add(1);
                 (timing.leave.is_none() && is_short).then(|| {
                     let needs = timing.told(&scene.options);
@@ -85,10 +90,11 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         about: "pods",
         fires: "preStop drains: a loop, or a sleep of more than a minute",
-        why: "preStop runs inside the grace, and the program hears SIGTERM only after it. If a call outlasts it, about 2 s are left for all that the program does on SIGTERM.",
+        why: "preStop runs inside the grace, and the program hears SIGTERM only after it. If a call outlasts it, \
+            about 2 s are left for all that the program does on SIGTERM.",
         fix: "Drain on SIGTERM, and let preStop do no more than sleep for the seconds until others know.",
         check: |scene| {
-            on_workers(scene, |_, workload, container| {
+            on_containers(scene, |workload, container| {
                 let (sleep, hook) = pre_stop(container);
                 let hook = hook?;
                 let script = script_of(hook);
@@ -109,7 +115,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         about: "pods",
         fires: "a worker of this project behind a Service leaves within less than 5 s, and no preStop sleeps",
-        why: "Endpoints lag behind a deletion by seconds. Connections that arrive in them meet a closed port instead of a clear no.",
+        why: "Endpoints lag behind a deletion by seconds. Connections that arrive in them meet a closed port \
+            instead of a clear no.",
         fix: "Set OPENRTC_LAME_DUCK to the time that your balancer takes to notice, such as 15s.",
         check: |scene| {
             on_workers(scene, |scene, workload, container| {
@@ -132,10 +139,12 @@ pub(super) const RULES: &[Rule] = &[
         severity: Hint,
         about: "pods",
         fires: "preStop runs a tool that images often lack (curl, wget, a shell)",
-        why: "A hook that cannot start fails in silence: SIGTERM follows at once. Small images have neither shell nor tools.",
-        fix: "Use `sleep` of lifecycle.preStop (Kubernetes 1.30 or later), or httpGet; else try the hook in the image.",
+        why: "A hook that cannot start fails in silence: SIGTERM follows at once. Small images have neither shell \
+            nor tools.",
+        fix: "Use `sleep` of lifecycle.preStop (Kubernetes 1.30 or later), or httpGet; else try the hook in the \
+            image.",
         check: |scene| {
-            on_workers(scene, |_, workload, container| {
+            on_containers(scene, |workload, container| {
                 let (_, hook) = pre_stop(container);
                 let exec = hook?.at(&["exec", "command"])?;
                 let tool = exec.words().first()?.rsplit('/').next()?.to_owned();
@@ -151,7 +160,8 @@ pub(super) const RULES: &[Rule] = &[
         code: "ORT-K010",
         severity: Error,
         about: "probes",
-        fires: "a liveness or startup probe has a terminationGracePeriodSeconds of its own that the drain does not fit into",
+        fires: "a liveness or startup probe has a terminationGracePeriodSeconds of its own that the drain does not \
+            fit into",
         why: "When such a probe fails, its own grace counts instead of the pod's.",
         fix: "Remove it from the probe.",
         check: |scene| {
@@ -173,8 +183,10 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         about: "pods",
         fires: "a proxy is a plain container beside the worker",
-        why: "All plain containers get SIGTERM at once, in no order. A proxy that leaves first takes the worker's connections with it.",
-        fix: "Make it a native sidecar: an init container with restartPolicy Always (Kubernetes 1.29 or later). It leaves last.",
+        why: "All plain containers get SIGTERM at once, in no order. A proxy that leaves first takes the worker's \
+            connections with it.",
+        fix: "Make it a native sidecar: an init container with restartPolicy Always (Kubernetes 1.29 or later). It \
+            leaves last.",
         check: |scene| {
             on_workers(scene, |_, workload, container| {
                 const PROXIES: &[&str] =
@@ -195,7 +207,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         about: "pods",
         fires: "a native sidecar has a preStop hook",
-        why: "preStop hooks of all containers run at once. The order of sidecars covers SIGTERM alone, so the hook drains the sidecar while the worker needs it.",
+        why: "preStop hooks of all containers run at once. The order of sidecars covers SIGTERM alone, so the hook \
+            drains the sidecar while the worker needs it.",
         fix: "Remove the hook: the sidecar gets SIGTERM after the worker has left.",
         check: |scene| {
             on_workers(scene, |_, workload, _| {
@@ -212,6 +225,17 @@ pub(super) const RULES: &[Rule] = &[
 /// What a check says of each worker's pod.
 pub(super) fn on_workers(scene: &Scene, check: impl Fn(&Scene, &Workload, &Container) -> Option<Hit>) -> Vec<Hit> {
     scene.workers().filter_map(|(workload, container, _)| check(scene, workload, container)).collect()
+}
+
+/// What a check says of each container of each worker's pod: a hook of any of them holds up the whole pod.
+fn on_containers(scene: &Scene, check: impl Fn(&Workload, &Container) -> Option<Hit>) -> Vec<Hit> {
+    let pods = scene.workers().map(|(workload, _, _)| workload);
+    pods.flat_map(|workload| workload.containers.iter().filter_map(|container| check(workload, container))).collect()
+}
+
+/// For how long the hooks of a pod sleep: they run side by side.
+fn hooks(workload: &Workload) -> u64 {
+    workload.containers.iter().map(|container| pre_stop(container).0).max().unwrap_or(0)
 }
 
 /// A pod's grace in seconds, the line that it is on, and how it is called.

@@ -3,7 +3,7 @@
 use super::Rule;
 use super::ladder::on_workers;
 use crate::lint::finding::Hit;
-use crate::lint::finding::Severity::{Error, Warning};
+use crate::lint::finding::Severity::{Error, Hint, Warning};
 use crate::lint::yaml::Node;
 
 /// A worker that was held up for so long is not dead, in seconds.
@@ -14,8 +14,10 @@ pub(super) const RULES: &[Rule] = &[
         code: "ORT-K008",
         severity: Error,
         about: "probes",
-        fires: "liveness asks `/readyz`, or asks what readiness asks (a warning: its answer may not depend on the drain)",
-        why: "Readiness says no while a worker drains. A liveness probe that asks the same restarts the container, and every call in it is lost.",
+        fires: "liveness asks `/readyz`, or asks what readiness asks (a hint: its answer may not depend on the \
+            drain)",
+        why: "Readiness says no while a worker drains. A liveness probe that asks the same restarts the container, \
+            and every call in it is lost.",
         fix: "Ask `/livez` for liveness: it does not depend on drain or load.",
         check: |scene| {
             on_workers(scene, |_, workload, container| {
@@ -30,7 +32,7 @@ pub(super) const RULES: &[Rule] = &[
                 }
                 let is_same = asked("readinessProbe").is_some_and(|readiness| readiness == liveness);
                 (is_same && timing.probe_follows_drain)
-                    .then(|| Hit { found: format!("{}, as readiness does", hit.found), ..hit }.as_bad_as(Warning))
+                    .then(|| Hit { found: format!("{}, as readiness does", hit.found), ..hit }.with_severity(Hint))
             })
         },
     },

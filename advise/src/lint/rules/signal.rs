@@ -7,14 +7,16 @@ use crate::lint::finding::Severity::{Error, Warning};
 use crate::lint::process::{Passes, passes, script};
 use crate::lint::scene::{Image, Scene};
 
-const WHY: &str = "A shell that is process 1 does not pass SIGTERM on. The worker never drains, and is killed at the end of the grace.";
+const WHY: &str = "A shell that is process 1 does not pass SIGTERM on. The worker never drains, and is killed at the \
+                   end of the grace.";
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
         code: "ORT-K007",
         severity: Error,
         about: "pods",
-        fires: "the command is `sh -c SCRIPT`, and its last command has no `exec` (a warning if it is one simple command, which some shells become)",
+        fires: "the command is `sh -c SCRIPT`, and its last command has no `exec` (a warning if it is one simple \
+            command, which some shells become)",
         why: WHY,
         fix: "Put `exec` before the last command, or name the program without a shell.",
         check: |scene| {
@@ -29,7 +31,8 @@ pub(super) const RULES: &[Rule] = &[
         code: "ORT-D001",
         severity: Error,
         about: "Dockerfiles",
-        fires: "ENTRYPOINT, or CMD without an ENTRYPOINT, is in shell form, or is `sh -c` without `exec` (a warning for one simple command)",
+        fires: "ENTRYPOINT, or CMD without an ENTRYPOINT, is in shell form, or is `sh -c` without `exec` (a warning \
+            for one simple command)",
         why: WHY,
         fix: "Write it in exec form: [\"program\", \"argument\"].",
         check: |scene| scene.images.iter().filter_map(shell_form).collect(),
@@ -54,9 +57,11 @@ pub(super) const RULES: &[Rule] = &[
         code: "ORT-C002",
         severity: Error,
         about: "compose files",
-        fires: "a worker's command is `sh -c SCRIPT`, and its last command has no `exec` (a warning for one simple command)",
+        fires: "a worker's command is `sh -c SCRIPT`, and its last command has no `exec` (a warning for one simple \
+            command)",
         why: WHY,
-        fix: "Put `exec` before the last command, or name the program without a shell. `init: true` does not help: it signals the shell.",
+        fix: "Put `exec` before the last command, or name the program without a shell. `init: true` does not help: \
+            it signals the shell.",
         check: |scene: &Scene| {
             let of = scene.services.iter().filter(|service| service.timing.is_some());
             of.filter_map(|service| {
@@ -78,7 +83,7 @@ fn shell(script: &str, file: usize, line: usize) -> Option<Hit> {
     let hit = Hit::new(file, line, format!("a shell runs `{}`", start.trim_end().replace('\n', " ")));
     match passes(script) {
         Passes::Yes => None,
-        Passes::Perhaps => Some(hit.as_bad_as(Warning)),
+        Passes::Perhaps => Some(hit.with_severity(Warning)),
         Passes::No => Some(hit),
     }
 }

@@ -19,7 +19,8 @@ pub(super) const RULES: &[Rule] = &[
         code: "ORT-S001",
         severity: Error,
         about: "systemd units",
-        fires: "TimeoutStopSec (90 s by default) ≤ the time to leave, and the worker does not ask for more (this project's do, under Type=notify)",
+        fires: "TimeoutStopSec (90 s by default) ≤ the time to leave, and the worker does not ask for more (this \
+            project's do, under Type=notify)",
         why: "SIGKILL cuts the calls that are left.",
         fix: "Raise TimeoutStopSec above the drain, or set it to infinity.",
         check: |scene| {
@@ -44,7 +45,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         about: "systemd units",
         fires: "KillMode is not mixed",
-        why: "control-group, the default, signals every process of the unit at once, those that handle calls too. process and none leave processes behind.",
+        why: "control-group, the default, signals every process of the unit at once, those that handle calls too. \
+            process and none leave processes behind.",
         fix: "Set KillMode=mixed: the main process gets SIGTERM, and what is left at the end is killed.",
         check: |scene| {
             on_units(scene, |_, unit, timing| {
@@ -78,7 +80,8 @@ pub(super) const RULES: &[Rule] = &[
         code: "ORT-S004",
         severity: Warning,
         about: "systemd units",
-        fires: "a worker of this project is started again when it left on purpose: Restart=always, or no RestartPreventExitStatus=2 3 4",
+        fires: "a worker of this project is started again when it left on purpose: Restart=always, or no \
+            RestartPreventExitStatus=2 3 4",
         why: "A worker that was drained, forced or rejected comes back, in the old version.",
         fix: "Set Restart=on-failure and RestartPreventExitStatus=2 3 4.",
         check: |scene| {
@@ -97,7 +100,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         about: "systemd units",
         fires: "WatchdogSec below 30 s; or Type=notify with a shell in between, without NotifyAccess=all",
-        why: "A short watchdog kills a worker that is busy. Of a shell's child systemd takes no message: it never becomes ready, and cannot ask for time.",
+        why: "A short watchdog kills a worker that is busy. Of a shell's child systemd takes no message: it never \
+            becomes ready, and cannot ask for time.",
         fix: "Set WatchdogSec to 30 or more; start the program without a shell, or by `exec`.",
         check: |scene| {
             on_units(scene, |_, unit, _| {
@@ -123,7 +127,8 @@ pub(super) const RULES: &[Rule] = &[
         code: "ORT-S006",
         severity: Error,
         about: "systemd units",
-        fires: "LimitNOFILE is below what the capacity of a worker of this project takes (capacity × OPENRTC_CALL_DESCRIPTORS + 48)",
+        fires: "LimitNOFILE is below what the capacity of a worker of this project takes (capacity × \
+            OPENRTC_CALL_DESCRIPTORS + 48)",
         why: "The worker refuses to start: offers beyond its descriptors would hang.",
         fix: "Raise LimitNOFILE, or lower OPENRTC_CAPACITY.",
         check: |scene| {
@@ -157,9 +162,11 @@ pub(super) const RULES: &[Rule] = &[
         code: "ORT-S009",
         severity: Error,
         about: "systemd units",
-        fires: "ExecStop ends the program without a drain: `compose down`, `docker stop` with a short time or without one, `kill -9`, `pkill`",
+        fires: "ExecStop ends the program without a drain: `compose down`, `docker stop` with a short time or \
+            without one, `kill -9`, `pkill`",
         why: "It runs before SIGTERM, and its own time-out, such as Docker's 10 s, counts.",
-        fix: "Remove ExecStop: systemd sends SIGTERM to the main process. Around containers, stop with a time above the drain.",
+        fix: "Remove ExecStop: systemd sends SIGTERM to the main process. Around containers, stop with a time above \
+            the drain.",
         check: |scene| {
             on_units(scene, |scene, unit, timing| {
                 let needed = timing.needed(&scene.options).as_secs();

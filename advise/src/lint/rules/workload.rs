@@ -7,7 +7,7 @@ use crate::lint::finding::Severity::{Error, Warning};
 use crate::lint::scene::Workload;
 use crate::lint::yaml::Node;
 
-/// A drain that takes longer makes a rollout of a StatefulSet take hours, in seconds.
+/// A drain that takes longer makes a rollout of a `StatefulSet` take hours, in seconds.
 const LONG: u64 = 600;
 
 pub(super) const RULES: &[Rule] = &[
@@ -37,7 +37,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         about: "workloads",
         fires: "strategy Recreate",
-        why: "Every old pod is told to leave before a new one starts: nobody takes calls until the last of them has drained.",
+        why: "Every old pod is told to leave before a new one starts: nobody takes calls until the last of them has \
+            drained.",
         fix: "Use RollingUpdate, or one Deployment per version.",
         check: |scene| {
             on_workers(scene, |_, workload, _| {
@@ -52,7 +53,8 @@ pub(super) const RULES: &[Rule] = &[
         code: "ORT-K015",
         severity: Warning,
         about: "workloads",
-        fires: "a rolling update may take pods away before new ones are there (maxUnavailable, 25 % by default, comes to 1 or more)",
+        fires: "a rolling update may take pods away before new ones are there (maxUnavailable, 25 % by default, \
+            comes to 1 or more)",
         why: "The missing pods are missing until the drain ends and the new ones are ready.",
         fix: "Set maxUnavailable to 0.",
         check: |scene| {
@@ -72,8 +74,7 @@ pub(super) const RULES: &[Rule] = &[
                     None => share.parse().ok()?,
                 };
                 (pods > 0).then(|| {
-                    let line =
-                        set.map_or(workload.object.root.line_of("spec").unwrap_or(workload.line()), |set| set.line);
+                    let line = set.map_or_else(|| workload.line(), |set| set.line);
                     Hit::new(
                         workload.object.file,
                         line,
@@ -110,7 +111,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         about: "workloads",
         fires: "neither a readiness probe nor minReadySeconds",
-        why: "A pod counts as ready when it has started, so a rollout goes on before the worker has registered or listens.",
+        why: "A pod counts as ready when it has started, so a rollout goes on before the worker has registered or \
+            listens.",
         fix: "Add a readiness probe (`/readyz`).",
         check: |scene| {
             on_workers(scene, |_, workload, container| {
@@ -132,7 +134,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Error,
         about: "StatefulSets, DaemonSets",
         fires: "a rolling update of several pods, each of which may drain for more than 10 minutes",
-        why: "They are replaced one after the other, each after the one before has gone: the rollout takes the sum of all drains.",
+        why: "They are replaced one after the other, each after the one before has gone: the rollout takes the sum \
+            of all drains.",
         fix: "Use one Deployment per version; or updateStrategy OnDelete, and delete pods that have drained.",
         check: |scene| {
             on_workers(scene, |scene, workload, _| {
@@ -147,7 +150,11 @@ pub(super) const RULES: &[Rule] = &[
                 };
                 (pods > 1 && takes > LONG && !by_hand).then(|| {
                     let found = format!("{}: each pod needs {}", workload.title(), timing.told(&scene.options));
-                    Hit::new(workload.object.file, spec.line_of("updateStrategy").unwrap_or(workload.line()), found)
+                    Hit::new(
+                        workload.object.file,
+                        spec.line_of("updateStrategy").unwrap_or_else(|| workload.line()),
+                        found,
+                    )
                 })
             })
         },
@@ -179,7 +186,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         about: "pods",
         fires: "a worker of this project that leaves by itself when it has drained (OPENRTC_LEAVE is not `parked`)",
-        why: "Kubernetes starts a container again when it ends, so a worker that `openrtc drain` drained comes back, in the old version, and takes calls.",
+        why: "Kubernetes starts a container again when it ends, so a worker that `openrtc drain` drained comes \
+            back, in the old version, and takes calls.",
         fix: "Set OPENRTC_LEAVE to `parked`: it stays, and leaves on SIGTERM.",
         check: |scene| {
             on_workers(scene, |_, workload, container| {
