@@ -28,6 +28,7 @@ const FILES_MAX: usize = 10_000;
 /// Exit codes: 0 if nothing was found that is an error; 1 if something was, or with --strict a warning; 2 for bad usage
 /// and for files that cannot be read.
 #[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct LintArgs {
     /// Files or folders; - reads Kubernetes manifests from standard input.
     #[arg(required_unless_present = "rules", value_name = "FILES")]
@@ -82,7 +83,7 @@ impl From<Target> for Cloud {
 }
 
 /// Reads, judges, and says.
-#[expect(clippy::unused_async, clippy::needless_pass_by_value, reason = "as the command of a build without it")]
+#[expect(clippy::unused_async, reason = "as the command of a build without it")]
 pub(crate) async fn run(args: LintArgs) -> anyhow::Result<ExitCode> {
     if args.rules {
         print!("{}", lint::catalogue());
@@ -105,7 +106,7 @@ pub(crate) async fn run(args: LintArgs) -> anyhow::Result<ExitCode> {
     } else if args.sarif {
         println!("{}", serde_json::to_string_pretty(&lint::sarif(&findings))?);
     } else {
-        findings.iter().for_each(|finding| print!("{}", finding.text()));
+        print!("{}", findings.iter().map(Finding::text).collect::<String>());
         println!("{}", summary(&findings, files.len()));
     }
     let least = if args.strict { Severity::Warning } else { Severity::Error };

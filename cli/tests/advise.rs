@@ -120,8 +120,8 @@ fn files_are_linted_with_a_code_for_scripts() {
     let file = dir.path().join("compose.yaml");
     let path = file.to_str().unwrap();
     std::fs::write(&file, "services:\n  agent:\n    image: x\n    stop_grace_period: 60s\n").unwrap();
-    let fine = run(&["lint", path, "--drain", "50s"]);
-    assert_eq!(fine.status.code(), Some(0), "{}", said(&fine));
+    let fits = run(&["lint", path, "--drain", "50s"]);
+    assert_eq!(fits.status.code(), Some(0), "{}", said(&fits));
     let short = run(&["lint", dir.path().to_str().unwrap(), "--drain", "1m"]);
     assert_eq!(short.status.code(), Some(1), "{}", said(&short));
     assert!(said(&short).contains("compose.yaml:4: error ORT-C001"), "{}", said(&short));
