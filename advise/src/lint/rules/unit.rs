@@ -81,15 +81,17 @@ pub(super) const RULES: &[Rule] = &[
         severity: Warning,
         about: "systemd units",
         fires: "a worker of this project is started again when it left on purpose: Restart=always, or no \
-            RestartPreventExitStatus=2 3 4",
+            RestartPreventExitStatus=2 3, and 4 for one that registers",
         why: "A worker that was drained, forced or rejected comes back, in the old version.",
         fix: "Set Restart=on-failure and RestartPreventExitStatus=2 3 4.",
         check: |scene| {
             on_units(scene, |_, unit, timing| {
                 let (restart, line) = unit.get("Restart").filter(|_| timing.is_openrtc)?;
                 let prevented = unit.get("RestartPreventExitStatus").map_or("", |(codes, _)| codes);
-                let is_prevented =
-                    ["2", "3", "4"].iter().all(|code| prevented.split_whitespace().any(|it| it == *code));
+                // Only a worker that registers can be rejected.
+                let registers = unit.process.var("OPENRTC_REGISTER_URL").is_some();
+                let codes: &[&str] = if registers { &["2", "3", "4"] } else { &["2", "3"] };
+                let is_prevented = codes.iter().all(|code| prevented.split_whitespace().any(|it| it == *code));
                 let returns = restart == "always" || restart == "on-success" || restart != "no" && !is_prevented;
                 returns.then(|| Hit::new(unit.file, line, format!("{}: Restart={restart}", unit.name)))
             })
