@@ -93,6 +93,8 @@ async fn follow(args: &UpgradeArgs, token: Option<&str>, until: Option<Instant>)
         let end = match stage {
             _ if is_overtaken => Some((Exit::FAILURE, format!("overtaken by the upgrade to {version}"))),
             "draining" if !args.wait && !args.cancel => Some((Exit::CLEAN, format!("{version} takes the new calls"))),
+            // It is drained then, and ends a moment later.
+            "completed" if args.wait && others_run(&answer, version) => None,
             "completed" => Some((Exit::CLEAN, format!("{version} takes all calls, and the old program has drained"))),
             "rolled_back" => {
                 let code = if args.cancel { Exit::CLEAN } else { Exit::FAILURE };
@@ -115,4 +117,9 @@ async fn follow(args: &UpgradeArgs, token: Option<&str>, until: Option<Instant>)
         }
         sleep(ASK).await;
     }
+}
+
+/// Whether a program of another version is still there.
+fn others_run(answer: &Value, version: &str) -> bool {
+    answer["programs"].as_array().into_iter().flatten().any(|program| program["version"] != version)
 }

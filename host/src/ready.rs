@@ -104,6 +104,12 @@ pub(crate) async fn listening(child: &Child, port: u16, within: Duration) -> Res
     }
 }
 
+/// Whether a process of the program listens on `port`.
+pub(crate) async fn listens(child: &Child, port: u16) -> bool {
+    let session = child.pid();
+    spawn_blocking(move || matches!(look(session, port), Look::Own(_))).await.unwrap_or(true)
+}
+
 /// Why a program whose first process is gone is not ready.
 async fn ended(child: &Child) -> NotReady {
     let ending = child.left().await;

@@ -1,8 +1,9 @@
 //! Programs and hosts that end when nobody asked them to: what is lost is named, and no more is lost.
 
+use openrtc_fleet::child::session::members;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::rig::{Caller, Rig, is_alive};
+use crate::rig::{Caller, Rig, agent, is_alive};
 
 #[test]
 fn a_crash_ends_its_calls_as_the_programs_fault_by_name_and_the_program_starts_again() {
@@ -31,6 +32,21 @@ fn a_program_that_crashes_in_a_call_again_and_again_is_started_again_and_again()
     }
     Caller::talking(&host).hang_up();
     host.wait_until(|host| host.journaled("failed") == 3);
+}
+
+#[test]
+fn a_crash_that_leaves_processes_behind_which_serve_nobody_is_a_crash_all_the_same() {
+    let mut host = Rig::new().program(&["sh", "-c", "sleep 1000 & exec python3 \"$0\"", agent().as_str()]).start();
+    let first = host.program();
+    let left: Vec<_> = members(first).into_iter().filter(|process| process.pid != first).collect();
+    let caller = Caller::talking(&host);
+    kill_process(Pid::from_raw(first).unwrap(), Signal::KILL).unwrap();
+    host.wait_for_log("the program ended by itself");
+    drop(caller);
+    Caller::talking(&host).hang_up();
+    assert_ne!(host.program(), first);
+    assert!(left.len() == 1 && !is_alive(left[0].pid), "{left:?}");
+    host.wait_until(|host| host.journaled("failed") == 1);
 }
 
 #[test]

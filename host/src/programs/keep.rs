@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use openrtc_core::fleet::{Command, Request, Run, Stage};
 use openrtc_core::id::{Incarnation, Version, WorkerId};
-use openrtc_fleet::child::{Child, Stopped};
+use openrtc_fleet::child::{Child, Ending, Stopped};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
@@ -22,6 +22,9 @@ const AGAIN_MAX: Duration = Duration::from_secs(30);
 const RAN_WELL: Duration = Duration::from_mins(1);
 /// How many ports a program is given that somebody else takes before it listens there.
 const PORTS: u32 = 5;
+
+/// How often it is looked whether what a program's first process left behind still listens.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What stands for the port in a program's arguments.
 const PORT: &str = "{port}";
@@ -90,7 +93,7 @@ impl Programs {
             }
         };
         let Some(child) = self.with(run, |program| program.child.clone()) else { return Ok(()) };
-        let ending = child.over().await;
+        let ending = self.over(run, &child).await;
         let calls = self.with(run, |program| (program.is_told_to_end, program.in_flight()));
         self.forget(run).await;
         if let Some((false, calls)) = calls {
@@ -99,6 +102,31 @@ impl Programs {
             self.fall_back(version);
         }
         Ok(())
+    }
+
+    /// Waits until nothing of a program is left. Where its first process has ended and nothing of the rest listens, no
+    /// new call can be served: the rest is ended once it has no call, so that the program can start again.
+    async fn over(&self, run: Run, child: &Child) -> Ending {
+        child.left().await;
+        loop {
+            tokio::select! {
+                biased;
+                ending = child.over() => return ending,
+                () = sleep(LOOK) => {}
+            }
+            let addr = self.with(run, |program| program.addr).flatten();
+            let listens = match addr {
+                Some(addr) => ready::listens(child, addr.port()).await,
+                None => false,
+            };
+            let is_useless = self.with(run, |program| {
+                program.addr = addr.filter(|_| listens);
+                !listens && !program.is_told_to_end && program.in_flight() == 0
+            });
+            if is_useless == Some(true) {
+                child.stop(self.0.settings.stop_within).await;
+            }
+        }
     }
 
     /// Starts the program and waits until it listens.
