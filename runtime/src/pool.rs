@@ -9,6 +9,8 @@ pub(crate) mod error;
 pub(crate) mod listening;
 #[cfg(feature = "http")]
 mod network;
+#[cfg(test)]
+mod ordering_tests;
 mod runner;
 mod serve;
 pub(crate) mod source;
@@ -308,8 +310,6 @@ impl AgentPool {
 
 #[cfg(all(test, feature = "http"))]
 mod tests {
-    mod ordering;
-
     use openrtc_core::worker::Outcome;
 
     use super::*;
