@@ -26,8 +26,8 @@ static NOT_ACCEPTED: Limit = Limit::new();
 /// How long to wait when a connection cannot be accepted and there is nobody to hang up on.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// How long a connection may be idle while descriptors are short. What its peer says first is on its way for that long,
-/// over a slow network or from a busy machine.
+/// How long a connection that may bring a call can be idle while descriptors are short. What its peer says first is on
+/// its way for that long, over a slow network or from a busy machine.
 const ON_ITS_WAY: Duration = Duration::from_secs(1);
 
 /// The peer of a connection.
@@ -102,9 +102,9 @@ impl Seat {
 ///
 /// At the limit, and when descriptors run out, the oldest idle connection is hung up on: one that says nothing keeps
 /// nobody out, however many there are of it. A connection is idle until its future says otherwise ([`Seat::keep`]); if
-/// none is, the next one waits for its turn. When descriptors run out, a connection that has just been made is not idle
-/// yet, so that a burst of those that have something to say gets its answers: if there is nobody to hang up on,
-/// `reserve` is used up, and then the next one waits.
+/// none is, `reserve` is used up, and then the next one waits for its turn.
+///
+/// For requests: a probe is answered at once, whoever else is connected.
 pub async fn accept_each<L: Listener, F>(
     listener: L,
     most: usize,
@@ -113,13 +113,30 @@ pub async fn accept_each<L: Listener, F>(
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    accept_until(pending(), listener, most, reserve, each).await;
+    accept(pending(), Duration::ZERO, listener, most, reserve, each).await;
 }
 
 /// Does the same until `closing` has resolved and nobody waits to be accepted any more: who was there before the
 /// listener closes is served. What is served then goes on by itself.
+///
+/// For calls: when descriptors run out, a connection that was just made is not idle yet, so that each of a burst of
+/// offers gets its answer.
 pub async fn accept_until<L: Listener, F>(
     closing: impl Future<Output = ()>,
+    listener: L,
+    most: usize,
+    reserve: Reserve,
+    each: impl FnMut(L::Stream, Peer, Arc<Seat>) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    accept(closing, ON_ITS_WAY, listener, most, reserve, each).await;
+}
+
+/// `spared` is how long a connection may be idle while descriptors are short.
+async fn accept<L: Listener, F>(
+    closing: impl Future<Output = ()>,
+    spared: Duration,
     listener: L,
     most: usize,
     reserve: Reserve,
@@ -150,7 +167,7 @@ pub async fn accept_until<L: Listener, F>(
                 // Without a descriptor to give away the system says so even if nobody waits to be accepted.
                 let freed = is_shortage
                     && somebody_waits(&listener)
-                    && (seated.hang_up_on_the_oldest(ON_ITS_WAY).await || reserve.lend());
+                    && (seated.hang_up_on_the_oldest(spared).await || reserve.lend());
                 if !freed {
                     sleep(PAUSE).await;
                 }
