@@ -26,9 +26,10 @@ static NOT_ACCEPTED: Limit = Limit::new();
 /// How long to wait when a connection cannot be accepted and there is nobody to hang up on.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// How long a connection that may bring a call can be idle while descriptors are short. What its peer says first is on
-/// its way for that long, over a slow network or from a busy machine.
-const ON_ITS_WAY: Duration = Duration::from_secs(1);
+/// How long a connection that may bring a call can be idle while descriptors are short. An offer comes right behind the
+/// packet that makes the connection; a busy caller may need this long to send it. Longer, and offers would wait behind
+/// connections that say nothing.
+const ON_ITS_WAY: Duration = Duration::from_millis(300);
 
 /// The peer of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +148,7 @@ async fn accept<L: Listener, F>(
     let room = Arc::new(Semaphore::new(most));
     let mut seated = Seated::default();
     let mut closing = pin!(closing);
-    let mut is_closing = false;
+    let (mut is_closing, mut has_lent) = (false, false);
     while !is_closing || somebody_waits(&listener) {
         let accepted = tokio::select! {
             biased;
@@ -165,11 +166,13 @@ async fn accept<L: Listener, F>(
                     say(move || tracing::warn!(%error, suppressed, "a connection could not be accepted"));
                 }
                 // Without a descriptor to give away the system says so even if nobody waits to be accepted.
-                let freed = is_shortage
-                    && somebody_waits(&listener)
-                    && (seated.hang_up_on_the_oldest(spared).await || reserve.lend());
-                if !freed {
+                if !is_shortage || !somebody_waits(&listener) {
                     sleep(PAUSE).await;
+                } else if !seated.hang_up_on_the_oldest(spared).await {
+                    has_lent = reserve.lend();
+                    if !has_lent {
+                        sleep(PAUSE).await;
+                    }
                 }
                 continue;
             }
@@ -181,11 +184,14 @@ async fn accept<L: Listener, F>(
         let seat = Arc::new(Seat { _counted: counted, kept: Mutex::default() });
         let place = Arc::downgrade(&seat);
         let served = each(stream, peer, Arc::clone(&seat));
+        let lender = std::mem::take(&mut has_lent).then(|| reserve.clone());
         seated.seat(
             place,
             tokio::spawn(async move {
                 served.await;
                 drop(seat);
+                // At once: other listeners wait for the descriptor too.
+                lender.iter().for_each(Reserve::take_back);
             }),
         );
         reserve.fill();

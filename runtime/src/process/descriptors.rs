@@ -55,14 +55,15 @@ pub(crate) fn run_out() -> bool {
     }
     for held in &*reserves() {
         if let Some(held) = held.upgrade() {
-            held.fill();
+            held.fill(usize::MAX);
         }
     }
     LACKING.load(Ordering::Relaxed) > 0
 }
 
 /// A few descriptors that are held back for the moment when the process has no other left. Then calls are declined.
-#[derive(Debug)]
+/// Clones share them.
+#[derive(Clone, Debug)]
 pub struct Reserve(Arc<Held>);
 
 #[derive(Debug)]
@@ -77,7 +78,7 @@ impl Reserve {
     pub fn of(size: usize) -> Self {
         let held = Arc::new(Held { size, spares: Mutex::default() });
         LACKING.fetch_add(size, Ordering::Relaxed);
-        held.fill();
+        held.fill(size);
         let mut reserves = reserves();
         reserves.retain(|held| held.strong_count() > 0);
         reserves.push(Arc::downgrade(&held));
@@ -86,7 +87,12 @@ impl Reserve {
 
     /// Takes back as many as there are.
     pub fn fill(&self) {
-        self.0.fill();
+        self.0.fill(usize::MAX);
+    }
+
+    /// Takes back the one that was lent for what is over now, if nobody was faster.
+    pub fn take_back(&self) {
+        self.0.fill(1);
     }
 
     /// Gives one to the process, for what failed for want of one; whether there was one.
@@ -98,9 +104,10 @@ impl Reserve {
 }
 
 impl Held {
-    fn fill(&self) {
+    fn fill(&self, most: usize) {
         let mut spares = self.spares();
-        while spares.len() < self.size {
+        let missing = self.size - spares.len();
+        for _ in 0..missing.min(most) {
             let Ok(spare) = eventfd(0, EventfdFlags::CLOEXEC) else { return };
             spares.push(spare);
             LACKING.fetch_sub(1, Ordering::Relaxed);
