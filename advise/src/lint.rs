@@ -15,9 +15,8 @@ use self::finding::{Allowance, Hit, allowances};
 pub use self::finding::{Finding, Severity};
 pub use self::read::{File, is_known};
 pub use self::report::{catalogue, sarif};
-use self::rules::limits::{NO_REASON, UNKNOWN_DRAIN, UNKNOWN_FILE, UNREAD, UNUSED};
+use self::rules::limits::{NO_REASON, UNKNOWN_FILE, UNREAD, UNUSED};
 pub use self::rules::{Rule, all as rules};
-use self::scene::Scene;
 
 /// What the files do not say.
 #[derive(Clone, Debug, Default)]
@@ -71,8 +70,6 @@ pub fn lint(files: &[File], options: &Options) -> Vec<Finding> {
     }
     hits.extend(unread.broken.into_iter().map(|hit| (rule(UNREAD), hit)));
     hits.extend(unread.unknown.into_iter().map(|hit| (rule(UNKNOWN_FILE), hit)));
-    hits.extend(unjudged(&scene).into_iter().map(|hit| (rule(UNKNOWN_DRAIN), hit)));
-    hits.extend(unmatched(&scene).into_iter().map(|hit| (rule(UNKNOWN_DRAIN), hit)));
     let mut findings = Vec::new();
     for (number, file) in files.iter().enumerate() {
         let allowed = allowances(&file.text);
@@ -117,39 +114,4 @@ fn judged(file: &File, allowance: &Allowance, used: bool) -> Option<Finding> {
         (true, false, true) => return None,
     };
     Some(finding(file, rule(code), &Hit::new(0, allowance.at, found), &[], &mut []))
-}
-
-/// Names of workers that are in no file: whoever gave one meant to have something judged.
-fn unmatched(scene: &Scene) -> Vec<Hit> {
-    let pods = scene.workloads.iter().flat_map(|workload| {
-        let containers = workload.containers.iter().map(|container| container.name.as_str());
-        containers.chain([workload.object.name.as_str()])
-    });
-    let units = scene.units.iter().map(|unit| unit.name.as_str());
-    let services = scene.services.iter().map(|service| service.name.as_str());
-    let all: Vec<_> = pods.chain(units).chain(services).collect();
-    let is_there =
-        |name: &String| all.iter().any(|other| other == name || other.strip_suffix(".service") == Some(name));
-    let missing = scene.options.workers.iter().filter(|name| !is_there(name));
-    missing.map(|name| Hit::new(0, 1, format!("there is no worker {name}")).with_severity(Severity::Error)).collect()
-}
-
-/// What starts something of which nothing says how long its drain takes: one finding for each file.
-fn unjudged(scene: &Scene) -> Vec<Hit> {
-    let workloads = scene.workloads.iter().filter(|workload| workload.worker.is_none());
-    let workloads = workloads.map(|workload| (workload.object.file, workload.line(), workload.title()));
-    let units = scene.units.iter().filter(|unit| unit.timing.is_none()).map(|unit| (unit.file, 1, unit.name.clone()));
-    let services = scene.services.iter().filter(|service| service.timing.is_none());
-    let services = services.map(|service| (service.file, service.line, format!("service {}", service.name)));
-    let hosts = scene.hosts.iter().filter(|host| host.timing.is_none());
-    let hosts = hosts.map(|host| (host.file, host.line, host.platform.to_owned()));
-    let all: Vec<_> = workloads.chain(units).chain(services).chain(hosts).collect();
-    let mut hits: Vec<Hit> = Vec::new();
-    for (file, line, title) in all {
-        match hits.iter_mut().find(|hit| hit.file == file) {
-            Some(hit) => hit.found = format!("{}, {title}", hit.found),
-            None => hits.push(Hit::new(file, line, format!("not judged: {title}"))),
-        }
-    }
-    hits
 }

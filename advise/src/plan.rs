@@ -18,12 +18,13 @@ use serde::Serialize;
 
 use self::curve::Observation;
 use self::evidence::Evidence;
-pub use self::evidence::Summary;
+pub use self::evidence::{Summary, hour_at};
 pub use self::forecast::{Cut, Forecast, Number, Quantile, Waves};
 use self::forecast::{Matter, workers_for};
 use self::kinds::Kinds;
-use self::left::{Aged, Flight};
+use self::left::{Aged, Flight, Reading};
 use self::number::float;
+pub use self::text::DAYS;
 pub use self::week::{Hour, Week};
 use crate::records::CallRecord;
 
@@ -64,7 +65,7 @@ impl Default for Question<'_> {
     }
 }
 
-/// The answer. Times are in seconds.
+/// The advice: when to roll, how long the drain takes, and what each deadline costs. Times are in seconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Plan {
@@ -134,13 +135,14 @@ pub fn advise(question: &Question<'_>) -> Result<Plan, PlanError> {
     let kinds = Kinds::of(&evidence);
     let point = forecast::read(&evidence, &kinds, None);
     let week = Week::of(&evidence, &kinds, &point);
-    let hour = question.ages.is_none().then(|| question.hour.unwrap_or(week.best[0]));
-    let flight = match (question.ages, hour) {
-        (Some(ages), _) => Flight::of_ages(question.begun(ages)),
-        (None, hour) => Flight::Expected(hour.unwrap_or(0)),
+    let begun = question.ages.map(|ages| question.begun(ages));
+    let is_too_old = |(age, hour): &&(f64, usize)| point.curves[kinds.at(*hour)].longest() <= *age;
+    let too_old = begun.iter().flatten().filter(is_too_old).count();
+    let best = question.hour.unwrap_or(week.best[0]);
+    let (hour, flight) = match begun {
+        Some(begun) => (None, Flight::of_ages(begun)),
+        None => (Some(best), Flight::Expected(best)),
     };
-    let longest = |(age, hour): &(f64, usize)| point.curves[kinds.at(*hour)].longest() <= *age;
-    let too_old = question.ages.map_or(0, |ages| question.begun(ages).iter().filter(|call| longest(call)).count());
     let all = curve::Curve::of(&evidence.seen, |_| 1.0);
     Ok(Plan {
         utc_offset_s: question.utc_offset_s,
@@ -149,7 +151,7 @@ pub fn advise(question: &Question<'_>) -> Result<Plan, PlanError> {
         hour,
         ages: question.ages.map(<[f64]>::len),
         too_old,
-        forecast: question.forecast(&evidence, &kinds, &flight, week.peak),
+        forecast: question.forecast(&evidence, &kinds, &point, &flight, week.peak),
         week: Some(week),
         records: Some(evidence.summary),
     })
@@ -177,6 +179,7 @@ impl Question<'_> {
         let seen = |(block, age): (usize, &f64)| Observation { entry: 0.0, exit: *age, ended: true, block };
         let evidence = Evidence::of_lengths(ages.iter().enumerate().map(seen).collect());
         let kinds = Kinds::one();
+        let point = forecast::read(&evidence, &kinds, None);
         let flight = Flight::Ages(vec![Aged { age: None, hour: 0, count: float(ages.len()) }]);
         Plan {
             records: None,
@@ -187,7 +190,7 @@ impl Question<'_> {
             hour: None,
             ages: Some(ages.len()),
             too_old: 0,
-            forecast: self.forecast(&evidence, &kinds, &flight, float(ages.len())),
+            forecast: self.forecast(&evidence, &kinds, &point, &flight, float(ages.len())),
         }
     }
 
@@ -198,7 +201,7 @@ impl Question<'_> {
         ages.iter().map(|age| (*age, hour(*age).min(evidence::HOURS - 1))).collect()
     }
 
-    fn forecast(&self, evidence: &Evidence, kinds: &Kinds, flight: &Flight, peak: f64) -> Forecast {
+    fn forecast(&self, evidence: &Evidence, kinds: &Kinds, point: &Reading, flight: &Flight, peak: f64) -> Forecast {
         let longest = evidence.seen.iter().map(|seen| seen.exit).fold(0.0, f64::max);
         let usual: Vec<_> = DEADLINES.into_iter().filter(|deadline| *deadline < longest).collect();
         let workers = self.workers.or_else(|| self.capacity.map(|capacity| workers_for(peak, capacity)));
@@ -206,6 +209,7 @@ impl Question<'_> {
         Matter {
             evidence,
             kinds,
+            point,
             flight,
             deadlines: if self.deadlines.is_empty() { &usual } else { self.deadlines },
             confidence: self.confidence,

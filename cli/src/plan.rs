@@ -1,7 +1,7 @@
 //! `openrtc plan`: when to roll, how long the drain takes, and what a deadline would cut.
 
 use std::fs::File;
-use std::io::{BufReader, Read, stdin};
+use std::io::{BufReader, Cursor, Read, stdin};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use futures_util::future::join_all;
-use openrtc_advise::plan::{Question, advise};
+use openrtc_advise::plan::{DAYS, Question, advise, hour_at};
 use openrtc_advise::records::{self, CallRecord};
 use openrtc_runtime::parse_duration;
 
@@ -121,7 +121,7 @@ fn read(path: &Path) -> anyhow::Result<Vec<CallRecord>> {
     let mut head = Vec::new();
     input.by_ref().take(2).read_to_end(&mut head).map_err(|error| named(path, error))?;
     let is_packed = head == [0x1f, 0x8b];
-    let whole = io_chain(head, input);
+    let whole = Cursor::new(head).chain(input);
     let records = if is_packed {
         // One byte more than may be, to see whether there is more.
         let mut unpacked = flate2::read::MultiGzDecoder::new(whole).take(UNPACKED_MAX + 1);
@@ -136,10 +136,6 @@ fn read(path: &Path) -> anyhow::Result<Vec<CallRecord>> {
     Ok(records.map_err(|error| named(path, error))?)
 }
 
-fn io_chain(head: Vec<u8>, rest: impl Read) -> impl Read {
-    std::io::Cursor::new(head).chain(rest)
-}
-
 fn named(path: &Path, error: impl Into<anyhow::Error>) -> Usage {
     Usage(error.into().context(path.display().to_string()))
 }
@@ -147,18 +143,14 @@ fn named(path: &Path, error: impl Into<anyhow::Error>) -> Usage {
 /// The hour of the week by this machine's clock.
 #[expect(clippy::disallowed_methods, reason = "the ages are of now, and a plan is for people's hours")]
 fn this_hour(utc_offset: i32) -> usize {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    // 1 January 1970 was a Thursday.
-    let local = i64::try_from(now).unwrap_or(0) + i64::from(utc_offset) + 3 * 86_400;
-    usize::try_from(local.rem_euclid(604_800) / 3_600).unwrap_or(0)
+    hour_at(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(), utc_offset)
 }
 
 fn hour_of_week(text: &str) -> Result<usize, String> {
-    const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
     let how = || format!("{text:?} is no hour of the week: write it like \"sun 03\"");
     let (day, hour) = text.split_once(' ').ok_or_else(how)?;
-    let day = day.to_ascii_lowercase();
-    let day = DAYS.iter().position(|name| *name == day).or_else(|| day.parse::<usize>().ok()?.checked_sub(1));
+    let number = DAYS.iter().position(|name| name.eq_ignore_ascii_case(day));
+    let day = number.or_else(|| day.parse::<usize>().ok()?.checked_sub(1));
     let hour = hour.trim_end_matches(":00").parse::<usize>().ok();
     match (day, hour) {
         (Some(day @ 0..7), Some(hour @ 0..24)) => Ok(day * 24 + hour),

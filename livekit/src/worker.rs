@@ -107,9 +107,9 @@ impl Monitor {
         let _ = self.health.wait_for(|health| health.registered || health.left).await;
     }
 
-    /// Resolves when the server gives this worker jobs, at once if it does; or when the session is over. Wait for it
-    /// before you stop the worker that this one replaces: what is dispatched while no worker takes jobs is lost.
-    /// Cancel-safe.
+    /// Resolves when the server gives jobs to this worker, or when the session is over. If the server does so already,
+    /// it resolves at once. Wait for it before you stop the worker that this one replaces: a dispatch is lost if no
+    /// worker takes jobs. Cancel-safe.
     pub async fn available(&mut self) {
         let _ = self.health.wait_for(|health| health.available || health.left).await;
     }

@@ -34,7 +34,7 @@ pub fn dropped() -> u64 {
 }
 
 /// Waits until the lines said so far are written, but less than a second: a reader that has stalled keeps nobody. Call
-/// it before the process ends; [`process::begin`](crate::process::begin) does.
+/// it before the process ends; `openrtc_runtime::process::begin` does.
 pub fn flush() {
     relay::flush(PATIENCE);
     output::flush(PATIENCE);

@@ -27,7 +27,7 @@ pub struct Tally {
     pub steps: u64,
     /// Calls offered.
     pub calls: u64,
-    /// Calls dropped in all of them, every one by a recorded force or by the platform.
+    /// Calls that were dropped, over all rollouts. Each was dropped by a recorded force or by the platform.
     pub dropped: u64,
     /// The digests of all runs, chained in the order of their seeds.
     pub digest: u64,

@@ -6,6 +6,7 @@ use openrtc_core::worker::OnDeadline;
 use openrtc_runtime::{Config, ConfigError, FLUSH, VARIABLES};
 
 use super::Options;
+use super::yaml::Node;
 
 /// A program whose drain has no end is given this much at least, unless the longest call is stated.
 pub(super) const ENDLESS: Duration = Duration::from_hours(1);
@@ -17,6 +18,20 @@ pub(super) struct Var {
     /// `None`: it comes from elsewhere.
     pub(super) value: Option<String>,
     pub(super) line: usize,
+}
+
+impl Var {
+    /// `NAME=value`.
+    pub(super) fn of_pair(pair: &str, line: usize) -> Option<Self> {
+        let (name, value) = pair.split_once('=')?;
+        Some(Self { name: name.into(), value: Some(value.into()), line })
+    }
+
+    /// An entry of a list, with its name under `key` and its value under `value`.
+    pub(super) fn of_entry(entry: &Node, key: &str) -> Option<Self> {
+        let value = entry.text_of("value").map(Into::into);
+        Some(Self { name: entry.text_of(key)?.into(), value, line: entry.line })
+    }
 }
 
 /// A process.
@@ -81,7 +96,6 @@ impl Process {
     pub(super) fn timing(&self, options: &Options) -> Option<Timing> {
         if let Some(settings) = self.settings() {
             let config = settings.config;
-            let leave = |drain: Duration| drain.saturating_add(config.force_grace).max(config.lame_duck) + FLUSH;
             let drain = config.drain_timeout;
             let by = match drain {
                 Some(drain) => format!(
@@ -92,11 +106,12 @@ impl Process {
                 ),
                 None => "OPENRTC_DRAIN_TIMEOUT is none".to_owned(),
             };
-            return Some(Timing { drain, leave: drain.map(leave), by, is_openrtc: true, probe_follows_drain: true });
+            let leave = config.time_to_leave();
+            return Some(Timing { drain, leave, by, is_openrtc: true, probe_follows_drain: true });
         }
         if let Some(drain) = options.drain {
             let by = "--drain, and 2s to flush".to_owned();
-            let leave = Some(drain + FLUSH);
+            let leave = Some(drain.saturating_add(FLUSH));
             return Some(Timing { drain: Some(drain), leave, by, is_openrtc: false, probe_follows_drain: true });
         }
         let known = |name: &str, drain: Option<u64>| {
@@ -116,6 +131,13 @@ impl Process {
         })
     }
 
+    /// The same of a process with these names: a worker by its settings, or one that the options may name.
+    pub(super) fn timing_of(&self, names: &[&str], options: &Options) -> Option<Timing> {
+        let workers = &options.workers;
+        let is_named = workers.is_empty() || workers.iter().any(|worker| names.contains(&worker.as_str()));
+        self.timing(options).filter(|timing| timing.is_openrtc || is_named)
+    }
+
     /// What its environment says, if it is a worker of this project.
     pub(super) fn settings(&self) -> Option<Settings> {
         if !self.env.iter().any(|var| var.name.starts_with("OPENRTC_")) {
@@ -126,7 +148,6 @@ impl Process {
         let mut vars: Vec<_> = self.env.iter().filter(|var| var.name.starts_with("OPENRTC_")).collect();
         vars.sort_by_key(|var| known(&var.name));
         for var in vars {
-            // What orders over TCP present is a command's as well as a worker's.
             if known(&var.name).is_none() {
                 settings.unknown.push(var.clone());
                 continue;
@@ -158,7 +179,7 @@ impl Settings {
         }
         config.worker.get_or_insert_with(|| "unknown".into());
         if config.register.is_some() && config.signing_key.is_none() && config.signing_key_file.is_none() {
-            // It may be set where this file does not show it; that a key is missing is told apart below.
+            // The key may be set where this file does not show it.
             config.register = None;
         }
         match config.check().err()? {
@@ -193,7 +214,7 @@ pub(super) fn say(time: Duration) -> String {
     match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
         (0, 0, _) => format!("{seconds}s"),
         (0, minutes, 0) => format!("{minutes}m"),
-        (hours, 0, 0) if hours > 0 => format!("{hours}h"),
+        (hours, 0, 0) => format!("{hours}h"),
         (0, minutes, rest) => format!("{minutes}m{rest}s"),
         (hours, minutes, 0) => format!("{hours}h{minutes}m"),
         (hours, minutes, rest) => format!("{hours}h{minutes}m{rest}s"),

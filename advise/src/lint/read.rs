@@ -19,7 +19,7 @@ pub struct File {
     pub text: String,
 }
 
-/// What could not be read, or not judged.
+/// Files that could not be read, or that say too little to be judged.
 #[derive(Debug, Default)]
 pub(super) struct Unread {
     /// Templates that must be rendered first, and files that are broken.
@@ -86,6 +86,23 @@ pub(super) fn read(files: &[File], options: &Options) -> (Scene, Unread) {
     (scene, unread)
 }
 
+/// Lines that say something, with their numbers: trimmed, without comments, one that ends in `\` with the next.
+fn statements(text: &str, comments: &[char]) -> Vec<(String, usize)> {
+    let mut lines = text.lines().map(str::trim).zip(1..).filter(|(line, _)| !line.starts_with(comments));
+    let mut statements = Vec::new();
+    while let Some((line, number)) = lines.next() {
+        let mut whole = line.to_owned();
+        while let Some(open) = whole.strip_suffix('\\') {
+            let Some((more, _)) = lines.next() else { break };
+            whole = format!("{open} {more}");
+        }
+        if !whole.is_empty() {
+            statements.push((whole, number));
+        }
+    }
+    statements
+}
+
 const TEMPLATE: &str = "it is a template, and was not judged: render it first (`helm template`, `kustomize build`)";
 
 /// The line of a template's first instruction.
@@ -100,7 +117,8 @@ fn documents(scene: &mut Scene, unread: &mut Unread, file: usize, text: &str) {
         Ok(documents) => documents,
         Err(bad) => return unread.broken.push(Hit::new(file, bad.line, format!("it cannot be read: {}", bad.why))),
     };
-    let before = (scene.workloads.len() + scene.objects.len(), scene.services.len(), scene.hosts.len());
+    let known = |scene: &Scene| scene.workloads.len() + scene.objects.len() + scene.services.len() + scene.hosts.len();
+    let before = known(scene);
     for document in documents {
         if document.get("apiVersion").is_some() && document.get("kind").is_some() {
             kubernetes::read(scene, file, document);
@@ -110,7 +128,7 @@ fn documents(scene: &mut Scene, unread: &mut Unread, file: usize, text: &str) {
             host::read(scene, file, &document);
         }
     }
-    if before == (scene.workloads.len() + scene.objects.len(), scene.services.len(), scene.hosts.len()) {
+    if known(scene) == before {
         unread.unknown.push(Hit::new(file, 1, "nothing in it is known here, and it was not judged"));
     }
 }

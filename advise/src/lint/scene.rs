@@ -1,7 +1,7 @@
 //! Everything that the files say, in the words of the rules.
 
 use super::Options;
-use super::process::{Process, Timing};
+use super::process::{ENDLESS, Process, Timing};
 use super::yaml::Node;
 
 /// All files, read.
@@ -87,18 +87,25 @@ pub(super) struct EnvFile {
     pub(super) process: Process,
 }
 
+/// A hosting platform.
+#[derive(Debug)]
+pub(super) struct Platform {
+    pub(super) name: &'static str,
+    /// The setting of its grace.
+    pub(super) setting: &'static str,
+    /// The grace in seconds that it gives by itself, and the most that it gives.
+    pub(super) default_s: u64,
+    pub(super) cap_s: u64,
+}
+
 /// The grace that a hosting platform gives, as its file says.
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) file: usize,
     pub(super) line: usize,
-    pub(super) platform: &'static str,
-    /// The setting's name and its value in seconds; `None`: the platform's own.
-    pub(super) setting: &'static str,
+    pub(super) platform: &'static Platform,
+    /// `None`: the platform's own.
     pub(super) grace_s: Option<u64>,
-    pub(super) default_s: u64,
-    /// The most that the platform gives.
-    pub(super) cap_s: u64,
     /// The line of a setting that stops machines that look idle.
     pub(super) stops_idle: Option<usize>,
     pub(super) timing: Option<Timing>,
@@ -111,6 +118,13 @@ pub(super) struct Balancer {
     pub(super) program: &'static str,
     /// Section, key, value, line.
     pub(super) entries: Vec<(String, String, String, usize)>,
+}
+
+impl Balancer {
+    /// The first value of a key, and its line.
+    pub(super) fn get(&self, key: &str) -> Option<(&str, usize)> {
+        self.entries.iter().find(|(_, name, _, _)| name == key).map(|(_, _, value, line)| (value.as_str(), *line))
+    }
 }
 
 impl Workload {
@@ -169,12 +183,12 @@ impl Scene {
         self.objects.iter().filter(move |object| object.kind == kind)
     }
 
-    /// The longest time that any call is expected to last, by what is known of the workers.
-    pub(super) fn longest_call_s(&self) -> Option<u64> {
+    /// The longest time that any call is expected to last, by what is known of the workers; an hour, if nothing is.
+    pub(super) fn longest_call_s(&self) -> u64 {
         let drains = self.workers().map(|(_, _, timing)| timing.drain);
         let drains = drains.chain(self.services.iter().filter_map(|service| Some(service.timing.as_ref()?.drain)));
         let stated = self.options.longest_call.or(self.options.drain);
-        stated.or_else(|| drains.flatten().max()).map(|time| time.as_secs())
+        stated.or_else(|| drains.flatten().max()).unwrap_or(ENDLESS).as_secs()
     }
 
     /// Every process with the file that it is in: its name and what it says.

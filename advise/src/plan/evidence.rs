@@ -155,6 +155,12 @@ fn exposures(clock: &Clock, from: f64, to: f64, blocks: usize, first_day: usize)
     table
 }
 
+/// The hour of the week at a Unix time, on a clock that is so far ahead of UTC.
+#[must_use]
+pub fn hour_at(unix_s: f64, utc_offset_s: i32) -> usize {
+    Clock { ahead: f64::from(utc_offset_s) }.hour(unix_s)
+}
+
 /// From times of the file to days and hours of the week.
 struct Clock {
     /// What local time is ahead, in seconds.

@@ -105,6 +105,8 @@ pub struct Waves {
 pub(super) struct Matter<'a> {
     pub(super) evidence: &'a Evidence,
     pub(super) kinds: &'a Kinds,
+    /// The reading that the records themselves give.
+    pub(super) point: &'a Reading,
     pub(super) flight: &'a Flight,
     pub(super) deadlines: &'a [f64],
     pub(super) confidence: f64,
@@ -121,8 +123,7 @@ pub(super) fn read(evidence: &Evidence, kinds: &Kinds, weights: Option<&[f64]>) 
 
 impl Matter<'_> {
     pub(super) fn forecast(&self) -> Forecast {
-        let point = read(self.evidence, self.kinds, None);
-        let longest = point.longest();
+        let longest = self.point.longest();
         let times = times(longest);
         let parts: Vec<_> = self.waves.iter().map(|waves| 1.0 / f64::from(*waves)).collect();
         let mut draws = Draws::new(0x0D1A1);
@@ -137,7 +138,7 @@ impl Matter<'_> {
         let at = |part| seen.quantile(part, &cautious);
         let cut = |(deadline, numbers): (&f64, &Numbers)| {
             let is_known = *deadline < longest;
-            let left = self.flight.left(&point, self.kinds, *deadline, Beyond::One);
+            let left = self.flight.left(self.point, self.kinds, *deadline, Beyond::One);
             Cut {
                 deadline_s: *deadline,
                 calls: is_known.then(|| numbers.number(&left)),
@@ -149,14 +150,14 @@ impl Matter<'_> {
             self.in_waves(*waves, &law, &mut draws)
         });
         Forecast {
-            in_flight: seen.start.number(&self.flight.left(&point, self.kinds, 0.0, Beyond::Nothing)),
+            in_flight: seen.start.number(&self.flight.left(self.point, self.kinds, 0.0, Beyond::Nothing)),
             quantiles: QUANTILES.map(at).to_vec(),
             from_s: hopeful.at(0.05).unwrap_or(longest),
             to_s: cautious.at(0.95),
             known_until_s: longest,
             deadlines: self.deadlines.iter().zip(&seen.cuts).map(cut).collect(),
             none_cut: at(self.confidence),
-            call_hours: self.call_hours(&point, &times),
+            call_hours: self.call_hours(&times),
             waves: waves.collect(),
         }
     }
@@ -170,7 +171,8 @@ impl Matter<'_> {
         for (part, laws) in parts.iter().zip(&mut seen.parts) {
             laws.push(cautious.iter().map(|left| left.none(*part)).collect());
         }
-        seen.start.draw(&left(0.0, Beyond::Nothing), &left(0.0, Beyond::Nothing), draws);
+        let start = left(0.0, Beyond::Nothing);
+        seen.start.draw(&start, &start, draws);
         for (deadline, numbers) in self.deadlines.iter().zip(&mut seen.cuts) {
             numbers.draw(&left(*deadline, Beyond::Nothing), &left(*deadline, Beyond::One), draws);
         }
@@ -187,8 +189,8 @@ impl Matter<'_> {
     }
 
     /// The area below what is left.
-    fn call_hours(&self, point: &Reading, times: &[f64]) -> f64 {
-        let left = |time: f64| self.flight.left(point, self.kinds, time, Beyond::Nothing).mean(1.0);
+    fn call_hours(&self, times: &[f64]) -> f64 {
+        let left = |time: f64| self.flight.left(self.point, self.kinds, time, Beyond::Nothing).mean(1.0);
         let steps = times.windows(2).map(|pair| (pair[1] - pair[0]) * f64::midpoint(left(pair[0]), left(pair[1])));
         steps.sum::<f64>() / 3_600.0
     }

@@ -11,7 +11,8 @@ const CALLS_MIN: usize = 200;
 /// More kinds than this are not told apart.
 const KINDS_MAX: usize = 6;
 
-/// Lengths that differ in this part of calls at most count as alike, however sure the difference is.
+/// Two kinds of call are taken for one if their lengths differ for at most this share of the calls, however sure the
+/// difference is.
 const ALIKE: f64 = 0.05;
 
 /// The level of the test of Kolmogorov and Smirnov: one in a thousand pairs that are alike is taken for different.

@@ -101,7 +101,7 @@ fn expected(reading: &Reading, kinds: &Kinds, hour: usize, after: f64, beyond: B
         .map(|ago| (ago, HOUR * float(ago - 1)))
         .take_while(|(_, youngest)| *youngest < oldest)
         .map(|(ago, youngest)| {
-            let began = (hour + HOURS * 13 - ago) % HOURS;
+            let began = (hour + OLDEST.next_multiple_of(HOURS) - ago) % HOURS;
             let curve = &reading.curves[kinds.at(began)];
             // A call beyond the longest record is not among those that are in flight.
             let old = (youngest + HOUR).min(curve.longest().max(youngest));

@@ -16,9 +16,7 @@ impl Plan {
     #[must_use]
     pub fn svg(&self) -> Option<String> {
         let week = self.week.as_ref()?;
-        let value = |hour: usize| week.hours[hour].drain_s.unwrap_or(week.hours[hour].in_flight);
-        let seen = || (0..week.hours.len()).filter(|hour| week.hours[*hour].is_seen);
-        let (least, most) = (seen().map(value).fold(f64::INFINITY, f64::min), seen().map(value).fold(0.0, f64::max));
+        let (least, most, place) = week.scale();
         let (width, height) = (LEFT + 24.0 * CELL + 20.0, TOP + 7.0 * CELL + 20.0);
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
@@ -45,10 +43,9 @@ impl Plan {
         for (number, hour) in week.hours.iter().enumerate() {
             let (x, y) = (LEFT + float(number % 24) * CELL, TOP + float(number / 24) * CELL);
             if number % 24 == 0 {
-                let name = self.hour_name(number);
-                let _ = writeln!(svg, "<text x=\"10\" y=\"{}\">{}</text>", y + 16.0, name.trim_end_matches(" 00:00"));
+                let _ = writeln!(svg, "<text x=\"10\" y=\"{}\">{}</text>", y + 16.0, self.day_name(number));
             }
-            let shade = 0.1 + 0.9 * (value(number) - least) / (most - least).max(1e-9);
+            let shade = 0.1 + 0.9 * place(hour);
             let class = if hour.is_seen { format!("cell\" fill-opacity=\"{shade:.2}") } else { "none".into() };
             let _ = writeln!(
                 svg,

@@ -5,10 +5,11 @@ use std::fmt::Write;
 use super::evidence::Summary;
 use super::forecast::{Cut, Number, Quantile, Waves};
 use super::number::whole;
-use super::week::Week;
+use super::week::{Hour, Week};
 use super::{Forecast, Plan};
 
-const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+/// The days of the week, as [`Plan::hour_name`] has them.
+pub const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 /// From little to much.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -48,10 +49,13 @@ impl Plan {
     /// The name of an hour of the week.
     #[must_use]
     pub fn hour_name(&self, hour: usize) -> String {
+        format!("{} {:02}:00", self.day_name(hour), hour % 24)
+    }
+
+    pub(super) fn day_name(&self, hour: usize) -> String {
         let day = hour / 24 % 7;
         let has_times = self.records.as_ref().is_some_and(|records| records.has_times);
-        let day = if has_times { DAYS[day].to_owned() } else { format!("day {}", day + 1) };
-        format!("{day} {:02}:00", hour % 24)
+        if has_times { DAYS[day].to_owned() } else { format!("day {}", day + 1) }
     }
 
     fn start(&self) -> String {
@@ -95,18 +99,11 @@ impl Plan {
         };
         let zone = self.zone();
         let mut text = format!("\nwhen to roll   {what}; hours {zone}\n               0     6     12    18\n");
-        let value = |hour: usize| week.hours[hour].drain_s.unwrap_or(week.hours[hour].in_flight);
-        let seen = || (0..week.hours.len()).filter(|hour| week.hours[*hour].is_seen);
-        let least = seen().map(value).fold(f64::INFINITY, f64::min);
-        let most = seen().map(value).fold(0.0, f64::max);
-        for day in 0..7 {
-            let bar = |hour: usize| {
-                let part = (value(hour) - least) / (most - least).max(1e-9);
-                if week.hours[hour].is_seen { BARS[whole(part * 7.999).min(7)] } else { '·' }
-            };
-            let bars: String = (day * 24..day * 24 + 24).map(bar).collect();
-            let name = self.hour_name(day * 24);
-            let _ = writeln!(text, "  {:<11}  {bars}", name.trim_end_matches(" 00:00"));
+        let (_, _, place) = week.scale();
+        let bar = |hour: &Hour| if hour.is_seen { BARS[whole(place(hour) * 7.999).min(7)] } else { '·' };
+        for (day, hours) in week.hours.chunks(24).enumerate() {
+            let bars: String = hours.iter().map(bar).collect();
+            let _ = writeln!(text, "  {:<11}  {bars}", self.day_name(day * 24));
         }
         let named = |hour: usize| {
             let is = &week.hours[hour];

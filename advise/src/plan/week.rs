@@ -43,7 +43,21 @@ pub struct Hour {
     pub drain_s: Option<f64>,
 }
 
+impl Hour {
+    /// What hours are compared by: the time that a drain takes, or where that is not known the calls in flight.
+    fn value(&self) -> f64 {
+        self.drain_s.unwrap_or(self.in_flight)
+    }
+}
+
 impl Week {
+    /// The least and the most of the hours that the records have, and where an hour is between them: from 0 to 1.
+    pub(super) fn scale(&self) -> (f64, f64, impl Fn(&Hour) -> f64) {
+        let seen = || self.hours.iter().filter(|hour| hour.is_seen).map(Hour::value);
+        let (least, most) = (seen().fold(f64::INFINITY, f64::min), seen().fold(0.0, f64::max));
+        (least, most, move |hour: &Hour| (hour.value() - least) / (most - least).max(1e-9))
+    }
+
     pub(super) fn of(evidence: &Evidence, kinds: &Kinds, point: &Reading) -> Self {
         let laws: Vec<_> = (0..HOURS).map(|hour| Law::of(point, kinds, hour)).collect();
         let times = |part: f64| laws.iter().map(|law| law.at(part)).collect::<Option<Vec<_>>>();

@@ -147,6 +147,13 @@ impl Config {
         self.settings(false).map(drop)
     }
 
+    /// From SIGTERM to the exit at most: the drain, the grace of a force, and [`FLUSH`]. `None`: as long as calls last.
+    #[must_use]
+    pub fn time_to_leave(&self) -> Option<Duration> {
+        let drain = self.drain_timeout?;
+        Some(drain.saturating_add(self.force_grace).max(self.lame_duck).saturating_add(FLUSH))
+    }
+
     /// The key to sign with, from its file or as given. Reads the file.
     pub fn signing_key(&self) -> Result<Option<SigningKey>, KeyError> {
         self.key_source()?.map(KeySource::read).transpose()
@@ -311,15 +318,18 @@ impl Config {
             Err(BadDeadline::Now) => return Err(ConfigError::Zero("drain_timeout")),
             Err(BadDeadline::TooFar) => return Err(ConfigError::Long("drain_timeout")),
         }
-        match (self.on_deadline, self.platform_grace, self.drain_timeout) {
+        match (self.on_deadline, self.platform_grace, self.time_to_leave()) {
             (OnDeadline::Wait, None, _) | (OnDeadline::Alert | OnDeadline::Force, None, Some(_)) => Ok(()),
             (policy @ (OnDeadline::Wait | OnDeadline::Alert), Some(grace), _) => {
                 Err(ConfigError::GraceNeedsForce { policy, grace })
             }
             (policy @ (OnDeadline::Alert | OnDeadline::Force), _, None) => Err(ConfigError::DeadlineMissing(policy)),
-            (OnDeadline::Force, Some(grace), Some(timeout)) => {
-                let needed = timeout.saturating_add(self.force_grace).max(self.lame_duck).saturating_add(FLUSH);
-                if grace <= needed { Err(ConfigError::GraceTooShort { needed, grace }) } else { Ok(()) }
+            (OnDeadline::Force, Some(grace), Some(needed)) => {
+                if grace <= needed {
+                    Err(ConfigError::GraceTooShort { needed, grace })
+                } else {
+                    Ok(())
+                }
             }
         }
     }

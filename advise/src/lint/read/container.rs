@@ -20,9 +20,7 @@ pub(super) fn read_compose(scene: &mut Scene, file: usize, root: &Node) {
             command_line: node.line_of("entrypoint").or_else(|| node.line_of("command")).unwrap_or(line),
             env,
         };
-        let options = &scene.options;
-        let is_named = options.workers.is_empty() || options.workers.iter().any(|worker| worker == name);
-        let timing = process.timing(options).filter(|timing| timing.is_openrtc || is_named);
+        let timing = process.timing_of(&[name], &scene.options);
         let service = Service { file, name: name.into(), line, node: node.clone(), process, timing };
         scene.services.push(service);
     }
@@ -31,41 +29,24 @@ pub(super) fn read_compose(scene: &mut Scene, file: usize, root: &Node) {
 /// `NAME=value`, or a name alone that the shell's value is taken for.
 fn pair(node: &Node) -> Option<Var> {
     let text = node.text()?;
-    let (name, value) = match text.split_once('=') {
-        Some((name, value)) => (name, Some(value.to_owned())),
-        None => (text, None),
-    };
-    Some(Var { name: name.into(), value, line: node.line })
+    let alone = || Var { name: text.into(), value: None, line: node.line };
+    Some(Var::of_pair(text, node.line).unwrap_or_else(alone))
 }
 
 /// Reads the last stage of a Dockerfile.
 pub(super) fn read_image(scene: &mut Scene, file: usize, text: &str) {
     let mut instructions: Vec<(String, String, usize)> = Vec::new();
-    let mut lines = text.lines().zip(1..);
-    while let Some((line, number)) = lines.next() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let mut whole = line.to_owned();
-        while let Some(open) = whole.strip_suffix('\\') {
-            let Some((more, _)) = lines.find(|(line, _)| !line.trim_start().starts_with('#')) else { break };
-            whole = format!("{open} {}", more.trim());
-        }
-        let (name, rest) = whole.split_once(char::is_whitespace).unwrap_or((&whole, ""));
+    for (line, number) in super::statements(text, &['#']) {
+        let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((&line, ""));
         if name.eq_ignore_ascii_case("FROM") {
             instructions.clear();
         }
         instructions.push((name.to_uppercase(), rest.trim().to_owned(), number));
     }
-    let env = instructions.iter().filter(|(name, _, _)| name == "ENV").flat_map(|(_, rest, line)| {
-        let pairs = words(rest);
-        let pair = move |word: &String| {
-            let (name, value) = word.split_once('=')?;
-            Some(Var { name: name.into(), value: Some(value.into()), line: *line })
-        };
-        pairs.iter().filter_map(pair).collect::<Vec<_>>()
-    });
+    let env = instructions
+        .iter()
+        .filter(|(name, _, _)| name == "ENV")
+        .flat_map(|(_, rest, line)| words(rest).into_iter().filter_map(|word| Var::of_pair(&word, *line)));
     let process = Process { env: env.collect(), ..Process::default() };
     scene.images.push(Image { file, instructions, process });
 }

@@ -1,14 +1,13 @@
 //! Hosting platforms that have a grace of their own: Fly, Render, ECS.
 
-use crate::lint::process::Process;
+use crate::lint::process::{Process, Var};
 use crate::lint::rules::time::seconds;
-use crate::lint::scene::{Host, Scene};
+use crate::lint::scene::{Host, Platform, Scene};
 use crate::lint::yaml::{Node, Value};
 
-/// The grace of each platform in seconds: its own, and the most that it gives.
-const FLY: (u64, u64) = (5, 86_400);
-const RENDER: (u64, u64) = (30, 300);
-const ECS: (u64, u64) = (30, 120);
+static FLY: Platform = Platform { name: "Fly", setting: "kill_timeout", default_s: 5, cap_s: 86_400 };
+static RENDER: Platform = Platform { name: "Render", setting: "maxShutdownDelaySeconds", default_s: 30, cap_s: 300 };
+static ECS: Platform = Platform { name: "ECS", setting: "stopTimeout", default_s: 30, cap_s: 120 };
 
 /// Reads a `fly.toml`; its few settings that matter stand on lines of their own.
 pub(super) fn read_fly(scene: &mut Scene, file: usize, text: &str) {
@@ -19,16 +18,13 @@ pub(super) fn read_fly(scene: &mut Scene, file: usize, text: &str) {
             (key.trim() == name).then(|| (value.trim_matches(['"', '\'']).to_owned(), number))
         })
     };
-    let grace = setting("kill_timeout");
+    let grace = setting(FLY.setting);
     let stops = setting("auto_stop_machines").filter(|(value, _)| !matches!(value.as_str(), "false" | "off"));
     scene.hosts.push(Host {
         file,
         line: grace.as_ref().map_or(1, |(_, line)| *line),
-        platform: "Fly",
-        setting: "kill_timeout",
+        platform: &FLY,
         grace_s: grace.and_then(|(value, _)| value.parse().ok().or_else(|| seconds(&value))),
-        default_s: FLY.0,
-        cap_s: FLY.1,
         stops_idle: stops.map(|(_, line)| line),
         timing: Process::default().timing(&scene.options),
     });
@@ -37,49 +33,41 @@ pub(super) fn read_fly(scene: &mut Scene, file: usize, text: &str) {
 /// Reads what is neither Kubernetes nor compose: Render's blueprints, task definitions of ECS.
 pub(super) fn read(scene: &mut Scene, file: usize, root: &Node) {
     for service in root.list_of("services") {
-        let grace = service.get("maxShutdownDelaySeconds");
-        let env = service.list_of("envVars").iter().filter_map(|var| {
-            let value = var.text_of("value").map(Into::into);
-            Some(crate::lint::process::Var { name: var.text_of("key")?.into(), value, line: var.line })
-        });
-        let process = Process { env: env.collect(), ..Process::default() };
-        scene.hosts.push(Host {
-            file,
-            line: grace.map_or(service.line, |grace| grace.line),
-            platform: "Render",
-            setting: "maxShutdownDelaySeconds",
-            grace_s: grace.and_then(|grace| grace.text()?.parse().ok()),
-            default_s: RENDER.0,
-            cap_s: RENDER.1,
-            stops_idle: None,
-            timing: process.timing(&scene.options),
-        });
+        let env = service.list_of("envVars").iter().filter_map(|var| Var::of_entry(var, "key"));
+        let host = host(scene, file, &RENDER, service, service.get(RENDER.setting), env.collect());
+        scene.hosts.push(host);
     }
     let mut found = Vec::new();
     definitions(root, &mut found);
     for container in found {
         let key = |names: [&str; 2]| names.iter().find_map(|name| container.get(name));
-        let grace = key(["stopTimeout", "StopTimeout"]);
-        let env = key(["environment", "Environment"]).map(Node::list).unwrap_or_default().iter().filter_map(|var| {
+        let lists = [["environment", "Environment"], ["secrets", "Secrets"]].map(key);
+        let env = lists.into_iter().flatten().flat_map(Node::list).filter_map(|var| {
             let name = var.text_of("name").or_else(|| var.text_of("Name"))?;
-            Some(crate::lint::process::Var { name: name.into(), value: None, line: var.line })
+            Some(Var { name: name.into(), value: None, line: var.line })
         });
-        let secrets = key(["secrets", "Secrets"]).map(Node::list).unwrap_or_default().iter().filter_map(|var| {
-            let name = var.text_of("name").or_else(|| var.text_of("Name"))?;
-            Some(crate::lint::process::Var { name: name.into(), value: None, line: var.line })
-        });
-        let process = Process { env: env.chain(secrets).collect(), ..Process::default() };
-        scene.hosts.push(Host {
-            file,
-            line: grace.map_or(container.line, |grace| grace.line),
-            platform: "ECS",
-            setting: "stopTimeout",
-            grace_s: grace.and_then(|grace| grace.text()?.parse().ok()),
-            default_s: ECS.0,
-            cap_s: ECS.1,
-            stops_idle: None,
-            timing: process.timing(&scene.options),
-        });
+        let grace = key([ECS.setting, "StopTimeout"]);
+        let host = host(scene, file, &ECS, container, grace, env.collect());
+        scene.hosts.push(host);
+    }
+}
+
+/// What the node of a service says, by that of its grace and by its variables.
+fn host(
+    scene: &Scene,
+    file: usize,
+    platform: &'static Platform,
+    node: &Node,
+    grace: Option<&Node>,
+    env: Vec<Var>,
+) -> Host {
+    Host {
+        file,
+        line: grace.unwrap_or(node).line,
+        platform,
+        grace_s: grace.and_then(|grace| grace.text()?.parse().ok()),
+        stops_idle: None,
+        timing: Process { env, ..Process::default() }.timing(&scene.options),
     }
 }
 

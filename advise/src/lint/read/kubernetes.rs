@@ -49,12 +49,10 @@ pub(super) fn settle(scene: &mut Scene) {
                 container.process.env.splice(0..0, vars);
             }
         }
-        let named = |name: &str| options.workers.is_empty() || options.workers.iter().any(|worker| worker == name);
-        let is_named = named(&workload.object.name);
-        let mut timings = workload.containers.iter().enumerate().filter(|(_, container)| !container.is_sidecar);
-        workload.worker = timings.find_map(|(place, container)| {
-            let timing = container.process.timing(&options)?;
-            (timing.is_openrtc || is_named || named(&container.name)).then_some((place, timing))
+        let mut plain = workload.containers.iter().enumerate().filter(|(_, container)| !container.is_sidecar);
+        workload.worker = plain.find_map(|(place, container)| {
+            let names = [workload.object.name.as_str(), &container.name];
+            Some((place, container.process.timing_of(&names, &options)?))
         });
     }
 }
@@ -69,16 +67,13 @@ fn containers(template: &Node) -> Vec<Container> {
 fn container(node: &Node, is_sidecar: bool) -> Container {
     let words = |key: &str| node.get(key).map(Node::words).unwrap_or_default();
     let command_line = node.line_of("command").or_else(|| node.line_of("args")).unwrap_or(node.line);
-    let var = |var: &Node| {
-        Some(Var { name: var.text_of("name")?.into(), value: var.text_of("value").map(Into::into), line: var.line })
-    };
     Container {
         name: node.text_of("name").unwrap_or_default().into(),
         process: Process {
             image: node.text_of("image").unwrap_or_default().into(),
             command: [words("command"), words("args")].concat(),
             command_line,
-            env: node.list_of("env").iter().filter_map(var).collect(),
+            env: node.list_of("env").iter().filter_map(|var| Var::of_entry(var, "name")).collect(),
         },
         node: node.clone(),
         is_sidecar,

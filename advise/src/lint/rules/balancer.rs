@@ -23,13 +23,9 @@ pub(super) const RULES: &[Rule] = &[
         fix: "Set `timeout tunnel 1h` or more, or have both ends ping more often.",
         check: |scene| {
             of(scene, "HAProxy", |balancer| {
-                let find = |name: &str| balancer.entries.iter().find(|(_, key, _, _)| key == name);
-                let (name, found) = match find("timeout tunnel") {
-                    Some(entry) => ("timeout tunnel", entry),
-                    None => ["timeout client", "timeout server"].iter().find_map(|name| Some((*name, find(name)?)))?,
-                };
-                let (_, _, text, line) = found;
-                (seconds_or(text, 1)? < SILENCE).then(|| Hit::new(balancer.file, *line, format!("{name} {text}")))
+                let names = ["timeout tunnel", "timeout client", "timeout server"];
+                let (name, (text, line)) = names.iter().find_map(|name| Some((name, balancer.get(name)?)))?;
+                (seconds_or(text, 1)? < SILENCE).then(|| Hit::new(balancer.file, line, format!("{name} {text}")))
             })
         },
     },
@@ -42,10 +38,10 @@ pub(super) const RULES: &[Rule] = &[
         fix: "Raise it above the longest call, or change servers through the runtime API without a reload.",
         check: |scene| {
             of(scene, "HAProxy", |balancer| {
-                let (_, _, text, line) = balancer.entries.iter().find(|(_, key, _, _)| key == "hard-stop-after")?;
-                let longest = scene.longest_call_s().unwrap_or(SILENCE);
+                let (text, line) = balancer.get("hard-stop-after")?;
+                let longest = scene.longest_call_s();
                 (seconds_or(text, 1)? < longest).then(|| {
-                    Hit::new(balancer.file, *line, format!("hard-stop-after {text}; calls last up to {longest}s"))
+                    Hit::new(balancer.file, line, format!("hard-stop-after {text}; calls last up to {longest}s"))
                 })
             })
         },
@@ -64,11 +60,10 @@ pub(super) const RULES: &[Rule] = &[
             let mut hits: Vec<_> =
                 scene.balancers.iter().filter(|it| it.program == "nginx").flat_map(upgrades).collect();
             hits.extend(of(scene, "nginx", |balancer| {
-                let (_, _, text, line) =
-                    balancer.entries.iter().find(|(_, key, _, _)| key == "worker_shutdown_timeout")?;
-                let longest = scene.longest_call_s().unwrap_or(SILENCE);
+                let (text, line) = balancer.get("worker_shutdown_timeout")?;
+                let longest = scene.longest_call_s();
                 (seconds_or(text, 1_000)? < longest).then(|| {
-                    Hit::new(balancer.file, *line, format!("worker_shutdown_timeout {text}")).with_severity(Error)
+                    Hit::new(balancer.file, line, format!("worker_shutdown_timeout {text}")).with_severity(Error)
                 })
             }));
             hits
@@ -83,7 +78,7 @@ pub(super) const RULES: &[Rule] = &[
             its time is over.",
         fix: "Raise both above the longest call.",
         check: |scene| {
-            let longest = scene.longest_call_s().unwrap_or(SILENCE);
+            let longest = scene.longest_call_s();
             let paths: [&[&str]; 2] = [&["spec", "timeoutSec"], &["spec", "connectionDraining", "drainingTimeoutSec"]];
             let of = |path: &[&str]| {
                 scene
@@ -119,15 +114,18 @@ pub(super) const RULES: &[Rule] = &[
                 .filter_map(|host| {
                     let timing = host.timing.as_ref()?;
                     let needed = timing.needed(&scene.options).as_secs();
-                    let grace = host.grace_s.unwrap_or(host.default_s);
+                    let grace = host.grace_s.unwrap_or(host.platform.default_s);
                     (grace <= needed).then(|| {
-                        let most = if needed >= host.cap_s {
-                            format!("; {} gives {}s at most", host.platform, host.cap_s)
+                        let most = if needed >= host.platform.cap_s {
+                            format!("; {} gives {}s at most", host.platform.name, host.platform.cap_s)
                         } else {
                             String::new()
                         };
-                        let found =
-                            format!("{} is {grace}s, it needs {}{most}", host.setting, timing.told(&scene.options));
+                        let found = format!(
+                            "{} is {grace}s, it needs {}{most}",
+                            host.platform.setting,
+                            timing.told(&scene.options)
+                        );
                         Hit::new(host.file, host.line, found)
                     })
                 })

@@ -33,7 +33,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "Autoscalers look at pods. On the workload it has no effect.",
         fix: "Move it to spec.template.metadata.annotations.",
         check: |scene| {
-            on_workers(scene, |_, workload, _| {
+            on_workers(scene, |workload, _, _| {
                 if workload.kind() == "Pod" {
                     return None;
                 }
@@ -56,8 +56,7 @@ pub(super) const RULES: &[Rule] = &[
             takes a node away.",
         fix: "Annotate the pods with safe-to-evict: \"false\" while they have calls.",
         check: |scene| {
-            on_workers(scene, |scene, workload, _| {
-                let (_, timing) = workload.worker()?;
+            on_workers(scene, |workload, _, timing| {
                 let is_long = timing.needed(&scene.options).as_secs() > AUTOSCALER;
                 match annotation(workload, EVICT) {
                     Some(node) if node.text() == Some("true") => Some(Hit::new(
@@ -118,8 +117,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "The node is gone when the notice is over, and the calls with it.",
         fix: "Run workers on nodes that stay.",
         check: |scene| {
-            on_workers(scene, |scene, workload, _| {
-                let (_, timing) = workload.worker()?;
+            on_workers(scene, |workload, _, timing| {
                 let needed = timing.needed(&scene.options).as_secs();
                 let selector = workload.pod()?.get("nodeSelector")?;
                 let (label, value, nodes, notice) =
@@ -143,8 +141,7 @@ pub(super) const RULES: &[Rule] = &[
             end when the node is back.",
         fix: "Set tolerationSeconds of node.kubernetes.io/unreachable and not-ready above the longest drain.",
         check: |scene| {
-            on_workers(scene, |scene, workload, _| {
-                let (_, timing) = workload.worker()?;
+            on_workers(scene, |workload, _, timing| {
                 let needed = timing.needed(&scene.options).as_secs();
                 let tolerations = workload.pod()?.list_of("tolerations");
                 let set = tolerations.iter().find(|it| it.text_of("key") == Some("node.kubernetes.io/unreachable"));
@@ -209,7 +206,7 @@ fn beyond(scene: &Scene, cloud: Cloud, limit: u64, says: &str) -> Vec<Hit> {
     if scene.options.target != Some(cloud) {
         return Vec::new();
     }
-    on_workers(scene, |_, workload, _| {
+    on_workers(scene, |workload, _, _| {
         let (grace, line, _) = grace(workload);
         (grace > limit).then(|| {
             let grace = say(std::time::Duration::from_secs(grace));

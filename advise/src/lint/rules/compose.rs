@@ -20,12 +20,9 @@ pub(super) const RULES: &[Rule] = &[
         why: "SIGKILL cuts the calls that are left.",
         fix: "Raise stop_grace_period above the drain.",
         check: |scene| {
-            on_services(scene, |scene, service, timing| {
+            on_services(scene, |service, timing| {
                 let set = service.node.get("stop_grace_period");
-                let grace = match set {
-                    Some(set) => seconds(literal(set.text()?)?)?,
-                    None => STOP,
-                };
+                let grace = grace(service)?;
                 (grace <= timing.needed(&scene.options).as_secs()).then(|| {
                     let said = if set.is_some() { "is" } else { "is not set, so it is" };
                     let needs = timing.told(&scene.options);
@@ -46,7 +43,7 @@ pub(super) const RULES: &[Rule] = &[
             the old version.",
         fix: "Set OPENRTC_LEAVE to `parked`, or restart to on-failure.",
         check: |scene| {
-            on_services(scene, |_, service, _| {
+            on_services(scene, |service, _| {
                 let settings = service.process.settings()?;
                 let restart = service.node.get("restart")?;
                 let returns = matches!(restart.text()?, "always" | "unless-stopped");
@@ -66,7 +63,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "Workers drain on SIGTERM. Another signal has another meaning, or ends the process.",
         fix: "Leave stop_signal out, or set it to SIGTERM.",
         check: |scene| {
-            on_services(scene, |_, service, _| {
+            on_services(scene, |service, _| {
                 let signal = service.node.get("stop_signal")?;
                 let name = literal(signal.text()?)?;
                 (!is_stop_signal(name)).then(|| {
@@ -84,13 +81,10 @@ pub(super) const RULES: &[Rule] = &[
             worthless.",
         fix: "Give both the same time.",
         check: |scene| {
-            on_services(scene, |_, service, _| {
+            on_services(scene, |service, _| {
                 let var = service.process.var("OPENRTC_PLATFORM_GRACE")?;
                 let told = seconds(literal(var.value.as_deref()?)?)?;
-                let grace = match service.node.get("stop_grace_period") {
-                    Some(set) => seconds(literal(set.text()?)?)?,
-                    None => STOP,
-                };
+                let grace = grace(service)?;
                 (told != grace).then(|| {
                     let found =
                         format!("service {}: OPENRTC_PLATFORM_GRACE {told}s, stop_grace_period {grace}s", service.name);
@@ -101,6 +95,14 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn on_services(scene: &Scene, check: impl Fn(&Scene, &Service, &Timing) -> Option<Hit>) -> Vec<Hit> {
-    scene.services.iter().filter_map(|service| check(scene, service, service.timing.as_ref()?)).collect()
+/// What a service gives, in seconds.
+fn grace(service: &Service) -> Option<u64> {
+    match service.node.get("stop_grace_period") {
+        Some(set) => seconds(literal(set.text()?)?),
+        None => Some(STOP),
+    }
+}
+
+fn on_services(scene: &Scene, check: impl Fn(&Service, &Timing) -> Option<Hit>) -> Vec<Hit> {
+    scene.services.iter().filter_map(|service| check(service, service.timing.as_ref()?)).collect()
 }

@@ -20,8 +20,8 @@ pub(super) const RULES: &[Rule] = &[
         fix: "Set maxUnavailable to 1. To protect calls alone, put the budget on a label that pods have while they \
             have calls.",
         check: |scene| {
-            on_budgets(scene, |scene, budget, selected| {
-                let workload = selected.first().filter(|_| scene.workers().next().is_some())?;
+            on_budgets(scene, |budget, selected| {
+                let workload = selected.first()?;
                 let spec = budget.root.get("spec")?;
                 let (key, text) =
                     ["minAvailable", "maxUnavailable"].iter().find_map(|key| Some((*key, spec.text_of(key)?)))?;
@@ -51,9 +51,7 @@ pub(super) const RULES: &[Rule] = &[
             scene
                 .workers()
                 .filter_map(|(workload, _, _)| {
-                    let selects =
-                        |budget: &&Object| selector(budget).is_some_and(|labels| workload.is_selected_by(labels));
-                    let budgets: Vec<_> = scene.of_kind(BUDGET).filter(selects).collect();
+                    let budgets: Vec<_> = scene.of_kind(BUDGET).filter(|budget| selects(budget, workload)).collect();
                     let second = budgets.get(1)?;
                     let found = format!("budgets {} and {} for {}", budgets[0].name, second.name, workload.title());
                     Some(Hit::new(second.file, second.root.line, found))
@@ -70,13 +68,9 @@ pub(super) const RULES: &[Rule] = &[
             the clock of its grace.",
         fix: "Leave the policy at IfHealthyBudget.",
         check: |scene| {
-            on_budgets(scene, |scene, budget, selected| {
-                let is_worker = |workload: &&Workload| {
-                    scene.workers().any(|(worker, _, timing)| {
-                        worker.object.name == workload.object.name && timing.probe_follows_drain
-                    })
-                };
-                let workload = selected.iter().copied().find(is_worker)?;
+            on_budgets(scene, |budget, selected| {
+                let follows = |workload: &&&Workload| workload.worker().is_some_and(|(_, it)| it.probe_follows_drain);
+                let workload = selected.iter().find(follows)?;
                 let policy = budget.root.at(&["spec", "unhealthyPodEvictionPolicy"])?;
                 (policy.text() == Some("AlwaysAllow")).then(|| {
                     Hit::new(budget.file, policy.line, format!("budget {} for {}", budget.name, workload.title()))
@@ -92,9 +86,8 @@ pub(super) const RULES: &[Rule] = &[
         why: "Whoever empties nodes may take all pods at once.",
         fix: "Add a PodDisruptionBudget with maxUnavailable 1, or give it to this command as well.",
         check: |scene| {
-            on_workers(scene, |scene, workload, _| {
-                let selects = |budget: &Object| selector(budget).is_some_and(|labels| workload.is_selected_by(labels));
-                let has_budget = scene.of_kind(BUDGET).any(selects);
+            on_workers(scene, |workload, _, _| {
+                let has_budget = scene.of_kind(BUDGET).any(|budget| selects(budget, workload));
                 (several(workload) && workload.kind() != "DaemonSet" && !has_budget)
                     .then(|| Hit::new(workload.object.file, workload.line(), workload.title()))
             })
@@ -130,17 +123,16 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-/// The labels of a budget's selector.
-fn selector(budget: &Object) -> Option<&Node> {
-    budget.root.at(&["spec", "selector", "matchLabels"])
+/// Whether a budget is for the pods of a workload.
+fn selects(budget: &Object, workload: &Workload) -> bool {
+    budget.root.at(&["spec", "selector", "matchLabels"]).is_some_and(|labels| workload.is_selected_by(labels))
 }
 
-fn on_budgets(scene: &Scene, check: impl Fn(&Scene, &Object, &[&Workload]) -> Option<Hit>) -> Vec<Hit> {
+fn on_budgets(scene: &Scene, check: impl Fn(&Object, &[&Workload]) -> Option<Hit>) -> Vec<Hit> {
     let of = |budget: &Object| {
-        let labels = selector(budget)?;
         let workers = scene.workers().map(|(workload, _, _)| workload);
-        let selected: Vec<_> = workers.filter(|workload| workload.is_selected_by(labels)).collect();
-        check(scene, budget, &selected)
+        let selected: Vec<_> = workers.filter(|workload| selects(budget, workload)).collect();
+        check(budget, &selected)
     };
     scene.of_kind(BUDGET).filter_map(of).collect()
 }

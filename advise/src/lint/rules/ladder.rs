@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Rule;
 use crate::lint::finding::Hit;
 use crate::lint::finding::Severity::{Error, Hint, Warning};
-use crate::lint::process::{literal, say};
+use crate::lint::process::{Timing, literal, say};
 use crate::lint::scene::{Container, Scene, Workload};
 use crate::lint::yaml::Node;
 
@@ -25,8 +25,7 @@ pub(super) const RULES: &[Rule] = &[
             the calls that are left, without an event or a metric.",
         fix: "Raise terminationGracePeriodSeconds above the sum, or shorten the drain.",
         check: |scene| {
-            on_workers(scene, |scene, workload, _| {
-                let (_, timing) = workload.worker()?;
+            on_workers(scene, |workload, _, timing| {
                 let (grace, line, said) = grace(workload);
                 let hook = hooks(workload);
                 let needed = hook + timing.needed(&scene.options).as_secs();
@@ -51,7 +50,7 @@ pub(super) const RULES: &[Rule] = &[
             worthless.",
         fix: "Give both the same number.",
         check: |scene| {
-            on_workers(scene, |_, workload, container| {
+            on_workers(scene, |workload, container, _| {
                 let var = container.process.var("OPENRTC_PLATFORM_GRACE")?;
                 let told = super::time::seconds(literal(var.value.as_deref()?)?)?;
                 let (grace, _, said) = grace(workload);
@@ -73,11 +72,10 @@ pub(super) const RULES: &[Rule] = &[
         fix: "Raise terminationGracePeriodSeconds above the longest call; for a worker of this project set \
             OPENRTC_DRAIN_TIMEOUT and OPENRTC_ON_DEADLINE=force.",
         check: |scene| {
-            on_workers(scene, |scene, workload, _| {
-                let (_, timing) = workload.worker()?;
+            on_workers(scene, |workload, _, timing| {
                 let (grace, line, said) = grace(workload);
                 let hook = hooks(workload);
-                let is_short = hook + timing.needed(&scene.options).as_secs() >= grace.saturating_add(1);
+                let is_short = hook + timing.needed(&scene.options).as_secs() > grace;
                 (timing.leave.is_none() && is_short).then(|| {
                     let needs = timing.told(&scene.options);
                     Hit::new(workload.object.file, line, format!("{}: needs {needs}, but {said}", workload.title()))
@@ -119,7 +117,7 @@ pub(super) const RULES: &[Rule] = &[
             instead of a clear no.",
         fix: "Set OPENRTC_LAME_DUCK to the time that your balancer takes to notice, such as 15s.",
         check: |scene| {
-            on_workers(scene, |scene, workload, container| {
+            on_workers(scene, |workload, container, _| {
                 let settings = container.process.settings()?;
                 let is_behind = scene.of_kind("Service").any(|service| {
                     service.root.at(&["spec", "selector"]).is_some_and(|labels| workload.is_selected_by(labels))
@@ -165,8 +163,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "When such a probe fails, its own grace counts instead of the pod's.",
         fix: "Remove it from the probe.",
         check: |scene| {
-            on_workers(scene, |scene, workload, container| {
-                let (_, timing) = workload.worker()?;
+            on_workers(scene, |workload, container, timing| {
                 let needed = timing.needed(&scene.options).as_secs();
                 ["livenessProbe", "startupProbe"].into_iter().find_map(|name| {
                     let probe = container.node.get(name)?;
@@ -188,7 +185,7 @@ pub(super) const RULES: &[Rule] = &[
         fix: "Make it a native sidecar: an init container with restartPolicy Always (Kubernetes 1.29 or later). It \
             leaves last.",
         check: |scene| {
-            on_workers(scene, |_, workload, container| {
+            on_workers(scene, |workload, container, _| {
                 const PROXIES: &[&str] =
                     &["istio/proxyv2", "envoyproxy/envoy", "linkerd/proxy", "cloud-sql-proxy", "cloudflared"];
                 let is_proxy = |other: &&Container| {
@@ -211,7 +208,7 @@ pub(super) const RULES: &[Rule] = &[
             drains the sidecar while the worker needs it.",
         fix: "Remove the hook: the sidecar gets SIGTERM after the worker has left.",
         check: |scene| {
-            on_workers(scene, |_, workload, _| {
+            on_workers(scene, |workload, _, _| {
                 let is_hooked =
                     |other: &&Container| other.is_sidecar && other.node.at(&["lifecycle", "preStop"]).is_some();
                 let sidecar = workload.containers.iter().find(is_hooked)?;
@@ -223,8 +220,8 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// What a check says of each worker's pod.
-pub(super) fn on_workers(scene: &Scene, check: impl Fn(&Scene, &Workload, &Container) -> Option<Hit>) -> Vec<Hit> {
-    scene.workers().filter_map(|(workload, container, _)| check(scene, workload, container)).collect()
+pub(super) fn on_workers(scene: &Scene, check: impl Fn(&Workload, &Container, &Timing) -> Option<Hit>) -> Vec<Hit> {
+    scene.workers().filter_map(|(workload, container, timing)| check(workload, container, timing)).collect()
 }
 
 /// What a check says of each container of each worker's pod: a hook of any of them holds up the whole pod.

@@ -1,11 +1,12 @@
-//! What cannot be judged is said, not passed over. These codes have no check of their own: reading finds them.
+//! What cannot be judged is said, not passed over. Codes without a check of their own are found by reading.
 
 use super::Rule;
+use crate::lint::finding::Hit;
 use crate::lint::finding::Severity::{Error, Hint, Warning};
+use crate::lint::scene::Scene;
 
-const NONE: fn(&crate::lint::scene::Scene) -> Vec<crate::lint::finding::Hit> = |_| Vec::new();
+const NONE: fn(&Scene) -> Vec<Hit> = |_| Vec::new();
 
-pub(in crate::lint) const UNKNOWN_DRAIN: &str = "ORT-I001";
 pub(in crate::lint) const UNREAD: &str = "ORT-I002";
 pub(in crate::lint) const NO_REASON: &str = "ORT-I003";
 pub(in crate::lint) const UNUSED: &str = "ORT-I004";
@@ -13,13 +14,13 @@ pub(in crate::lint) const UNKNOWN_FILE: &str = "ORT-I005";
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
-        code: UNKNOWN_DRAIN,
+        code: "ORT-I001",
         severity: Hint,
         about: "all files",
         fires: "nothing says how long the drain of what a file starts takes",
         why: "Without that no deadline can be judged.",
         fix: "If it is a worker, give --drain (and --worker NAME if other things are in the file as well).",
-        check: NONE,
+        check: |scene| [unjudged(scene), unmatched(scene)].concat(),
     },
     Rule {
         code: UNREAD,
@@ -58,3 +59,38 @@ pub(super) const RULES: &[Rule] = &[
         check: NONE,
     },
 ];
+
+/// Names of workers that are in no file: whoever gave one meant to have something judged.
+fn unmatched(scene: &Scene) -> Vec<Hit> {
+    let pods = scene.workloads.iter().flat_map(|workload| {
+        let containers = workload.containers.iter().map(|container| container.name.as_str());
+        containers.chain([workload.object.name.as_str()])
+    });
+    let units = scene.units.iter().map(|unit| unit.name.as_str());
+    let services = scene.services.iter().map(|service| service.name.as_str());
+    let all: Vec<_> = pods.chain(units).chain(services).collect();
+    let is_there =
+        |name: &String| all.iter().any(|other| other == name || other.strip_suffix(".service") == Some(name));
+    let missing = scene.options.workers.iter().filter(|name| !is_there(name));
+    missing.map(|name| Hit::new(0, 1, format!("there is no worker {name}")).with_severity(Error)).collect()
+}
+
+/// What starts something of which nothing says how long its drain takes: one finding for each file.
+fn unjudged(scene: &Scene) -> Vec<Hit> {
+    let workloads = scene.workloads.iter().filter(|workload| workload.worker.is_none());
+    let workloads = workloads.map(|workload| (workload.object.file, workload.line(), workload.title()));
+    let units = scene.units.iter().filter(|unit| unit.timing.is_none()).map(|unit| (unit.file, 1, unit.name.clone()));
+    let services = scene.services.iter().filter(|service| service.timing.is_none());
+    let services = services.map(|service| (service.file, service.line, format!("service {}", service.name)));
+    let hosts = scene.hosts.iter().filter(|host| host.timing.is_none());
+    let hosts = hosts.map(|host| (host.file, host.line, host.platform.name.to_owned()));
+    let all: Vec<_> = workloads.chain(units).chain(services).chain(hosts).collect();
+    let mut hits: Vec<Hit> = Vec::new();
+    for (file, line, title) in all {
+        match hits.iter_mut().find(|hit| hit.file == file) {
+            Some(hit) => hit.found = format!("{}, {title}", hit.found),
+            None => hits.push(Hit::new(file, line, format!("not judged: {title}"))),
+        }
+    }
+    hits
+}

@@ -20,8 +20,7 @@ pub(super) const RULES: &[Rule] = &[
             and every call in it is lost.",
         fix: "Ask `/livez` for liveness: it does not depend on drain or load.",
         check: |scene| {
-            on_workers(scene, |_, workload, container| {
-                let (_, timing) = workload.worker()?;
+            on_workers(scene, |workload, container, timing| {
                 let asked = |name: &str| asked(container.node.get(name)?);
                 let liveness = asked("livenessProbe")?;
                 let line = container.node.line_of("livenessProbe")?;
@@ -44,7 +43,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "A pause of some seconds, of a disk or a node, then ends every call in the pod.",
         fix: "Set failureThreshold so that a minute must pass.",
         check: |scene| {
-            on_workers(scene, |_, workload, container| {
+            on_workers(scene, |workload, container, _| {
                 let probe = container.node.get("livenessProbe")?;
                 let [period, failures] = [("periodSeconds", 10), ("failureThreshold", 3)]
                     .map(|(name, default)| probe.number_of(name).unwrap_or(default));

@@ -20,7 +20,7 @@ pub(super) const RULES: &[Rule] = &[
         why: WHY,
         fix: "Put `exec` before the last command, or name the program without a shell.",
         check: |scene| {
-            on_workers(scene, |_, workload, container| {
+            on_workers(scene, |workload, container, _| {
                 let process = &container.process;
                 let hit = shell(script(&process.command)?, workload.object.file, process.command_line)?;
                 Some(Hit { found: format!("{}: {}", workload.title(), hit.found), ..hit })

@@ -24,7 +24,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "SIGKILL cuts the calls that are left.",
         fix: "Raise TimeoutStopSec above the drain, or set it to infinity.",
         check: |scene| {
-            on_units(scene, |scene, unit, timing| {
+            on_units(scene, |unit, timing| {
                 let set = unit.get("TimeoutStopSec").or_else(|| unit.get("TimeoutSec"));
                 let asks = timing.is_openrtc && unit.get("Type").is_some_and(|(kind, _)| kind.starts_with("notify"));
                 let limit = match set {
@@ -49,7 +49,7 @@ pub(super) const RULES: &[Rule] = &[
             process and none leave processes behind.",
         fix: "Set KillMode=mixed: the main process gets SIGTERM, and what is left at the end is killed.",
         check: |scene| {
-            on_units(scene, |_, unit, timing| {
+            on_units(scene, |unit, timing| {
                 let mode = unit.get("KillMode").unwrap_or(("control-group", unit.process.command_line));
                 // Whether a program has processes for its calls, a unit does not say.
                 let matters = timing.is_openrtc || mode.0 == "process" || mode.0 == "none";
@@ -66,7 +66,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "Workers drain on SIGTERM. Another signal has another meaning, or ends the process.",
         fix: "Remove the line.",
         check: |scene| {
-            on_units(scene, |_, unit, _| {
+            on_units(scene, |unit, _| {
                 let (key, (value, line)) = ["SendSIGHUP", "KillSignal"].iter().find_map(|key| {
                     let got = unit.get(key)?;
                     let is_wrong = if *key == "KillSignal" { !is_stop_signal(got.0) } else { got.0 == "yes" };
@@ -85,7 +85,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "A worker that was drained, forced or rejected comes back, in the old version.",
         fix: "Set Restart=on-failure and RestartPreventExitStatus=2 3 4.",
         check: |scene| {
-            on_units(scene, |_, unit, timing| {
+            on_units(scene, |unit, timing| {
                 let (restart, line) = unit.get("Restart").filter(|_| timing.is_openrtc)?;
                 let prevented = unit.get("RestartPreventExitStatus").map_or("", |(codes, _)| codes);
                 // Only a worker that registers can be rejected.
@@ -106,7 +106,7 @@ pub(super) const RULES: &[Rule] = &[
             becomes ready, and cannot ask for time.",
         fix: "Set WatchdogSec to 30 or more; start the program without a shell, or by `exec`.",
         check: |scene| {
-            on_units(scene, |_, unit, _| {
+            on_units(scene, |unit, _| {
                 if let Some((text, line)) = unit.get("WatchdogSec")
                     && seconds_or(text, 1_000).is_some_and(|time| time > 0 && time < WATCHDOG)
                 {
@@ -134,7 +134,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "The worker refuses to start: offers beyond its descriptors would hang.",
         fix: "Raise LimitNOFILE, or lower OPENRTC_CAPACITY.",
         check: |scene| {
-            on_units(scene, |_, unit, _| {
+            on_units(scene, |unit, _| {
                 let settings = unit.process.settings()?;
                 let (text, line) = unit.get("LimitNOFILE")?;
                 // The hard limit: the worker raises its own up to that.
@@ -154,7 +154,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "The unit is ended when it is over, whatever calls it has.",
         fix: "Remove it.",
         check: |scene| {
-            on_units(scene, |_, unit, _| {
+            on_units(scene, |unit, _| {
                 let (text, line) = unit.get("RuntimeMaxSec").filter(|(text, _)| *text != "infinity")?;
                 Some(Hit::new(unit.file, line, format!("{}: RuntimeMaxSec={text}", unit.name)))
             })
@@ -170,7 +170,7 @@ pub(super) const RULES: &[Rule] = &[
         fix: "Remove ExecStop: systemd sends SIGTERM to the main process. Around containers, stop with a time above \
             the drain.",
         check: |scene| {
-            on_units(scene, |scene, unit, timing| {
+            on_units(scene, |unit, timing| {
                 let needed = timing.needed(&scene.options).as_secs();
                 let (command, line) = unit.get("ExecStop")?;
                 let kills = ["kill -9", "kill -KILL", "kill -s KILL", "rm -f", "pkill", "killall"]
@@ -194,6 +194,6 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn on_units(scene: &Scene, check: impl Fn(&Scene, &Unit, &Timing) -> Option<Hit>) -> Vec<Hit> {
-    scene.units.iter().filter_map(|unit| check(scene, unit, unit.timing.as_ref()?)).collect()
+fn on_units(scene: &Scene, check: impl Fn(&Unit, &Timing) -> Option<Hit>) -> Vec<Hit> {
+    scene.units.iter().filter_map(|unit| check(unit, unit.timing.as_ref()?)).collect()
 }

@@ -19,7 +19,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "The new pod waits for the port, so each node takes no calls for as long as its old pod drains.",
         fix: "Allow a surge and have a spare node for it, or do without host ports.",
         check: |scene| {
-            on_workers(scene, |_, workload, container| {
+            on_workers(scene, |workload, container, _| {
                 let pod = workload.pod()?;
                 let host = pod.text_of("hostNetwork") == Some("true");
                 let port = container.node.list_of("ports").iter().any(|port| port.get("hostPort").is_some());
@@ -41,7 +41,7 @@ pub(super) const RULES: &[Rule] = &[
             drained.",
         fix: "Use RollingUpdate, or one Deployment per version.",
         check: |scene| {
-            on_workers(scene, |_, workload, _| {
+            on_workers(scene, |workload, _, _| {
                 let kind = workload.object.root.at(&["spec", "strategy", "type"])?;
                 (kind.text() == Some("Recreate")).then(|| {
                     Hit::new(workload.object.file, kind.line, format!("{}: strategy Recreate", workload.title()))
@@ -58,7 +58,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "The missing pods are missing until the drain ends and the new ones are ready.",
         fix: "Set maxUnavailable to 0.",
         check: |scene| {
-            on_workers(scene, |_, workload, _| {
+            on_workers(scene, |workload, _, _| {
                 if workload.kind() != "Deployment" {
                     return None;
                 }
@@ -92,7 +92,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "The rollout counts as failed while it only waits for the delay.",
         fix: "Set progressDeadlineSeconds above the delay.",
         check: |scene| {
-            on_workers(scene, |_, workload, _| {
+            on_workers(scene, |workload, _, _| {
                 let spec = workload.object.root.get("spec").filter(|_| workload.kind() == "Rollout")?;
                 let delay = spec.at(&["strategy", "blueGreen"])?.number_of("scaleDownDelaySeconds")?;
                 let deadline = spec.number_of("progressDeadlineSeconds").unwrap_or(600);
@@ -115,7 +115,7 @@ pub(super) const RULES: &[Rule] = &[
             listens.",
         fix: "Add a readiness probe (`/readyz`).",
         check: |scene| {
-            on_workers(scene, |_, workload, container| {
+            on_workers(scene, |workload, container, _| {
                 let has_seconds = workload.object.root.at(&["spec", "minReadySeconds"]).is_some();
                 let is_rolled = ["Deployment", "StatefulSet", "DaemonSet", "Rollout"].contains(&workload.kind());
                 let is_blind = container.node.get("readinessProbe").is_none() && !has_seconds;
@@ -138,8 +138,7 @@ pub(super) const RULES: &[Rule] = &[
             of all drains.",
         fix: "Use one Deployment per version; or updateStrategy OnDelete, and delete pods that have drained.",
         check: |scene| {
-            on_workers(scene, |scene, workload, _| {
-                let (_, timing) = workload.worker()?;
+            on_workers(scene, |workload, _, timing| {
                 let takes = timing.needed(&scene.options).as_secs();
                 let spec = workload.object.root.get("spec")?;
                 let by_hand = spec.at(&["updateStrategy", "type"]).and_then(Node::text) == Some("OnDelete");
@@ -167,7 +166,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "It is gone with the pod, and with it what became of the calls.",
         fix: "Use a volume that outlives the pod.",
         check: |scene| {
-            on_workers(scene, |_, workload, container| {
+            on_workers(scene, |workload, container, _| {
                 let of = ["OPENRTC_JOURNAL_DIR", "OPENRTC_AUDIT_FILE"];
                 of.into_iter().find_map(|name| {
                     let path = container.process.var(name)?.value.as_deref()?;
@@ -190,7 +189,7 @@ pub(super) const RULES: &[Rule] = &[
             back, in the old version, and takes calls.",
         fix: "Set OPENRTC_LEAVE to `parked`: it stays, and leaves on SIGTERM.",
         check: |scene| {
-            on_workers(scene, |_, workload, container| {
+            on_workers(scene, |workload, container, _| {
                 let settings = container.process.settings()?;
                 let restarts = workload.pod()?.text_of("restartPolicy").is_none_or(|policy| policy == "Always");
                 let leaves = settings.config.leave == openrtc_core::worker::Leave::WhenDrained;
@@ -208,7 +207,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "Two workers of one name are one worker to whoever counts them.",
         fix: "Take the pod's name: valueFrom fieldRef metadata.name.",
         check: |scene| {
-            on_workers(scene, |_, workload, container| {
+            on_workers(scene, |workload, container, _| {
                 let var = container.process.var("OPENRTC_WORKER")?;
                 let is_fixed = var.value.as_deref().is_some_and(|value| !value.contains("$("));
                 (is_fixed && several(workload)).then(|| {
