@@ -42,7 +42,6 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::{Parser, Subcommand};
-use openrtc_host::Inherited;
 use openrtc_runtime::{ConfigError, Exit, StartError, log, process};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -109,21 +108,20 @@ impl Error for Usage {}
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let inherited = Inherited::now();
     // Whoever runs another command may end it with any signal, as usual.
     let _process = matches!(cli.command, Command::Run(_) | Command::Worker(_)).then(process::begin);
     start_log();
-    let code = execute(cli.command, inherited);
+    let code = execute(cli.command);
     log::flush();
     code
 }
 
-fn execute(command: Command, inherited: Inherited) -> ExitCode {
+fn execute(command: Command) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
-    match runtime.block_on(run(command, inherited)) {
+    match runtime.block_on(run(command)) {
         // What it was to print is lost, and nobody chose that.
         Ok(_) if let Some(lost) = say::failure() => fail(&anyhow!("standard output cannot be written: {lost}")),
         Ok(code) => code,
@@ -149,7 +147,7 @@ fn start_log() {
     }
 }
 
-async fn run(command: Command, inherited: Inherited) -> anyhow::Result<ExitCode> {
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Certify(args) => certify::run(&args),
         Command::Audit(args) => audit::run(&args),
@@ -166,7 +164,7 @@ async fn run(command: Command, inherited: Inherited) -> anyhow::Result<ExitCode>
         Command::Call(args) => callers::run_call(args).await,
         Command::Load(args) => callers::run_load(args).await,
         Command::Registrar(args) => registrar::run(args).await,
-        Command::Run(args) => run::run(args, inherited).await,
+        Command::Run(args) => run::run(args).await,
         Command::Journal(args) => journal::run(&args),
         Command::Sign(args) => membership::sign(&args),
         Command::Status(args) => status::run(args).await,

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use openrtc_host::{Config, Front, Host, HostError, Inherited, Options};
+use openrtc_host::{Config, Front, Host, HostError, Options};
 use openrtc_runtime::{AgentPool, log, parse_duration};
 
 use crate::Usage;
@@ -59,8 +59,8 @@ pub(crate) struct RunArgs {
     command: Vec<OsString>,
 }
 
-/// Runs a host to its end. `inherited` is what this process had when it began.
-pub(crate) async fn run(args: RunArgs, inherited: Inherited) -> anyhow::Result<ExitCode> {
+/// Runs a host to its end.
+pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let mut config = Config::default();
     config.merge_env()?;
     let given = args.version.or_else(|| Some(config.deployment_version.clone()).filter(|version| !version.is_empty()));
@@ -74,7 +74,7 @@ pub(crate) async fn run(args: RunArgs, inherited: Inherited) -> anyhow::Result<E
         half_open: args.half_open,
         ..Options::new(args.listen, args.command)
     };
-    let host = Host::start(options, config, inherited).await.map_err(explained)?;
+    let host = Host::start(options, config).await.map_err(explained)?;
     let addr = host.local_addr()?;
     let exit = host.serve(|pool| say_ready(pool, addr)).await?;
     // It cannot fail: what cannot be written is dropped.

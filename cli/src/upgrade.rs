@@ -88,12 +88,13 @@ async fn follow(args: &UpgradeArgs, token: Option<&str>, until: Option<Instant>)
         let upgrade = &answer["upgrade"];
         let (stage, version) = (upgrade["stage"].as_str().unwrap_or_default(), upgrade["version"].as_str());
         let version = version.unwrap_or("?");
-        // Where the one before it still drained, the new one takes its place a moment after the order.
+        // While an earlier upgrade drains, the host shows that one as superseded first. The first version shown after it
+        // is the one ordered here; any other has overtaken it.
         let is_overtaken = stage != "superseded" && mine.get_or_insert_with(|| version.to_owned()) != version;
         let end = match stage {
             _ if is_overtaken => Some((Exit::FAILURE, format!("overtaken by the upgrade to {version}"))),
             "draining" if !args.wait && !args.cancel => Some((Exit::CLEAN, format!("{version} takes the new calls"))),
-            // It is drained then, and ends a moment later.
+            // The old program has drained, and its process ends a moment later.
             "completed" if args.wait && others_run(&answer, version) => None,
             "completed" => Some((Exit::CLEAN, format!("{version} takes all calls, and the old program has drained"))),
             "rolled_back" => {

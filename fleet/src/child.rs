@@ -19,6 +19,7 @@ use openrtc_runtime::log;
 use rustix::process::Signal;
 use tokio::process::Command;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use session::{Process, members, signal_all};
@@ -182,9 +183,10 @@ impl Child {
         if let Some(process) = self.process.as_ref().filter(|_| matches!(*self.life.borrow(), Life::Runs)) {
             process.signal(Signal::TERM);
         }
+        let session = self.pid;
         let ends = async {
             self.left().await;
-            signal_all(self.pid, Signal::TERM);
+            aside(move || signal_all(session, Signal::TERM)).await;
             self.over().await;
         };
         if timeout(patience, ends).await.is_ok() {
@@ -195,10 +197,11 @@ impl Child {
 
     /// Kills all of its session. Only for a program that has no calls, or has not been given any yet.
     pub async fn kill(&self) -> Stopped {
+        let session = self.pid;
         let kill = async {
             loop {
                 // Again and again: one of them may start another meanwhile.
-                signal_all(self.pid, Signal::KILL);
+                aside(move || signal_all(session, Signal::KILL)).await;
                 if timeout(LOOK, self.over()).await.is_ok() {
                     return;
                 }
@@ -211,20 +214,26 @@ impl Child {
     }
 }
 
+/// Does something that looks at every process there is: not on a thread that calls need.
+async fn aside<T: Default + Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> T {
+    // It does not panic, and a runtime that ends has no use for it.
+    spawn_blocking(look).await.unwrap_or_default()
+}
+
 /// Waits for the first process, which also frees its number, and then for the others.
 async fn follow(mut child: tokio::process::Child, pid: i32, name: String, life: watch::Sender<Life>) {
     let ending = match child.wait().await {
         Ok(status) => Ending::Left(status),
         Err(error) => Ending::Untold(error.to_string()),
     };
-    let mut rest = members(pid);
+    let mut rest = aside(move || members(pid)).await;
     if !rest.is_empty() {
         let names: Vec<_> = rest.iter().map(ToString::to_string).collect();
         tracing::warn!(program = %name, %ending, left = names.join(", "), "its first process ended, others run on");
         life.send_replace(Life::Headless(ending.clone()));
         while !rest.is_empty() {
             sleep(LOOK).await;
-            rest = members(pid);
+            rest = aside(move || members(pid)).await;
         }
     }
     life.send_replace(Life::Over(ending));

@@ -21,7 +21,6 @@ use openrtc_runtime::intake::Queue;
 use openrtc_runtime::ports::Ports;
 use openrtc_runtime::{Clock, control};
 use tokio::sync::watch;
-use tokio::time::timeout_at;
 
 /// What carries a fleet's effects out.
 pub trait Performer: Send {
@@ -114,11 +113,7 @@ impl<P: Performer> Ports<Fleet> for Port<P> {
     }
 
     async fn next(&mut self, deadline: Option<Instant>, work: impl Future<Output = ()>) {
-        match deadline {
-            // Reaching the deadline is as good a reason to go on as work is.
-            Some(at) => timeout_at(self.shell.clock.timer(at), work).await.unwrap_or_default(),
-            None => work.await,
-        }
+        self.shell.clock.wait(deadline, work).await;
     }
 
     async fn append(&mut self, _: &Fleet, _: &Batch<Fleet>) -> io::Result<()> {

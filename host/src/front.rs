@@ -30,15 +30,17 @@ use http::Request;
 pub(crate) const CONNECTIONS_MAX: u16 = 4_096;
 /// Descriptors held back, so that a caller gets its no when the process has none left.
 const RESERVE: usize = 8;
-/// How long a call waits for a program that can take it, while the one that has to is started again.
+/// How long a call waits for a program, while the one that takes new calls is being started again.
 const PROGRAM: Duration = Duration::from_secs(5);
 /// How long a program may refuse a connection while its queue is full.
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long until it is tried again.
 const RETRY: Duration = Duration::from_millis(20);
-/// A caller that is silent for so long is asked whether it is there, so often, and so many times before it is gone.
+/// How long a caller may be silent before it is asked whether it is there.
 const SILENT: Duration = Duration::from_mins(1);
+/// How long until it is asked again.
 const ASK_EVERY: Duration = Duration::from_secs(10);
+/// How often it is asked before it counts as gone.
 const ASKED: u32 = 6;
 
 /// What a connection to the front is.
@@ -181,7 +183,7 @@ impl Offer for Incoming {
 
     async fn decline(mut self, refusal: Refusal) {
         if self.request.is_some() {
-            http::refuse_call(&mut self.caller, refusal).await;
+            http::refuse(&mut self.caller, &refusal.to_string()).await;
         }
         // To hang up is the one answer that every other protocol has.
     }
@@ -273,22 +275,20 @@ pub(crate) async fn carry(call: Call<Leg>, half_open: Duration) -> Result<(), St
             return Ok(());
         }
     };
-    let by_program = matches!(parted, Parted::Closed(Side::Program) | Parted::Silent(Side::Program));
-    let has_hung_up = hangup.as_ref().is_some_and(|hangup| lock(hangup).first().is_some());
-    let is_fault = ((by_program && slot.child.is_ending()) || parted == Parted::Broken(Side::Program)) && !has_hung_up;
-    // The caller hears of it at once; the program's crash is told when it is known how it ended.
-    drop((caller, program));
-    if is_fault {
-        let (version, pid) = (slot.version, slot.child.pid());
-        drop(slot);
-        return Err(format!("program {version} (process {pid}) broke the call off"));
-    }
-    drop(slot);
+    let first = hangup.and_then(|hangup| lock(&hangup).first());
     let closed = match parted {
         Parted::Closed(side) | Parted::Silent(side) => Some(side),
         Parted::Broken(_) => None,
     };
-    let reason = match hangup.and_then(|hangup| lock(&hangup).first()).or(closed) {
+    let broke = parted == Parted::Broken(Side::Program);
+    let is_fault = first.is_none() && (broke || (closed == Some(Side::Program) && slot.child.is_ending()));
+    let (version, pid) = (slot.version, slot.child.pid());
+    // The caller hears of it at once; the program's crash is told when it is known how it ended.
+    drop((caller, program, slot));
+    if is_fault {
+        return Err(format!("program {version} (process {pid}) broke the call off"));
+    }
+    let reason = match first.or(closed) {
         Some(Side::Caller) => EndReason::CallerHangup,
         Some(Side::Program) => EndReason::AgentHangup,
         None => EndReason::Disconnected,

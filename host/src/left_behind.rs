@@ -22,11 +22,11 @@ pub(crate) const NAME: &str = "programs";
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Writes the whole file anew. That it cannot be written costs no call, and is said.
-pub(crate) fn write<'a>(file: &Path, running: impl Iterator<Item = (Version, &'a Child)>) {
+pub(crate) fn write(file: &Path, running: &[(Version, Child)]) {
     let boot = boot();
     let line =
-        |(version, child): (Version, &Child)| Some(format!("{boot} {} {} {version}\n", child.pid(), child.began()?));
-    let text: String = running.filter_map(line).collect();
+        |(version, child): &(Version, Child)| Some(format!("{boot} {} {} {version}\n", child.pid(), child.began()?));
+    let text: String = running.iter().filter_map(line).collect();
     let beside = file.with_extension("new");
     if let Err(error) = fs::write(&beside, text).and_then(|()| fs::rename(&beside, file)) {
         tracing::error!(%error, ?file, "which programs run cannot be written: a killed host would leave them behind");
@@ -40,15 +40,18 @@ pub(crate) async fn end_left_behind(file: &Path, stop_within: Duration) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return,
         Err(error) => return tracing::error!(%error, ?file, "which programs ran before cannot be read"),
     };
-    for (version, session) in text.lines().filter_map(|line| left_behind(line, &boot())) {
-        let left = members(session);
-        let names: Vec<_> = left.iter().map(ToString::to_string).collect();
+    let boot = boot();
+    let found: Vec<_> = text.lines().filter_map(|line| left_behind(line, &boot)).collect();
+    for (version, session) in &found {
+        let names: Vec<_> = members(*session).iter().map(ToString::to_string).collect();
         tracing::warn!(version, left = names.join(", "), "a host that was killed left a program behind: it is ended");
-        signal_all(session, Signal::TERM);
-        let deadline = Instant::now() + stop_within;
-        while !members(session).is_empty() && Instant::now() < deadline {
-            sleep(LOOK).await;
-        }
+        signal_all(*session, Signal::TERM);
+    }
+    let deadline = Instant::now() + stop_within;
+    while found.iter().any(|(_, session)| !members(*session).is_empty()) && Instant::now() < deadline {
+        sleep(LOOK).await;
+    }
+    for (_, session) in found {
         signal_all(session, Signal::KILL);
     }
 }

@@ -15,11 +15,9 @@ mod memory;
 mod program;
 mod programs;
 mod ready;
-
 mod relay;
 mod run;
 mod upgrade;
 
 pub use openrtc_runtime::Config;
-pub use ready::NotReady;
-pub use run::{Front, Host, HostError, Inherited, Options};
+pub use run::{Front, Host, HostError, Options};

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use openrtc_core::fleet::{Facts, Report, Run};
-use openrtc_core::id::{CallNo, DigestKey, Version};
+use openrtc_core::id::{CallNo, Digest, Version};
 use openrtc_core::machine::Machine;
 use openrtc_core::order::Order;
 use openrtc_core::time::Instant;
@@ -23,7 +23,6 @@ pub(crate) struct Program {
     /// Whether it was told to end, so that its end is none of its own doing.
     pub(crate) is_told_to_end: bool,
     machine: Worker,
-    calls: u64,
 }
 
 impl Program {
@@ -31,7 +30,7 @@ impl Program {
         // The host's own machine looks after silent calls.
         let limits = Limits { capacity, leave: Leave::Parked, stall_after: [None; CLASSES], ..Limits::default() };
         let machine = Worker::new(limits)?;
-        Ok(Self { run, version, child, addr: None, is_told_to_end: false, machine, calls: 0 })
+        Ok(Self { run, version, child, addr: None, is_told_to_end: false, machine })
     }
 
     /// What its fleet hears of it.
@@ -59,8 +58,8 @@ impl Program {
 
     /// Takes a call, if it serves and has room.
     pub(crate) fn admit(&mut self, at: Instant) -> Option<CallNo> {
-        self.calls += 1;
-        let id = DigestKey::default().digest(&self.calls.to_string());
+        // A program's call has no id of its own: it is known by the number that it gets.
+        let id = Digest::new(self.machine.head().seq.next().get());
         let entry = self.machine.step(at, Command::Admit { id, class: Class::default() }).ok()?;
         Some(CallNo::new(entry.seq.get()))
     }

@@ -59,7 +59,7 @@ struct Inner {
     shell: Shell,
     settings: Settings,
     state: Mutex<State>,
-    /// Held while the record is written.
+    /// Locked by whoever writes the file of running programs, so that one write follows the other.
     recording: Mutex<()>,
     /// Rung whenever a call may find a program that it did not find before.
     changed: watch::Sender<()>,
@@ -245,7 +245,7 @@ impl Programs {
     }
 
     fn report(&self, run: Run) {
-        let report = self.lock().programs.get(&run.worker).filter(|program| program.run == run).map(Program::report);
+        let report = self.with(run, |program| program.report());
         if let Some(report) = report {
             self.submit(Command::Report(report));
         }
@@ -293,8 +293,8 @@ impl Performer for Programs {
                 self.0.changed.send_replace(());
             }
             Effect::StopWorker { run, .. } => self.end(run),
-            // An alert for the moment between two reports, on the way of every upgrade; one of an end, which is told
-            // with its status; and orders, given above.
+            // `CapacityBlocked` is raised in every upgrade, between two reports. A program's end is logged with its exit
+            // status. The orders were carried out above.
             Effect::Alert(Alert::CapacityBlocked | Alert::WorkerLost(_))
             | Effect::CancelDrain { .. }
             | Effect::ForceDrain { .. }

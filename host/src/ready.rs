@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use openrtc_fleet::child::session::{Process, members};
+use openrtc_fleet::child::session::{Process, members, pids};
 use openrtc_fleet::child::{Child, Ending};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
@@ -23,8 +23,7 @@ const TRIES: u32 = 64;
 
 /// Why a program is not ready.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NotReady {
+pub(crate) enum NotReady {
     /// It cannot be started.
     #[error("it cannot be started: {0}")]
     NotStarted(String),
@@ -60,8 +59,7 @@ pub(crate) fn free_port() -> io::Result<u16> {
         if (low..=high).contains(&port) {
             continue;
         }
-        let is_free = |ip: IpAddr| TcpListener::bind((ip, port)).is_ok_and(|listener| listener.local_addr().is_ok());
-        if is_free(Ipv4Addr::UNSPECIFIED.into()) {
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
             return Ok(port);
         }
     }
@@ -195,9 +193,7 @@ fn inode(link: &Path) -> Option<u64> {
 
 /// Whose a socket is, in words.
 fn owner(socket: u64) -> String {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let mut pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let found = pids.find(|pid| sockets(*pid).is_some_and(|sockets| sockets.contains(&socket)));
+    let found = pids().find(|pid| sockets(*pid).is_some_and(|sockets| sockets.contains(&socket)));
     found.and_then(Process::of).map_or_else(|| "a process of another user".to_owned(), |process| process.to_string())
 }
 

@@ -11,8 +11,7 @@ use openrtc_core::fleet::{Fleet, Request, Stage};
 use openrtc_core::id::{Actor, BadName, Version};
 use openrtc_fleet::child::Launch;
 use openrtc_fleet::shell::Running;
-use openrtc_runtime::{AgentPool, Config, Exit, ServeError, Start, StartError, VARIABLES};
-use rustix::process::{Resource, getrlimit};
+use openrtc_runtime::{AgentPool, Config, Exit, ServeError, Start, StartError, VARIABLES, process};
 use tokio::net::TcpListener;
 
 use crate::front::http::Settings as Http;
@@ -23,21 +22,6 @@ use crate::upgrade::Upgrades;
 
 /// How long the host may stay beyond the time that its programs have to end.
 const MARGIN: Duration = Duration::from_secs(10);
-
-/// What the process had before it was made fit to carry calls, and what its programs get.
-#[derive(Clone, Copy, Debug)]
-pub struct Inherited {
-    descriptors: Option<u64>,
-}
-
-impl Inherited {
-    /// Looks at this process. Before [`process::begin`](openrtc_runtime::process::begin), which raises the limit of
-    /// descriptors: a program that inherited the raised one could take minutes to start.
-    #[must_use]
-    pub fn now() -> Self {
-        Self { descriptors: getrlimit(Resource::Nofile).current }
-    }
-}
 
 /// What callers speak.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,10 +136,10 @@ impl Host {
     ///
     /// # Errors
     /// As [`HostError`] says; nothing was started then.
-    pub async fn start(options: Options, mut config: Config, inherited: Inherited) -> Result<Self, HostError> {
+    pub async fn start(options: Options, mut config: Config) -> Result<Self, HostError> {
         let name = options.version.clone().unwrap_or_else(|| "1".into());
         let version = Version::new(&name).map_err(|error| HostError::Version { version: name.clone(), error })?;
-        let launch = launch(&options.command, inherited).ok_or(HostError::NoCommand)?;
+        let launch = launch(&options.command).ok_or(HostError::NoCommand)?;
         let listening = TcpListener::bind(options.listen).await;
         let listener = listening.map_err(|error| HostError::Listen { addr: options.listen, error })?;
         config.deployment_version = name;
@@ -274,7 +258,7 @@ async fn begin(programs: &Programs, version: Version) -> Result<(), HostError> {
 }
 
 /// How a command is started; `None` if there is none.
-fn launch(command: &[OsString], inherited: Inherited) -> Option<Launch> {
+fn launch(command: &[OsString]) -> Option<Launch> {
     let (program, args) = command.split_first()?;
     Some(Launch {
         program: program.clone(),
@@ -282,6 +266,6 @@ fn launch(command: &[OsString], inherited: Inherited) -> Option<Launch> {
         set: Vec::new(),
         // Settings and secrets of the host's own.
         unset: VARIABLES.iter().map(|variable| variable.name.to_owned()).collect(),
-        descriptors: inherited.descriptors,
+        descriptors: process::descriptors_given(),
     })
 }

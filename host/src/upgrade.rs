@@ -20,6 +20,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use openrtc_core::fleet::{Fleet, Misuse, Rejection, Request, Stage};
 use openrtc_core::id::{Actor, Version};
+use openrtc_runtime::http::server::read_body;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
@@ -27,7 +28,7 @@ use tokio::task::spawn_blocking;
 use crate::memory::{self, TooLittle};
 use crate::programs::{Programs, Shown};
 
-/// Who acts when the request does not say.
+/// The actor if the request names none.
 const NOBODY: Actor = Actor::from_static("ops");
 
 /// What gives orders to a host's programs.
@@ -205,23 +206,15 @@ impl Upgrades {
     }
 }
 
-/// Reads an order; an error is the answer to it.
-fn read(body: &[u8]) -> Result<Order, String> {
-    match body {
-        [] => Ok(Order::default()),
-        body => serde_json::from_slice(body).map_err(|error| format!("the body is not valid: {error}")),
-    }
-}
-
 async fn upgrade(State(upgrades): State<Upgrades>, body: Bytes) -> Response {
-    match read(&body) {
+    match read_body(&body) {
         Ok(order) => upgrades.answer_to(upgrades.begin(order).await),
         Err(problem) => upgrades.answer(StatusCode::BAD_REQUEST, problem),
     }
 }
 
 async fn cancel(State(upgrades): State<Upgrades>, body: Bytes) -> Response {
-    match read(&body) {
+    match read_body(&body) {
         Ok(order) => upgrades.answer_to(upgrades.cancel(order).await),
         Err(problem) => upgrades.answer(StatusCode::BAD_REQUEST, problem),
     }

@@ -19,7 +19,7 @@ use crate::engine::done::{CommandError, Done};
 use crate::engine::handle::WorkerHandle;
 use crate::log::{self, say};
 #[doc(hidden)]
-pub use descriptors::Reserve;
+pub use descriptors::{Reserve, descriptors_given};
 pub use exit::Exit;
 use signal::{Ask, Order, Orders};
 pub use signal::{Rule, SIGNALS, SignalRule};

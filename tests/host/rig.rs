@@ -9,7 +9,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use e2e::{TOKEN, openrtc};
-use rustix::process::Signal;
+use openrtc_fleet::child::session::Process;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::{TempDir, tempdir};
 
 /// Longer than anything here takes: it ends a test that would hang.
@@ -247,15 +248,14 @@ impl Drop for Hosted {
         let _ = self.running.child.kill();
         let _ = self.running.child.wait();
         for (pid, _) in programs {
-            let _ = Command::new("kill").args(["-KILL", "--", &format!("-{pid}")]).stderr(Stdio::null()).status();
+            let _ = Pid::from_raw(pid).map(|pid| kill_process_group(pid, Signal::KILL));
         }
     }
 }
 
 /// Whether there is a process, and it has not ended.
 pub(crate) fn is_alive(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+    Process::of(pid).is_some_and(|process| !process.is_ending())
 }
 
 /// A connection to a host.

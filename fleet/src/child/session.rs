@@ -71,9 +71,13 @@ impl Process {
 /// The processes of a session that have not ended.
 #[must_use]
 pub fn members(session: i32) -> Vec<Process> {
+    pids().filter_map(Process::of).filter(|process| process.session == session && !process.is_ending).collect()
+}
+
+/// The numbers of all processes.
+pub fn pids() -> impl Iterator<Item = i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter_map(Process::of).filter(|process| process.session == session && !process.is_ending).collect()
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// Sends a signal to every process of a session that has not ended.

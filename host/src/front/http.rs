@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use openrtc_runtime::{Availability, Refusal, WorkerView};
+use openrtc_runtime::{Availability, WorkerView};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -75,11 +75,9 @@ async fn read_head(stream: &mut TcpStream, most: usize) -> io::Result<(Vec<u8>, 
         if stream.read_buf(&mut bytes).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        match head::end(&bytes, before) {
-            Some(end) if end <= most => return Ok((bytes, Some(end))),
-            Some(_) => return Ok((bytes, None)),
-            None if bytes.len() > most => return Ok((bytes, None)),
-            None => {}
+        let end = head::end(&bytes, before);
+        if end.is_some() || bytes.len() > most {
+            return Ok((bytes, end.filter(|end| *end <= most)));
         }
     }
 }
@@ -126,7 +124,7 @@ pub(crate) async fn ask(
         let yes = end.filter(|end| head::status(&answer[..*end]) == Some(101));
         hangup.saw(Side::Program, yes.map_or(&[], |end| &answer[end..]));
         let early = Early { to_program: request.rest, to_caller: answer };
-        Ok((Reached { slot, program, early, hangup: Some(hangup.into()) }, yes.is_some()))
+        Ok::<_, Unserved>((Reached { slot, program, early, hangup: Some(hangup.into()) }, yes.is_some()))
     };
     match asked.await {
         Ok((reached, true)) => Some(Ok(reached)),
@@ -135,7 +133,6 @@ pub(crate) async fn ask(
             None
         }
         Err(unserved) => {
-            let unserved: Unserved = unserved;
             refuse(caller, &unserved.to_string()).await;
             Some(Err(unserved))
         }
@@ -158,11 +155,6 @@ async fn decline(caller: &mut TcpStream, program: &mut TcpStream, answer: Vec<u8
 /// Says that no program takes the request, and that another try may do better.
 pub(crate) async fn refuse(caller: &mut TcpStream, why: &str) {
     answer(caller, "503 Service Unavailable", &format!("{why}\n")).await;
-}
-
-/// Says why the host's gate does not take a call.
-pub(crate) async fn refuse_call(caller: &mut TcpStream, refusal: Refusal) {
-    refuse(caller, &refusal.to_string()).await;
 }
 
 /// The host's own answer, after which the connection is closed.

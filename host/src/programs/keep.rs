@@ -10,7 +10,7 @@ use openrtc_fleet::child::{Child, Ending, Stopped};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
-use super::{HOST, Programs, Settings, State};
+use super::{HOST, Programs, Settings};
 use crate::left_behind;
 use crate::program::Program;
 use crate::ready::{self, NotReady};
@@ -20,7 +20,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 const AGAIN_MAX: Duration = Duration::from_secs(30);
 /// Whoever ran for this long has not failed at once: the wait begins anew.
 const RAN_WELL: Duration = Duration::from_mins(1);
-/// How many ports a program is given that somebody else takes before it listens there.
+/// How many ports are tried for a program, if other processes take them before it listens.
 const PORTS: u32 = 5;
 
 /// How often it is looked whether what a program's first process left behind still listens.
@@ -66,7 +66,7 @@ impl Programs {
         if let Some(plan) = self.lock().plans.get_mut(&version) {
             plan.is_kept = false;
         }
-        // Wanted again since it was looked: whoever asked found it kept.
+        // Somebody may have called `keep` since the last look: it found `is_kept`, and did nothing.
         if self.is_wanted(version) {
             self.keep(version);
         }
@@ -131,8 +131,8 @@ impl Programs {
 
     /// Starts the program and waits until it listens.
     async fn start(&self, version: Version) -> Result<Run, NotReady> {
-        let started = |error: std::io::Error| NotReady::NotStarted(error.to_string());
-        let port = ready::free_port().map_err(started)?;
+        let not_started = |error: std::io::Error| NotReady::NotStarted(error.to_string());
+        let port = ready::free_port().map_err(not_started)?;
         let Some(mut launch) = self.launch(version) else {
             return Err(NotReady::NotStarted("nobody said how".into()));
         };
@@ -147,12 +147,12 @@ impl Programs {
         let named = |error: std::io::Error| NotReady::NotStarted(format!("{program}: {error}"));
         // It waits for the new process to begin, and looks at the disk: not on a thread that calls need.
         let starting = spawn_blocking(move || launch.start(version.as_str()));
-        let child = starting.await.map_err(|error| started(error.into()))?.map_err(named)?;
+        let child = starting.await.map_err(|error| not_started(error.into()))?.map_err(named)?;
         let run = match self.enrol(version, &child).await {
             Ok(run) => run,
             Err(error) => {
                 let _ = child.kill().await;
-                return Err(started(error));
+                return Err(not_started(error));
             }
         };
         match ready::listening(&child, port, self.0.settings.ready_within).await {
@@ -196,12 +196,7 @@ impl Programs {
 
     /// A program is gone.
     async fn forget(&self, run: Run) {
-        {
-            let mut state = self.lock();
-            if state.programs.get(&run.worker).is_some_and(|program| program.run == run) {
-                state.programs.remove(&run.worker);
-            }
-        }
+        self.lock().programs.retain(|_, program| program.run != run);
         self.write_record().await;
         self.submit(Command::Gone { run });
         self.0.changed.send_replace(());
@@ -265,12 +260,9 @@ impl Programs {
         let writing = spawn_blocking(move || {
             // One after the other, so that the last one to write has seen the last change.
             let _turn = programs.0.recording.lock().unwrap_or_else(PoisonError::into_inner);
-            let list = |state: &State| {
-                let running = state.programs.values();
-                running.map(|program| (program.version, program.child.clone())).collect::<Vec<_>>()
-            };
-            let running = list(&programs.lock());
-            left_behind::write(&file, running.iter().map(|(version, child)| (*version, child)));
+            let listed = |program: &Program| (program.version, program.child.clone());
+            let running: Vec<_> = programs.lock().programs.values().map(listed).collect();
+            left_behind::write(&file, &running);
         });
         // It does not panic, and a runtime that ends has no use for it.
         let _ = writing.await;
@@ -280,7 +272,7 @@ impl Programs {
 /// Nothing runs any more.
 pub(super) fn clear_record(settings: &Settings) {
     if let Some(file) = &settings.record {
-        left_behind::write(file, std::iter::empty());
+        left_behind::write(file, &[]);
     }
 }
 

@@ -1,9 +1,10 @@
 //! The one place that reads a clock.
 
+use std::future::Future;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use openrtc_core::time::Instant;
-use tokio::time::Instant as Monotonic;
+use tokio::time::{Instant as Monotonic, timeout_at};
 
 /// A worker's time: microseconds since the Unix epoch as sampled once at start, advanced by the monotonic clock. So it
 /// is readable across processes, and never steps within one. Under tokio's paused time it is virtual.
@@ -37,5 +38,13 @@ impl Clock {
     #[must_use]
     pub fn timer(&self, at: Instant) -> Monotonic {
         self.start + at.since(self.unix_at_start).into()
+    }
+
+    /// Waits for `work`, but no longer than until `deadline`: reaching that is as good a reason to go on.
+    pub async fn wait(&self, deadline: Option<Instant>, work: impl Future<Output = ()>) {
+        match deadline {
+            Some(at) => timeout_at(self.timer(at), work).await.unwrap_or_default(),
+            None => work.await,
+        }
     }
 }

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tower_service::Service as _;
@@ -33,6 +34,14 @@ pub struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         Self { connections: 256, head: Duration::from_secs(2), whole: Duration::from_secs(10), reserve: 8 }
+    }
+}
+
+/// Reads a body of which every field may be left out; an error is the answer to it.
+pub fn read_body<T: Default + DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    match body {
+        [] => Ok(T::default()),
+        body => serde_json::from_slice(body).map_err(|error| format!("the body is not valid: {error}")),
     }
 }
 

@@ -19,6 +19,7 @@ use super::{Ops, answer};
 use crate::config::DrainTerms;
 use crate::engine::done::{CommandError, Done};
 use crate::http::Peer;
+use crate::http::server::read_body;
 
 /// The actor if neither the request nor the kernel names one.
 const NOBODY: Actor = Actor::from_static("ops");
@@ -45,10 +46,7 @@ pub(super) struct Order {
 impl Order {
     /// Reads a body; an error is the answer to it.
     pub(super) fn read(peer: Peer, body: &[u8]) -> Result<Self, String> {
-        let request = match body {
-            [] => Request::default(),
-            body => serde_json::from_slice(body).map_err(|error| format!("the body is not valid: {error}"))?,
-        };
+        let request: Request = read_body(body)?;
         Ok(Self {
             actor: request.actor.unwrap_or_else(|| who(peer)),
             deadline: request.deadline_s.map(deadline).transpose()?,

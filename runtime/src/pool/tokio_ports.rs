@@ -8,7 +8,6 @@ use openrtc_core::journal::Batch;
 use openrtc_core::snapshot::JournalHealth;
 use openrtc_core::time::Instant;
 use openrtc_core::worker::{Alert, Availability, Effect, Entry, Event, Worker};
-use tokio::time::timeout_at;
 
 use super::writer::Writer;
 use crate::audit::Feed;
@@ -92,11 +91,7 @@ impl Ports<Worker> for Host {
     }
 
     async fn next(&mut self, deadline: Option<Instant>, work: impl Future<Output = ()>) {
-        match deadline {
-            // Reaching the deadline is as good a reason to go on as work is.
-            Some(at) => timeout_at(self.clock.timer(at), work).await.unwrap_or_default(),
-            None => work.await,
-        }
+        self.clock.wait(deadline, work).await;
     }
 
     async fn append(&mut self, before: &Worker, batch: &Batch<Worker>) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! Descriptors: as many as the system gives, checked against the capacity, and a reserve for when they run out.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::OwnedFd;
@@ -26,8 +26,19 @@ pub(crate) struct TooFew {
     pub(crate) suffices_for: u64,
 }
 
+/// The limit that this process was given, before it was raised.
+static GIVEN: OnceLock<Option<u64>> = OnceLock::new();
+
+/// The limit of open descriptors that this process was given; `None` if there is none. It is for its children: one that
+/// inherited the raised limit could take minutes to start.
+#[must_use]
+pub fn descriptors_given() -> Option<u64> {
+    *GIVEN.get_or_init(|| getrlimit(Resource::Nofile).current)
+}
+
 /// Raises the limit as far as it goes. Returns it; `None` if there is none.
 pub(crate) fn raise() -> Option<u64> {
+    let _ = descriptors_given();
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         Ok(()) => maximum,
