@@ -88,8 +88,8 @@ async fn follow(args: &UpgradeArgs, token: Option<&str>, until: Option<Instant>)
         let upgrade = &answer["upgrade"];
         let (stage, version) = (upgrade["stage"].as_str().unwrap_or_default(), upgrade["version"].as_str());
         let version = version.unwrap_or("?");
-        // While an earlier upgrade drains, the host shows that one as superseded first. The first version shown after it
-        // is the one ordered here; any other has overtaken it.
+        // While an earlier upgrade drains, the host shows that one as superseded first. The first version shown after
+        // it is the one ordered here; any other has overtaken it.
         let is_overtaken = stage != "superseded" && mine.get_or_insert_with(|| version.to_owned()) != version;
         let end = match stage {
             _ if is_overtaken => Some((Exit::FAILURE, format!("overtaken by the upgrade to {version}"))),

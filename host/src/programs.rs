@@ -293,8 +293,8 @@ impl Performer for Programs {
                 self.0.changed.send_replace(());
             }
             Effect::StopWorker { run, .. } => self.end(run),
-            // `CapacityBlocked` is raised in every upgrade, between two reports. A program's end is logged with its exit
-            // status. The orders were carried out above.
+            // `CapacityBlocked` is raised in every upgrade, between two reports. A program's end is logged with its
+            // exit status. The orders were carried out above.
             Effect::Alert(Alert::CapacityBlocked | Alert::WorkerLost(_))
             | Effect::CancelDrain { .. }
             | Effect::ForceDrain { .. }

@@ -79,12 +79,12 @@ impl Drop for Keeper {
 }
 
 fn work(queue: &Receiver<Job>, failed: &AtomicBool, say: Say) {
-    let mut closed = Vec::new();
+    let mut closed: Vec<Closed> = Vec::new();
     for job in queue {
         let done = match job {
             Job::Check => {
-                for closed in &mut closed {
-                    Closed::check(closed, say);
+                for segment in &mut closed {
+                    segment.check(say);
                 }
                 Ok(())
             }

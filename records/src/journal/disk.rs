@@ -73,8 +73,7 @@ pub(super) fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
 /// write that failed left there may end with a whole frame, and would not show it. Makes the file longer, or shorter,
 /// without writing, for which a full disk has room.
 pub(super) fn tear(file: &File, bytes: u64, say: Say) {
-    let torn = file.set_len(bytes + 1);
-    if let Err(error) = torn {
+    if let Err(error) = file.set_len(bytes + 1) {
         let told = "entries are missing at the end of the journal's segment, and nothing there says so";
         say(Box::new(move || tracing::warn!(%error, "{told}")));
     }

@@ -5,6 +5,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::error::HttpError;
+use super::loopback::host;
 use super::trust::Trust;
 #[cfg(feature = "tls")]
 use super::{error::causes, fault::tls_fault};
@@ -21,10 +22,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 /// If you drop the future, the connection is closed.
 pub async fn connect(url: &Url, trust: &Trust) -> Result<Box<dyn Stream>, HttpError> {
     let failed = |error: std::io::Error| HttpError::Failed(format!("{}: {error}", url.authority()));
-    let malformed = || UrlError::Malformed(url.to_string());
-    let host = url.host_str().ok_or_else(malformed)?.trim_matches(['[', ']']);
-    let port = url.port_or_known_default().ok_or_else(malformed)?;
-    let stream = TcpStream::connect((host, port)).await.map_err(failed)?;
+    let port = url.port_or_known_default().ok_or_else(|| UrlError::Malformed(url.to_string()))?;
+    let stream = TcpStream::connect((host(url), port)).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     if url.scheme() != "https" {
         return Ok(Box::new(stream));

@@ -11,6 +11,8 @@ use {
     tokio_rustls::{TlsConnector, client::TlsStream},
 };
 
+#[cfg(feature = "tls")]
+use super::loopback::host;
 use super::pem::PemError;
 
 /// The certificate authorities that a client trusts. Cheap to clone.
@@ -44,8 +46,7 @@ impl Trust {
     /// Performs a client's handshake with the host that `url` names.
     #[cfg(feature = "tls")]
     pub(super) async fn shake_hands(&self, url: &Url, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let name = ServerName::try_from(host(url).to_owned()).map_err(io::Error::other)?;
         TlsConnector::from(Arc::new(self.tls.clone())).connect(name, stream).await
     }
 }
