@@ -4,6 +4,7 @@ use core::fmt;
 use core::num::NonZeroU64;
 use core::ops::{Add, Sub};
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A point in time: microseconds since an epoch the shell chooses.
@@ -63,7 +64,11 @@ impl Serialize for Instant {
 impl<'de> Deserialize<'de> for Instant {
     #[inline]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        u64::deserialize(deserializer).map(Self::from_micros)
+        // One number has no instant of its own; taken as the last one, it would be a second encoding of it.
+        match u64::deserialize(deserializer)? {
+            u64::MAX => Err(D::Error::custom("no instant lies so far ahead")),
+            micros => Ok(Self::from_micros(micros)),
+        }
     }
 }
 
@@ -137,6 +142,8 @@ impl fmt::Display for Span {
 
 #[cfg(test)]
 mod tests {
+    use serde::de::IntoDeserializer;
+
     use super::*;
 
     #[test]
@@ -152,5 +159,15 @@ mod tests {
         assert_eq!(micros(7) - Span::from_micros(2), micros(5));
         assert_eq!((micros(7) - Span::from_micros(8), micros(7) + Span::from_micros(u64::MAX)), (Instant::EPOCH, last));
         assert_eq!((micros(7).since(micros(5)), micros(5).since(micros(7))), (Span::from_micros(2), Span::ZERO));
+    }
+
+    #[test]
+    fn an_instant_has_one_number() {
+        let read = |micros: u64| {
+            let number: serde::de::value::U64Deserializer<serde::de::value::Error> = micros.into_deserializer();
+            Instant::deserialize(number)
+        };
+        assert_eq!(read(u64::MAX - 1), Ok(Instant::from_micros(u64::MAX)));
+        assert!(read(u64::MAX).is_err());
     }
 }
