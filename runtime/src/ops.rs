@@ -142,8 +142,7 @@ pub(crate) async fn answer_all(endpoint: Endpoint, ops: Ops) {
 }
 
 fn router(ops: Arc<Ops>) -> Router {
-    let trusted = Router::new()
-        .route("/calls", get(calls::list))
+    let orders = Router::new()
         .route("/calls/{number}/end", post(calls::end))
         .route("/cordon", post(orders::cordon))
         .route("/drain", post(orders::drain))
@@ -152,6 +151,10 @@ fn router(ops: Arc<Ops>) -> Router {
         .route("/drain/force", post(orders::force))
         .route("/promote", post(orders::promote))
         .route("/uncordon", post(orders::cancel))
+        .layer(from_fn_with_state(Arc::clone(&ops), count_as_watcher));
+    let trusted = Router::new()
+        .route("/calls", get(calls::list))
+        .merge(orders)
         .merge(ops.orders.clone().with_state(()))
         .layer(from_fn_with_state(Arc::clone(&ops), auth::require))
         .layer(DefaultBodyLimit::max(BODY_MAX));
@@ -178,6 +181,18 @@ async fn take_turn(
         }
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many requests at once: ask again\n").into_response(),
     }
+}
+
+/// Whoever gives an order may ask next what became of it: a drain without calls is over before that.
+async fn count_as_watcher(
+    State(ops): State<Arc<Ops>>,
+    Extension(seat): Extension<Arc<Seat>>,
+    request: HttpRequest,
+    next: Next,
+) -> Response {
+    seat.keep(ops.farewell.watcher());
+    drop(seat);
+    next.run(request).await
 }
 
 /// An answer to an order, with the worker as it is now.

@@ -6,10 +6,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// How long after an answer a watching client is expected to ask again.
-const AGAIN: Duration = Duration::from_millis(500);
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How long a leaving worker waits for watching clients at most.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Counts the clients that watch. All clones are the same counter.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Farewell(watch::Sender<Watched>);
 struct Watched {
     /// Requests that wait for an answer, or whose answer is on its way.
     by: usize,
-    /// When a client that will ask again last got an answer.
+    /// When a client that is expected to ask again last got an answer.
     until: Option<Instant>,
 }
 
