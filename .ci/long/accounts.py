@@ -57,7 +57,7 @@ class Told:
     """What the certificate has of a worker."""
 
     def __init__(self):
-        self.ends, self.declined, self.gaps, self.standings, self.outcomes = {}, 0, [], [], []
+        self.ends, self.declined, self.gaps, self.standings = {}, 0, [], []
 
     def is_closed(self):
         """Whether each run of it left by itself and is told to its end."""
@@ -89,7 +89,6 @@ def tell_workers(certificate, directory):
         worker = told[run["name"]]
         worker.declined += run["declined"]
         worker.standings.append(run["standing"])
-        worker.outcomes.append(run["outcome"])
     for call in certificate["calls"]:
         told[runs[call["run"]]].ends[call["id"]] = call["end"]
     for untold in certificate["unknown"]:
@@ -144,8 +143,11 @@ def compare_worker(told, seen, is_early):
     problems = []
     for call, end in told.ends.items():
         fate = seen.fates.get(call)
-        fits = FITS.get(fate, set()) if told.is_closed() else {*FITS.get(fate, ()), "unknown", *(
-            ("platform_forced",) if fate in ("lost", "hung_up_unheard") else ())}
+        fits = set(FITS.get(fate, ()))
+        if not told.is_closed():
+            fits.add("unknown")
+            if fate in ("lost", "hung_up_unheard"):
+                fits.add("platform_forced")
         # An offer that was accepted too late for its caller.
         late = fate is None and end == "withdrawn" and call in seen.unanswered
         # Its id is among what could not be written.

@@ -168,9 +168,8 @@ class Rollout:
             blue["OPENRTC_JOURNAL_MAX_BYTES"] = str(self.dice.randrange(2_000, 20_000))
         if self.fault == "force":
             blue |= {"OPENRTC_DRAIN_TIMEOUT": "100ms", "OPENRTC_ON_DEADLINE": "force", "OPENRTC_FORCE_GRACE": "100ms"}
-        if "full disk" in self.fault:
-            if not small_disk(os.path.join(self.home, "blue"), self.dice.randrange(2, 6) * 4):
-                self.fault = "none"
+        if "full disk" in self.fault and not small_disk(os.path.join(self.home, "blue"), self.dice.randrange(2, 6) * 4):
+            self.fault = "none"
         self.parked = "OPENRTC_LEAVE" in blue
         self.blue = Worker(self.openrtc, self.home, "blue", "v1", blue)
         self.green = Worker(self.openrtc, self.home, "green", "v2", {})

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -39,6 +40,18 @@ def discard(directory):
         if at.startswith(directory + "/"):
             subprocess.run(["umount", "--lazy", at], check=False)
     shutil.rmtree(directory, ignore_errors=True)
+
+
+def wait_or_kill(leader, seconds):
+    """What the leader of a session leaves with. One that takes too long is killed, and so is one whose runner stops."""
+    try:
+        return leader.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return f"none: it took longer than {seconds:.0f} s"
+    finally:
+        if leader.poll() is None:
+            os.killpg(leader.pid, signal.SIGKILL)
+            leader.wait()
 
 
 def files_below(directory):

@@ -37,5 +37,6 @@ class Results:
                 result = one(number)
             except Exception:
                 result = {"broke": traceback.format_exc()}
-            self.add({"number": number, **result, "seconds": round(time.monotonic() - begun, 2)})
-            yield self.all()[-1]
+            result = {"number": number, **result, "seconds": round(time.monotonic() - begun, 2)}
+            self.add(result)
+            yield result

@@ -230,7 +230,6 @@ fn sessions() -> Vec<Seed> {
     ]
 }
 
-/// Tokens in both forms, whole and not; then changes to the one that `fuzz::token` lets in: where, and which bits.
 /// Choices of every kind: none at all, the same over and over, and some that look like chance.
 fn rollouts() -> Vec<Seed> {
     let mixed = |round: u64| (0..400).flat_map(|n| mix(round << 32 | n).to_le_bytes()).collect();
@@ -244,6 +243,7 @@ fn rollouts() -> Vec<Seed> {
     ]
 }
 
+/// Tokens in both forms, whole and not; then changes to the one that `fuzz::token` lets in: where, and which bits.
 fn tokens() -> Vec<Seed> {
     let claims = Claims { identity: identity(), epoch: Epoch::new(1), issued_at: at(1) };
     let token = sign_membership(&SigningKey::from_bytes(&[1; 32]), &claims);

@@ -9,7 +9,7 @@ use openrtc_livekit::proto::{
     AvailabilityRequest, GoAway, Job, JobAssignment, JobTermination, RegisterWorkerResponse, Room, ServerMessage,
     ToServer, ToWorker, WorkerMessage, WorkerPong,
 };
-use openrtc_livekit::session::{Answer, End, Failure, Joining, LinkId, Notice, OfferNo, Output};
+use openrtc_livekit::session::{Answer, End, Failure, Joining, LinkId, OfferNo, Output};
 use openrtc_runtime::CallId;
 use prost::Message as _;
 
@@ -157,9 +157,8 @@ impl Life {
             return;
         }
         let job = self.running.swap_remove(usize::from(how) % self.running.len());
-        self.side.gate.end(self.now, &job);
         let end = if how & 64 > 0 { End::Failed("broken".to_owned()) } else { End::Succeeded };
-        self.side.session.ended(self.now, &job, end);
+        self.side.end(self.now, &job, end);
     }
 
     fn decide(&mut self, how: u8) {
@@ -168,10 +167,7 @@ impl Life {
         }
         let (job, number) = self.open.swap_remove(usize::from(how / 4) % self.open.len());
         let answer = [Answer::Yes(Joining::default()), Answer::No, Answer::Terminate][usize::from(how % 3)].clone();
-        let no = how % 3 > 0;
-        if self.side.session.answer(self.now, &job, number, answer) && no {
-            self.side.gate.withdraw(self.now, &job);
-        }
+        self.side.decide(self.now, &job, number, answer);
     }
 
     /// Time passes, and whatever is due in it happens at its time.
@@ -193,14 +189,7 @@ impl Life {
     /// Does what everybody asks for until nobody asks for anything.
     fn pump(&mut self) {
         for _ in 0..ROUNDS_MAX {
-            for job in self.side.gate.wake(self.now) {
-                self.side.session.ended(self.now, &job, End::Lapsed);
-            }
-            if self.side.gate.has_left() {
-                self.side.session.leave(self.now);
-            } else {
-                self.side.session.stand(self.now, self.side.gate.standing());
-            }
+            self.side.gate.inform(self.now, &mut self.side.session);
             let mut quiet = true;
             while let Some(output) = self.side.session.poll() {
                 quiet = false;
@@ -239,7 +228,7 @@ impl Life {
     }
 
     fn perform(&mut self, output: Output) {
-        let now = self.now;
+        let Some(output) = self.side.perform(self.now, output) else { return };
         match output {
             Output::Connect(link) => {
                 self.lines.insert(link, Line::default());
@@ -248,30 +237,13 @@ impl Life {
                 }
             }
             Output::Close(link, _) => drop(self.lines.remove(&link)),
-            Output::Offered(job, number, _) => {
-                let yes = self.side.reserve(now, &job);
-                if !yes {
-                    // It does not count if the socket died in this very instant.
-                    self.side.session.answer(now, &job, number, Answer::No);
-                } else if self.decides {
-                    self.side.session.answer(now, &job, number, Answer::Yes(Joining::default()));
-                } else {
-                    self.open.push((job, number));
-                }
+            Output::Offered(job, number, _) if self.decides => {
+                self.side.session.answer(self.now, &job, number, Answer::Yes(Joining::default()));
             }
-            Output::Withdrawn(job) => self.side.gate.withdraw(now, &job),
-            Output::Assigned(job, _) => {
-                if self.side.gate.assign(now, &job) {
-                    self.side.begin(&job);
-                    self.running.push(job);
-                } else {
-                    self.side.session.ended(now, &job, End::Lapsed);
-                }
-            }
-            Output::Notice(Notice::Undelivered(job)) => drop(self.side.undelivered.insert(job.to_string())),
-            Output::Left => self.side.has_left = true,
+            Output::Offered(job, number, _) => self.open.push((job, number)),
+            Output::Assigned(job, _) => self.running.push(job),
             // Its pool drains then.
-            Output::GaveUp(_) => self.side.gate.drain(now, Cause::Api),
+            Output::GaveUp(_) => self.side.gate.drain(self.now, Cause::Api),
             _ => {}
         }
     }
@@ -293,8 +265,7 @@ impl Life {
         }
         self.pass(REST);
         assert!(self.side.has_left, "it does not leave: {:?}", self.side.session);
-        let ends = self.side.ends.clone();
-        self.side.close_books(|job| ends.contains_key(job));
+        self.side.close_books(|job| self.side.ends.contains_key(job));
     }
 }
 

@@ -50,17 +50,10 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         });
     }
-    let (mut only, mut rounds) = (None, 0);
-    if arguments.first().is_some_and(|first| first == "--measure") {
-        rounds = arguments.get(1).and_then(|rounds| rounds.to_str()?.parse().ok()).unwrap_or(5);
-        arguments.drain(..2.min(arguments.len()));
-    }
-    if arguments.first().is_some_and(|first| first == "--only") {
-        let list = arguments.get(1).and_then(|list| list.to_str()).unwrap_or_default();
-        subject::SHOWS.store(true, Ordering::Relaxed);
-        only = Some(list.split(',').filter_map(|number| number.parse().ok()).collect::<Vec<u32>>());
-        arguments.drain(..2.min(arguments.len()));
-    }
+    let rounds: usize = option(&mut arguments, "--measure").map_or(0, |rounds| rounds.parse().unwrap_or(5));
+    let only = option(&mut arguments, "--only");
+    let only: Option<Vec<u32>> = only.map(|list| list.split(',').filter_map(|number| number.parse().ok()).collect());
+    subject::SHOWS.store(only.is_some(), Ordering::Relaxed);
     if arguments.first().is_some_and(|first| first == "--") {
         arguments.remove(0);
     }
@@ -77,6 +70,14 @@ async fn main() -> ExitCode {
     let cases = cases::all().into_iter().filter(|case| only.as_ref().is_none_or(|only| only.contains(&case.number)));
     let verdicts = play(cases.collect(), &program).await;
     print(&verdicts)
+}
+
+/// Takes an option and its value from the front.
+fn option(arguments: &mut Vec<OsString>, name: &str) -> Option<String> {
+    arguments.first().filter(|first| *first == name)?;
+    let value = arguments.get(1).and_then(|value| value.to_str()).unwrap_or_default().to_owned();
+    arguments.drain(..2.min(arguments.len()));
+    Some(value)
 }
 
 /// Plays the cases, a few at a time.

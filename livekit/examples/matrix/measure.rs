@@ -1,12 +1,11 @@
 //! Measures worker programs beside each other: in rounds, each program in turn, and the medians of the rounds.
 
-use std::fmt;
 use std::time::Duration;
 
-use openrtc_livekit::proto::ToServer;
+use openrtc_livekit::proto::{JobStatus, ToServer, WorkerStatus};
 use tokio::time::Instant;
 
-use crate::stage::{Door, Heard, Wire, offer, termination};
+use crate::stage::{Door, offer, termination};
 use crate::subject::{Program, Scene};
 use crate::verdict::{Flaw, Verdict, pass, until};
 
@@ -65,34 +64,21 @@ pub(crate) async fn run(programs: &[(&str, Program)], rounds: usize) {
     for (name, unit, of) in COLUMNS {
         print!("{:<38}", format!("{name} ({unit})"));
         for rounds in &found {
-            print!("{:>14}", Median(rounds.iter().map(of).collect()));
+            let median = rank(rounds.iter().map(of).collect(), 50);
+            print!("{:>14}", median.map_or_else(|| "–".to_owned(), |median| median.to_string()));
         }
         println!();
     }
 }
 
-/// The middle of some numbers, or a dash.
-struct Median(Vec<u64>);
-
-impl fmt::Display for Median {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match rank(self.0.clone(), 0.5) {
-            Some(median) => f.pad(&median.to_string()),
-            None => f.pad("–"),
-        }
-    }
+/// The number at `percent` of the way through all of them, in order.
+fn rank(mut numbers: Vec<u64>, percent: usize) -> Option<u64> {
+    numbers.sort_unstable();
+    numbers.get(numbers.len() * percent / 100).copied()
 }
 
-fn rank(mut numbers: Vec<u64>, share: f64) -> Option<u64> {
-    numbers.sort_unstable();
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a few hundred"
-    )]
-    let at = (numbers.len() as f64 * share) as usize;
-    numbers.get(at.min(numbers.len().saturating_sub(1))).copied()
+fn known(moment: Option<&Instant>) -> Verdict<Instant> {
+    moment.copied().ok_or_else(|| Flaw::Wrong("it was not said".to_owned()))
 }
 
 async fn round(program: &Program) -> Verdict<Round> {
@@ -111,22 +97,21 @@ async fn round(program: &Program) -> Verdict<Round> {
         wire.say(offer(&job, ""));
         until(5, "an offer has no answer", || !wire.answers(&job).is_empty()).await?;
         let is_it = |said: &ToServer| matches!(said, ToServer::Availability(answer) if answer.job_id == job);
-        answers.push(micros(at(&wire, is_it)? - sent));
+        answers.push(micros(known(wire.moments(is_it).first())? - sent));
         // The place is free again before the next one.
         wire.say(termination(&job));
     }
-    round.answer_p50 = rank(answers.clone(), 0.5).unwrap_or_default();
-    round.answer_p99 = rank(answers, 0.99).unwrap_or_default();
+    round.answer_p50 = rank(answers.clone(), 50).unwrap_or_default();
+    round.answer_p99 = rank(answers, 99).unwrap_or_default();
     drop(wire);
     drop(scene);
 
     (scene, round.job_memory) = held(program).await?;
     let wire = scene.stage.wire(0, 1).await?;
     let signalled = Instant::now();
-    scene.sigterm();
-    until(5, "no FULL", || wire.is_full()).await?;
-    let is_full = |said: &ToServer| matches!(said, ToServer::UpdateWorker(told) if told.status == Some(1));
-    round.full = micros(at(&wire, is_full)? - signalled);
+    scene.drains(&wire).await?;
+    let is_full = |said: &ToServer| matches!(said, ToServer::UpdateWorker(told) if told.status() == WorkerStatus::Full);
+    round.full = micros(known(wire.moments(is_full).first())? - signalled);
     // Who leaves at once still declines for a while: that is not what is measured.
     pass(LAME_DUCK).await;
     for number in 0..HELD {
@@ -134,8 +119,8 @@ async fn round(program: &Program) -> Verdict<Round> {
     }
     scene.exit(60).await?;
     let left = Instant::now();
-    let is_end = |said: &ToServer| matches!(said, ToServer::UpdateJob(status) if status.status > 1);
-    round.exit = micros(left - last(&wire, is_end)?);
+    let is_end = |said: &ToServer| matches!(said, ToServer::UpdateJob(status) if status.status() != JobStatus::Running);
+    round.exit = micros(left - known(wire.moments(is_end).last())?);
     Ok(round)
 }
 
@@ -155,21 +140,4 @@ async fn held(program: &Program) -> Verdict<(Scene, u64)> {
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// When it first said such a thing.
-fn at(wire: &Wire, is_it: impl Fn(&ToServer) -> bool) -> Verdict<Instant> {
-    moments(wire, is_it).next().ok_or_else(|| Flaw::Wrong("it was not said".to_owned()))
-}
-
-/// When it last did.
-fn last(wire: &Wire, is_it: impl Fn(&ToServer) -> bool) -> Verdict<Instant> {
-    moments(wire, is_it).last().ok_or_else(|| Flaw::Wrong("it was not said".to_owned()))
-}
-
-fn moments(wire: &Wire, is_it: impl Fn(&ToServer) -> bool) -> impl Iterator<Item = Instant> {
-    wire.heard().into_iter().filter_map(move |heard| match heard {
-        Heard::Said(at, said) if is_it(&said) => Some(at),
-        Heard::Said(..) | Heard::Closed(_) => None,
-    })
 }

@@ -140,29 +140,31 @@ impl Stage {
 
 async fn meet(core: &Core, mut stream: TcpStream) {
     let door = lock(&core.0).door;
-    let (status, ahead) = match door {
+    let answer = match door {
         Door::Open | Door::Slam | Door::SlamAfterRegister => return carry(core, stream, door).await,
-        Door::Hang => {
-            let _held = stream;
-            return std::future::pending().await;
-        }
-        Door::Garbage => (0, 0),
-        Door::Status(status) => (status, 0),
-        Door::Skewed(ahead) => (401, ahead),
-    };
-    let now = Clock::wall().as_micros() / 1_000_000;
-    let theirs = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(now.saturating_add_signed(ahead)));
-    let answer = match status {
-        0 => "\u{15}\u{3}\u{1} this is no HTTP".to_owned(),
-        _ => format!(
-            "HTTP/1.1 {status} Broken\r\nDate: {theirs}\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 6\r\n\
-             Connection: close\r\n\r\nbroken"
-        ),
+        // The connection stays for as long as this waits.
+        Door::Hang => return std::future::pending().await,
+        Door::Garbage => "\u{15}\u{3}\u{1} this is no HTTP".to_owned(),
+        Door::Status(status) => refusal(status, 0),
+        Door::Skewed(ahead) => refusal(401, ahead),
     };
     // A worker that is gone already needs no answer.
     let _ = stream.read(&mut [0; 8 * 1024]).await;
     let _ = stream.write_all(answer.as_bytes()).await;
     let _ = stream.shutdown().await;
+}
+
+/// From a server whose clock is ahead by so many seconds.
+fn refusal(status: u16, ahead: i64) -> String {
+    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(now_secs().saturating_add_signed(ahead)));
+    format!(
+        "HTTP/1.1 {status} Broken\r\nDate: {date}\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 6\r\n\
+         Connection: close\r\n\r\nbroken"
+    )
+}
+
+pub(crate) fn now_secs() -> u64 {
+    Clock::wall().as_micros() / 1_000_000
 }
 
 async fn carry(core: &Core, stream: TcpStream, door: Door) {
@@ -227,6 +229,15 @@ async fn talk(
 }
 
 impl Wire {
+    /// When it said such things.
+    pub(crate) fn moments(&self, is_it: impl Fn(&ToServer) -> bool) -> Vec<Instant> {
+        let moment = |heard: &Heard| match heard {
+            Heard::Said(at, said) if is_it(said) => Some(*at),
+            Heard::Said(..) | Heard::Closed(_) => None,
+        };
+        lock(&self.heard).iter().filter_map(moment).collect()
+    }
+
     fn order(&self, order: Order) {
         // A socket that is gone takes no orders.
         let _ = self.orders.send(order);

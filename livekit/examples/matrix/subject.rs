@@ -194,6 +194,18 @@ impl Scene {
         status.map_err(|error| Flaw::Wrong(error.to_string()))
     }
 
+    /// It is told to leave, and takes no more jobs.
+    pub(crate) async fn drains(&self, wire: &Wire) -> Verdict {
+        self.sigterm();
+        until(5, "no FULL", || wire.is_full()).await
+    }
+
+    /// It exits, and has cut nothing.
+    pub(crate) async fn leaves(&mut self, secs: u64) -> Verdict {
+        let exit = self.exit(secs).await?;
+        check(exit.success(), format!("it exits with {exit}"))
+    }
+
     /// What must not be shown and is.
     pub(crate) fn leaks(&self, token: &str) -> Vec<&'static str> {
         let shown = self.output() + &self.arguments();

@@ -131,7 +131,7 @@ impl Session {
         self.counts.offers += 1;
         let Ok(job) = CallId::new(&id) else { return self.say(now, on, no(&id, false)) };
         let leaving = self.leaving != super::Leaving::No;
-        if self.has_had(&job) || self.is_late(&job) {
+        if self.is_taken(&job) {
             self.counts.repeated_offers += 1;
             self.say(now, on, no(&id, false));
         } else if let Some(offer) = self.offers.get_mut(&job) {
@@ -160,7 +160,7 @@ impl Session {
             self.counts.assignments_failed += 1;
             return;
         };
-        if self.has_had(&job) || self.is_late(&job) {
+        if self.is_taken(&job) {
             self.counts.repeated_assignments += 1;
         } else if self.promises.remove(&job).is_some() {
             match fault(&assignment) {
@@ -345,10 +345,10 @@ impl Session {
         }
     }
 
-    /// Whether a job runs here, or has its end: a second one would be another end of the same job.
-    fn has_had(&self, job: &CallId) -> bool {
+    /// Whether a job is assigned here, or was: a second assignment would be another end of the same job.
+    fn is_taken(&self, job: &CallId) -> bool {
         let ended = self.fates.get(job) == Some(Fate::Ended);
-        ended || self.running.contains_key(job) || self.owed.contains_key(job)
+        ended || self.running.contains_key(job) || self.owed.contains_key(job) || self.is_late(job)
     }
 
     /// Whether the gate is asked about a job that is assigned already.

@@ -7,7 +7,7 @@ use openrtc_core::machine::Machine as _;
 use openrtc_core::time::Instant;
 use openrtc_core::word::Phase;
 use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Event, Limits, Terms, Worker};
-use openrtc_livekit::session::Standing;
+use openrtc_livekit::session::{End, Session, Standing};
 use openrtc_runtime::{CallId, CallNo};
 
 pub(crate) struct Gate {
@@ -79,8 +79,20 @@ impl Gate {
         self.worker.deadline().map(|(at, _)| at)
     }
 
+    /// Does what is due, and tells the session of it and of where the gate stands.
+    pub(crate) fn inform(&mut self, now: Instant, session: &mut Session) {
+        for job in self.wake(now) {
+            session.ended(now, &job, End::Lapsed);
+        }
+        if self.has_left() {
+            session.leave(now);
+        } else {
+            session.stand(now, self.standing());
+        }
+    }
+
     /// Does what is due; returns the calls whose reservations lapsed.
-    pub(crate) fn wake(&mut self, now: Instant) -> Vec<CallId> {
+    fn wake(&mut self, now: Instant) -> Vec<CallId> {
         let mut lapsed = Vec::new();
         while self.deadline().is_some_and(|at| at <= now) {
             let entry = self.worker.step(now, Command::Wake).expect("a wake-up at the deadline is accepted");

@@ -203,14 +203,7 @@ impl Rig {
     /// Does what the session and the gate ask for until they ask for nothing.
     pub(crate) fn pump(&mut self) {
         loop {
-            for job in self.gate.wake(self.now) {
-                self.session.ended(self.now, &job, End::Lapsed);
-            }
-            if self.gate.has_left() {
-                self.session.leave(self.now);
-            } else {
-                self.session.stand(self.now, self.gate.standing());
-            }
+            self.gate.inform(self.now, &mut self.session);
             let mut quiet = true;
             while let Some(output) = self.session.poll() {
                 quiet = false;

@@ -85,7 +85,7 @@ async fn join(job: &Job) -> Result<(), Error> {
 }
 
 /// A worker by hand: takes offers as `answers` says, and is gone at its first assignment.
-async fn bad(url: String, answers: bool) -> usize {
+async fn bad(url: String, answers: bool) {
     let mut request = format!("{url}/agent").into_client_request().expect("a request");
     let token = ApiKey::new("devkey", "secret").worker_token(Clock::wall().as_micros() / 1_000_000);
     let bearer = HeaderValue::from_str(&format!("Bearer {}", token.as_str())).expect("a header");
@@ -95,7 +95,9 @@ async fn bad(url: String, answers: bool) -> usize {
     let register = RegisterWorkerRequest { agent_name: "agent".to_owned(), ..RegisterWorkerRequest::default() };
     socket.send(frame(ToServer::Register(register))).await.expect("it registers");
     let mut offers = 0;
-    while let Some(Ok(message)) = socket.next().await {
+    while offers < SWALLOWED
+        && let Some(Ok(message)) = socket.next().await
+    {
         let message = ServerMessage::decode(message.into_data()).ok().and_then(|message| message.message);
         match message {
             Some(ToWorker::Availability(request)) if answers => {
@@ -105,14 +107,10 @@ async fn bad(url: String, answers: bool) -> usize {
                 socket.send(frame(ToServer::Availability(yes))).await.expect("it answers");
             }
             Some(ToWorker::Availability(_)) => offers += 1,
-            Some(ToWorker::Assignment(_)) => return 1,
+            Some(ToWorker::Assignment(_)) => return,
             _ => {}
         }
-        if offers == SWALLOWED {
-            break;
-        }
     }
-    offers
 }
 
 fn room(number: usize) -> String {

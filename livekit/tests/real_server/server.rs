@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 pub(crate) struct Server {
     child: Child,
     pub(crate) url: String,
+    api: Api,
 }
 
 impl Drop for Server {
@@ -31,7 +32,9 @@ impl Server {
         let mut command = Command::new(program);
         command.args(["--dev", "--bind", "127.0.0.1", "--node-ip", "127.0.0.1", "--config-body", &config]);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the server starts");
-        let server = Self { child, url: format!("ws://127.0.0.1:{port}") };
+        let url = format!("ws://127.0.0.1:{port}");
+        let api = Api::new(&url, ApiKey::new("devkey", "secret")).expect("a good URL");
+        let server = Self { child, url, api };
         let up = async {
             while server.api().list_rooms().await.is_err() {
                 sleep(Duration::from_millis(50)).await;
@@ -42,7 +45,7 @@ impl Server {
     }
 
     pub(crate) fn api(&self) -> Api {
-        Api::new(&self.url, ApiKey::new("devkey", "secret")).expect("a good URL")
+        self.api.clone()
     }
 
     pub(crate) async fn dispatch(&self, room: &str) {

@@ -2,7 +2,6 @@
 
 use openrtc_livekit::ApiKey;
 use openrtc_livekit::proto::{AvailabilityRequest, ServerMessage, ToServer, ToWorker};
-use openrtc_runtime::Clock;
 use prost::Message as _;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
@@ -10,16 +9,12 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::cases;
-use crate::stage::{Door, Wire, assignment, job, offer, registered};
+use crate::stage::{Door, Wire, assignment, job, now_secs, offer, registered};
 use crate::subject::{KEY, SECRET};
 use crate::verdict::{check, pass, until};
 
 /// How many attempts a worker may make in twelve seconds at a server that closes each at once.
 const ATTEMPTS_MAX: usize = 12;
-
-fn now_secs() -> u64 {
-    Clock::wall().as_micros() / 1_000_000
-}
 
 fn registrations(wire: &Wire) -> usize {
     wire.said().iter().filter(|said| matches!(said, ToServer::Register(_))).count()

@@ -14,8 +14,7 @@ cases! {
     31 "the socket drops in a drain, and the server is gone for ever" |program| {
         let (mut scene, wire) = program.start().await?;
         scene.call(&wire, "j").await?;
-        scene.sigterm();
-        until(5, "no FULL", || wire.is_full()).await?;
+        scene.drains(&wire).await?;
         scene.stage.door(Door::Status(503));
         wire.cut();
         pass(3_000).await;
@@ -58,18 +57,15 @@ cases! {
         pass(1_000).await;
         check(scene.is_alive(), "a repeated signal ends it with a job up")?;
         scene.succeeds(&wire, "j").await?;
-        let exit = scene.exit(15).await?;
-        check(exit.success(), format!("it exits with {exit}"))?;
+        scene.leaves(15).await?;
     }
 
     37 "a drain's last call ends: its status, a ping behind it, then a clean close" |program| {
         let (mut scene, wire) = program.start().await?;
         scene.call(&wire, "j").await?;
-        scene.sigterm();
-        until(5, "no FULL", || wire.is_full()).await?;
+        scene.drains(&wire).await?;
         scene.succeeds(&wire, "j").await?;
-        let exit = scene.exit(15).await?;
-        check(exit.success(), format!("it exits with {exit}"))?;
+        scene.leaves(15).await?;
         until(2, "it leaves without a close frame", || wire.closed() == Some(1000)).await?;
         let is_end = |said: &ToServer| matches!(said, ToServer::UpdateJob(end) if end.status() == JobStatus::Success);
         let mut behind = wire.said().into_iter().skip_while(|said| !is_end(said));
@@ -83,8 +79,7 @@ cases! {
         for name in &names {
             scene.call(&wire, name).await?;
         }
-        scene.sigterm();
-        until(5, "no FULL", || wire.is_full()).await?;
+        scene.drains(&wire).await?;
         for name in &names {
             scene.end(name);
         }

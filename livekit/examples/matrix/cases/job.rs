@@ -1,7 +1,5 @@
 //! Jobs: assigned, ended, and what the server hears of it.
 
-use std::process::ExitStatus;
-
 use openrtc_livekit::proto::{JobAssignment, JobStatus, ToWorker};
 
 use super::cases;
@@ -24,16 +22,12 @@ async fn fails(wire: &Wire, job: &str) -> Verdict {
     check(reason, format!("{job} fails without a reason"))
 }
 
-fn clean(status: ExitStatus) -> Verdict {
-    check(status.success(), format!("it exits with {status}"))
-}
-
 cases! {
     20 "a yes, then no assignment, and SIGTERM" |program| {
         let (mut scene, wire) = program.start().await?;
         scene.offer(&wire, "j").await?;
         scene.sigterm();
-        clean(scene.exit(20).await?)?;
+        scene.leaves(20).await?;
     }
 
     21 "a yes, then the assignment after its expiry" |program| {
@@ -105,11 +99,10 @@ cases! {
     26 "a termination during a drain" |program| {
         let (mut scene, wire) = program.start().await?;
         scene.call(&wire, "j").await?;
-        scene.sigterm();
-        until(5, "no FULL", || wire.is_full()).await?;
+        scene.drains(&wire).await?;
         wire.say(termination("j"));
         until(30, "no terminal status", || !wire.ends("j").is_empty()).await?;
-        clean(scene.exit(15).await?)?;
+        scene.leaves(15).await?;
     }
 
     40 "a job that ends well, fails, crashes" |program| {

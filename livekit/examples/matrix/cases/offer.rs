@@ -1,10 +1,9 @@
 //! Offers, and what the worker says of itself.
 
 use openrtc_livekit::proto::{ToServer, WorkerStatus};
-use tokio::time::Instant;
 
 use super::cases;
-use crate::stage::{Door, Heard, Wire, assignment, offer};
+use crate::stage::{Door, Wire, assignment, offer};
 use crate::verdict::{Flaw, check, pass, until};
 
 /// How long a LiveKit server waits for an answer, less what it needs itself.
@@ -15,15 +14,6 @@ async fn answers_in_time(wire: &Wire, job: &str, metadata: &str) -> Vec<bool> {
     wire.say(offer(job, metadata));
     pass(WINDOW).await;
     wire.answers(job)
-}
-
-/// When each status came.
-fn told_at(wire: &Wire) -> Vec<Instant> {
-    let at = |heard| match heard {
-        Heard::Said(at, said) if matches!(*said, ToServer::UpdateWorker(_)) => Some(at),
-        _ => None,
-    };
-    wire.heard().into_iter().filter_map(at).collect()
 }
 
 cases! {
@@ -135,7 +125,7 @@ cases! {
     43 "status at once on a change, every 2.5 s else; numbered; FULL and draining together" |program| {
         let (scene, wire) = program.start().await?;
         pass(8_000).await;
-        let at = told_at(&wire);
+        let at = wire.moments(|said| matches!(said, ToServer::UpdateWorker(_)));
         let gap = at.windows(2).map(|pair| (pair[1] - pair[0]).as_millis()).max().unwrap_or(u128::MAX);
         check(gap <= 2_750, format!("{gap} ms between two statuses"))?;
         scene.call(&wire, "up").await?;

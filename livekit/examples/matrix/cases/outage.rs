@@ -23,8 +23,7 @@ cases! {
     14 "an offer while draining, also on a new registration" |program| {
         let (scene, wire) = program.start().await?;
         scene.call(&wire, "up").await?;
-        scene.sigterm();
-        until(5, "no FULL", || wire.is_full()).await?;
+        scene.drains(&wire).await?;
         scene.offer(&wire, "a").await?;
         wire.cut();
         let again = scene.stage.wire(1, 20).await?;

@@ -52,7 +52,7 @@ cases! {
         assert!(rig.left.is_some(), "it leaves all the same");
         assert!(rig.notices.contains(&Notice::Undelivered(id("j"))));
         assert_eq!(rig.session.counts().undelivered, 1);
-        // One that is back before the worker's last second is over gets the status.
+        // One that is back before the farewell is over gets the status.
         let mut rig = Rig::new(4);
         rig.call("j");
         rig.drain();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use openrtc_core::time::Instant;
 use openrtc_livekit::ServerUrl;
 use openrtc_livekit::proto::{JobAssignment, JobStatus, ToServer, ToWorker, WorkerMessage, WorkerStatus};
-use openrtc_livekit::session::{LinkId, Patience, Registration, Session};
+use openrtc_livekit::session::{Answer, End, LinkId, Notice, OfferNo, Output, Patience, Registration, Session};
 use openrtc_runtime::{Availability, CallId};
 use prost::Message as _;
 
@@ -62,7 +62,7 @@ impl Side {
         }
     }
 
-    pub(crate) fn reserve(&mut self, now: Instant, job: &CallId) -> bool {
+    fn reserve(&mut self, now: Instant, job: &CallId) -> bool {
         let closed = self.gate.standing().availability != Availability::Open;
         let yes = self.gate.reserve(now, job);
         assert!(!(yes && closed), "a closed gate admitted {job}");
@@ -75,9 +75,59 @@ impl Side {
     }
 
     /// The worker begins a job.
-    pub(crate) fn begin(&mut self, job: &CallId) {
+    fn begin(&mut self, job: &CallId) {
         assert!(self.reserved.contains(job), "{job} runs and was never reserved");
         assert!(self.started.insert(job.clone()), "{job} runs twice");
+    }
+
+    /// Whoever decides on an offer has. A reservation that is refused is let go.
+    pub(crate) fn decide(&mut self, now: Instant, job: &CallId, number: OfferNo, answer: Answer) {
+        let no = !matches!(answer, Answer::Yes(_));
+        if self.session.answer(now, job, number, answer) && no {
+            self.gate.withdraw(now, job);
+        }
+    }
+
+    pub(crate) fn end(&mut self, now: Instant, job: &CallId, end: End) {
+        self.gate.end(now, job);
+        self.session.ended(now, job, end);
+    }
+
+    /// Does what is the same in every world. Returns what is left: offers that the gate took, jobs that begin, sockets.
+    pub(crate) fn perform(&mut self, now: Instant, output: Output) -> Option<Output> {
+        let is_left = match &output {
+            Output::Offered(job, number, _) => {
+                let yes = self.reserve(now, job);
+                if !yes {
+                    // It does not count if the socket died in this very instant.
+                    self.session.answer(now, job, *number, Answer::No);
+                }
+                yes
+            }
+            Output::Assigned(job, _) => {
+                let yes = self.gate.assign(now, job);
+                if yes {
+                    self.begin(job);
+                } else {
+                    self.session.ended(now, job, End::Lapsed);
+                }
+                yes
+            }
+            Output::Withdrawn(job) => {
+                self.gate.withdraw(now, job);
+                false
+            }
+            Output::Notice(Notice::Undelivered(job)) => {
+                self.undelivered.insert(job.to_string());
+                false
+            }
+            Output::Left => {
+                self.has_left = true;
+                false
+            }
+            _ => true,
+        };
+        is_left.then_some(output)
     }
 
     /// The worker hears something on a socket that it knows.

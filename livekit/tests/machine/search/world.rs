@@ -6,7 +6,7 @@ use openrtc_core::time::{Instant, Span};
 use openrtc_core::worker::Cause;
 use openrtc_livekit::dispatcher::{Asked, Dispatcher, Do, Fault, PeerId};
 use openrtc_livekit::proto::ServerMessage;
-use openrtc_livekit::session::{Answer, End, Failure, Joining, LinkId, Notice, OfferNo, Output};
+use openrtc_livekit::session::{Answer, End, Failure, Joining, LinkId, OfferNo, Output};
 use openrtc_runtime::CallId;
 use prost::Message as _;
 use rand::rngs::StdRng;
@@ -146,17 +146,10 @@ impl World {
             Event::ServerSeesClose(peer) => self.dispatcher.closed(peer),
             Event::Decide(worker, job, number) => {
                 let no = self.dice.random_range(0..8) == 0;
-                let (side, now) = (&mut self.sides[worker], self.now);
                 let answer = if no { Answer::No } else { Answer::Yes(Joining::default()) };
-                if side.session.answer(now, &job, number, answer) && no {
-                    side.gate.withdraw(now, &job);
-                }
+                self.sides[worker].decide(self.now, &job, number, answer);
             }
-            Event::End(worker, job, end) => {
-                let (side, now) = (&mut self.sides[worker], self.now);
-                side.gate.end(now, &job);
-                side.session.ended(now, &job, end);
-            }
+            Event::End(worker, job, end) => self.sides[worker].end(self.now, &job, end),
             Event::Mishap => self.mishap(),
             Event::Calm => self.rest(),
         }
@@ -271,14 +264,7 @@ impl World {
 
     fn pump_worker(&mut self, worker: usize) {
         let (side, now) = (&mut self.sides[worker], self.now);
-        for job in side.gate.wake(now) {
-            side.session.ended(now, &job, End::Lapsed);
-        }
-        if side.gate.has_left() {
-            side.session.leave(now);
-        } else {
-            side.session.stand(now, side.gate.standing());
-        }
+        side.gate.inform(now, &mut side.session);
         while let Some(output) = self.sides[worker].session.poll() {
             self.count += 1;
             self.perform(worker, output);
@@ -304,6 +290,7 @@ impl World {
     fn perform(&mut self, worker: usize, output: Output) {
         self.tell(|| format!("worker {worker}: {output:?}"));
         let now = self.now;
+        let Some(output) = self.sides[worker].perform(now, output) else { return };
         match output {
             Output::Connect(link) => {
                 let latency = self.latency();
@@ -318,39 +305,23 @@ impl World {
                     self.due.insert((after, self.count), Event::ServerSeesClose(peer));
                 }
             }
-            Output::Offered(job, number, _) => {
-                if !self.sides[worker].reserve(now, &job) {
-                    // It does not count if the socket died in this very instant.
-                    self.sides[worker].session.answer(now, &job, number, Answer::No);
-                    return;
+            Output::Offered(job, number, _) => match self.dice.random_range(0..10) {
+                0..=6 => self.happen(Event::Decide(worker, job, number)),
+                7 | 8 => {
+                    let wait = self.within(Span::from_secs(4));
+                    self.plan(wait, Event::Decide(worker, job, number));
                 }
-                match self.dice.random_range(0..10) {
-                    0..=6 => self.happen(Event::Decide(worker, job, number)),
-                    7 | 8 => {
-                        let wait = self.within(Span::from_secs(4));
-                        self.plan(wait, Event::Decide(worker, job, number));
-                    }
-                    _ => {}
-                }
-            }
-            Output::Withdrawn(job) => self.sides[worker].gate.withdraw(now, &job),
+                _ => {}
+            },
             Output::Assigned(job, _) => {
-                let side = &mut self.sides[worker];
-                if side.gate.assign(now, &job) {
-                    side.begin(&job);
-                    let lasts = self.within(Span::from_secs(40));
-                    let end = if self.dice.random() { End::Succeeded } else { End::Failed("broken".to_owned()) };
-                    self.plan(lasts, Event::End(worker, job, end));
-                } else {
-                    side.session.ended(now, &job, End::Lapsed);
-                }
+                let lasts = self.within(Span::from_secs(40));
+                let end = if self.dice.random() { End::Succeeded } else { End::Failed("broken".to_owned()) };
+                self.plan(lasts, Event::End(worker, job, end));
             }
             Output::Terminated(job) => {
                 let wait = self.within(Span::from_secs(2));
                 self.plan(wait, Event::End(worker, job, End::Succeeded));
             }
-            Output::Notice(Notice::Undelivered(job)) => drop(self.sides[worker].undelivered.insert(job.to_string())),
-            Output::Left => self.sides[worker].has_left = true,
             Output::GaveUp(loss) => panic!("it gave up: {loss}"),
             _ => {}
         }

@@ -1,6 +1,8 @@
 //! A worker and its pool against the dev server, over real sockets.
 #![cfg(feature = "server")]
 
+mod bars;
+
 use std::sync::Arc;
 use std::time::Duration;
 
