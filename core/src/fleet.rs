@@ -32,6 +32,7 @@ mod allow;
 mod apply;
 mod cause;
 mod command;
+mod cordon;
 mod decide;
 mod due;
 mod effect;

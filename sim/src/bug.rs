@@ -103,6 +103,10 @@ bugs! {
     UnsentIsObeyed = "unsent-is-obeyed",
     /// The coordinator's shell stores a wave one worker larger than its machine decided on.
     WaveMiscounted = "wave-miscounted",
+    /// The coordinator's shell stores that a cordoned worker is to take calls again.
+    CordonOverruled = "cordon-overruled",
+    /// The coordinator's shell never sends a cordoned worker its order.
+    CordonUnsent = "cordon-unsent",
     /// The coordinator's store loses that a worker drained.
     DrainedLost = "drained-lost",
     /// Level 1: the runtime's gate hears of every hang-up as of a handler that failed.

@@ -45,6 +45,7 @@ pub fn generate(choice: &mut impl Choice, seed: u64) -> Plan {
     happenings(choice, &mut plan);
     tampers(choice, &mut plan);
     habits(choice, &mut plan);
+    cordons(choice, &mut plan);
     plan.sorted()
 }
 
@@ -108,6 +109,21 @@ fn happenings(choice: &mut impl Choice, plan: &mut Plan) {
         }
     }
     plan.happenings.sort_by_key(|happening| happening.at);
+}
+
+/// A person takes a worker out of service, for a while or for good.
+fn cordons(choice: &mut impl Choice, plan: &mut Plan) {
+    if !choice.odds(1, 4) {
+        return;
+    }
+    let worker = u32::try_from(choice.below(plan.workers().into())).map(WorkerIndex::new).unwrap_or_default();
+    let at = BEGIN + Span::from_millis(choice.below(30_000));
+    let deed = if choice.odds(1, 3) { Deed::Dismiss(worker) } else { Deed::Cordon(worker) };
+    plan.happenings.push(Happening { at, deed });
+    if choice.odds(1, 2) {
+        let at = at + Span::from_millis(choice.below(15_000));
+        plan.happenings.push(Happening { at, deed: Deed::Uncordon(worker) });
+    }
 }
 
 fn clock_step(choice: &mut impl Choice, worker: WorkerIndex) -> Deed {

@@ -60,6 +60,7 @@ invariants! {
     S11 AuditFaithful: "Journal, reports and exit code say what happened.",
     S13 Bounds: "No more workers drain or start at a time than allowed.",
     S14 AckedDrain: "Nothing follows from a drain that the worker has not confirmed.",
+    S15 CordonHolds: "A worker that a person cordoned takes no calls until a person takes that back.",
     L1 DrainEnds: "A drain comes to its end once the calls have.",
     L2 DrainedLeaves: "A drained worker leaves.",
     L3 RolloutEnds: "A rollout comes to an end or stops with an alert, also after its coordinator crashed.",
@@ -110,6 +111,7 @@ impl From<openrtc_core::fleet::invariant::Invariant> for Invariant {
             Fleet::OneCurrent => Self::OneCurrent,
             Fleet::Bounds => Self::Bounds,
             Fleet::AckedDrain => Self::AckedDrain,
+            Fleet::CordonHolds => Self::CordonHolds,
         }
     }
 }

@@ -164,6 +164,12 @@ pub enum Deed {
     Pause,
     /// The rollout goes on.
     Resume,
+    /// The coordinator is told to keep new calls from a worker.
+    Cordon(WorkerIndex),
+    /// The coordinator is told to let a worker take calls again.
+    Uncordon(WorkerIndex),
+    /// The coordinator is told to drain one worker, and to have it leave.
+    Dismiss(WorkerIndex),
     /// A worker is told to drain by its own API.
     Drain(WorkerIndex),
     /// A worker's drain is taken back by its own API.
@@ -200,7 +206,8 @@ impl Deed {
     /// Whether it is a fault, not a step of a rollout that somebody meant.
     #[must_use]
     pub const fn is_fault(&self) -> bool {
-        !matches!(self, Self::Rollout | Self::Rollback | Self::Pause | Self::Resume)
+        let meant = matches!(self, Self::Cordon(_) | Self::Uncordon(_) | Self::Dismiss(_));
+        !meant && !matches!(self, Self::Rollout | Self::Rollback | Self::Pause | Self::Resume)
     }
 }
 

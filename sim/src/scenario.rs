@@ -13,6 +13,7 @@ library! {
     "cancelled-drain",
     "clock-steps",
     "complete-means-stopped",
+    "cordoned-worker",
     "coordinator-crash",
     "crash-between-journal-and-effect",
     "declined-callers-call-again",

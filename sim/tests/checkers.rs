@@ -47,6 +47,9 @@ const fn proofs(invariant: Invariant) -> &'static [Proof] {
         ],
         Invariant::Bounds => &[(Bug::AsksForTooMany, "the coordinator: S13")],
         Invariant::AckedDrain => &[(Bug::UnsentIsObeyed, "the coordinator: S14")],
+        Invariant::CordonHolds => {
+            &[(Bug::CordonOverruled, "the coordinator: S15"), (Bug::CordonUnsent, "is cordoned and takes calls")]
+        }
         Invariant::DrainEnds => &[
             (Bug::NoTimers, "a drain or a reservation did not end"),
             (Bug::SignalSwallowed, "was told to leave and goes on"),

@@ -47,6 +47,9 @@ impl Fleet {
             | Event::Resumed { .. }
             | Event::WorkerRejected { .. }
             | Event::WorkerFenced { .. }
+            | Event::WorkerCordoned { .. }
+            | Event::WorkerUncordoned { .. }
+            | Event::WorkerDismissed { .. }
             | Event::WorkerWrittenOff { .. } => self.answer(at, self.cause_of(event)) == Ok(*event),
             Event::Paused { actor, reason: PauseReason::DrainWithdrawn } => actor == FLEET && self.must_pause(),
             Event::ProvisionOrdered { version, workers, usable } => self.may_provision(version, workers, usable),
@@ -190,7 +193,7 @@ impl Fleet {
         self.is_stepping() && member.is_some_and(|member| served(member.version))
     }
 
-    /// Fenced workers leave as soon as they can; those of a retired version together.
+    /// Workers that were sent away leave as soon as they can; those of a retired version together.
     fn may_stop(&self, run: Run, facts: &Facts) -> bool {
         let Some(member) = self.heard(run, facts).filter(|member| member.stops_as(facts)) else { return false };
         let over = match self.state_of(member.version) {
@@ -202,7 +205,7 @@ impl Fleet {
             Some(VersionState::Inactive | VersionState::Ramping | VersionState::Current | VersionState::Draining)
             | None => false,
         };
-        member.status == MemberStatus::Fenced || (over && self.is_stepping())
+        member.status.leaves() || (over && self.is_stepping())
     }
 
     /// An earlier run that was seen to drain may still have been waited for, if no fresh report said so; one that was

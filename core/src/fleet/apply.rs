@@ -37,7 +37,10 @@ impl Fleet {
             Event::WorkerRegistered { run, version, lost_before } => self.join(run, version, lost_before.is_some()),
             Event::WorkerRejected { run, .. } => self.reject(run),
             Event::WorkerLost { run, live, .. } => self.lose(run, live),
-            Event::WorkerFenced { run, .. } => self.fence(run),
+            Event::WorkerFenced { run, .. } => self.take_out(run, MemberStatus::Fenced),
+            Event::WorkerCordoned { run, .. } => self.take_out(run, MemberStatus::Cordoned),
+            Event::WorkerDismissed { run, terms, .. } => self.take_out(run, MemberStatus::Dismissed(terms)),
+            Event::WorkerUncordoned { run, .. } => self.put_back(run),
             Event::WorkerGone { run, departure } => self.part(run, departure),
             Event::WorkerWrittenOff { run, .. } => self.write_off(run),
             Event::WorkerDrained { run, facts } => self.on_facts(run, &facts, |member| member.drained = true),
@@ -230,10 +233,11 @@ impl Fleet {
         });
     }
 
-    fn fence(&mut self, run: Run) {
-        let order = self.order_to(Task::Drain(self.terms()), None);
+    /// Somebody takes a worker out of service.
+    fn take_out(&mut self, run: Run, status: MemberStatus) {
+        let order = self.order_to(Task::Drain(status.terms(self.terms())), None);
         self.members.change(run.worker, |member| {
-            member.status = MemberStatus::Fenced;
+            member.status = status;
             member.withdrawn = false;
             member.order = Some(order);
         });
@@ -270,6 +274,12 @@ impl Fleet {
         self.on_facts(run, facts, |member| member.order = Some(order));
     }
 
+    /// A worker is in service again.
+    fn put_back(&mut self, run: Run) {
+        self.members.change(run.worker, |member| member.status = MemberStatus::Member);
+        self.tell_to_return(run);
+    }
+
     fn tell_to_return(&mut self, run: Run) {
         let order = self.order_to(Task::Cancel, None);
         self.members.change(run.worker, |member| {
@@ -283,14 +293,17 @@ impl Fleet {
         self.on_facts(run, facts, |member| member.order = member.order.and_then(|order| order.obeyed(now)));
     }
 
-    /// Tells fenced workers to drain once more, and leaves the others alone.
+    /// Tells workers that are out of service to drain once more, and leaves the others alone.
     fn undo(&mut self, run: Run, facts: &Facts) {
-        let again = self.order_to(Task::Drain(self.terms()), None);
+        let usual = self.terms();
+        let again = self.order_to(Task::Drain(usual), None);
         self.on_facts(run, facts, |member| {
             if member.order.is_some_and(|order| order.is_undone_by(facts)) {
                 member.order = match member.status {
                     MemberStatus::Member => None,
-                    MemberStatus::Fenced => Some(again),
+                    MemberStatus::Fenced | MemberStatus::Cordoned | MemberStatus::Dismissed(_) => {
+                        Some(OrderInForce { task: Task::Drain(member.status.terms(usual)), ..again })
+                    }
                     MemberStatus::WrittenOff => member.order,
                 };
             }

@@ -22,6 +22,11 @@ impl Fleet {
             }
             Event::FencedOff(report) | Event::WorkerReported(report) => Command::Report(report),
             Event::WorkerFenced { run, actor } => request(actor, Request::Fence { worker: run.worker }),
+            Event::WorkerCordoned { run, actor } => request(actor, Request::Cordon { worker: run.worker }),
+            Event::WorkerUncordoned { run, actor } => request(actor, Request::Uncordon { worker: run.worker }),
+            Event::WorkerDismissed { run, actor, terms } => {
+                request(actor, Request::Drain { worker: run.worker, terms })
+            }
             Event::WorkerWrittenOff { run, actor, .. } | Event::ForceOrdered { run, actor, .. } => {
                 request(actor, Request::Force { worker: run.worker })
             }

@@ -4,6 +4,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::member::DrainTerms;
 use crate::id::{Actor, Epoch, Incarnation, Seq, Version, WorkerId};
 pub use crate::order::Stamp;
 use crate::time::Span;
@@ -193,6 +194,18 @@ impl Spec {
 /// What a person or a pipeline asks of the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
+    /// Keep new calls from a worker; it keeps the calls it has, and stays. Holds for this run, until it is uncordoned.
+    Cordon {
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// Drain one worker and have it leave then. Until it is told to leave, it can be uncordoned.
+    Drain {
+        /// The worker.
+        worker: WorkerId,
+        /// How long its calls may take and what happens then.
+        terms: DrainTerms,
+    },
     /// Keep a worker out: it drains, is stopped, and never counts again in this run.
     Fence {
         /// The worker.
@@ -211,6 +224,11 @@ pub enum Request {
     Resume,
     /// Go back to the version before.
     Rollback,
+    /// Let a worker take calls again that was cordoned, or is drained alone.
+    Uncordon {
+        /// The worker.
+        worker: WorkerId,
+    },
 }
 
 /// A command to the fleet machine.

@@ -12,7 +12,7 @@ use crate::word::Phase;
 /// An unchanged report is noted at most this many times per time it is good for.
 const REPORTS_PER_TTL: u64 = 4;
 
-type Judgement = Result<Event, Rejection>;
+pub(super) type Judgement = Result<Event, Rejection>;
 
 impl Fleet {
     /// The event a command leads to at `at`, which is not before the last entry.
@@ -47,6 +47,8 @@ impl Fleet {
             return Err(Misuse::EpochAhead.into());
         }
         match request {
+            Request::Cordon { worker } => self.judge_cordon(actor, worker),
+            Request::Drain { worker, terms } => self.judge_dismissal(actor, worker, terms),
             Request::Fence { worker } => self.judge_fence(actor, worker),
             Request::Force { worker } => self.judge_force(actor, worker, Member::fresh),
             Request::Pause if self.paused.is_some() => Err(Repeat::AlreadyPaused.into()),
@@ -55,6 +57,7 @@ impl Fleet {
             Request::Resume if self.paused.is_none() => Err(Repeat::NotPaused.into()),
             Request::Resume => Ok(Event::Resumed { actor }),
             Request::Rollback => self.judge_rollback(actor),
+            Request::Uncordon { worker } => self.judge_uncordon(actor, worker),
         }
     }
 
@@ -109,10 +112,14 @@ impl Fleet {
     fn judge_fence(&self, actor: Actor, worker: WorkerId) -> Judgement {
         let member = self.members.get(worker).ok_or(Misuse::NoSuchWorker)?;
         match member.status {
-            MemberStatus::Member if !member.is_told_to_stop() => {
+            MemberStatus::Member | MemberStatus::Cordoned | MemberStatus::Dismissed(_) if !member.is_told_to_stop() => {
                 Ok(Event::WorkerFenced { run: member.run(worker), actor })
             }
-            MemberStatus::Member | MemberStatus::Fenced | MemberStatus::WrittenOff => Err(Repeat::AlreadyFenced.into()),
+            MemberStatus::Member
+            | MemberStatus::Cordoned
+            | MemberStatus::Dismissed(_)
+            | MemberStatus::Fenced
+            | MemberStatus::WrittenOff => Err(Repeat::AlreadyFenced.into()),
         }
     }
 
@@ -155,10 +162,8 @@ impl Fleet {
             }
             return match (member.status, member.is_lost()) {
                 (MemberStatus::WrittenOff, _) => rejected(RejectReason::WrittenOff),
-                (MemberStatus::Member | MemberStatus::Fenced, true) => {
-                    Ok(Event::WorkerRegistered { run, version, lost_before: None })
-                }
-                (MemberStatus::Member | MemberStatus::Fenced, false) => Err(Repeat::AlreadyRegistered.into()),
+                (_, true) => Ok(Event::WorkerRegistered { run, version, lost_before: None }),
+                (_, false) => Err(Repeat::AlreadyRegistered.into()),
             };
         }
         if !self.admits(version) {

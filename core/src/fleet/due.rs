@@ -24,7 +24,7 @@ pub struct Watch {
 pub(super) enum Due {
     /// Its report shows something that is not noted yet.
     News(News),
-    /// It was fenced and has drained.
+    /// It was sent away and has drained.
     Stop,
     /// Its order expires.
     Withdraw,
@@ -62,7 +62,7 @@ impl Member {
         if let Some(news) = self.fresh().and_then(|facts| self.news(facts)) {
             return Some((AT_ONCE, Due::News(news)));
         }
-        if self.status == MemberStatus::Fenced && self.must_stop() {
+        if self.status.leaves() && self.must_stop() {
             return Some((AT_ONCE, Due::Stop));
         }
         [self.due_order(watch), self.due_silence(watch)].into_iter().flatten().min()

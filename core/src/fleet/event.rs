@@ -269,6 +269,29 @@ pub enum Event {
         /// The worker's run.
         run: Run,
     },
+    /// A worker is kept from new calls until somebody takes that back.
+    WorkerCordoned {
+        /// The worker's run.
+        run: Run,
+        /// Who asked.
+        actor: Actor,
+    },
+    /// A worker may take calls again.
+    WorkerUncordoned {
+        /// The worker's run.
+        run: Run,
+        /// Who asked.
+        actor: Actor,
+    },
+    /// A worker is to drain alone, and to leave then.
+    WorkerDismissed {
+        /// The worker's run.
+        run: Run,
+        /// Who asked.
+        actor: Actor,
+        /// How long its calls may take and what happens then.
+        terms: DrainTerms,
+    },
 }
 
 /// A kind of step that needs capacity.

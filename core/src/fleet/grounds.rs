@@ -58,6 +58,9 @@ impl Event {
             | Self::WorkerRejected { .. }
             | Self::WorkerLost { .. }
             | Self::WorkerFenced { .. }
+            | Self::WorkerCordoned { .. }
+            | Self::WorkerUncordoned { .. }
+            | Self::WorkerDismissed { .. }
             | Self::WorkerGone { .. }
             | Self::WorkerWrittenOff { .. }
             | Self::CancelOrdered { .. }

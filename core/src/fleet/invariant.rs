@@ -34,11 +34,14 @@ pub enum Invariant {
     /// S14: nothing follows from an order to drain before a report shows that it was obeyed; whatever follows from a
     /// report carries it.
     AckedDrain,
+    /// S15: a worker that a person cordoned or dismissed takes no calls until a person takes that back, and one that
+    /// was only cordoned stays for as long as its version is in use.
+    CordonHolds,
 }
 
 impl Invariant {
     /// Every invariant judged here.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ShiftClosed,
         Self::Capacity,
         Self::DrainedSound,
@@ -48,6 +51,7 @@ impl Invariant {
         Self::OneCurrent,
         Self::Bounds,
         Self::AckedDrain,
+        Self::CordonHolds,
     ];
 
     /// Number and name.
@@ -63,6 +67,7 @@ impl Invariant {
             Self::OneCurrent => "S10 OneCurrent",
             Self::Bounds => "S13 Bounds",
             Self::AckedDrain => "S14 AckedDrain",
+            Self::CordonHolds => "S15 CordonHolds",
         }
     }
 }
@@ -122,7 +127,7 @@ fn one_current(fleet: &Fleet) -> Checked {
     holds(Invariant::OneCurrent, None, one && (shares == 100 || shares == 0))
 }
 
-/// S3, S6 and S7 of one worker.
+/// S3, S6, S7 and S15 of one worker.
 fn worker_state(run: Run, member: &Member) -> Checked {
     let ordered = |is: fn(Task) -> bool| member.order.is_some_and(|order| is(order.task));
     let stop = ordered(|task| task == Task::Stop);
@@ -133,7 +138,9 @@ fn worker_state(run: Run, member: &Member) -> Checked {
     let leaves = ordered(|task| matches!(task, Task::Drain(_) | Task::Force | Task::Stop));
     holds(Invariant::ShiftClosed, Some(run), !leaves || member.slots() == 0)?;
     holds(Invariant::DrainedSound, Some(run), !member.is_drained() || (member.drained && empty && heard && !returns))?;
-    holds(Invariant::KillSafety, Some(run), !stop || member.drained || given_up)
+    holds(Invariant::KillSafety, Some(run), !stop || member.drained || given_up)?;
+    let closed = leaves && member.slots() == 0 && !member.is_usable();
+    holds(Invariant::CordonHolds, Some(run), !member.status.is_cordoned() || closed)
 }
 
 /// Whether `entry` may follow `before`.
@@ -142,7 +149,8 @@ pub fn entry(before: &Fleet, entry: &Entry) -> Checked {
     drained_sound(before, entry)?;
     keep_out(before, entry)?;
     bounds(before, entry)?;
-    acked_drain(before, entry)
+    acked_drain(before, entry)?;
+    cordon_holds(before, entry)
 }
 
 /// Whether `entry` may have led from a coordinator in `office` to `after`, and `effects` follow from it.
@@ -275,4 +283,22 @@ pub fn acked_drain(before: &Fleet, entry: &Entry) -> Checked {
     let heard = before.members().of(run).and_then(Member::fresh) == Some(&facts);
     let drains = matches!(entry.event, Event::Acked { task: Task::Drain(_), .. } | Event::WorkerDrained { .. });
     holds(Invariant::AckedDrain, Some(run), heard && (!drains || facts.phase >= Phase::Draining))
+}
+
+/// S15.
+pub fn cordon_holds(before: &Fleet, entry: &Entry) -> Checked {
+    let of = |run: Run| before.members().of(run);
+    let cordoned = |run: Run| of(run).is_some_and(|member| member.status.is_cordoned());
+    match entry.event {
+        Event::CancelOrdered { run } | Event::ServeOrdered { run, .. } => {
+            holds(Invariant::CordonHolds, Some(run), !cordoned(run))
+        }
+        Event::WorkerUncordoned { run, .. } => holds(Invariant::CordonHolds, Some(run), cordoned(run)),
+        Event::StopOrdered { run, .. } => {
+            let stays = of(run).filter(|member| member.status == MemberStatus::Cordoned);
+            let in_use = |version| before.versions().get(&version).is_some_and(|info| info.state.admits());
+            holds(Invariant::CordonHolds, Some(run), stays.is_none_or(|member| !in_use(member.version)))
+        }
+        _ => Ok(()),
+    }
 }

@@ -18,6 +18,39 @@ pub enum MemberStatus {
     Fenced,
     /// It was given up: a person approved that its calls, if it has any, are lost.
     WrittenOff,
+    /// It belongs to the fleet, and a person keeps new calls from it. It stays when its calls have ended.
+    Cordoned,
+    /// It was dismissed: it drains on these terms and leaves. Until it is told to leave, that can be taken back.
+    Dismissed(DrainTerms),
+}
+
+impl MemberStatus {
+    /// Whether it is to leave as soon as it has drained, whatever becomes of its version.
+    #[must_use]
+    pub const fn leaves(self) -> bool {
+        match self {
+            Self::Fenced | Self::Dismissed(_) => true,
+            Self::Member | Self::WrittenOff | Self::Cordoned => false,
+        }
+    }
+
+    /// Whether a person keeps it from calls, and can take that back.
+    #[must_use]
+    pub const fn is_cordoned(self) -> bool {
+        match self {
+            Self::Cordoned | Self::Dismissed(_) => true,
+            Self::Member | Self::Fenced | Self::WrittenOff => false,
+        }
+    }
+
+    /// How a worker drains that was taken out of service in this way; `usual` is how a rollout does it.
+    pub(super) const fn terms(self, usual: DrainTerms) -> DrainTerms {
+        match self {
+            Self::Cordoned => DrainTerms::PATIENT,
+            Self::Dismissed(terms) => terms,
+            Self::Member | Self::Fenced | Self::WrittenOff => usual,
+        }
+    }
 }
 
 /// Whether a worker may still be counted on to report.
@@ -38,6 +71,11 @@ pub struct DrainTerms {
     pub within: Option<Span>,
     /// What happens then.
     pub on_deadline: OnDeadline,
+}
+
+impl DrainTerms {
+    /// As long as calls last.
+    pub const PATIENT: Self = Self { within: None, on_deadline: OnDeadline::Wait };
 }
 
 /// What a worker can be ordered to do.

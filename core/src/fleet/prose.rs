@@ -42,6 +42,11 @@ impl Display for Event {
             Self::WorkerRejected { run, version, reason } => write!(f, "{run} with {version} is kept out: {reason}"),
             Self::WorkerLost { run, live, .. } => write!(f, "{run} is lost, last heard with {live} calls"),
             Self::WorkerFenced { run, actor } => write!(f, "{run} is to be kept out, by {actor}"),
+            Self::WorkerCordoned { run, actor } => write!(f, "{run} is to take no new calls, by {actor}"),
+            Self::WorkerUncordoned { run, actor } => write!(f, "{run} may take calls again, by {actor}"),
+            Self::WorkerDismissed { run, actor, terms } => {
+                write!(f, "{run} is to {} and leave, by {actor}", Task::Drain(*terms))
+            }
             Self::WorkerDrained { run, .. } => write!(f, "{run} has drained"),
             Self::WorkerGone { run, departure } => write!(f, "{run} is gone: {departure}"),
             Self::WorkerWrittenOff { run, actor, live } => {
@@ -269,6 +274,21 @@ mod tests {
             (Event::DrainWithdrawn { run }, "withdraws the drain of blue-0: no sign that it arrived"),
             (Event::DrainOverdue { run, live: 5 }, "the drain of blue-0 is overdue with 5 calls left"),
             (Event::ForceOrdered { run, actor, facts }, "tells blue-0 to end its 5 calls, by alice"),
+        ] {
+            assert_eq!(event.to_string(), words);
+        }
+    }
+
+    #[test]
+    fn what_people_ask_of_one_worker_has_words() {
+        let (actor, run) = (Actor::from_static("alice"), RUN);
+        for (event, words) in [
+            (Event::WorkerCordoned { run, actor }, "blue-0 is to take no new calls, by alice"),
+            (Event::WorkerUncordoned { run, actor }, "blue-0 may take calls again, by alice"),
+            (
+                Event::WorkerDismissed { run, actor, terms: TERMS },
+                "blue-0 is to drain, within 30s, then force and leave, by alice",
+            ),
         ] {
             assert_eq!(event.to_string(), words);
         }

@@ -39,6 +39,9 @@ impl Fleet {
             | Event::Reissued { run }
             | Event::ForceOrdered { run, .. }
             | Event::WorkerFenced { run, .. }
+            | Event::WorkerCordoned { run, .. }
+            | Event::WorkerUncordoned { run, .. }
+            | Event::WorkerDismissed { run, .. }
             | Event::WorkerWrittenOff { run, .. } => self.owe_order(run.worker, effects),
             Event::DemandStated { .. }
             | Event::Planned { .. }
@@ -111,6 +114,7 @@ impl Fleet {
         });
     }
 
+    /// How a rollout's workers drain, and those that are fenced.
     pub(super) fn terms(&self) -> DrainTerms {
         let policy = self.policy();
         DrainTerms { within: policy.drain_timeout, on_deadline: policy.on_deadline }

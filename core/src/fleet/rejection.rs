@@ -16,6 +16,10 @@ pub type Misfit = machine::Misfit<Rejection>;
 /// A command that was true already; sending it again is harmless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeat {
+    /// The worker is cordoned.
+    AlreadyCordoned,
+    /// The worker drains on these terms, and leaves then.
+    AlreadyDismissed,
     /// The worker has no call left.
     AlreadyDrained,
     /// The worker is fenced.
@@ -34,6 +38,8 @@ pub enum Repeat {
     AlreadyRollingBack,
     /// The demand is as stated.
     DemandNoted,
+    /// Nobody keeps calls from the worker.
+    NotCordoned,
     /// Steps are taken.
     NotPaused,
     /// The same was reported a moment ago.
@@ -56,10 +62,14 @@ pub enum Refused {
     NotRegistered,
     /// The rollout is over.
     RolloutOver,
+    /// The worker was fenced, given up, or told to leave.
+    SentAway,
     /// A later run of the worker, or a later report of this one, was heard.
     Stale,
     /// Nothing is known of the worker now, but its lease has not expired.
     Unknown,
+    /// The worker's version gets no more calls.
+    VersionRetired,
     /// The fleet has as many versions as it can tell apart.
     VersionsFull,
     /// The fleet has as many workers as it can follow.
@@ -92,6 +102,8 @@ pub enum Misuse {
 impl fmt::Display for Repeat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::AlreadyCordoned => "the worker is cordoned already",
+            Self::AlreadyDismissed => "the worker drains on these terms already",
             Self::AlreadyDrained => "the worker has no call left",
             Self::AlreadyFenced => "the worker is fenced already",
             Self::AlreadyForced => "the worker is forced or written off already",
@@ -101,6 +113,7 @@ impl fmt::Display for Repeat {
             Self::AlreadyRegistered => "the worker is registered already",
             Self::AlreadyRollingBack => "the rollout is being taken back already",
             Self::DemandNoted => "the demand is noted already",
+            Self::NotCordoned => "the worker is not cordoned",
             Self::NotPaused => "the rollout is not paused",
             Self::ReportNoted => "the same was reported a moment ago",
         })
@@ -115,8 +128,10 @@ impl fmt::Display for Refused {
             Self::NothingBefore => "there is no version to go back to: roll out another one",
             Self::NotRegistered => "the worker is not registered: register first",
             Self::RolloutOver => "the rollout is over: roll out the version wanted",
+            Self::SentAway => "the worker was fenced, given up, or told to leave: start another in its place",
             Self::Stale => "a later run of the worker, or a later report of it, was heard",
             Self::Unknown => "the worker is silent: wait for its report or for its lease to expire",
+            Self::VersionRetired => "the worker's version is retired: roll back to it, or roll it out again",
             Self::VersionsFull => {
                 return write!(f, "the fleet has {VERSIONS_MAX} versions: let the workers of an old one leave");
             }

@@ -72,6 +72,14 @@ const fn forgeries(invariant: Invariant) -> &'static [Forgery] {
                 judge_ack(|facts| Facts { seq: facts.seq.next(), ..facts }, Task::Serve)
             }),
         ],
+        Invariant::CordonHolds => &[
+            ("a cordoned worker is told to take calls", || judge_entry(&cordoned(), Event::CancelOrdered { run: RUN })),
+            ("a cordoned worker whose order is gone counts as usable", cordoned_and_usable),
+            ("a cordoned worker of a version in use is told to leave", cordoned_told_to_stop),
+            ("a cordon that nobody asked for is taken back", || {
+                judge_entry(&serving().fleet, Event::WorkerUncordoned { run: RUN, actor: ALICE })
+            }),
+        ],
     }
 }
 
@@ -246,6 +254,23 @@ fn drained_and_returning() -> Result<(), Breach> {
 fn told_to_stop() -> Result<(), Breach> {
     let fleet = serving().fleet;
     judge_state(&after(&fleet, &[Event::StopOrdered { run: RUN, facts: facts(&fleet, RUN) }]))
+}
+
+fn cordoned() -> Fleet {
+    after(&serving().fleet, &[Event::WorkerCordoned { run: RUN, actor: ALICE }])
+}
+
+/// Its drain is taken back, and it is seen to serve.
+fn cordoned_and_usable() -> Result<(), Breach> {
+    let fleet = cordoned();
+    assert_eq!(judge_state(&fleet), Ok(()));
+    let refused = Event::CancelRefused { run: RUN, facts: facts(&fleet, RUN) };
+    judge_state(&after(&fleet, &[refused]))
+}
+
+fn cordoned_told_to_stop() -> Result<(), Breach> {
+    let fleet = cordoned();
+    judge_entry(&fleet, Event::StopOrdered { run: RUN, facts: facts(&fleet, RUN) })
 }
 
 fn decides_out_of_office() -> Result<(), Breach> {

@@ -1,7 +1,7 @@
 //! Where random histories lead: orders, crashes, lost messages, silent and deaf workers, clocks that step back,
 //! restarts and new coordinators. The laws of single steps are every machine's, in `tests/laws`.
 
-use openrtc_core::fleet::{Command, Fleet, Policy, Request, Spec, Stage, Stamp, VersionState};
+use openrtc_core::fleet::{Command, DrainTerms, Fleet, Policy, Request, Spec, Stage, Stamp, VersionState};
 use openrtc_core::id::{Epoch, Seq, Version, WorkerId};
 use openrtc_core::time::Span;
 use openrtc_core::word::Phase;
@@ -14,9 +14,11 @@ use super::world::{CAPACITY, V1, V2, V3, World};
 enum Act {
     Calls { who: usize, calls: u32 },
     ClockBack { millis: u64 },
+    Cordon { who: usize },
     Crash { who: usize },
     Deaf { who: usize, deaf: bool },
     Demand { calls: u32 },
+    Dismiss { who: usize },
     Fence { who: usize },
     Force { who: usize },
     HangUp { who: usize },
@@ -36,6 +38,7 @@ enum Act {
     StartsIn(Option<Phase>),
     TakeOver,
     Tick { seconds: u32 },
+    Uncordon { who: usize },
     Wake { millis: u64 },
 }
 
@@ -64,9 +67,12 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         4 => (who(), 0..=CAPACITY).prop_map(|(who, calls)| Act::Calls { who, calls }),
         1 => (0..20_000_u64).prop_map(|millis| Act::ClockBack { millis }),
+        2 => who().prop_map(|who| Act::Cordon { who }),
         1 => who().prop_map(|who| Act::Crash { who }),
         2 => (who(), any::<bool>()).prop_map(|(who, deaf)| Act::Deaf { who, deaf }),
         1 => (0..40_u32).prop_map(|calls| Act::Demand { calls }),
+        1 => who().prop_map(|who| Act::Dismiss { who }),
+        1 => who().prop_map(|who| Act::Uncordon { who }),
         1 => who().prop_map(|who| Act::Fence { who }),
         1 => who().prop_map(|who| Act::Force { who }),
         6 => who().prop_map(|who| Act::HangUp { who }),
@@ -101,6 +107,9 @@ fn perform(world: &mut World, act: Act) {
             fake.seq += 1;
         }
     };
+    let ask = |world: &mut World, who: usize, request: fn(WorkerId) -> Request| {
+        let _ = named(world, who).map(|worker| world.request(request(worker)));
+    };
     match act {
         Act::Calls { who, calls } => change(world, who, &|fake| {
             if fake.phase == Phase::Serving {
@@ -108,17 +117,16 @@ fn perform(world: &mut World, act: Act) {
             }
         }),
         Act::ClockBack { millis } => world.at = world.at - Span::from_millis(millis),
+        Act::Cordon { who } => ask(world, who, |worker| Request::Cordon { worker }),
+        Act::Dismiss { who } => ask(world, who, |worker| Request::Drain { worker, terms: DrainTerms::PATIENT }),
+        Act::Uncordon { who } => ask(world, who, |worker| Request::Uncordon { worker }),
         Act::Crash { who } => {
             let _ = named(world, who).map(|worker| world.fakes.remove(&worker));
         }
         Act::Deaf { who, deaf } => change(world, who, &|fake| fake.deaf = deaf),
         Act::Demand { calls } => drop(world.command(Command::Demand { calls })),
-        Act::Fence { who } => {
-            let _ = named(world, who).map(|worker| world.request(Request::Fence { worker }));
-        }
-        Act::Force { who } => {
-            let _ = named(world, who).map(|worker| world.request(Request::Force { worker }));
-        }
+        Act::Fence { who } => ask(world, who, |worker| Request::Fence { worker }),
+        Act::Force { who } => ask(world, who, |worker| Request::Force { worker }),
         Act::HangUp { who } => change(world, who, &|fake| fake.hang_up(CAPACITY)),
         Act::Mute { who, mute } => change(world, who, &|fake| fake.mute = mute),
         // Another coordinator, of which this one knows nothing, gives a worker an order.
@@ -180,7 +188,7 @@ fn play(acts: &[Act]) -> World {
 }
 
 /// The faults stop: everybody hears and is heard, calls end, new processes start well, the platform keeps the versions
-/// in use at strength, and a person on call resumes what is paused and gives up what is lost.
+/// in use at strength, and a person on call resumes what is paused, uncordons, and gives up what is lost.
 fn calm_down(world: &mut World) {
     world.at = world.at.max(world.fleet.now());
     world.starts_in = Some(Phase::Serving);
@@ -208,6 +216,10 @@ fn calm_down(world: &mut World) {
         let lost = world.fleet.members().iter().filter(|(_, member)| member.is_lost());
         for worker in lost.map(|(worker, _)| worker).collect::<Vec<_>>() {
             let _ = world.request(Request::Force { worker });
+        }
+        let cordoned = world.fleet.members().iter().filter(|(_, member)| member.status.is_cordoned());
+        for worker in cordoned.map(|(worker, _)| worker).collect::<Vec<_>>() {
+            let _ = world.request(Request::Uncordon { worker });
         }
         let in_use = world.fleet.versions().iter().filter(|(_, info)| info.state.admits());
         for (version, info) in in_use.map(|(version, info)| (*version, *info)).collect::<Vec<_>>() {

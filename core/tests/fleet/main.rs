@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod checkers;
+mod cordons;
 mod faults;
 mod laws;
 mod restarts;

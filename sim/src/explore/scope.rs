@@ -114,6 +114,8 @@ impl Scope {
             Bug::NoRegistration => Err("needs a coordinator to register with"),
             Bug::OverCapacity => Ok(Self { capacity: 1, ..scope }),
             Bug::AsksForTooMany
+            | Bug::CordonOverruled
+            | Bug::CordonUnsent
             | Bug::CoordinatorStaysDown
             | Bug::HalfTheShare
             | Bug::OldNeverStopped

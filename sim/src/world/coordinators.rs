@@ -135,7 +135,7 @@ impl Coordinators {
             return Err(Refused::Unknown.into());
         }
         let fleet = &mut coordinator.fleet;
-        let entry = misstored(context.scene.subject.bug, fleet.decide(clock(&context.scene), command)?);
+        let entry = misstored(context.scene.subject.bug, fleet, fleet.decide(clock(&context.scene), command)?);
         let is_report = matches!(entry.event, Became::WorkerReported(_));
         let in_full = !is_report || fleet.members().len() <= SMALL;
         let office = Office::from(&*fleet);
@@ -231,6 +231,7 @@ impl Coordinators {
             }
             Effect::Route { .. } if scene.has(Bug::RollbackUnrouted) && self.is_rolling_back() => {}
             Effect::StopWorker { .. } if scene.has(Bug::OldNeverStopped) => {}
+            Effect::OrderDrain { run, .. } if scene.has(Bug::CordonUnsent) && is_cordoned(self.fleet(), run) => {}
             Effect::Route { version, weight, epoch } => {
                 // One connection to the dispatcher: routes keep their order.
                 let colour = Colour::of(version).expect("a run has two versions");
@@ -332,7 +333,7 @@ impl Coordinators {
 }
 
 /// What planted bugs of the coordinator's shell make of an entry before they store it.
-fn misstored(bug: Option<Bug>, entry: Entry) -> Entry {
+fn misstored(bug: Option<Bug>, fleet: &Fleet, entry: Entry) -> Entry {
     let event = match (bug, entry.event) {
         (Some(Bug::HalfTheShare), Became::Shifted { to, weight, room }) => {
             Became::Shifted { to, weight: weight / 2, room }
@@ -346,9 +347,16 @@ fn misstored(bug: Option<Bug>, entry: Entry) -> Entry {
         (Some(Bug::WaveMiscounted), Became::WaveStarted { version, wave, size, room }) => {
             Became::WaveStarted { version, wave, size: size + 1, room }
         }
+        (Some(Bug::CordonOverruled), Became::Acked { run, task: Task::Drain(_), .. }) if is_cordoned(fleet, run) => {
+            Became::CancelOrdered { run }
+        }
         (_, event) => event,
     };
     Entry { event, ..entry }
+}
+
+fn is_cordoned(fleet: &Fleet, run: Run) -> bool {
+    fleet.members().of(run).is_some_and(|member| member.status.is_cordoned())
 }
 
 /// What a coordinator's clock shows.

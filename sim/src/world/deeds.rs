@@ -1,7 +1,7 @@
 //! What happens besides calls: people, pipelines and faults, as the plan has them.
 
-use openrtc_core::fleet::Request;
-use openrtc_core::id::Actor;
+use openrtc_core::fleet::{DrainTerms, Request};
+use openrtc_core::id::{Actor, WorkerId};
 use openrtc_core::worker::{Cause, Command};
 
 use super::queue::Event;
@@ -23,10 +23,15 @@ impl World<'_> {
             Deed::Rollback => self.request(Request::Rollback),
             Deed::Pause => self.request(Request::Pause),
             Deed::Resume => self.request(Request::Resume),
+            Deed::Cordon(worker) => self.request_of(worker, |worker| Request::Cordon { worker }),
+            Deed::Uncordon(worker) => self.request_of(worker, |worker| Request::Uncordon { worker }),
+            Deed::Dismiss(worker) => {
+                let terms = DrainTerms { within: plan.drain_timeout, on_deadline: plan.on_deadline };
+                self.request_of(worker, |worker| Request::Drain { worker, terms });
+            }
             Deed::GiveUp(worker) => {
                 self.platform.give_up(worker);
-                let worker = self.workers.list[worker].host.id;
-                self.request(Request::Force { worker });
+                self.request_of(worker, |worker| Request::Force { worker });
             }
             Deed::Drain(worker) => {
                 let node = &self.workers.list[worker];
@@ -62,6 +67,11 @@ impl World<'_> {
     /// A request of a person or a pipeline, to whoever is in office.
     fn request(&mut self, request: Request) {
         self.coordinators.request(&mut self.context, &mut self.workers, request);
+    }
+
+    /// A request about a worker, to whoever is in office.
+    fn request_of(&mut self, worker: WorkerIndex, request: impl FnOnce(WorkerId) -> Request) {
+        self.request(request(self.workers.list[worker].host.id));
     }
 
     /// A command through a worker's own API.

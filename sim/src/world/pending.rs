@@ -31,7 +31,7 @@ impl World<'_> {
     /// The first thing that still has to happen.
     fn pending(&self) -> Option<Pending> {
         let of_workers = self.workers.list.iter().find_map(|node| self.pending_of(node));
-        of_workers.or_else(|| self.pending_rollout())
+        of_workers.or_else(|| self.pending_cordon()).or_else(|| self.pending_rollout())
     }
 
     fn pending_of(&self, node: &Node) -> Option<Pending> {
@@ -56,6 +56,26 @@ impl World<'_> {
                 Some(Pending::Fault(Invariant::DrainEnds, Some(worker), what))
             }
         }
+    }
+
+    /// Whoever a person took out of service drains, and leaves if that was asked.
+    fn pending_cordon(&self) -> Option<Pending> {
+        let cordoned = self.coordinators.fleet().members().iter().filter(|(_, member)| member.status.is_cordoned());
+        let mut up = cordoned.filter(|(_, member)| !member.is_lost()).filter_map(|(worker, member)| {
+            let worker = self.context.scene.plan.worker_named(worker.as_str())?;
+            let node = &self.workers.list[worker];
+            node.runs_as(member.incarnation).then_some((node, member.status))
+        });
+        up.find_map(|(node, status)| {
+            let (worker, phase) = (node.host.worker, node.machine().phase());
+            let name = self.context.scene.name(worker);
+            if phase < Phase::Draining {
+                let what = format!("{name} is cordoned and takes calls");
+                return Some(Pending::Fault(Invariant::CordonHolds, Some(worker), what));
+            }
+            let what = format!("{name} was to drain and leave, and stays");
+            status.leaves().then_some(Pending::Fault(Invariant::DrainedLeaves, Some(worker), what))
+        })
     }
 
     fn pending_drain(&self, node: &Node, name: &str) -> Pending {

@@ -226,6 +226,13 @@ enum Event {
     DrainUndone { run: Run, facts: Facts },
     DrainWithdrawn { run: Run },
     DrainOverdue { run: Run, live: u32 },
+    WatchBegan,
+    WorkerReported(Report),
+    WorkerSilent { run: Run },
+    Reissued { run: Run },
+    WorkerCordoned { run: Run, actor: String },
+    WorkerUncordoned { run: Run, actor: String },
+    WorkerDismissed { run: Run, actor: String, terms: DrainTerms },
 }
 
 #[derive(SchemaRead, Serialize)]
@@ -352,6 +359,8 @@ enum MemberStatus {
     Member,
     Fenced,
     WrittenOff,
+    Cordoned,
+    Dismissed(DrainTerms),
 }
 
 #[derive(SchemaRead, Serialize)]

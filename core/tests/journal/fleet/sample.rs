@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::encoded;
-use crate::fleet_world::{V1, V2, V3, World};
+use crate::fleet_world::{V1, V2, V3, World, id};
 
 const ALICE: Actor = Actor::from_static("alice");
 const RUN: Run = Run { worker: WorkerId::from_static("voice-7"), incarnation: Incarnation::new(70_000) };
@@ -78,12 +78,17 @@ pub(super) fn fleets() -> Vec<(&'static str, Fleet)> {
     superseded.roll_out(V3, 1, SPEC.policy);
     let mut draining = draining();
     draining.run(700);
+    let mut cordoned = World::serving(2);
+    let terms = DrainTerms { within: Some(Span::from_secs(60)), on_deadline: OnDeadline::Force };
+    cordoned.request(Request::Cordon { worker: id("v1-0") }).expect("a member");
+    cordoned.request(Request::Drain { worker: id("v1-1"), terms }).expect("a member");
     vec![
         ("new", start),
         ("drained", drained),
         ("paused", paused.fleet),
         ("superseded", superseded.fleet),
         ("overdue", draining.fleet),
+        ("cordoned", cordoned.fleet),
     ]
 }
 
@@ -159,6 +164,12 @@ fn events() -> Vec<Event> {
     let tasks = [Task::Cancel, Task::Drain(drain), Task::Force, Task::Serve, Task::Stop];
     events.extend(tasks.map(|task| Event::Acked { run, task, facts }));
     events.extend(Phase::ALL.map(|phase| Event::WorkerDrained { run, facts: Facts { phase, sealed: true, ..facts } }));
+    // Later kinds come last, so that no line of the pinned file changes.
+    events.extend([
+        Event::WorkerCordoned { run, actor },
+        Event::WorkerUncordoned { run, actor },
+        Event::WorkerDismissed { run, actor, terms: terms(Some(Span::from_secs(30)), OnDeadline::Alert) },
+    ]);
     events
 }
 
@@ -194,7 +205,10 @@ pub(super) fn names() -> Vec<(String, Value, Vec<u8>)> {
     [
         of("Lease", [Lease::Held, Lease::Void, Lease::Expired]),
         of("Stage", stages),
-        of("MemberStatus", [MemberStatus::Member, MemberStatus::Fenced, MemberStatus::WrittenOff]),
+        of(
+            "MemberStatus",
+            [MemberStatus::Member, MemberStatus::Fenced, MemberStatus::WrittenOff, MemberStatus::Cordoned],
+        ),
         of("VersionState", lives),
     ]
     .concat()

@@ -1,8 +1,9 @@
 //! What a script does to a fleet.
 
-use openrtc_core::fleet::{Command, Facts, Fleet, Member, Policy, Report, Request, Run, Spec, Stamp, Task};
+use openrtc_core::fleet::{Command, DrainTerms, Facts, Fleet, Member, Policy, Report, Request, Run, Spec, Stamp, Task};
 use openrtc_core::id::{Epoch, Incarnation, Seq, Version, WorkerId};
 use openrtc_core::word::Phase;
+use openrtc_core::worker::OnDeadline;
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -83,12 +84,20 @@ fn request() -> impl Strategy<Value = Request> {
     let roll_out = spec.prop_map(|(version, workers, policy)| Request::RollOut(Spec { version, workers, policy }));
     prop_oneof![
         5 => roll_out,
+        2 => who().prop_map(|worker| Request::Cordon { worker }),
+        2 => (who(), terms()).prop_map(|(worker, terms)| Request::Drain { worker, terms }),
+        3 => who().prop_map(|worker| Request::Uncordon { worker }),
         2 => who().prop_map(|worker| Request::Fence { worker }),
         5 => who().prop_map(|worker| Request::Force { worker }),
         1 => Just(Request::Pause),
         3 => Just(Request::Resume),
         3 => Just(Request::Rollback),
     ]
+}
+
+fn terms() -> impl Strategy<Value = DrainTerms> {
+    let forces = |within| DrainTerms { within, on_deadline: OnDeadline::Force };
+    select(vec![DrainTerms::PATIENT, forces(HASTY.drain_timeout), forces(None)])
 }
 
 fn says() -> impl Strategy<Value = Says> {
