@@ -27,6 +27,16 @@ impl Instant {
         Self(NonZeroU64::MIN.saturating_add(micros))
     }
 
+    /// The instant that was written as `micros`; none for `u64::MAX`, which would be a second way to write the last one.
+    #[must_use]
+    #[inline]
+    pub const fn read_micros(micros: u64) -> Option<Self> {
+        match NonZeroU64::MIN.checked_add(micros) {
+            Some(held) => Some(Self(held)),
+            None => None,
+        }
+    }
+
     /// Microseconds since the epoch.
     #[must_use]
     #[inline]
@@ -64,11 +74,8 @@ impl Serialize for Instant {
 impl<'de> Deserialize<'de> for Instant {
     #[inline]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // One number has no instant of its own; taken as the last one, it would be a second encoding of it.
-        match u64::deserialize(deserializer)? {
-            u64::MAX => Err(D::Error::custom("no instant lies so far ahead")),
-            micros => Ok(Self::from_micros(micros)),
-        }
+        Self::read_micros(u64::deserialize(deserializer)?)
+            .ok_or_else(|| D::Error::custom("no instant lies so far ahead"))
     }
 }
 

@@ -3,7 +3,8 @@
 
 use openrtc_core::id::{Deployment, Epoch, Identity, Incarnation, Version, WorkerId};
 use openrtc_core::membership::{
-    Claims, KeyId, Manifest, MembershipError, MembershipVerifier, SigningKey, Token, VerifierLimits, sign_membership,
+    Claims, KeyId, Malformed, Manifest, MembershipError, MembershipVerifier, Part, SigningKey, Token, VerifierLimits,
+    sign_membership,
 };
 use openrtc_core::time::{Instant, Span};
 
@@ -62,6 +63,18 @@ fn the_bytes_are_the_documented_ones() {
     let message = [b"openrtc membership v1\0".as_slice(), &body].concat();
     let signature = ed25519_dalek::Signature::from_bytes(&token.signature);
     key().verifying_key().verify_strict(&message, &signature).unwrap();
+}
+
+/// The last instant is written one way; the number beyond it is no second one.
+#[test]
+fn a_time_of_issue_has_one_encoding() {
+    let last = sign_membership(&key(), &with(|c| c.issued_at = Instant::from_micros(u64::MAX)));
+    let mut bytes = last.to_bytes();
+    assert_eq!(Token::from_bytes(&bytes), Ok(last));
+    let time = bytes.len() - 64 - 8;
+    assert_eq!(bytes[time..time + 8], [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+    bytes[time] = 0xff;
+    assert_eq!(Token::from_bytes(&bytes), Err(Malformed { at: time, part: Part::Number }));
 }
 
 #[test]

@@ -17,7 +17,7 @@ const ENDED: u8 = 8;
 pub(super) fn read(payload: &[u8]) -> Option<(Entry, &[u8])> {
     let mut reader = Reader::new(payload);
     let seq = Seq::new(reader.number()?);
-    let at = Instant::from_micros(reader.number()?);
+    let at = Instant::read_micros(reader.number()?)?;
     let behind = Span::from_micros(reader.number()?);
     let event = match reader.byte()? {
         ADMITTED => {

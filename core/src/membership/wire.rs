@@ -88,7 +88,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Token, Malformed> {
         incarnation: Incarnation::new(reader.number()?),
     };
     let epoch = Epoch::new(reader.number()?);
-    let issued_at = Instant::from_micros(reader.number()?);
+    let beyond = Malformed { at: reader.at, part: Part::Number };
+    let issued_at = Instant::read_micros(reader.number()?).ok_or(beyond)?;
     let signature = reader.array(Part::Signature)?;
     if reader.at < bytes.len() {
         return Err(Malformed { at: reader.at, part: Part::End });
