@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use openrtc_core::worker::OnDeadline;
+#[cfg(feature = "livekit")]
+use openrtc_demo::livekit::Server;
 use openrtc_demo::{Options, Summary, WorkerCommand};
 use openrtc_runtime::{Exit, parse_duration};
 
@@ -45,9 +47,29 @@ pub(crate) struct DemoArgs {
     /// Start each worker through this program, which gets the worker's command as its arguments, as `nice` does.
     #[arg(long, value_name = "PROGRAM")]
     wrapper: Option<PathBuf>,
+    #[command(flatten)]
+    dispatcher: DispatcherOptions,
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// Who gives the calls to workers.
+#[derive(Args, Clone, Debug)]
+struct DispatcherOptions {
+    /// Let a LiveKit server give the calls to the workers, as jobs: a dev server of the demo's own, or the one that
+    /// --server names. Needs a build with the feature `livekit`.
+    #[arg(long)]
+    livekit: bool,
+    /// The LiveKit server, e.g. ws://127.0.0.1:7880.
+    #[arg(long, requires = "livekit", value_name = "URL")]
+    server: Option<String>,
+    /// The server's API key.
+    #[arg(long, env = "LIVEKIT_API_KEY", default_value = "devkey", value_name = "KEY")]
+    key: String,
+    /// The API key's secret: better in the variable, since others may read arguments.
+    #[arg(long, env = "LIVEKIT_API_SECRET", default_value = "secret", hide_env_values = true, value_name = "SECRET")]
+    secret: String,
 }
 
 fn parse_timeout(text: &str) -> Result<Duration, String> {
@@ -59,19 +81,32 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
 
 /// Performs the rollout and prints what it amounted to.
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    let options = args.options();
-    let worker = worker(args.wrapper.as_deref())?;
+    #[cfg(not(feature = "livekit"))]
+    if args.dispatcher.livekit {
+        return crate::not_built_in::how_to_get("demo --livekit", "livekit");
+    }
     let summary = tokio::select! {
-        summary = openrtc_demo::run(&options, &worker, keygen::generate()?) => summary,
+        summary = perform(&args, worker(args.wrapper.as_deref())?) => summary?,
         _ = tokio::signal::ctrl_c() => bail!("interrupted; the workers were killed"),
     };
-    let summary = summary.map_err(|error| if error.is_usage() { Usage::new(error).into() } else { anyhow!(error) })?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&summary)?);
     } else {
         println!("\n{summary}\n{}\n  {}", certificate(&summary), verdict(&summary));
     }
     Ok(exit_code(&summary).into())
+}
+
+async fn perform(args: &DemoArgs, worker: WorkerCommand) -> anyhow::Result<Summary> {
+    let (options, key) = (args.options(), keygen::generate()?);
+    #[cfg(feature = "livekit")]
+    let summary = match args.dispatcher.livekit_server() {
+        Some(server) => openrtc_demo::run_on_livekit(&options, &server, &worker, key).await,
+        None => openrtc_demo::run(&options, &worker, key).await,
+    };
+    #[cfg(not(feature = "livekit"))]
+    let summary = openrtc_demo::run(&options, &worker, key).await;
+    summary.map_err(|error| if error.is_usage() { Usage::new(error).into() } else { anyhow!(error) })
 }
 
 /// This program as a worker, started through another one if there is one.
@@ -85,6 +120,19 @@ fn worker(wrapper: Option<&Path>) -> anyhow::Result<WorkerCommand> {
             WorkerCommand { program: wrapper.to_owned(), args }
         }
     })
+}
+
+#[cfg(feature = "livekit")]
+impl DispatcherOptions {
+    fn livekit_server(&self) -> Option<Server> {
+        let at = |url: &String| Server::At {
+            url: url.clone(),
+            key: self.key.clone(),
+            secret: self.secret.clone(),
+            ca_file: crate::http::ca_file(),
+        };
+        self.livekit.then(|| self.server.as_ref().map_or(Server::Own, at))
+    }
 }
 
 impl DemoArgs {

@@ -45,7 +45,7 @@ not_built_in!(
     "Say when to roll, how long the drain will take, what a deadline would cut. This build was made without it."
 );
 
-fn how_to_get(command: &str, feature: &str) -> anyhow::Result<ExitCode> {
+pub(crate) fn how_to_get(command: &str, feature: &str) -> anyhow::Result<ExitCode> {
     let build = format!("cargo build --release -p openrtc --features {feature}");
     Err(Usage(anyhow!("this openrtc was built without `{command}`: build it with `{build}`")).into())
 }

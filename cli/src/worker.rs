@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use openrtc_demo::echo::{Line, Ready, echo};
-use openrtc_runtime::{AgentPool, AgentPoolBuilder, Phase, log};
+use openrtc_runtime::{AgentPool, AgentPoolBuilder, Exit, Phase, log};
 use tokio::net::TcpListener;
 
 use crate::Usage;
@@ -30,6 +30,10 @@ pub(crate) struct WorkerArgs {
     /// Die when the process that started this one does, so that nothing is left behind.
     #[arg(long, hide = true)]
     exit_with_parent: bool,
+    /// Take jobs from LiveKit, for the callers there (`openrtc demo --livekit`).
+    #[cfg(feature = "livekit")]
+    #[arg(long, hide = true, value_name = "ADDR", conflicts_with = "listen")]
+    callers: Option<SocketAddr>,
 }
 
 /// Runs a worker to its end.
@@ -37,18 +41,42 @@ pub(crate) async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     if args.exit_with_parent {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     }
+    #[cfg(feature = "livekit")]
+    if let Some(callers) = args.callers {
+        return take_jobs(&args, callers).await;
+    }
     // Before the pool: once that is ready, callers come.
     let listener = TcpListener::bind(args.listen).await.with_context(|| {
         format!("cannot listen for calls on {} (is another worker there? port 0 picks a free one)", args.listen)
     });
     let listener = listener.map_err(Usage)?;
     let pool = configure(&args)?.build()?;
-    say_ready(&pool, listener.local_addr()?, args.json);
-    let exit = pool.serve(Line::listen(listener), echo).await?;
+    say_ready(&pool, Some(listener.local_addr()?), args.json);
+    Ok(left(&pool, pool.serve(Line::listen(listener), echo).await?))
+}
+
+/// Runs a worker of the demo on LiveKit. It is ready once the server gives it jobs.
+#[cfg(feature = "livekit")]
+async fn take_jobs(args: &WorkerArgs, callers: SocketAddr) -> anyhow::Result<ExitCode> {
+    let worker = openrtc_livekit::Worker::builder().from_env().and_then(openrtc_livekit::WorkerBuilder::build);
+    let worker = worker.map_err(Usage::new)?;
+    let pool = configure(args)?.build()?;
+    let (mut monitor, ready, json) = (worker.monitor(), pool.clone(), args.json);
+    tokio::spawn(async move {
+        monitor.available().await;
+        if monitor.health().available {
+            say_ready(&ready, None, json);
+        }
+    });
+    Ok(left(&pool, openrtc_demo::livekit::serve(&pool, worker, callers).await?))
+}
+
+/// Says how the worker left.
+fn left(pool: &AgentPool, exit: Exit) -> ExitCode {
     let identity = pool.identity();
     // It cannot fail: what cannot be written is dropped.
     let _ = writeln!(log::stderr(), "{} {}: {exit}", identity.worker, identity.version);
-    Ok(exit.into())
+    exit.into()
 }
 
 fn configure(args: &WorkerArgs) -> anyhow::Result<AgentPoolBuilder> {
@@ -59,7 +87,7 @@ fn configure(args: &WorkerArgs) -> anyhow::Result<AgentPoolBuilder> {
     })
 }
 
-fn say_ready(pool: &AgentPool, calls: SocketAddr, json: bool) {
+fn say_ready(pool: &AgentPool, calls: Option<SocketAddr>, json: bool) {
     let identity = pool.identity();
     let (version, worker) = (identity.version.to_string(), identity.worker.to_string());
     let ready = Ready { calls, ops: pool.ops_addr(), version, worker, pid: std::process::id() };
@@ -71,7 +99,8 @@ fn say_ready(pool: &AgentPool, calls: SocketAddr, json: bool) {
             Phase::Standby => "is in standby, and will take calls",
             _ => "takes calls",
         };
-        format!("ready: {} {} {does} on {}, ops on {ops}", ready.worker, ready.version, ready.calls)
+        let calls = calls.map_or_else(|| "LiveKit".into(), |addr| addr.to_string());
+        format!("ready: {} {} {does} on {calls}, ops on {ops}", ready.worker, ready.version)
     };
     let _ = writeln!(log::stdout(), "{line}");
 }

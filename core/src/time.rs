@@ -27,7 +27,8 @@ impl Instant {
         Self(NonZeroU64::MIN.saturating_add(micros))
     }
 
-    /// The instant that was written as `micros`; none for `u64::MAX`, which would be a second way to write the last one.
+    /// The instant written as `micros`; none for `u64::MAX`, which would be a second way to write the last one.
+    /// one.
     #[must_use]
     #[inline]
     pub const fn read_micros(micros: u64) -> Option<Self> {

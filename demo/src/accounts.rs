@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use crate::caller::Fate;
 use crate::error::DemoError;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, write_lines};
 use crate::reconcile::Story;
 use crate::rollout::Rollout;
-use crate::summary::{DroppedCall, Summary, WorkerSummary, millis};
+use crate::summary::{DroppedCall, LivekitSummary, Summary, WorkerSummary, millis};
 use crate::{BLUE, CERTIFICATE};
 
 /// What the rollout's own clock saw.
@@ -65,7 +65,12 @@ impl Rollout<'_> {
             });
         }
         let certificate = self.certify(&dropped, &mut disagreements)?;
-        Ok(self.sum_up(&ledger, moments, workers, dropped, disagreements, certificate))
+        let livekit = self.livekit(&mut disagreements);
+        if let Some(livekit) = &livekit {
+            write_lines(&self.dir.join("dispatches.jsonl"), livekit.each.iter())?;
+        }
+        let summed_up = self.sum_up(&ledger, moments, workers, dropped, disagreements, certificate);
+        Ok(Summary { livekit, ..summed_up })
     }
 
     /// Certifies the rollout from the journals alone, and holds the certificate against the callers' ledger.
@@ -81,6 +86,20 @@ impl Rollout<'_> {
             disagreements.push(format!("the certificate does not name the dropped calls {}", unseen.join(", ")));
         }
         Ok(certificate.verdict.sentence())
+    }
+
+    /// What became of the dispatches, if there were any.
+    #[cfg(feature = "livekit")]
+    fn livekit(&self, disagreements: &mut Vec<String>) -> Option<LivekitSummary> {
+        let exchange = self.dispatcher.exchange()?;
+        disagreements.extend(exchange.disagreements());
+        Some(exchange.summary())
+    }
+
+    #[cfg(not(feature = "livekit"))]
+    #[expect(clippy::unused_self, reason = "with LiveKit it is used")]
+    const fn livekit(&self, _: &mut Vec<String>) -> Option<LivekitSummary> {
+        None
     }
 
     fn sum_up(
@@ -124,6 +143,7 @@ impl Rollout<'_> {
             workers,
             dropped,
             rejected: self.rejected.clone(),
+            livekit: None,
             certificate,
             certificate_file: self.dir.join(CERTIFICATE),
             certificate_key: self.membership.public.clone(),

@@ -97,20 +97,19 @@ async fn try_offer(worker: SocketAddr, id: &str) -> std::io::Result<Answer> {
     let mut from = Receiver::new(read);
     send(&mut to, &Frame::Offer { id: id.into() }).await?;
     Ok(match from.next().await? {
-        Some(Frame::Accept) => Answer::Accepted(Box::new(Talk {
-            id: id.into(),
-            from,
-            to,
-            unanswered: VecDeque::new(),
-            heard: Heard::default(),
-            last_echo: Instant::now(),
-        })),
+        Some(Frame::Accept) => Answer::Accepted(Box::new(Talk::new(id, from, to))),
         Some(Frame::Decline { why, .. }) => Answer::Declined(why),
         Some(_) | None => Answer::Silent,
     })
 }
 
 impl Talk {
+    /// A call that the worker at the other end has accepted.
+    pub(crate) fn new(id: &str, from: Receiver<OwnedReadHalf>, to: OwnedWriteHalf) -> Self {
+        let (unanswered, heard, last_echo) = (VecDeque::new(), Heard::default(), Instant::now());
+        Self { id: id.into(), from, to, unanswered, heard, last_echo }
+    }
+
     /// Takes the call up, talks for `time` and hangs up, unless the call ends before.
     pub(crate) async fn talk(mut self: Box<Self>, time: Duration) -> (Fate, Heard) {
         if send(&mut self.to, &Frame::Assign).await.is_err() {

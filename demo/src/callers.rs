@@ -77,7 +77,7 @@ pub async fn load(workers: &[SocketAddr], load: &Load) -> Result<CallersSummary,
 fn dispatch_to(workers: &[SocketAddr]) -> Dispatcher {
     let dispatcher = Dispatcher::default();
     for worker in workers {
-        dispatcher.add("calls", *worker);
+        dispatcher.add("calls").listens(*worker);
     }
     dispatcher
 }

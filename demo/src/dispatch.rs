@@ -11,6 +11,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::caller::{Answer, Talk, offer};
 use crate::ledger::{Ledger, OfferedCall, Taken};
+#[cfg(feature = "livekit")]
+use crate::livekit::Exchange;
 use crate::load::PlannedCall;
 
 /// How long a call is offered around before its caller gives up.
@@ -22,12 +24,13 @@ const PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) version: &'static str,
-    pub(crate) calls: SocketAddr,
+    /// Where it takes calls, once it does; never, if LiveKit gives it jobs.
+    calls: OnceLock<SocketAddr>,
     /// Calls on it now.
     pub(crate) active: AtomicU32,
     /// Calls it declined.
     declines: AtomicU32,
-    /// When it first declined one because it drains.
+    /// When it first declined one because it drains, or said that it does.
     refused: OnceLock<Instant>,
     /// Calls it took after that.
     taken_after: AtomicU32,
@@ -42,6 +45,11 @@ pub(crate) struct Dispatcher {
     ledger: Mutex<Ledger>,
     ended: AtomicUsize,
     dropped: AtomicUsize,
+    /// Whether LiveKit gives the calls to workers.
+    pub(crate) on_livekit: bool,
+    /// By way of this, if so.
+    #[cfg(feature = "livekit")]
+    exchange: Option<Exchange>,
 }
 
 /// How things stand, for the progress line.
@@ -56,22 +64,65 @@ pub(crate) struct VersionStanding {
     pub(crate) version: &'static str,
     /// Calls on them now.
     pub(crate) calls: u32,
-    /// Whether each of them has declined a call because it drains.
+    /// Whether each of them has declined a call because it drains, or said that it does.
     pub(crate) draining: bool,
 }
 
+impl Target {
+    /// It takes calls there.
+    pub(crate) fn listens(&self, calls: SocketAddr) {
+        self.calls.get_or_init(|| calls);
+    }
+
+    /// It declined a call.
+    pub(crate) fn declined(&self, why: Decline) {
+        self.declines.fetch_add(1, Ordering::SeqCst);
+        if why == Decline::Draining {
+            self.closed();
+        }
+    }
+
+    /// It takes no more calls.
+    pub(crate) fn closed(&self) {
+        self.refused.get_or_init(Instant::now);
+    }
+
+    /// Whether it has said that it takes no more calls.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.refused.get().is_some()
+    }
+
+    /// It took a call, which was offered to it when it was closed already, or not.
+    pub(crate) fn took(&self, was_closed: bool) {
+        self.taken_after.fetch_add(u32::from(was_closed), Ordering::SeqCst);
+    }
+}
+
 impl Dispatcher {
-    /// Adds a worker; calls go to it once it is at or after the current place.
-    pub(crate) fn add(&self, version: &'static str, calls: SocketAddr) {
+    /// A dispatcher that leaves the choice to LiveKit.
+    #[cfg(feature = "livekit")]
+    pub(crate) fn over(exchange: Exchange) -> Self {
+        Self { on_livekit: true, exchange: Some(exchange), ..Self::default() }
+    }
+
+    #[cfg(feature = "livekit")]
+    pub(crate) const fn exchange(&self) -> Option<&Exchange> {
+        self.exchange.as_ref()
+    }
+
+    /// Adds a worker; calls go to it once it listens, and is at or after the current place.
+    pub(crate) fn add(&self, version: &'static str) -> Arc<Target> {
         let target = Target {
             version,
-            calls,
+            calls: OnceLock::new(),
             active: AtomicU32::new(0),
             declines: AtomicU32::new(0),
             refused: OnceLock::new(),
             taken_after: AtomicU32::new(0),
         };
-        lock(&self.targets).push(Arc::new(target));
+        let target = Arc::new(target);
+        lock(&self.targets).push(Arc::clone(&target));
+        target
     }
 
     /// From now on, new calls go to the workers from place `first` on.
@@ -93,28 +144,38 @@ impl Dispatcher {
             self.dropped.fetch_add(usize::from(fate.is_drop()), Ordering::Relaxed);
             self.ended.fetch_add(1, Ordering::Relaxed);
         }
+        #[cfg(feature = "livekit")]
+        if let Some(exchange) = &self.exchange {
+            exchange.leave(&record.id).await;
+        }
         lock(&self.ledger).calls.push(record);
     }
 
     async fn place(&self, record: &mut OfferedCall, first: Option<usize>) -> Option<(usize, Box<Talk>)> {
+        #[cfg(feature = "livekit")]
+        if let Some(exchange) = &self.exchange {
+            return exchange.place(record).await;
+        }
+        self.offer_around(record, first).await
+    }
+
+    async fn offer_around(&self, record: &mut OfferedCall, first: Option<usize>) -> Option<(usize, Box<Talk>)> {
         let give_up = Instant::now() + GIVE_UP;
         let mut order: Vec<_> = first.into_iter().chain(self.by_load()).collect();
         loop {
             for worker in order {
                 let target = self.target(worker);
-                let refused_before = target.refused.get().is_some();
+                let Some(calls) = target.calls.get() else { continue };
+                let was_closed = target.is_closed();
                 target.active.fetch_add(1, Ordering::SeqCst);
-                match offer(target.calls, &record.id).await {
+                match offer(*calls, &record.id).await {
                     Answer::Accepted(talk) => {
-                        target.taken_after.fetch_add(u32::from(refused_before), Ordering::SeqCst);
+                        target.took(was_closed);
                         return Some((worker, talk));
                     }
                     Answer::Declined(why) => {
                         record.declined_by.push(worker);
-                        target.declines.fetch_add(1, Ordering::SeqCst);
-                        if why == Decline::Draining {
-                            target.refused.get_or_init(Instant::now);
-                        }
+                        target.declined(why);
                     }
                     Answer::Silent => record.unanswered_by.push(worker),
                 }
@@ -146,7 +207,7 @@ impl Dispatcher {
         let mut versions: Vec<VersionStanding> = Vec::new();
         for target in lock(&self.targets).iter() {
             let calls = target.active.load(Ordering::SeqCst);
-            let draining = target.refused.get().is_some();
+            let draining = target.is_closed();
             match versions.last_mut() {
                 Some(last) if last.version == target.version => {
                     last.calls += calls;
@@ -192,7 +253,7 @@ pub(crate) async fn make_calls(dispatcher: Arc<Dispatcher>, calls: Vec<PlannedCa
     made
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -227,7 +288,7 @@ mod tests {
     async fn a_call_that_a_worker_takes_after_it_refused_one_is_found_out() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let dispatcher = Dispatcher::default();
-        dispatcher.add("v1", listener.local_addr().expect("bound"));
+        dispatcher.add("v1").listens(listener.local_addr().expect("bound"));
         let worker = tokio::spawn(relapse(listener));
         dispatcher.call("one".into(), Duration::ZERO, None).await;
         worker.abort();

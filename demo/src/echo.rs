@@ -35,8 +35,8 @@ const PARTING: Duration = Duration::from_millis(300);
 /// What a worker prints once it takes calls.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Ready {
-    /// Where it takes calls.
-    pub calls: SocketAddr,
+    /// Where it takes calls, unless it gets them from elsewhere.
+    pub calls: Option<SocketAddr>,
     /// Its ops endpoints, if it has any.
     pub ops: Option<SocketAddr>,
     /// The version it runs.
@@ -126,6 +126,14 @@ fn unexpected(frame: &Frame) -> io::Error {
 pub struct Media {
     from: Receiver<OwnedReadHalf>,
     to: OwnedWriteHalf,
+}
+
+impl Media {
+    /// A connection on which both sides have agreed on a call.
+    #[cfg(feature = "livekit")]
+    pub(crate) const fn new(from: Receiver<OwnedReadHalf>, to: OwnedWriteHalf) -> Self {
+        Self { from, to }
+    }
 }
 
 /// A connection that has offered a call.

@@ -23,6 +23,9 @@ pub enum DemoError {
         /// What is wrong with it.
         source: CallsError,
     },
+    /// The callers have nowhere to listen.
+    #[error("a port for the callers")]
+    Callers(#[source] io::Error),
     /// The certificate cannot be written.
     #[error(transparent)]
     Certificate(#[from] IssueError),
@@ -48,6 +51,9 @@ pub enum DemoError {
         /// Why not.
         source: io::Error,
     },
+    /// The LiveKit server cannot be used.
+    #[error("{0}")]
+    Livekit(String),
     /// The registrar has nowhere to listen.
     #[error("a port for the registrar")]
     Registrar(#[source] io::Error),
@@ -65,7 +71,7 @@ impl DemoError {
     /// Whether the fault is in what the demo was given, so that nothing was started.
     #[must_use]
     pub const fn is_usage(&self) -> bool {
-        matches!(self, Self::Calls { .. } | Self::Directory { .. })
+        matches!(self, Self::Calls { .. } | Self::Directory { .. } | Self::Livekit(_))
     }
 }
 

@@ -43,6 +43,13 @@ struct Line<'a> {
     fate: Option<Fate>,
 }
 
+/// Writes a line of JSON for each.
+pub(crate) fn write_lines(out: &Path, lines: impl Iterator<Item = impl Serialize>) -> Result<(), DemoError> {
+    let line = |line| serde_json::to_string(&line).expect("names can be written as JSON") + "\n";
+    let text: String = lines.map(line).collect();
+    fs::write(out, text).map_err(|source| DemoError::Ledger { path: out.to_owned(), source })
+}
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -53,19 +60,14 @@ impl Ledger {
     /// Writes one line of JSON per call: the callers' side of what the workers' journals tell.
     pub(crate) fn write(&self, out: &Path, workers: &[&str]) -> Result<(), DemoError> {
         let names = |places: &[usize]| places.iter().map(|place| workers[*place]).collect();
-        let mut text = String::new();
-        for OfferedCall { id, declined_by, unanswered_by, taken } in &self.calls {
-            let line = Line {
-                call: id,
-                declined_by: names(declined_by),
-                unanswered_by: names(unanswered_by),
-                taken_by: taken.map(|taken| workers[taken.worker]),
-                fate: taken.map(|taken| taken.fate),
-            };
-            text.push_str(&serde_json::to_string(&line).expect("names can be written as JSON"));
-            text.push('\n');
-        }
-        fs::write(out, text).map_err(|source| DemoError::Ledger { path: out.to_owned(), source })
+        let lines = self.calls.iter().map(|OfferedCall { id, declined_by, unanswered_by, taken }| Line {
+            call: id,
+            declined_by: names(declined_by),
+            unanswered_by: names(unanswered_by),
+            taken_by: taken.map(|taken| workers[taken.worker]),
+            fate: taken.map(|taken| taken.fate),
+        });
+        write_lines(out, lines)
     }
 
     /// The calls that workers took.

@@ -9,6 +9,8 @@ mod dispatch;
 pub mod echo;
 mod error;
 mod ledger;
+#[cfg(feature = "livekit")]
+pub mod livekit;
 mod load;
 mod membership;
 mod process;
@@ -25,12 +27,13 @@ use openrtc_core::membership::SigningKey;
 use openrtc_core::worker::OnDeadline;
 
 use directory::Directory;
+use dispatch::Dispatcher;
 pub use error::{DemoError, WorkerFault};
 pub use load::{CallsError, Load};
 use membership::Membership;
 pub use process::WorkerCommand;
 use rollout::Rollout;
-pub use summary::{DroppedCall, RejectedWorker, Summary, WorkerSummary};
+pub use summary::{DispatchSummary, DroppedCall, LivekitSummary, RejectedWorker, Summary, WorkerSummary};
 
 const BLUE: &str = "v1";
 const GREEN: &str = "v2";
@@ -64,10 +67,33 @@ pub struct Options {
 ///
 /// Dropped before it is done, it kills the workers and removes its temporary directory.
 pub async fn run(options: &Options, worker: &WorkerCommand, key: SigningKey) -> Result<Summary, DemoError> {
+    perform(options, worker, key, async || Ok(Dispatcher::default())).await
+}
+
+/// Performs a rollout as [`run`] does, of workers that get their calls from a LiveKit server: a call is a job. The
+/// worker command is told where the callers are, with `--callers ADDR` behind its arguments; the program does then what
+/// [`livekit::serve`] does.
+#[cfg(feature = "livekit")]
+pub async fn run_on_livekit(
+    options: &Options,
+    server: &livekit::Server,
+    worker: &WorkerCommand,
+    key: SigningKey,
+) -> Result<Summary, DemoError> {
+    perform(options, worker, key, async || Ok(Dispatcher::over(livekit::Exchange::open(server).await?))).await
+}
+
+async fn perform(
+    options: &Options,
+    worker: &WorkerCommand,
+    key: SigningKey,
+    dispatcher: impl AsyncFnOnce() -> Result<Dispatcher, DemoError>,
+) -> Result<Summary, DemoError> {
     let calls = options.load.plan()?;
+    let dispatcher = dispatcher().await?;
     let mut dir = Directory::create(options.dir.as_deref())?;
     let membership = Membership::start(dir.path(), key).await?;
-    let summary = Rollout::new(options, worker, dir.path(), membership).perform(calls).await?;
+    let summary = Rollout::new(options, worker, dir.path(), membership, dispatcher).perform(calls).await?;
     dir.certified = true;
     Ok(summary)
 }

@@ -53,7 +53,7 @@ pub(crate) struct Worker {
     pub(crate) name: String,
     pub(crate) version: &'static str,
     pub(crate) pid: u32,
-    pub(crate) calls: SocketAddr,
+    pub(crate) calls: Option<SocketAddr>,
     pub(crate) journal: PathBuf,
     /// From the start of the process to its first 200 on /readyz.
     pub(crate) start_to_ready: Duration,

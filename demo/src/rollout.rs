@@ -12,6 +12,8 @@ use tokio::time::{Instant, interval, sleep, sleep_until};
 use crate::accounts::Moments;
 use crate::dispatch::{Dispatcher, make_calls};
 use crate::error::{DemoError, WorkerFault};
+#[cfg(feature = "livekit")]
+use crate::livekit::Exchange;
 use crate::load::PlannedCall;
 use crate::membership::Membership;
 use crate::process::{self, Recipe, Worker, WorkerCommand};
@@ -26,6 +28,8 @@ const KILL_AFTER: Duration = Duration::from_millis(500);
 /// Calls made to see whether a worker still takes calls: how long, how often, how many at most.
 const PROBE: Duration = Duration::from_millis(500);
 const PROBE_EVERY: Duration = Duration::from_millis(2);
+/// The same on LiveKit, whose server loses dispatches by itself when they come much faster.
+const DISPATCH_EVERY: Duration = Duration::from_millis(40);
 const PROBES_MAX: u32 = 1_000;
 /// How many of them are made after the worker has refused one, so that one it took all the same would show.
 const PROBES_AFTER: u32 = 25;
@@ -33,7 +37,7 @@ const PROBES_AFTER: u32 = 25;
 /// A rollout in progress. Workers are known by their place in the list: first the old version's, then the new one's.
 pub(crate) struct Rollout<'a> {
     pub(crate) options: &'a Options,
-    worker: &'a WorkerCommand,
+    worker: WorkerCommand,
     pub(crate) dir: &'a Path,
     pub(crate) membership: Membership,
     pub(crate) dispatcher: Arc<Dispatcher>,
@@ -47,8 +51,20 @@ pub(crate) struct Rollout<'a> {
 }
 
 impl<'a> Rollout<'a> {
-    pub(crate) fn new(options: &'a Options, worker: &'a WorkerCommand, dir: &'a Path, membership: Membership) -> Self {
-        let dispatcher = Arc::new(Dispatcher::default());
+    pub(crate) fn new(
+        options: &'a Options,
+        worker: &WorkerCommand,
+        dir: &'a Path,
+        membership: Membership,
+        dispatcher: Dispatcher,
+    ) -> Self {
+        let worker = worker.clone();
+        #[cfg(feature = "livekit")]
+        let worker = match dispatcher.exchange() {
+            Some(exchange) => exchange.command(worker),
+            None => worker,
+        };
+        let dispatcher = Arc::new(dispatcher);
         let progress = Progress::start(Arc::clone(&dispatcher));
         Self {
             options,
@@ -80,7 +96,7 @@ impl<'a> Rollout<'a> {
         let blue = usize::from(self.options.blue);
         self.dispatcher.shift_to(blue);
         self.membership.allow(&[GREEN]);
-        self.progress.say(&format!("new calls go to {GREEN}"));
+        self.progress.say(&self.who_gets_calls());
 
         let sigterm = self.drain_blue()?;
         if self.options.kill_one {
@@ -104,7 +120,7 @@ impl<'a> Rollout<'a> {
     }
 
     async fn start(&mut self, count: u8, colour: &str, version: &'static str) -> Result<(), DemoError> {
-        let mut settings = self.membership.settings().to_vec();
+        let mut settings = self.settings();
         if let Some(timeout) = self.options.drain_timeout {
             settings.push(("OPENRTC_DRAIN_TIMEOUT", format!("{}ms", timeout.as_millis())));
         }
@@ -115,21 +131,50 @@ impl<'a> Rollout<'a> {
             let name = format!("{colour}-{number}");
             let journal = self.dir.join(&name);
             let recipe = Recipe {
-                worker: self.worker,
+                worker: &self.worker,
                 name: &name,
                 version,
                 journal: &journal,
                 settings: &settings,
                 voice: &self.progress.voice,
             };
+            let target = self.dispatcher.add(version);
+            // Before it is there: LiveKit gives it jobs as soon as it is.
+            #[cfg(feature = "livekit")]
+            if let Some(exchange) = self.dispatcher.exchange() {
+                exchange.add(&name, self.workers.len(), Arc::clone(&target));
+            }
             let worker = process::start(recipe).await?;
             self.membership.check(&name, version)?;
-            self.dispatcher.add(version, worker.calls);
+            if let Some(calls) = worker.calls {
+                target.listens(calls);
+            }
             self.journals.push(worker.journal.clone());
             self.workers.push(worker);
         }
         self.progress.say(&format!("{count} workers of {version} are ready"));
         Ok(())
+    }
+
+    /// What every worker is told.
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let membership = self.membership.settings().into_iter();
+        #[cfg(feature = "livekit")]
+        let membership = membership.chain(self.dispatcher.exchange().into_iter().flat_map(Exchange::settings));
+        membership.collect()
+    }
+
+    fn who_gets_calls(&self) -> String {
+        if self.dispatcher.on_livekit {
+            format!("new calls go to both versions until {BLUE} drains")
+        } else {
+            format!("new calls go to {GREEN}")
+        }
+    }
+
+    /// How often a worker that drains is offered a call all the same.
+    fn probe_every(&self) -> Duration {
+        if self.dispatcher.on_livekit { DISPATCH_EVERY * u32::from(self.options.blue) } else { PROBE_EVERY }
     }
 
     /// Sends SIGTERM to every old worker and, as a dispatcher with an old view would, goes on offering each of them
@@ -138,10 +183,10 @@ impl<'a> Rollout<'a> {
         let sigterm = Instant::now();
         for worker in 0..usize::from(self.options.blue) {
             self.workers[worker].signal(Signal::TERM)?;
-            let dispatcher = Arc::clone(&self.dispatcher);
+            let (dispatcher, every) = (Arc::clone(&self.dispatcher), self.probe_every());
             self.calls.spawn(async move {
                 let mut late = JoinSet::new();
-                let mut pace = interval(PROBE_EVERY);
+                let mut pace = interval(every);
                 let mut after = 0;
                 for number in 0..PROBES_MAX {
                     pace.tick().await;
@@ -173,8 +218,8 @@ impl<'a> Rollout<'a> {
     async fn start_leftover(&mut self) -> Result<(), DemoError> {
         let name = self.workers[0].name.clone();
         let journal = self.dir.join(format!("{name}-leftover"));
-        let settings = self.membership.settings();
-        let (worker, voice) = (self.worker, &self.progress.voice);
+        let settings = self.settings();
+        let (worker, voice) = (&self.worker, &self.progress.voice);
         let recipe = Recipe { worker, name: &name, version: BLUE, journal: &journal, settings: &settings, voice };
         let status = process::run_refused(recipe).await?;
         self.journals.push(journal.clone());

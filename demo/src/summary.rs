@@ -49,6 +49,9 @@ pub struct Summary {
     /// Workers that were not admitted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rejected: Vec<RejectedWorker>,
+    /// Of a rollout on LiveKit: what became of each dispatch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub livekit: Option<LivekitSummary>,
     /// What the certificate over the workers' journals says.
     pub certificate: &'static str,
     /// Where it is.
@@ -112,6 +115,41 @@ pub struct RejectedWorker {
     pub message: String,
 }
 
+/// What became of the dispatches of a rollout on LiveKit. Each call is one, or several if the server lost some: a
+/// dispatch that no agent answered is made again.
+#[derive(Debug, Serialize)]
+pub struct LivekitSummary {
+    /// The server's URL.
+    pub server: String,
+    /// How many were made.
+    pub dispatches: usize,
+    /// Of those, answered by an agent.
+    pub answered: usize,
+    /// Of those, refused by one worker or more.
+    pub refused: usize,
+    /// Of those, lost by the server.
+    pub lost: usize,
+    /// Each of them.
+    pub each: Vec<DispatchSummary>,
+}
+
+/// What became of one dispatch.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct DispatchSummary {
+    /// Its id; none if the server did not take it.
+    pub dispatch: Option<String>,
+    /// The room that asked for an agent.
+    pub room: String,
+    /// The job that an agent came with: the call's id.
+    pub job: Option<String>,
+    /// The worker whose agent came.
+    pub answered_by: Option<String>,
+    /// The workers that refused it, in order, as they told the callers.
+    pub refused_by: Vec<String>,
+    /// Why no agent came, if none did. The dev server tells; of another one it is known only that none came.
+    pub lost: Option<String>,
+}
+
 /// At most so many dropped calls are printed by name; JSON has them all.
 const NAMES_MAX: usize = 12;
 
@@ -167,6 +205,9 @@ impl Display for Summary {
             let WorkerSummary { worker: name, version, pid, calls, dropped, .. } = worker;
             writeln!(f, "  {name:<8} {version:<8} {pid:>8} {calls:>7} {dropped:>9}  {}", worker.exit())?;
         }
+        if let Some(livekit) = &self.livekit {
+            write!(f, "\n{livekit}")?;
+        }
         self.write_drops(f)?;
         self.write_rejections(f)?;
         writeln!(f)?;
@@ -198,6 +239,26 @@ impl Summary {
             writeln!(f, "  {call:<12} on {worker:<8} {reason}")?;
         }
         match self.dropped.len().saturating_sub(NAMES_MAX) {
+            0 => Ok(()),
+            more => writeln!(f, "  … and {more} more (--json names all)"),
+        }
+    }
+}
+
+impl Display for LivekitSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  dispatches at {}", self.server)?;
+        for (name, value) in [
+            ("  made", self.dispatches),
+            ("  answered by an agent", self.answered),
+            ("  refused by a worker", self.refused),
+            ("  LOST by the server, and made again", self.lost),
+        ] {
+            writeln!(f, "  {name:<38} {value:>12}")?;
+        }
+        let lost = self.each.iter().filter_map(|dispatch| dispatch.lost.as_ref().map(|why| (dispatch, why)));
+        lost.take(NAMES_MAX).try_for_each(|(dispatch, why)| writeln!(f, "  {}  {why}", dispatch.room))?;
+        match self.lost.saturating_sub(NAMES_MAX) {
             0 => Ok(()),
             more => writeln!(f, "  … and {more} more (--json names all)"),
         }

@@ -13,6 +13,10 @@
 //!                   ◄────────  BYE               or CUT reason, at any time: a forced drain ended the call
 //! ```
 //!
+//! Behind LiveKit the worker connects to the caller, once for each job. `AGENT worker, room, job, dispatch` comes
+//! first; then the worker says what it says to an OFFER, and all goes on as above. `FULL worker`, on a connection of
+//! its own, says that a worker takes no more calls.
+//!
 //! The first of BYE and CUT that the caller reads decides the call's fate, and the worker sends exactly one of them,
 //! after its journal says the same: so both ledgers agree.
 
@@ -32,6 +36,8 @@ pub(crate) const AUDIO: usize = 160;
 pub(crate) enum Frame {
     /// The worker takes the call.
     Accept,
+    /// A worker has a job for the caller in a room.
+    Agent(Introduction),
     /// The dispatcher gives the call to this worker.
     Assign,
     /// 20 ms of sound, numbered from 0.
@@ -52,6 +58,11 @@ pub(crate) enum Frame {
         /// The same for a person.
         reason: String,
     },
+    /// A worker takes no more calls, because it drains.
+    Full {
+        /// Which one.
+        worker: String,
+    },
     /// The caller hangs up.
     Hangup,
     /// A call for this worker.
@@ -61,12 +72,23 @@ pub(crate) enum Frame {
     },
 }
 
+/// Which job an agent comes with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Introduction {
+    pub(crate) worker: String,
+    pub(crate) room: String,
+    pub(crate) job: String,
+    pub(crate) dispatch: String,
+}
+
 const ACCEPT: u8 = 2;
+const AGENT: u8 = 9;
 const ASSIGN: u8 = 4;
 const AUDIO_KIND: u8 = 5;
 const BYE: u8 = 7;
 const CUT: u8 = 8;
 const DECLINE: u8 = 3;
+const FULL: u8 = 10;
 const HANGUP: u8 = 6;
 const OFFER: u8 = 1;
 const HEAD: usize = 3;
@@ -75,6 +97,9 @@ impl Frame {
     fn encode(&self) -> Vec<u8> {
         let (kind, payload) = match self {
             Self::Accept => (ACCEPT, Vec::new()),
+            Self::Agent(Introduction { worker, room, job, dispatch }) => {
+                (AGENT, format!("{worker}\n{room}\n{job}\n{dispatch}").bytes().take(PAYLOAD_MAX).collect())
+            }
             Self::Assign => (ASSIGN, Vec::new()),
             Self::Audio { number, samples } => (AUDIO_KIND, [&number.to_le_bytes()[..], samples].concat()),
             Self::Bye => (BYE, Vec::new()),
@@ -82,6 +107,7 @@ impl Frame {
             Self::Decline { why, reason } => {
                 (DECLINE, std::iter::once(*why as u8).chain(reason.bytes()).take(PAYLOAD_MAX).collect())
             }
+            Self::Full { worker } => (FULL, worker.bytes().take(PAYLOAD_MAX).collect()),
             Self::Hangup => (HANGUP, Vec::new()),
             Self::Offer { id } => (OFFER, id.bytes().take(PAYLOAD_MAX).collect()),
         };
@@ -93,6 +119,12 @@ impl Frame {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
         match (kind, payload) {
             (ACCEPT, []) => Some(Self::Accept),
+            (AGENT, _) => {
+                let words = text(payload)?;
+                let words: Vec<_> = words.split('\n').map(str::to_owned).collect();
+                let [worker, room, job, dispatch] = words.try_into().ok()?;
+                Some(Self::Agent(Introduction { worker, room, job, dispatch }))
+            }
             (ASSIGN, []) => Some(Self::Assign),
             (AUDIO_KIND, _) => {
                 let (number, samples) = payload.split_first_chunk()?;
@@ -103,6 +135,7 @@ impl Frame {
             (DECLINE, [why, reason @ ..]) => {
                 Some(Self::Decline { why: *Decline::ALL.get(usize::from(*why))?, reason: text(reason)? })
             }
+            (FULL, _) => Some(Self::Full { worker: text(payload)? }),
             (HANGUP, []) => Some(Self::Hangup),
             (OFFER, _) => Some(Self::Offer { id: text(payload)? }),
             _ => None,
@@ -177,6 +210,13 @@ mod tests {
         vec![
             Frame::Offer { id: "call-1".into() },
             Frame::Accept,
+            Frame::Agent(Introduction {
+                worker: "blue-1".into(),
+                room: "room".into(),
+                job: "AJ_1".into(),
+                dispatch: "AD_1".into(),
+            }),
+            Frame::Full { worker: "blue-1".into() },
             Frame::Decline { why: Decline::Draining, reason: "the worker is draining".into() },
             Frame::Assign,
             Frame::Audio { number: 7, samples: [0x55; AUDIO] },
@@ -216,6 +256,7 @@ mod tests {
             (&[99, 0, 0], "no frame of kind 99 looks like this"),
             (&[1, 2, 0, 0xff, 0xfe], "no frame of kind 1 looks like this"),
             (&[3, 1, 0, 9], "no frame of kind 3 looks like this"),
+            (b"\x09\x05\0a\nb\nc", "no frame of kind 9 looks like this"),
             (&[5, 164, 0, 1], "closed inside a frame"),
         ] {
             let error = Receiver::new(bytes).next().await.expect_err(says);

@@ -219,10 +219,11 @@ impl Session {
         self.links.iter().any(Link::is_registered)
     }
 
-    /// Whether the server gives jobs: a registration stands, and the last status on it was not that the worker is full.
+    /// Whether the server gives jobs: a registration stands, the last status on it was not that the worker is full, and
+    /// the server has answered a ping behind the first such status.
     #[must_use]
     pub fn is_available(&self) -> bool {
-        self.links.iter().any(|link| link.is_registered() && !link.is_retiring() && link.teller.told_available())
+        self.links.iter().any(|link| link.is_registered() && !link.is_retiring() && link.teller.is_heard())
     }
 
     /// Why the last socket is gone, until a registration is confirmed.
@@ -251,7 +252,7 @@ impl Session {
         }
         // Right behind the registration, before it is confirmed: from then on the server would give jobs.
         if link.teller.is_urgent(&tell) {
-            return Some(ToServer::UpdateWorker(link.teller.tell(now, tell, &patience)));
+            return Some(ToServer::UpdateWorker(link.tell(now, tell, &patience)));
         }
         if !link.is_registered() {
             return None;
@@ -272,7 +273,7 @@ impl Session {
             }
         }
         if link.teller.is_due() {
-            return Some(ToServer::UpdateWorker(link.teller.tell(now, tell, &patience)));
+            return Some(ToServer::UpdateWorker(link.tell(now, tell, &patience)));
         }
         while let Some(report) = link.reports.pop_front() {
             let status = match &report {

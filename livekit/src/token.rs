@@ -32,6 +32,11 @@ impl fmt::Debug for ApiKey {
     }
 }
 
+/// What a server said, without the token: LiveKit repeats one that it refuses.
+pub(crate) fn without(token: &str, said: &str) -> String {
+    said.replace(token, "…")
+}
+
 /// Why a token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -76,7 +76,8 @@ impl std::fmt::Debug for Setup {
 pub struct Health {
     /// Whether the server has confirmed a registration that still stands.
     pub registered: bool,
-    /// Whether the server gives jobs: a registration stands, and it was told that the worker takes them.
+    /// Whether the server gives jobs: a registration stands, and the server is known to have heard that the worker
+    /// takes them.
     pub available: bool,
     /// Why there is no registration, if something went wrong since.
     pub trouble: Option<String>,

@@ -57,3 +57,13 @@ async fn what_the_server_loses_two_guards_make_again_once() {
     pool.begin_drain(Actor::from_static("test")).expect("it drains");
     assert_eq!(life.await.expect("no panic").expect("no error").code(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_key_is_named_and_the_token_that_the_server_repeats_is_not_shown() {
+    let addr = "127.0.0.1:0".parse().expect("an address");
+    let server = DevServer::start(addr, ApiKey::new("devkey", "secret"), 1).await.expect("listens");
+    let api = Api::new(&server.url(), ApiKey::new("devkey", "hidden-and-wrong")).expect("a good URL");
+    let refused = api.list_rooms().await.expect_err("the secret is wrong").to_string();
+    assert!(refused.contains("LIVEKIT_API_SECRET") && refused.contains("signature is wrong"), "{refused}");
+    assert!(!refused.contains("hidden") && !refused.contains("eyJ"), "{refused}");
+}

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Core, FRAMES, twirp};
 use crate::dispatcher::{Fault, PeerId};
+use crate::token::BadToken;
 use crate::worker::now_secs;
 
 /// The largest body of a request, in bytes: a job's metadata has at most 512 KiB.
@@ -78,13 +79,18 @@ async fn answer(request: Request<Incoming>, core: Arc<Core>, life: CancellationT
             let Ok(body) = serde_json::from_slice::<Value>(if body.is_empty() { b"{}" } else { &body }) else {
                 return problem(StatusCode::BAD_REQUEST, "malformed", "the request's body is no JSON");
             };
-            match core.key.verify(&token.unwrap_or_default(), now_secs()) {
+            match core.key.verify(token.as_deref().unwrap_or_default(), now_secs()) {
                 Ok(claims) => twirp::answer(&core, &path, &claims["video"], &body),
-                Err(bad) => problem(StatusCode::UNAUTHORIZED, "unauthenticated", &bad.to_string()),
+                Err(bad) => refuse(&token.unwrap_or_default(), bad),
             }
         }
         _ => text(StatusCode::NOT_FOUND, "not found"),
     }
+}
+
+/// Refuses a token in the real server's words, which repeat it.
+fn refuse(token: &str, bad: BadToken) -> Answer {
+    text(StatusCode::UNAUTHORIZED, &format!("invalid token: {token}, error: {bad}"))
 }
 
 /// Makes a worker's request a socket.
@@ -106,7 +112,7 @@ fn upgrade(mut request: Request<Incoming>, core: Arc<Core>, life: CancellationTo
     match core.key.verify(&token, now_secs()) {
         Ok(claims) if claims["video"]["agent"] == true => {}
         Ok(_) => return text(StatusCode::UNAUTHORIZED, "permissions denied"),
-        Err(bad) => return text(StatusCode::UNAUTHORIZED, &bad.to_string()),
+        Err(bad) => return refuse(&token, bad),
     }
     let Some(key) = request.headers().get("sec-websocket-key").map(|key| derive_accept_key(key.as_bytes())) else {
         return text(StatusCode::NOT_FOUND, "this is an endpoint for WebSockets");

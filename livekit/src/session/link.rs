@@ -6,8 +6,8 @@ use openrtc_runtime::CallId;
 use openrtc_runtime::time::Instant;
 
 use super::Patience;
-use super::standing::Teller;
-use crate::proto::AvailabilityResponse;
+use super::standing::{Tell, Teller};
+use crate::proto::{AvailabilityResponse, UpdateWorkerStatus};
 
 /// Names a socket within its session. Never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,6 +104,20 @@ impl Link {
     /// Notes that an ended job's status was sent. A ping behind it proves its arrival, because frames keep their order.
     pub(super) fn sent_end(&mut self, now: Instant, job: CallId) {
         self.unproven.push(job);
+        self.prove(now);
+    }
+
+    /// The worker's status, as it goes out. That the server has heard that it may give jobs must be proven too.
+    pub(super) fn tell(&mut self, now: Instant, tell: Tell, patience: &Patience) -> UpdateWorkerStatus {
+        let update = self.teller.tell(now, tell, patience);
+        if self.teller.wants_ping() {
+            self.prove(now);
+        }
+        update
+    }
+
+    /// Sends a ping behind what was sent, unless one is on its way: its answer has the next one sent.
+    fn prove(&mut self, now: Instant) {
         if matches!(self.ping, Ping::Idle { .. }) {
             self.ping = Ping::Due { since: now };
         }
@@ -116,6 +130,7 @@ impl Link {
         let stamp = millis.max(self.last_stamp.saturating_add(1));
         self.last_stamp = stamp;
         self.proving.append(&mut self.unproven);
+        self.teller.pinged();
         self.ping = Ping::Sent { stamp, since };
         Some(stamp)
     }
@@ -126,11 +141,11 @@ impl Link {
             Ping::Sent { stamp: sent, .. } if sent == stamp => {}
             Ping::Sent { .. } | Ping::Due { .. } | Ping::Idle { .. } => return None,
         }
-        self.ping = if self.unproven.is_empty() {
-            Ping::Idle { next_at: now + patience.ping_every }
-        } else {
-            Ping::Due { since: now }
-        };
+        self.teller.ponged();
+        self.ping = Ping::Idle { next_at: now + patience.ping_every };
+        if !self.unproven.is_empty() || self.teller.wants_ping() {
+            self.prove(now);
+        }
         Some(std::mem::take(&mut self.proving))
     }
 

@@ -54,11 +54,23 @@ impl Tell {
     }
 }
 
+/// Whether the server is known to have heard that it may give jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Heard {
+    /// It may not give jobs, or may not know yet that it may.
+    #[default]
+    No,
+    /// A ping behind that status waits for its answer.
+    Asked,
+    Yes,
+}
+
 /// What was told on one socket, and when to tell again.
 #[derive(Debug, Default)]
 pub(super) struct Teller {
     seq: u64,
     told: Option<(Tell, Instant)>,
+    heard: Heard,
     /// Whether to tell as soon as the socket takes it.
     due: bool,
     /// When it is due otherwise.
@@ -86,9 +98,28 @@ impl Teller {
             && self.told.is_none_or(|(told, _)| !told.is_full() || told.draining != tell.draining)
     }
 
-    /// Whether the server has been told that it may give jobs, and nothing else since.
-    pub(super) fn told_available(&self) -> bool {
-        self.told.is_some_and(|(told, _)| !told.is_full())
+    /// Whether a ping must follow: the server was told that it may give jobs, and may not have heard it.
+    pub(super) fn wants_ping(&self) -> bool {
+        self.heard == Heard::No && self.told.is_some_and(|(told, _)| !told.is_full())
+    }
+
+    /// A ping goes out.
+    pub(super) fn pinged(&mut self) {
+        if self.wants_ping() {
+            self.heard = Heard::Asked;
+        }
+    }
+
+    /// The ping was answered, so the server has heard what was told before it, because frames keep their order.
+    pub(super) fn ponged(&mut self) {
+        if self.heard == Heard::Asked {
+            self.heard = Heard::Yes;
+        }
+    }
+
+    /// Whether the server has heard that it may give jobs, and was told nothing else since.
+    pub(super) fn is_heard(&self) -> bool {
+        self.heard == Heard::Yes
     }
 
     pub(super) const fn is_due(&self) -> bool {
@@ -102,6 +133,9 @@ impl Teller {
 
     pub(super) fn tell(&mut self, now: Instant, tell: Tell, patience: &Patience) -> UpdateWorkerStatus {
         self.seq += 1;
+        if tell.is_full() || self.told.is_none_or(|(told, _)| told.is_full()) {
+            self.heard = Heard::No;
+        }
         self.told = Some((tell, now));
         self.due = false;
         self.at = Some(now + patience.status_every);

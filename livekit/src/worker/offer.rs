@@ -104,6 +104,12 @@ impl JobOffer {
         Self { id, number, job, decide, assigned: Some(assigned), orders, answered: false }
     }
 
+    /// The job, as the server sent it; `None` while it is decided upon.
+    #[must_use]
+    pub const fn job(&self) -> Option<&proto::Job> {
+        self.job.as_ref()
+    }
+
     fn answer(&mut self, answer: Answer) {
         self.answered = true;
         // A session that is over has answered in its place.

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::session::{FRAME_MAX, Failure, LinkId};
-use crate::token::ApiKey;
+use crate::token::{ApiKey, without};
 use crate::url::ServerUrl;
 
 /// How long a close frame, and what is behind it, may take.
@@ -130,19 +130,19 @@ async fn open(server: &Server) -> Result<WebSocketStream<Box<dyn Stream>>, Failu
     let stream = connect(&server.base, &server.trust).await;
     let stream = stream.map_err(|error| Failure::Unreachable(error.to_string()))?;
     let limits = WebSocketConfig::default().max_message_size(Some(FRAME_MAX)).max_frame_size(Some(FRAME_MAX));
-    match client_async_with_config(request(server)?, stream, Some(limits)).await {
+    let token = server.key.worker_token(now_secs());
+    match client_async_with_config(request(server, &token)?, stream, Some(limits)).await {
         Ok((socket, _)) => Ok(socket),
-        Err(Error::Http(response)) => Err(refused(&response)),
+        Err(Error::Http(response)) => Err(refused(&response, &token)),
         Err(error) => Err(Failure::Unreachable(error.to_string())),
     }
 }
 
-fn request(server: &Server) -> Result<Request, Failure> {
+fn request(server: &Server, token: &str) -> Result<Request, Failure> {
     let unusable = |error: &dyn std::fmt::Display| Failure::Unreachable(format!("no usable request: {error}"));
     let address = server.url.socket("/agent?protocol=1");
     let mut request = address.into_client_request().map_err(|error| unusable(&error))?;
-    let token = server.key.worker_token(now_secs());
-    let header = HeaderValue::from_str(&format!("Bearer {}", token.as_str()));
+    let header = HeaderValue::from_str(&format!("Bearer {token}"));
     let mut header = header.map_err(|error| unusable(&error))?;
     header.set_sensitive(true);
     request.headers_mut().insert(AUTHORIZATION, header);
@@ -150,9 +150,9 @@ fn request(server: &Server) -> Result<Request, Failure> {
 }
 
 /// What an answer other than an upgrade says.
-fn refused(response: &Response) -> Failure {
+fn refused(response: &Response, token: &str) -> Failure {
     let said = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-    let said = said.trim().chars().take(SAID_MAX).collect();
+    let said = without(token, said.trim()).chars().take(SAID_MAX).collect();
     match response.status() {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());

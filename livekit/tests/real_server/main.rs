@@ -12,7 +12,7 @@ mod server;
 
 use std::time::Duration;
 
-use openrtc_livekit::{Guard, Job, Monitor, Unregistered, Worker};
+use openrtc_livekit::{Api, ApiKey, Guard, Job, Monitor, Unregistered, Worker};
 use openrtc_runtime::{Actor, AgentPool, Call, Exit, ServeError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -178,6 +178,10 @@ async fn a_wrong_secret_is_named_and_not_shown() {
     until("it is refused", || monitor.health().trouble.is_some()).await;
     let trouble = monitor.health().trouble.expect("a trouble");
     assert!(trouble.contains("LIVEKIT_API_SECRET") && !trouble.contains("hidden"), "{trouble}");
+    assert!(!trouble.contains("eyJ"), "the server repeats the token, we do not: {trouble}");
+    let api = Api::new(&server.url, ApiKey::new("devkey", "hidden-and-wrong")).expect("a good URL");
+    let refused = api.list_rooms().await.expect_err("the secret is wrong").to_string();
+    assert!(refused.contains("LIVEKIT_API_SECRET") && !refused.contains("eyJ"), "{refused}");
     pool.begin_drain(Actor::from_static("test")).expect("it drains");
     assert_eq!(life.await.expect("no panic").expect("no error").code(), 0);
 }

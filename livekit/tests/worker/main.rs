@@ -264,7 +264,8 @@ async fn a_server_that_refuses_is_named_and_asked_again() {
     let wrong = builder(&server).api_key("devkey", "hidden-and-wrong");
     let worker = Running::unregistered(pool(1), wrong);
     let trouble = health(&worker.monitor, |health| health.trouble.is_some()).await.trouble.expect("a trouble");
-    assert!(trouble.contains("signature is wrong") && !trouble.contains("hidden"), "{trouble}");
+    assert!(trouble.contains("signature is wrong") && trouble.contains("LIVEKIT_API_SECRET"), "{trouble}");
+    assert!(!trouble.contains("hidden") && !trouble.contains("eyJ"), "neither the secret nor a token: {trouble}");
     worker.drain();
     assert_eq!(worker.exit().await.code(), 0);
 }

@@ -1,7 +1,7 @@
 //! What is around the machine: tokens, clocks, the server's choice, and what is shown.
 
 use openrtc_livekit::dispatcher::{Asked, Dispatcher, PeerId, Progress, Why};
-use openrtc_livekit::proto::{JobAssignment, JobStatus, ToServer, ToWorker, WorkerMessage};
+use openrtc_livekit::proto::{JobAssignment, JobStatus, ToServer, ToWorker, WorkerMessage, WorkerPong};
 use openrtc_livekit::session::{End, Failure, Registration};
 use openrtc_livekit::{ApiKey, BadToken};
 use prost::Message as _;
@@ -14,6 +14,19 @@ const HIDDEN: &str = "hidden-from-everybody";
 /// The second that the rig's clock shows.
 fn second(rig: &Rig) -> u64 {
     rig.now.as_micros() / 1_000_000
+}
+
+/// The stamp of the last ping on the newest socket, which the server answers with [`pong`].
+fn last_ping(rig: &Rig) -> i64 {
+    let stamp = |message: &ToServer| match message {
+        ToServer::Ping(ping) => Some(ping.timestamp),
+        _ => None,
+    };
+    rig.sent().iter().rev().find_map(stamp).expect("a ping was sent")
+}
+
+fn pong(rig: &mut Rig, last_timestamp: i64) {
+    rig.say(rig.last(), ToWorker::Pong(WorkerPong { last_timestamp, timestamp: 0 }));
 }
 
 /// What a worker with this routing key registers with.
@@ -131,7 +144,27 @@ cases! {
         new.pump();
         new.open(new.last());
         assert!(!new.session.is_available(), "not confirmed");
+        new.answers_pings = false;
         new.connect();
+        assert!(!new.session.is_available(), "told, and perhaps not heard yet");
+        let first = last_ping(&new);
+        pong(&mut new, first - 1);
+        assert!(!new.session.is_available(), "the answer to another ping");
+        pong(&mut new, first);
+        assert!(new.session.is_available());
+        // Full, open, and full and open again while the ping behind the first of these is on its way.
+        let mut second = 0;
+        for load in [f32::NAN, 0.0, f32::NAN, 0.0] {
+            new.session.measure(new.now, load);
+            new.pump();
+            assert!(!new.session.is_available());
+            second = last_ping(&new);
+        }
+        pong(&mut new, second);
+        assert!(!new.session.is_available(), "that ping was sent before the last of them");
+        let third = last_ping(&new);
+        assert!(third > second && second > first);
+        pong(&mut new, third);
         assert!(new.session.is_available());
         new.drain();
         assert!(!new.session.is_available());
