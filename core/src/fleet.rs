@@ -7,7 +7,7 @@
 //!     │            └─ too late ───┴─► Failed   │           │
 //!     └───────────── Rollback ─────────────────┴───────────┴─► RollingBack ─► RolledBack
 //!     └───────────── a newer rollout, at any time ───────────► Superseded ──► Planned (the newer)
-//!     Pause stops every step but no call; Resume goes on.
+//!     Pause stops every step but no call; Resume goes on. Gates hold each step after the first share of new calls.
 //!
 //!  version:  Inactive ─► Ramping ─► Current ─► Draining ─► Drained
 //!               │           ▲                     │            │
@@ -29,6 +29,7 @@
 //! due at once: see [`Why::Step`].
 
 mod allow;
+mod annex;
 mod apply;
 mod cause;
 mod command;
@@ -37,6 +38,7 @@ mod decide;
 mod due;
 mod effect;
 mod event;
+mod gate;
 mod grounds;
 pub mod invariant;
 mod member;
@@ -59,6 +61,7 @@ pub use command::{BadSpec, Command, Facts, Policy, Report, Request, Run, Spec, S
 pub use due::Watch;
 pub use effect::{Alert, Effect};
 pub use event::{Departure, Entry, Event, PauseReason, RejectReason, StepKind};
+pub use gate::{Gate, GateSet, GatedStep, Gates, OnGateFailure};
 pub use grounds::Grounds;
 pub use member::{DrainTerms, Lease, Member, MemberStatus, OrderInForce, Task};
 pub use members::{Members, Pool};
@@ -68,6 +71,7 @@ pub use room::Room;
 pub use seen::{Heard, Seen, View};
 pub use timeouts::{BadTimeouts, Timeouts};
 
+use self::annex::Annex;
 use crate::id::{Actor, Epoch, Seq, Version, WorkerId};
 use crate::machine::{Head, Machine, Sink};
 use crate::time::Instant;
@@ -144,6 +148,8 @@ pub struct Fleet {
     /// Which kinds of steps were said to wait for capacity, by [`StepKind`].
     blocked: [bool; StepKind::ALL.len()],
     tally: Tally,
+    #[serde(default, skip_serializing_if = "Annex::is_empty")]
+    annex: Annex,
 }
 
 impl Fleet {
@@ -166,6 +172,7 @@ impl Fleet {
             wave: None,
             blocked: [false; StepKind::ALL.len()],
             tally: Tally::default(),
+            annex: Annex::default(),
         })
     }
 
@@ -354,6 +361,7 @@ impl Machine for Fleet {
                 rollout.spec.check().is_ok() && known(&rollout.green()) && rollout.blue.as_ref().is_none_or(known)
             })
             && self.queued.is_none_or(|(_, spec)| spec.check().is_ok())
+            && self.annex.gates.is_sound()
             && invariant::state(self).is_ok()
     }
 }

@@ -299,6 +299,7 @@ impl Performer for Programs {
             | Effect::CancelDrain { .. }
             | Effect::ForceDrain { .. }
             | Effect::OrderDrain { .. }
+            | Effect::Judge { .. }
             | Effect::Promote { .. }
             | Effect::Reject { .. } => {}
             Effect::Alert(alert) => tracing::warn!(?alert, "the host's fleet wants a person to know"),

@@ -107,6 +107,10 @@ bugs! {
     CordonOverruled = "cordon-overruled",
     /// The coordinator's shell never sends a cordoned worker its order.
     CordonUnsent = "cordon-unsent",
+    /// The coordinator's shell takes a gate that failed for one that passed.
+    GateFailsOpen = "gate-fails-open",
+    /// The coordinator's shell stores a verdict with another step than was judged.
+    VerdictMisfiled = "verdict-misfiled",
     /// The coordinator's store loses that a worker drained.
     DrainedLost = "drained-lost",
     /// Level 1: the runtime's gate hears of every hang-up as of a handler that failed.

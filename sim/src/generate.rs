@@ -1,6 +1,7 @@
 //! A plan drawn from choices: each seed has its own load, its own subset of faults and its own weights (swarm testing,
 //! Groce et al. 2012).
 
+use openrtc_core::fleet::{Gate, GateSet, OnGateFailure};
 use openrtc_core::time::{Instant, Span};
 use openrtc_core::worker::OnDeadline;
 
@@ -46,6 +47,7 @@ pub fn generate(choice: &mut impl Choice, seed: u64) -> Plan {
     tampers(choice, &mut plan);
     habits(choice, &mut plan);
     cordons(choice, &mut plan);
+    gates(choice, &mut plan);
     plan.sorted()
 }
 
@@ -123,6 +125,19 @@ fn cordons(choice: &mut impl Choice, plan: &mut Plan) {
     if choice.odds(1, 2) {
         let at = at + Span::from_millis(choice.below(15_000));
         plan.happenings.push(Happening { at, deed: Deed::Uncordon(worker) });
+    }
+}
+
+/// The rollout goes step by step, and something judges each.
+fn gates(choice: &mut impl Choice, plan: &mut Plan) {
+    if !choice.odds(1, 4) {
+        return;
+    }
+    plan.shift = [25, 50, 100][usize::try_from(choice.below(3)).unwrap_or(0)];
+    let on_failure = if choice.odds(1, 3) { OnGateFailure::Pause } else { OnGateFailure::Undo };
+    plan.gates = (GateSet::NONE.with(Gate::ErrorRate).with(Gate::Webhook), on_failure);
+    if choice.odds(1, 3) {
+        plan.happenings.push(Happening { at: BEGIN + Span::from_millis(choice.below(40_000)), deed: Deed::GateFails });
     }
 }
 

@@ -61,6 +61,7 @@ invariants! {
     S13 Bounds: "No more workers drain or start at a time than allowed.",
     S14 AckedDrain: "Nothing follows from a drain that the worker has not confirmed.",
     S15 CordonHolds: "A worker that a person cordoned takes no calls until a person takes that back.",
+    S16 GatesHold: "No rollout goes on before each of its gates has passed for the step that it is at.",
     L1 DrainEnds: "A drain comes to its end once the calls have.",
     L2 DrainedLeaves: "A drained worker leaves.",
     L3 RolloutEnds: "A rollout comes to an end or stops with an alert, also after its coordinator crashed.",
@@ -112,6 +113,7 @@ impl From<openrtc_core::fleet::invariant::Invariant> for Invariant {
             Fleet::Bounds => Self::Bounds,
             Fleet::AckedDrain => Self::AckedDrain,
             Fleet::CordonHolds => Self::CordonHolds,
+            Fleet::GatesHold => Self::GatesHold,
         }
     }
 }

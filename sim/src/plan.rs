@@ -6,6 +6,7 @@
 mod parse;
 mod print;
 
+use openrtc_core::fleet::{Gate, GateSet, OnGateFailure};
 use openrtc_core::time::{Instant, Span};
 use openrtc_core::worker::OnDeadline;
 
@@ -51,6 +52,10 @@ pub struct Plan {
     pub drain_timeout: Option<Span>,
     /// How many workers drain at a time.
     pub wave: u32,
+    /// By how much the new version's share of calls grows at a time, per cent.
+    pub shift: u8,
+    /// What judges each step of the rollout, and what happens when it says no.
+    pub gates: (GateSet, OnGateFailure),
     /// How long a worker takes to flush its records once its last call has ended.
     pub flush: Span,
     /// How long the platform waits between SIGTERM and SIGKILL; `None` waits for ever.
@@ -87,6 +92,8 @@ impl Default for Plan {
             on_deadline: OnDeadline::Wait,
             drain_timeout: None,
             wave: 10,
+            shift: 100,
+            gates: (GateSet::NONE, OnGateFailure::Pause),
             flush: Span::from_millis(50),
             grace: None,
             patience: Span::from_secs(60),
@@ -100,6 +107,10 @@ impl Default for Plan {
         }
     }
 }
+
+/// The gates by their names in plans.
+const GATES: [(Gate, &str); 3] =
+    [(Gate::ErrorRate, "error-rate"), (Gate::Webhook, "webhook"), (Gate::Person, "person")];
 
 /// What a run must end in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +175,10 @@ pub enum Deed {
     Pause,
     /// The rollout goes on.
     Resume,
+    /// A person lets the rollout go on.
+    Promote,
+    /// The next gate that is judged fails.
+    GateFails,
     /// The coordinator is told to keep new calls from a worker.
     Cordon(WorkerIndex),
     /// The coordinator is told to let a worker take calls again.
@@ -207,7 +222,7 @@ impl Deed {
     #[must_use]
     pub const fn is_fault(&self) -> bool {
         let meant = matches!(self, Self::Cordon(_) | Self::Uncordon(_) | Self::Dismiss(_));
-        !meant && !matches!(self, Self::Rollout | Self::Rollback | Self::Pause | Self::Resume)
+        !meant && !matches!(self, Self::Rollout | Self::Rollback | Self::Pause | Self::Resume | Self::Promote)
     }
 }
 

@@ -14,6 +14,7 @@ library! {
     "clock-steps",
     "complete-means-stopped",
     "cordoned-worker",
+    "gates-hold",
     "coordinator-crash",
     "crash-between-journal-and-effect",
     "declined-callers-call-again",

@@ -50,6 +50,9 @@ const fn proofs(invariant: Invariant) -> &'static [Proof] {
         Invariant::CordonHolds => {
             &[(Bug::CordonOverruled, "the coordinator: S15"), (Bug::CordonUnsent, "is cordoned and takes calls")]
         }
+        Invariant::GatesHold => {
+            &[(Bug::VerdictMisfiled, "the coordinator: S16"), (Bug::GateFailsOpen, "failed and counts as passed")]
+        }
         Invariant::DrainEnds => &[
             (Bug::NoTimers, "a drain or a reservation did not end"),
             (Bug::SignalSwallowed, "was told to leave and goes on"),

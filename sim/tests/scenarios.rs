@@ -62,6 +62,7 @@ scenarios! {
     clock_steps = "clock-steps",
     complete_means_stopped = "complete-means-stopped",
     coordinator_crash = "coordinator-crash",
+    gates_hold = "gates-hold",
     cordoned_worker = "cordoned-worker",
     crash_between_journal_and_effect = "crash-between-journal-and-effect",
     declined_callers_call_again = "declined-callers-call-again",

@@ -32,14 +32,14 @@ fn no_seed_breaks_an_invariant() {
 fn a_swarm_comes_to_the_same_on_any_number_of_threads() {
     let outcome = |subject, threads| {
         let (mut heard, threads) = (Vec::new(), NonZero::new(threads).expect("a thread"));
-        let outcome = swarm(40, 150, subject, threads, |tally| heard.push((tally.runs, tally.digest)));
+        let outcome = swarm(150, 150, subject, threads, |tally| heard.push((tally.runs, tally.digest)));
         (outcome, heard)
     };
     let (sound, heard) = outcome(Subject::default(), 1);
     assert_eq!((sound.as_ref().map(|tally| tally.runs), heard.len()), (Ok(150), 150));
     let (broken, before) = outcome(Subject::with(Bug::AnyIncarnation), 1);
     let found = broken.as_ref().expect_err("a seed that fails");
-    assert_eq!((found.seed, found.tried), (40 + before.len() as u64, 1 + before.len() as u64));
+    assert_eq!((found.seed, found.tried), (150 + before.len() as u64, 1 + before.len() as u64));
     assert!(before.len() > 20, "several rollouts pass first");
     for threads in [2, 3, 7, 200] {
         assert_eq!(outcome(Subject::default(), threads), (sound.clone(), heard.clone()), "{threads} threads");

@@ -45,6 +45,10 @@ impl Fleet {
             | Event::RollbackStarted { .. }
             | Event::Paused { reason: PauseReason::Asked, .. }
             | Event::Resumed { .. }
+            | Event::GatesSet { .. }
+            | Event::GatePassed { .. }
+            | Event::GateFailed { .. }
+            | Event::Promoted { .. }
             | Event::WorkerRejected { .. }
             | Event::WorkerFenced { .. }
             | Event::WorkerCordoned { .. }
@@ -52,6 +56,9 @@ impl Fleet {
             | Event::WorkerDismissed { .. }
             | Event::WorkerWrittenOff { .. } => self.answer(at, self.cause_of(event)) == Ok(*event),
             Event::Paused { actor, reason: PauseReason::DrainWithdrawn } => actor == FLEET && self.must_pause(),
+            Event::Paused { actor, reason: PauseReason::GateFailed } => {
+                actor == FLEET && self.is_running() && self.must_pause_for_gate()
+            }
             Event::ProvisionOrdered { version, workers, usable } => self.may_provision(version, workers, usable),
             Event::VerifyingBegan { usable } => self.is_at(Stage::Provisioning) && self.is_enough(usable),
             Event::ShiftingBegan { ready } => self.is_at(Stage::Verifying) && self.is_enough(ready),
@@ -108,7 +115,7 @@ impl Fleet {
 
     /// Whether steps are taken.
     fn is_stepping(&self) -> bool {
-        self.is_running() && !self.members.has_any(|pool| pool.withdrawn)
+        self.is_running() && self.gates().failed.is_empty() && !self.members.has_any(|pool| pool.withdrawn)
     }
 
     fn must_pause(&self) -> bool {
@@ -158,12 +165,12 @@ impl Fleet {
     fn may_start_wave(&self, version: Version, wave: u32, size: u32, room: &Room) -> bool {
         let next = self.wave.map_or(1, |wave| wave.number.saturating_add(1));
         let most = self.members.pool(version).may_drain.min(self.policy().wave);
-        let right = wave == next && (1..=most).contains(&size) && self.is_retired(version);
+        let right = wave == next && (1..=most).contains(&size) && self.drains_next(version);
         right && self.draining() == 0 && self.is_stepping() && self.can_drain(room) && self.is_credible(room)
     }
 
     fn may_drain(&self, run: Run, terms: DrainTerms, facts: &Facts, room: &Room) -> bool {
-        let Some(wave) = self.wave.filter(|wave| wave.left > 0 && self.is_retired(wave.version)) else { return false };
+        let Some(wave) = self.wave.filter(|wave| wave.left > 0 && self.drains_next(wave.version)) else { return false };
         let drains = |member: &Member| member.version == wave.version && member.drains_as(facts);
         let right = self.heard(run, facts).is_some_and(drains) && terms == self.terms();
         let next = right && self.draining() < self.policy().wave;

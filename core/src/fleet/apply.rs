@@ -2,8 +2,9 @@
 //! an observation changes nothing that was decided.
 
 use super::{
-    Departure, Entry, Event, Facts, Fleet, Lease, Member, MemberStatus, OrderInForce, Pause, PauseReason, Report,
-    Rollout, Run, Seen, Spec, Stage, Stamp, StepKind, Task, VERSIONS_MAX, VersionInfo, VersionState, Watch, Wave,
+    Departure, Entry, Event, Facts, Fleet, GateSet, Gates, Lease, Member, MemberStatus, OrderInForce, Pause,
+    PauseReason, Report, Rollout, Run, Seen, Spec, Stage, Stamp, StepKind, Task, VERSIONS_MAX, VersionInfo,
+    VersionState, Watch, Wave,
 };
 use crate::id::{Actor, Epoch, Version};
 use crate::time::Span;
@@ -34,6 +35,12 @@ impl Fleet {
             Event::RolledBack => self.enter(Stage::RolledBack),
             Event::Paused { actor, reason } => self.pause(actor, reason),
             Event::Resumed { .. } => self.resume(),
+            Event::GatesSet { asked, on_failure, .. } => {
+                self.annex.gates = Gates { asked, on_failure, ..Gates::default() };
+            }
+            Event::GatePassed { gate, .. } => self.annex.gates.pass(gate),
+            Event::GateFailed { gate, .. } => self.annex.gates.fail(gate),
+            Event::Promoted { .. } => self.annex.gates.passed = self.annex.gates.asked,
             Event::WorkerRegistered { run, version, lost_before } => self.join(run, version, lost_before.is_some()),
             Event::WorkerRejected { run, .. } => self.reject(run),
             Event::WorkerLost { run, live, .. } => self.lose(run, live),
@@ -88,6 +95,7 @@ impl Fleet {
         }
         self.queued = None;
         self.blocked = Default::default();
+        self.annex.gates.reset();
         self.members.forgive();
         self.rollout = Some(Rollout { actor, spec, blue, stage: Stage::Planned, since: self.now, asked: 0 });
     }
@@ -134,6 +142,7 @@ impl Fleet {
             }
         }
         self.blocked[StepKind::Shift as usize] = false;
+        self.annex.gates.reset();
         if weight == 100 && self.rollout.is_some_and(|rollout| rollout.stage == Stage::Shifting) {
             self.enter(Stage::Draining);
         }
@@ -155,6 +164,7 @@ impl Fleet {
             rollout.asked = 0;
         }
         self.blocked = Default::default();
+        self.annex.gates.reset();
         self.resume();
         self.enter(Stage::RollingBack);
     }
@@ -173,6 +183,7 @@ impl Fleet {
 
     fn resume(&mut self) {
         self.paused = None;
+        self.annex.gates.failed = GateSet::NONE;
         self.members.forgive();
         if let Some(rollout) = &mut self.rollout {
             rollout.since = self.now;

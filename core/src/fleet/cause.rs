@@ -16,6 +16,10 @@ impl Fleet {
             }
             Event::RollbackStarted { actor } => request(actor, Request::Rollback),
             Event::Paused { actor, reason: PauseReason::Asked } => request(actor, Request::Pause),
+            Event::GatesSet { actor, asked, on_failure } => request(actor, Request::SetGates { asked, on_failure }),
+            Event::GatePassed { gate, step } => Command::Judge { gate, step, passed: true },
+            Event::GateFailed { gate, step } => Command::Judge { gate, step, passed: false },
+            Event::Promoted { actor, .. } => request(actor, Request::Promote),
             Event::Resumed { actor } => request(actor, Request::Resume),
             Event::WorkerRegistered { run, version, .. } | Event::WorkerRejected { run, version, .. } => {
                 Command::Register { run, version }
@@ -43,7 +47,7 @@ impl Fleet {
             | Event::VersionDrained { .. }
             | Event::Completed
             | Event::RolledBack
-            | Event::Paused { reason: PauseReason::DrainWithdrawn, .. }
+            | Event::Paused { reason: PauseReason::DrainWithdrawn | PauseReason::GateFailed, .. }
             | Event::WorkerLost { .. }
             | Event::WorkerDrained { .. }
             | Event::WorkerGone { departure: Departure::Exited { .. }, .. }

@@ -4,6 +4,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::gate::{Gate, GateSet, GatedStep, OnGateFailure};
 use super::member::DrainTerms;
 use crate::id::{Actor, Epoch, Incarnation, Seq, Version, WorkerId};
 pub use crate::order::Stamp;
@@ -218,12 +219,21 @@ pub enum Request {
     },
     /// Take no further step.
     Pause,
+    /// Go on with this step: a person's yes, which stands for every gate that is waited for.
+    Promote,
     /// Roll out a version; a rollout under way is superseded.
     RollOut(Spec),
     /// Go on.
     Resume,
     /// Go back to the version before.
     Rollback,
+    /// Have every step of this and later rollouts judged by these gates.
+    SetGates {
+        /// Which gates.
+        asked: GateSet,
+        /// What happens when one fails.
+        on_failure: OnGateFailure,
+    },
     /// Let a worker take calls again that was cordoned, or is drained alone.
     Uncordon {
         /// The worker.
@@ -238,6 +248,15 @@ pub enum Command {
     Demand {
         /// How many.
         calls: u32,
+    },
+    /// A gate was judged.
+    Judge {
+        /// Which gate.
+        gate: Gate,
+        /// What was judged.
+        step: GatedStep,
+        /// Whether the rollout may go on.
+        passed: bool,
     },
     /// The platform says that a process is gone.
     Gone {

@@ -26,6 +26,7 @@ impl Fleet {
         match command {
             Command::Demand { calls } if calls == self.demand => Err(Repeat::DemandNoted.into()),
             Command::Demand { calls } => Ok(Event::DemandStated { calls }),
+            Command::Judge { gate, step, passed } => self.judge_verdict(gate, step, passed),
             Command::Gone { run } => self.judge_gone(run),
             Command::Request { epoch, actor, request } => self.judge_request(epoch, actor, request),
             Command::Register { run, version } => self.judge_register(run, version, Member::is_settled),
@@ -53,10 +54,12 @@ impl Fleet {
             Request::Force { worker } => self.judge_force(actor, worker, Member::fresh),
             Request::Pause if self.paused.is_some() => Err(Repeat::AlreadyPaused.into()),
             Request::Pause => Ok(Event::Paused { actor, reason: PauseReason::Asked }),
+            Request::Promote => self.judge_promotion(actor),
             Request::RollOut(spec) => self.judge_roll_out(actor, spec),
             Request::Resume if self.paused.is_none() => Err(Repeat::NotPaused.into()),
             Request::Resume => Ok(Event::Resumed { actor }),
             Request::Rollback => self.judge_rollback(actor),
+            Request::SetGates { asked, on_failure } => self.judge_gates(actor, asked, on_failure),
             Request::Uncordon { worker } => self.judge_uncordon(actor, worker),
         }
     }
@@ -95,7 +98,7 @@ impl Fleet {
         active.is_some_and(|rollout| [rollout.target(), rollout.leaving()].contains(&Some(version)))
     }
 
-    fn judge_rollback(&self, actor: Actor) -> Judgement {
+    pub(super) fn judge_rollback(&self, actor: Actor) -> Judgement {
         let rollout = self.rollout.ok_or(Misuse::NoRollout)?;
         match rollout.stage {
             Stage::RollingBack => Err(Repeat::AlreadyRollingBack.into()),

@@ -2,6 +2,7 @@
 
 use super::command::{Run, Stamp};
 use super::event::RejectReason;
+use super::gate::{Gate, GatedStep};
 use super::member::DrainTerms;
 use crate::id::{Epoch, Version};
 
@@ -16,6 +17,8 @@ pub enum Alert {
     DrainWithdrawn(Run),
     /// A later coordinator is in office.
     FencedOff,
+    /// A gate failed.
+    GateFailed(Gate),
     /// The new workers were not ready in time.
     VerifyFailed,
     /// A worker went without saying that its calls had ended, or its lease expired.
@@ -41,6 +44,16 @@ pub enum Effect {
         run: Run,
         /// The order's stamp.
         stamp: Stamp,
+    },
+    /// Have a gate judged: the verdict comes as a [`Command::Judge`](super::Command::Judge), a person's as a
+    /// [`Request::Promote`](super::Request::Promote).
+    Judge {
+        /// Which gate.
+        gate: Gate,
+        /// What is to be judged.
+        step: GatedStep,
+        /// The coordinator's term.
+        epoch: Epoch,
     },
     /// Tell a worker to take no more calls and let those it has end.
     OrderDrain {
@@ -106,7 +119,7 @@ impl Effect {
             | Self::Promote { stamp, .. }
             | Self::Reject { stamp, .. }
             | Self::StopWorker { stamp, .. } => Some(stamp.epoch),
-            Self::Provision { epoch, .. } | Self::Route { epoch, .. } => Some(*epoch),
+            Self::Judge { epoch, .. } | Self::Provision { epoch, .. } | Self::Route { epoch, .. } => Some(*epoch),
         }
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::command::{Facts, Report, Run, Spec};
+use super::gate::{Gate, GateSet, GatedStep, OnGateFailure};
 use super::member::{DrainTerms, Task};
 use super::room::Room;
 use crate::id::{Actor, Epoch, Incarnation, Version};
@@ -292,6 +293,36 @@ pub enum Event {
         /// How long its calls may take and what happens then.
         terms: DrainTerms,
     },
+    /// Steps are to be judged by other gates.
+    GatesSet {
+        /// Who asked.
+        actor: Actor,
+        /// Which gates.
+        asked: GateSet,
+        /// What happens when one fails.
+        on_failure: OnGateFailure,
+    },
+    /// A gate lets the rollout go on.
+    GatePassed {
+        /// Which gate.
+        gate: Gate,
+        /// What was judged.
+        step: GatedStep,
+    },
+    /// A gate does not let the rollout go on.
+    GateFailed {
+        /// Which gate.
+        gate: Gate,
+        /// What was judged.
+        step: GatedStep,
+    },
+    /// A person lets the rollout go on.
+    Promoted {
+        /// Who decided that.
+        actor: Actor,
+        /// What was decided on.
+        step: GatedStep,
+    },
 }
 
 /// A kind of step that needs capacity.
@@ -315,6 +346,8 @@ pub enum PauseReason {
     Asked,
     /// A drain was withdrawn because no sign came back that it had arrived.
     DrainWithdrawn,
+    /// A gate failed.
+    GateFailed,
 }
 
 /// Why a worker was kept out.

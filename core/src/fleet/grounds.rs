@@ -58,6 +58,10 @@ impl Event {
             | Self::WorkerRejected { .. }
             | Self::WorkerLost { .. }
             | Self::WorkerFenced { .. }
+            | Self::GatesSet { .. }
+            | Self::GatePassed { .. }
+            | Self::GateFailed { .. }
+            | Self::Promoted { .. }
             | Self::WorkerCordoned { .. }
             | Self::WorkerUncordoned { .. }
             | Self::WorkerDismissed { .. }

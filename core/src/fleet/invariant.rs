@@ -6,7 +6,10 @@
 
 use core::fmt;
 
-use super::{Effect, Entry, Event, Fleet, Member, MemberStatus, Rollout, Run, Task, VersionInfo, VersionState, View};
+use super::{
+    Effect, Entry, Event, Fleet, Gate, GatedStep, Member, MemberStatus, Rollout, Run, Stage, Task, VersionInfo,
+    VersionState, View,
+};
 use crate::id::{Epoch, Version};
 use crate::time::Instant;
 use crate::word::Phase;
@@ -37,11 +40,14 @@ pub enum Invariant {
     /// S15: a worker that a person cordoned or dismissed takes no calls until a person takes that back, and one that
     /// was only cordoned stays for as long as its version is in use.
     CordonHolds,
+    /// S16: in a rollout with gates no share beyond the first is given and no old worker drains before each gate passed
+    /// for the step reached, or a person promoted it; a verdict on another step counts for nothing.
+    GatesHold,
 }
 
 impl Invariant {
     /// Every invariant judged here.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ShiftClosed,
         Self::Capacity,
         Self::DrainedSound,
@@ -52,6 +58,7 @@ impl Invariant {
         Self::Bounds,
         Self::AckedDrain,
         Self::CordonHolds,
+        Self::GatesHold,
     ];
 
     /// Number and name.
@@ -68,6 +75,7 @@ impl Invariant {
             Self::Bounds => "S13 Bounds",
             Self::AckedDrain => "S14 AckedDrain",
             Self::CordonHolds => "S15 CordonHolds",
+            Self::GatesHold => "S16 GatesHold",
         }
     }
 }
@@ -150,7 +158,8 @@ pub fn entry(before: &Fleet, entry: &Entry) -> Checked {
     keep_out(before, entry)?;
     bounds(before, entry)?;
     acked_drain(before, entry)?;
-    cordon_holds(before, entry)
+    cordon_holds(before, entry)?;
+    gates_hold(before, entry)
 }
 
 /// Whether `entry` may have led from a coordinator in `office` to `after`, and `effects` follow from it.
@@ -301,4 +310,30 @@ pub fn cordon_holds(before: &Fleet, entry: &Entry) -> Checked {
         }
         _ => Ok(()),
     }
+}
+
+/// S16.
+pub fn gates_hold(before: &Fleet, entry: &Entry) -> Checked {
+    let Some(rollout) = before.rollout() else { return Ok(()) };
+    let gates = before.gates();
+    let weight = before.versions().get(&rollout.green()).map_or(0, |info| info.weight);
+    let reached = GatedStep { version: rollout.green(), weight };
+    let judged = |step: GatedStep, gate: Option<Gate>| {
+        let asked = gate.is_none_or(|gate| gate != Gate::Person && gates.asked.has(gate));
+        step == reached && weight > 0 && asked
+    };
+    let old = |version| rollout.stage == Stage::Draining && rollout.blue == Some(version);
+    let of = |run| before.members().of(run).is_some_and(|member| old(member.version));
+    let goes_on = match entry.event {
+        Event::GatePassed { gate, step } => return holds(Invariant::GatesHold, None, judged(step, Some(gate))),
+        Event::Promoted { step, .. } => return holds(Invariant::GatesHold, None, judged(step, None)),
+        Event::Shifted { to, .. } => {
+            rollout.stage == Stage::Shifting && to == rollout.green() && weight > 0 && rollout.blue.is_some()
+        }
+        Event::WaveStarted { version, .. } => old(version),
+        Event::DrainOrdered { run, .. } => of(run),
+        _ => false,
+    };
+    let passed = gates.asked.iter().all(|gate| gates.passed.has(gate) && !gates.failed.has(gate));
+    holds(Invariant::GatesHold, None, !goes_on || passed)
 }

@@ -18,7 +18,11 @@ impl Effect {
             }
             Self::Promote { run, stamp } => to(run, stamp, Wish::Serve),
             Self::Reject { run, stamp, .. } => to(run, stamp, Wish::Reject),
-            Self::Alert(_) | Self::Provision { .. } | Self::Route { .. } | Self::StopWorker { .. } => None,
+            Self::Alert(_)
+            | Self::Judge { .. }
+            | Self::Provision { .. }
+            | Self::Route { .. }
+            | Self::StopWorker { .. } => None,
         }
     }
 }

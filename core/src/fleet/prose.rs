@@ -5,8 +5,10 @@ use core::fmt::{Display, Formatter, Result};
 use super::command::{Run, Spec};
 use super::effect::{Alert, Effect};
 use super::event::{Departure, Event, PauseReason, RejectReason, StepKind};
+use super::gate::{Gate, GateSet, GatedStep, OnGateFailure};
 use super::member::{DrainTerms, Task};
 use super::room::Room;
+use crate::id::Actor;
 
 impl Display for Event {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
@@ -34,6 +36,10 @@ impl Display for Event {
             Self::RollbackStarted { actor } => write!(f, "goes back to the old version, asked by {actor}"),
             Self::RolledBack => f.write_str("the rollout is taken back"),
             Self::Paused { actor, reason } => write!(f, "pauses, by {actor}: {reason}"),
+            Self::GatesSet { actor, asked, on_failure } => write_gates(f, *asked, *on_failure, actor),
+            Self::GatePassed { gate, step } => write!(f, "{gate} lets {step} go on"),
+            Self::GateFailed { gate, step } => write!(f, "{gate} does not let {step} go on"),
+            Self::Promoted { actor, step } => write!(f, "{step} goes on, by {actor}"),
             Self::Resumed { actor } => write!(f, "goes on, by {actor}"),
             Self::WorkerRegistered { run, version, lost_before } => {
                 let before = if lost_before.is_some() { ", its earlier run was never seen to drain" } else { "" };
@@ -74,12 +80,29 @@ impl Display for Event {
     }
 }
 
+fn write_gates(f: &mut Formatter<'_>, asked: GateSet, on_failure: OnGateFailure, actor: &Actor) -> Result {
+    if asked.is_empty() {
+        return write!(f, "no step is judged by a gate, by {actor}");
+    }
+    f.write_str("each step is judged by ")?;
+    for (place, gate) in asked.iter().enumerate() {
+        let comma = if place > 0 { ", " } else { "" };
+        write!(f, "{comma}{gate}")?;
+    }
+    let then = match on_failure {
+        OnGateFailure::Pause => "pauses the rollout",
+        OnGateFailure::Undo => "takes the rollout back",
+    };
+    write!(f, "; a failure {then}, by {actor}")
+}
+
 impl Display for Effect {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
             Self::Alert(alert) => write!(f, "alert: {alert}"),
             Self::CancelDrain { run, .. } => write!(f, "{run}: {}", Task::Cancel),
             Self::ForceDrain { run, .. } => write!(f, "{run}: {}", Task::Force),
+            Self::Judge { gate, step, .. } => write!(f, "{gate}: judge {step}"),
             Self::OrderDrain { run, terms, .. } => write!(f, "{run}: {}", Task::Drain(*terms)),
             Self::Promote { run, .. } => write!(f, "{run}: {}", Task::Serve),
             Self::Provision { version, workers, .. } => write!(f, "platform: run {workers} workers of {version}"),
@@ -96,6 +119,7 @@ impl Display for Alert {
             Self::CapacityBlocked => f.write_str("a step waits for capacity"),
             Self::DrainOverdue(run) => write!(f, "the drain of {run} is overdue"),
             Self::DrainWithdrawn(run) => write!(f, "the drain of {run} was withdrawn: no sign that it arrived"),
+            Self::GateFailed(gate) => write!(f, "{gate} does not let the rollout go on"),
             Self::FencedOff => f.write_str("a later coordinator is in office"),
             Self::VerifyFailed => f.write_str("the new workers were not ready in time"),
             Self::WorkerLost(run) => write!(f, "{run} is lost"),
@@ -152,11 +176,28 @@ impl Display for StepKind {
     }
 }
 
+impl Display for Gate {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str(match self {
+            Self::ErrorRate => "the error rate",
+            Self::Webhook => "the webhook",
+            Self::Person => "a person",
+        })
+    }
+}
+
+impl Display for GatedStep {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        write!(f, "{} at {} %", self.version, self.weight)
+    }
+}
+
 impl Display for PauseReason {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         f.write_str(match self {
             Self::Asked => "asked to",
             Self::DrainWithdrawn => "a drain was withdrawn",
+            Self::GateFailed => "a gate failed",
         })
     }
 }
@@ -188,7 +229,7 @@ mod tests {
 
     use super::super::command::{Facts, Policy, Report, Stamp};
     use super::*;
-    use crate::id::{Actor, Epoch, Incarnation, Seq, Version, WorkerId};
+    use crate::id::{Epoch, Incarnation, Seq, Version, WorkerId};
     use crate::time::{Instant, Span};
     use crate::word::Phase;
     use crate::worker::OnDeadline;
@@ -289,6 +330,29 @@ mod tests {
                 Event::WorkerDismissed { run, actor, terms: TERMS },
                 "blue-0 is to drain, within 30s, then force and leave, by alice",
             ),
+        ] {
+            assert_eq!(event.to_string(), words);
+        }
+    }
+
+    #[test]
+    fn gates_have_words() {
+        let actor = Actor::from_static("alice");
+        let (gate, step) = (Gate::ErrorRate, GatedStep { version: V2, weight: 20 });
+        let asked = [gate, Gate::Webhook, Gate::Person].into_iter().collect();
+        for (event, words) in [
+            (
+                Event::GatesSet { actor, asked, on_failure: OnGateFailure::Undo },
+                "each step is judged by the error rate, the webhook, a person; a failure takes the rollout back, by alice",
+            ),
+            (
+                Event::GatesSet { actor, asked: GateSet::NONE, on_failure: OnGateFailure::Pause },
+                "no step is judged by a gate, by alice",
+            ),
+            (Event::GatePassed { gate, step }, "the error rate lets v2 at 20 % go on"),
+            (Event::GateFailed { gate, step }, "the error rate does not let v2 at 20 % go on"),
+            (Event::Promoted { actor, step }, "v2 at 20 % goes on, by alice"),
+            (Event::Paused { actor, reason: PauseReason::GateFailed }, "pauses, by alice: a gate failed"),
         ] {
             assert_eq!(event.to_string(), words);
         }

@@ -14,7 +14,12 @@ impl Fleet {
             Event::FencedOff(_) => effects.emit(Effect::Alert(Alert::FencedOff)),
             Event::ProvisionOrdered { .. } => self.owe_workers(effects),
             Event::VerifyFailed { .. } => effects.emit(Effect::Alert(Alert::VerifyFailed)),
-            Event::Shifted { .. } => self.owe_routes(effects),
+            Event::Shifted { .. } => {
+                self.owe_routes(effects);
+                self.owe_verdicts(effects);
+            }
+            Event::GatesSet { .. } | Event::Resumed { .. } => self.owe_verdicts(effects),
+            Event::GateFailed { gate, .. } => effects.emit(Effect::Alert(Alert::GateFailed(gate))),
             Event::CapacityBlocked { .. } => effects.emit(Effect::Alert(Alert::CapacityBlocked)),
             Event::WorkerRegistered { run, lost_before: Some(incarnation), .. } => {
                 effects.emit(Effect::Alert(Alert::WorkerLost(Run { incarnation, ..run })));
@@ -54,7 +59,8 @@ impl Fleet {
             | Event::RollbackStarted { .. }
             | Event::RolledBack
             | Event::Paused { .. }
-            | Event::Resumed { .. }
+            | Event::GatePassed { .. }
+            | Event::Promoted { .. }
             | Event::WorkerRegistered { lost_before: None, .. }
             | Event::WorkerDrained { .. }
             | Event::WorkerGone { departure: Departure::Exited { .. } | Departure::Stopped, .. }
@@ -73,6 +79,10 @@ impl Fleet {
         }
         self.owe_routes(effects);
         self.owe_workers(effects);
+        self.owe_verdicts(effects);
+        for gate in self.gates().failed.iter() {
+            effects.emit(Effect::Alert(Alert::GateFailed(gate)));
+        }
         if StepKind::ALL.into_iter().any(|step| self.is_blocked(step)) {
             effects.emit(Effect::Alert(Alert::CapacityBlocked));
         }
@@ -97,6 +107,14 @@ impl Fleet {
         let waiting = matches!(rollout.stage, Stage::Provisioning | Stage::RollingBack);
         if let Some(version) = rollout.target().filter(|_| waiting) {
             effects.emit(Effect::Provision { version, workers: rollout.asked, epoch: self.epoch });
+        }
+    }
+
+    /// The gates of the step that is reached are to be judged.
+    fn owe_verdicts(&self, effects: &mut impl Sink<Effect>) {
+        let Some(step) = self.gated_step() else { return };
+        for gate in self.gates_awaited().iter() {
+            effects.emit(Effect::Judge { gate, step, epoch: self.epoch });
         }
     }
 

@@ -28,6 +28,8 @@ pub enum Repeat {
     AlreadyForced,
     /// No such process is known.
     AlreadyGone,
+    /// The gate has this verdict.
+    AlreadyJudged,
     /// No steps are taken.
     AlreadyPaused,
     /// The rollout goes there.
@@ -38,6 +40,10 @@ pub enum Repeat {
     AlreadyRollingBack,
     /// The demand is as stated.
     DemandNoted,
+    /// The gates are these.
+    GatesNoted,
+    /// No gate is waited for.
+    NoGateWaits,
     /// Nobody keeps calls from the worker.
     NotCordoned,
     /// Steps are taken.
@@ -54,12 +60,16 @@ pub enum Refused {
         /// Its term.
         by: Epoch,
     },
+    /// A gate of this step failed.
+    GateFailed,
     /// The worker's lease expired.
     LeaseExpired,
     /// There is no version to go back to.
     NothingBefore,
     /// The worker is not a member.
     NotRegistered,
+    /// The rollout is not at the step that was judged.
+    OtherStep,
     /// The rollout is over.
     RolloutOver,
     /// The worker was fenced, given up, or told to leave.
@@ -85,6 +95,8 @@ pub enum Misuse {
     BadSpec(BadSpec),
     /// A later term than the coordinator's own, which it has not taken over with.
     EpochAhead,
+    /// No step needs this gate.
+    GateNotAsked,
     /// No such worker.
     NoSuchWorker,
     /// The worker does not drain.
@@ -93,6 +105,8 @@ pub enum Misuse {
     NotDue,
     /// There is no rollout.
     NoRollout,
+    /// A person decides this gate.
+    PersonDecides,
     /// No worker can be as reported.
     ReportImpossible,
     /// One run cannot change its version.
@@ -108,11 +122,14 @@ impl fmt::Display for Repeat {
             Self::AlreadyFenced => "the worker is fenced already",
             Self::AlreadyForced => "the worker is forced or written off already",
             Self::AlreadyGone => "no such process is known: it is gone already",
+            Self::AlreadyJudged => "the gate has this verdict already",
             Self::AlreadyPaused => "the rollout is paused already",
             Self::AlreadyPlanned => "the rollout goes to that version already",
             Self::AlreadyRegistered => "the worker is registered already",
             Self::AlreadyRollingBack => "the rollout is being taken back already",
             Self::DemandNoted => "the demand is noted already",
+            Self::GatesNoted => "the gates are set so already",
+            Self::NoGateWaits => "no gate is waited for",
             Self::NotCordoned => "the worker is not cordoned",
             Self::NotPaused => "the rollout is not paused",
             Self::ReportNoted => "the same was reported a moment ago",
@@ -124,9 +141,11 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Fenced { by } => return write!(f, "a coordinator of epoch {by} is in office: ask that one"),
+            Self::GateFailed => "a gate of this step failed: resume the rollout first, or take it back",
             Self::LeaseExpired => "the worker's lease expired: register again",
             Self::NothingBefore => "there is no version to go back to: roll out another one",
             Self::NotRegistered => "the worker is not registered: register first",
+            Self::OtherStep => "the rollout is not at the step that was judged: judge the one that it is at",
             Self::RolloutOver => "the rollout is over: roll out the version wanted",
             Self::SentAway => "the worker was fenced, given up, or told to leave: start another in its place",
             Self::Stale => "a later run of the worker, or a later report of it, was heard",
@@ -148,10 +167,12 @@ impl fmt::Display for Misuse {
             Self::AlreadyCurrent => "this version takes all calls already",
             Self::BadSpec(bad) => return bad.fmt(f),
             Self::EpochAhead => "the epoch is ahead of the coordinator's: take over with it first",
+            Self::GateNotAsked => "no step needs this gate: set it first",
             Self::NoSuchWorker => "no worker has this name",
             Self::NotDraining => "the worker does not drain: only a draining or lost one can be forced",
             Self::NotDue => "no deadline has been reached",
             Self::NoRollout => "there is no rollout: begin one first",
+            Self::PersonDecides => "a person decides this gate: promote the rollout",
             Self::ReportImpossible => "no worker can be as reported: check its counts and phase",
             Self::VersionChanged => "one run cannot change its version: register as a new incarnation",
         })

@@ -17,6 +17,7 @@ impl Fleet {
             return None;
         }
         self.take(Event::Paused { actor: FLEET, reason: PauseReason::DrainWithdrawn })
+            .or_else(|| self.answer_failure())
             .or_else(|| self.steer())
             .or_else(|| self.reinforce())
             .or_else(|| self.retire())
@@ -75,6 +76,7 @@ impl Fleet {
         let rollout = self.rollout?;
         match rollout.stage {
             Stage::Planned => self.ramping().and_then(|_| self.current()).map(|current| (current, [100, 100])),
+            Stage::Shifting if self.is_gated() => None,
             Stage::Shifting => {
                 let next = self.next_weight(rollout.green());
                 Some((rollout.green(), [next, next]))
@@ -172,6 +174,11 @@ impl Fleet {
         self.state_of(version).is_some_and(|state| !state.admits())
     }
 
+    /// Whether the workers of a version are to drain now.
+    pub(super) fn drains_next(&self, version: Version) -> bool {
+        self.is_retired(version) && !self.is_held(version)
+    }
+
     /// How many workers of retired versions were told to drain and have not.
     pub(super) fn draining(&self) -> u32 {
         let retired = self.versions.keys().filter(|version| self.is_retired(**version));
@@ -180,7 +187,7 @@ impl Fleet {
 
     /// How many workers of a retired version can be told to drain.
     fn left_to_drain(&self, version: Version) -> u32 {
-        if self.is_retired(version) { self.members.pool(version).must_drain } else { 0 }
+        if self.drains_next(version) { self.members.pool(version).must_drain } else { 0 }
     }
 
     /// The workers of a retired version leave once the last of them has drained: until then a rollback can revive them.

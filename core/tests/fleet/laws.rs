@@ -1,7 +1,9 @@
 //! Where random histories lead: orders, crashes, lost messages, silent and deaf workers, clocks that step back,
 //! restarts and new coordinators. The laws of single steps are every machine's, in `tests/laws`.
 
-use openrtc_core::fleet::{Command, DrainTerms, Fleet, Policy, Request, Spec, Stage, Stamp, VersionState};
+use openrtc_core::fleet::{
+    Command, DrainTerms, Fleet, Gate, GateSet, OnGateFailure, Policy, Request, Spec, Stage, Stamp, VersionState,
+};
 use openrtc_core::id::{Epoch, Seq, Version, WorkerId};
 use openrtc_core::time::Span;
 use openrtc_core::word::Phase;
@@ -17,6 +19,8 @@ enum Act {
     Cordon { who: usize },
     Crash { who: usize },
     Deaf { who: usize, deaf: bool },
+    Gates { asked: GateSet, on_failure: OnGateFailure },
+    GatesPass(bool),
     Demand { calls: u32 },
     Dismiss { who: usize },
     Fence { who: usize },
@@ -25,6 +29,7 @@ enum Act {
     Mute { who: usize, mute: bool },
     Overtake { who: usize },
     Pause,
+    Promote,
     RollOut { version: Version, workers: u32, policy: Policy },
     Reboot,
     Register { who: usize },
@@ -64,6 +69,11 @@ fn policy() -> impl Strategy<Value = Policy> {
 fn act() -> impl Strategy<Value = Act> {
     let who = || 0..8_usize;
     let phase = prop::sample::select(vec![Phase::Starting, Phase::Standby, Phase::Serving]);
+    let sets = vec![GateSet::NONE, GateSet::NONE.with(Gate::Webhook), Gate::ALL.into_iter().collect()];
+    let gates = (prop::sample::select(sets), any::<bool>()).prop_map(|(asked, undoes)| Act::Gates {
+        asked,
+        on_failure: if undoes { OnGateFailure::Undo } else { OnGateFailure::Pause },
+    });
     prop_oneof![
         4 => (who(), 0..=CAPACITY).prop_map(|(who, calls)| Act::Calls { who, calls }),
         1 => (0..20_000_u64).prop_map(|millis| Act::ClockBack { millis }),
@@ -79,6 +89,9 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (who(), any::<bool>()).prop_map(|(who, mute)| Act::Mute { who, mute }),
         1 => who().prop_map(|who| Act::Overtake { who }),
         1 => Just(Act::Pause),
+        1 => Just(Act::Promote),
+        2 => gates,
+        1 => any::<bool>().prop_map(Act::GatesPass),
         3 => (version(), 1..4_u32, policy())
             .prop_map(|(version, workers, policy)| Act::RollOut { version, workers, policy }),
         1 => Just(Act::Reboot),
@@ -99,6 +112,13 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
+/// Somebody asks something about a worker.
+fn ask(world: &mut World, who: usize, request: fn(WorkerId) -> Request) {
+    if let Some(worker) = world.fakes.keys().nth(who).copied() {
+        let _ = world.request(request(worker));
+    }
+}
+
 fn perform(world: &mut World, act: Act) {
     let named = |world: &World, who: usize| world.fakes.keys().nth(who).copied();
     let change = |world: &mut World, who: usize, change: &dyn Fn(&mut super::world::Fake)| {
@@ -106,9 +126,6 @@ fn perform(world: &mut World, act: Act) {
             change(fake);
             fake.seq += 1;
         }
-    };
-    let ask = |world: &mut World, who: usize, request: fn(WorkerId) -> Request| {
-        let _ = named(world, who).map(|worker| world.request(request(worker)));
     };
     match act {
         Act::Calls { who, calls } => change(world, who, &|fake| {
@@ -134,6 +151,9 @@ fn perform(world: &mut World, act: Act) {
             let epoch = Epoch::new(world.fleet.latest_epoch().get() + 1);
             change(world, who, &|fake| fake.obeyed = Stamp { epoch, order: Seq::new(1) });
         }
+        Act::Gates { asked, on_failure } => drop(world.request(Request::SetGates { asked, on_failure })),
+        Act::GatesPass(pass) => world.gates_pass = pass,
+        Act::Promote => drop(world.request(Request::Promote)),
         Act::Pause => drop(world.request(Request::Pause)),
         Act::RollOut { version, workers, policy } => {
             let _ = world.request(Request::RollOut(Spec { version, workers, policy }));
@@ -188,10 +208,11 @@ fn play(acts: &[Act]) -> World {
 }
 
 /// The faults stop: everybody hears and is heard, calls end, new processes start well, the platform keeps the versions
-/// in use at strength, and a person on call resumes what is paused, uncordons, and gives up what is lost.
+/// in use at strength, and a person on call resumes what is paused, promotes, uncordons, and gives up what is lost.
 fn calm_down(world: &mut World) {
     world.at = world.at.max(world.fleet.now());
     world.starts_in = Some(Phase::Serving);
+    world.gates_pass = true;
     for _ in 0..1_000 {
         if ended_well(&world.fleet) {
             return;
@@ -226,6 +247,7 @@ fn calm_down(world: &mut World) {
             world.provision(version, info.workers);
         }
         let _ = world.request(Request::Resume);
+        let _ = world.request(Request::Promote);
         world.run(1);
     }
 }

@@ -4,6 +4,7 @@
 mod checkers;
 mod cordons;
 mod faults;
+mod gates;
 mod laws;
 mod restarts;
 mod stories;

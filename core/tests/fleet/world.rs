@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use openrtc_core::fleet::invariant::{self, Office};
 use openrtc_core::fleet::{
-    Command, Effect, Entry, Event, Facts, Fleet, Policy, Rejection, Report, Request, Run, Spec, Stage, Stamp, Timeouts,
-    VersionState,
+    Command, Effect, Entry, Event, Facts, Fleet, Gate, Policy, Rejection, Report, Request, Run, Spec, Stage, Stamp,
+    Timeouts, VersionState,
 };
 use openrtc_core::id::{Actor, Epoch, Incarnation, Seq, Version, WorkerId};
 use openrtc_core::machine::Machine;
@@ -86,6 +86,8 @@ pub(crate) struct World {
     pub(crate) fakes: BTreeMap<WorkerId, Fake>,
     /// In which phase processes start that the platform is asked for; `None` if it starts none.
     pub(crate) starts_in: Option<Phase>,
+    /// What every gate comes to that no person decides.
+    pub(crate) gates_pass: bool,
     /// How often each worker was started, crashed runs included.
     runs: BTreeMap<WorkerId, u64>,
     delivered: usize,
@@ -104,6 +106,7 @@ impl World {
             effects: Vec::new(),
             fakes: BTreeMap::new(),
             starts_in: Some(Phase::Serving),
+            gates_pass: true,
             runs: BTreeMap::new(),
             delivered: 0,
         }
@@ -246,7 +249,10 @@ impl World {
                 let _ = self.command(Command::Gone { run });
             }
             Effect::Provision { version, workers, .. } => self.provision(version, workers),
-            Effect::Alert(_) | Effect::Reject { .. } | Effect::Route { .. } => {}
+            Effect::Judge { gate, step, .. } if gate != Gate::Person => {
+                let _ = self.command(Command::Judge { gate, step, passed: self.gates_pass });
+            }
+            Effect::Judge { .. } | Effect::Alert(_) | Effect::Reject { .. } | Effect::Route { .. } => {}
         }
     }
 

@@ -116,6 +116,8 @@ impl Scope {
             Bug::AsksForTooMany
             | Bug::CordonOverruled
             | Bug::CordonUnsent
+            | Bug::GateFailsOpen
+            | Bug::VerdictMisfiled
             | Bug::CoordinatorStaysDown
             | Bug::HalfTheShare
             | Bug::OldNeverStopped

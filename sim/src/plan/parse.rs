@@ -2,11 +2,12 @@
 
 use core::fmt;
 
+use openrtc_core::fleet::{GateSet, OnGateFailure};
 use openrtc_core::time::{Instant, Span};
 use openrtc_core::worker::{BadPolicy, OnDeadline};
 
 use super::{
-    CALLS_MAX, Call, Deed, Expect, Happening, Kind, Message, MessageFate, Plan, REDIALS_MAX, TIME_MAX, Tamper,
+    CALLS_MAX, Call, Deed, Expect, GATES, Happening, Kind, Message, MessageFate, Plan, REDIALS_MAX, TIME_MAX, Tamper,
     WORKERS_MAX,
 };
 use crate::choice::{Choice, Seeded};
@@ -85,6 +86,8 @@ impl Plan {
                 self.drain_timeout = Some(time(after)?);
             }
             ["wave", wave] => self.wave = small(wave, WORKERS_MAX)?,
+            ["shift", step] => self.shift = parse_shift(step)?,
+            ["gates", then, ref gates @ ..] => self.gates = parse_gates(then, gates)?,
             ["flush", span] => self.flush = time(span)?,
             ["grace", span] => self.grace = Some(time(span)?),
             ["callers", "patience", span, "redial", times] => {
@@ -148,6 +151,8 @@ impl Plan {
         Ok(match *words {
             ["rollout"] => Deed::Rollout,
             ["rollback"] => Deed::Rollback,
+            ["promote"] => Deed::Promote,
+            ["gate-fails"] => Deed::GateFails,
             ["pause"] => Deed::Pause,
             ["resume"] => Deed::Resume,
             ["second-coordinator"] => Deed::SecondCoordinator,
@@ -200,6 +205,23 @@ impl Plan {
         }
         Ok(self)
     }
+}
+
+fn parse_shift(text: &str) -> Parsed<u8> {
+    let step = text.parse().ok().filter(|step| (1..=100).contains(step));
+    step.ok_or_else(|| format!("`{text}` is no share: use 1 to 100 per cent"))
+}
+
+fn parse_gates(then: &str, names: &[&str]) -> Parsed<(GateSet, OnGateFailure)> {
+    let on_failure = match then {
+        "pause" => OnGateFailure::Pause,
+        "undo" => OnGateFailure::Undo,
+        other => return Err(format!("`{other}` is nothing that follows from a failure: use pause or undo")),
+    };
+    let gate = |name: &&str| GATES.iter().find(|(_, known)| known == name).map(|(gate, _)| *gate);
+    let gates: Option<GateSet> = names.iter().map(gate).collect();
+    let gates = gates.ok_or_else(|| "a gate is error-rate, webhook or person".to_owned())?;
+    Ok((gates, on_failure))
 }
 
 fn parse_kind(text: &str) -> Parsed<Kind> {

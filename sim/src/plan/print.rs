@@ -2,10 +2,11 @@
 
 use core::fmt;
 
+use openrtc_core::fleet::OnGateFailure;
 use openrtc_core::time::{Instant, Span};
 use openrtc_core::worker::OnDeadline;
 
-use super::{Call, Deed, Expect, Happening, Kind, Message, MessageFate, Plan, Tamper};
+use super::{Call, Deed, Expect, GATES, Happening, Kind, Message, MessageFate, Plan, Tamper};
 use crate::id::WorkerIndex;
 
 /// A length of time in the largest unit that says it exactly.
@@ -43,6 +44,15 @@ impl fmt::Display for Plan {
             (policy, timeout) => writeln!(f, "drain {} {}", policy.as_str(), Time(timeout.unwrap_or_default()))?,
         }
         writeln!(f, "wave {}", self.wave)?;
+        if self.shift != usual.shift {
+            writeln!(f, "shift {}", self.shift)?;
+        }
+        if self.gates != usual.gates {
+            let (gates, on_failure) = self.gates;
+            let then = if on_failure == OnGateFailure::Undo { "undo" } else { "pause" };
+            let names = GATES.iter().filter(|(gate, _)| gates.has(*gate)).map(|(_, name)| *name);
+            writeln!(f, "gates {then} {}", names.collect::<Vec<_>>().join(" "))?;
+        }
         writeln!(f, "flush {}", Time(self.flush))?;
         if let Some(grace) = self.grace {
             writeln!(f, "grace {}", Time(grace))?;
@@ -105,6 +115,8 @@ impl fmt::Display for Done<'_> {
         match deed {
             Deed::Rollout => f.write_str("rollout"),
             Deed::Rollback => f.write_str("rollback"),
+            Deed::Promote => f.write_str("promote"),
+            Deed::GateFails => f.write_str("gate-fails"),
             Deed::Pause => f.write_str("pause"),
             Deed::Resume => f.write_str("resume"),
             Deed::Cordon(w) => write!(f, "cordon {}", name(w)),

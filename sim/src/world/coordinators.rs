@@ -6,8 +6,8 @@ mod store;
 use openrtc_core::codec;
 use openrtc_core::fleet::invariant::{self, Office};
 use openrtc_core::fleet::{
-    Command, Effect, Entry, Event as Became, Facts, Fleet, Policy, Refused, Rejection, Repeat, Report, Request, Run,
-    Spec, Stage, Task,
+    Command, Effect, Entry, Event as Became, Facts, Fleet, Gate, GatedStep, Policy, Refused, Rejection, Repeat, Report,
+    Request, Run, Spec, Stage, Task,
 };
 use openrtc_core::id::{Actor, Epoch, Incarnation};
 use openrtc_core::machine::Machine;
@@ -36,6 +36,9 @@ const SMALL: usize = 64;
 /// More workers than any plan of a simulated rollout has.
 const TOO_MANY: u32 = 10_000;
 
+/// How long it takes to judge a gate.
+const JUDGED_AFTER: Span = Span::from_secs(1);
+
 /// How long the platform waits before it tells a coordinator again that is down.
 const TELL_AGAIN: Span = Span::from_secs(1);
 
@@ -46,11 +49,13 @@ const SALT: u64 = 0x000f_1ee7;
 #[derive(Debug)]
 pub(super) struct Coordinators {
     list: Vec<Coordinator>,
+    /// Whether the next gate that is judged fails.
+    gate_fails: bool,
 }
 
 impl Coordinators {
     pub(super) fn new() -> Self {
-        Self { list: vec![Coordinator::new()] }
+        Self { list: vec![Coordinator::new()], gate_fails: false }
     }
 
     /// The fleet as the coordinator in office has it.
@@ -71,8 +76,11 @@ impl Coordinators {
             wave: plan.wave,
             surge: plan.workers(),
             headroom: 0,
+            shift_step: plan.shift,
             ..Policy::default()
         };
+        let (asked, on_failure) = plan.gates;
+        self.request(context, workers, Request::SetGates { asked, on_failure });
         let spec = Spec { version: colour.version(), workers: plan.workers_of(colour), policy };
         self.request(context, workers, Request::RollOut(spec));
     }
@@ -82,6 +90,22 @@ impl Coordinators {
         let in_office = CoordinatorIndex::at(self.list.len() - 1);
         let epoch = self.list[in_office].fleet.epoch();
         let _ = self.command(context, workers, in_office, Command::Request { epoch, actor: PIPELINE, request });
+        self.settle(context, workers, in_office);
+    }
+
+    pub(super) const fn fail_next_gate(&mut self) {
+        self.gate_fails = true;
+    }
+
+    /// A gate is judged, for whoever is in office.
+    pub(super) fn judge(&mut self, context: &mut Context<'_>, workers: &mut Workers, gate: Gate, step: GatedStep) {
+        let in_office = CoordinatorIndex::at(self.list.len() - 1);
+        let passed = !core::mem::take(&mut self.gate_fails);
+        let outcome = self.command(context, workers, in_office, Command::Judge { gate, step, passed });
+        if !passed && outcome.is_ok_and(|entry| matches!(entry.event, Became::GatePassed { .. })) {
+            let what = format!("{gate} failed and counts as passed for {step}");
+            context.scene.violate(Invariant::GatesHold, None, what);
+        }
         self.settle(context, workers, in_office);
     }
 
@@ -224,7 +248,8 @@ impl Coordinators {
     fn carry_out(&self, context: &mut Context<'_>, workers: &mut Workers, effect: Effect) {
         let Context { scene, books, network } = context;
         match effect {
-            Effect::Alert(_) => {}
+            Effect::Alert(_) | Effect::Judge { gate: Gate::Person, .. } => {}
+            Effect::Judge { gate, step, .. } => scene.after(JUDGED_AFTER, Event::Verdict(gate, step)),
             Effect::Provision { version, workers: wanted, .. } => {
                 let colour = Colour::of(version).expect("a run has two versions");
                 platform::provision(scene, workers, colour, wanted);
@@ -346,6 +371,10 @@ fn misstored(bug: Option<Bug>, fleet: &Fleet, entry: Entry) -> Entry {
         }
         (Some(Bug::WaveMiscounted), Became::WaveStarted { version, wave, size, room }) => {
             Became::WaveStarted { version, wave, size: size + 1, room }
+        }
+        (Some(Bug::GateFailsOpen), Became::GateFailed { gate, step }) => Became::GatePassed { gate, step },
+        (Some(Bug::VerdictMisfiled), Became::GatePassed { gate, step }) => {
+            Became::GatePassed { gate, step: GatedStep { weight: step.weight / 2, ..step } }
         }
         (Some(Bug::CordonOverruled), Became::Acked { run, task: Task::Drain(_), .. }) if is_cordoned(fleet, run) => {
             Became::CancelOrdered { run }

@@ -21,6 +21,8 @@ impl World<'_> {
         match deed {
             Deed::Rollout => self.coordinators.roll_out(&mut self.context, &mut self.workers, Colour::Green),
             Deed::Rollback => self.request(Request::Rollback),
+            Deed::Promote => self.request(Request::Promote),
+            Deed::GateFails => self.coordinators.fail_next_gate(),
             Deed::Pause => self.request(Request::Pause),
             Deed::Resume => self.request(Request::Resume),
             Deed::Cordon(worker) => self.request_of(worker, |worker| Request::Cordon { worker }),

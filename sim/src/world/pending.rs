@@ -1,6 +1,6 @@
 //! When a run is over, and what is still pending if it does not get there: liveness with a reason.
 
-use openrtc_core::fleet::{Rollout, Stage, StepKind};
+use openrtc_core::fleet::{Gate, GateSet, Rollout, Stage, StepKind};
 use openrtc_core::word::Phase;
 
 use super::workers::Node;
@@ -122,6 +122,9 @@ impl World<'_> {
         }
         if StepKind::ALL.into_iter().any(|step| fleet.is_blocked(step)) {
             return Some(Pending::Waits("the rollout waits for capacity and said so".to_owned()));
+        }
+        if fleet.gates_awaited() == GateSet::NONE.with(Gate::Person) {
+            return Some(Pending::Waits("the rollout waits for a person".to_owned()));
         }
         let what = format!("the rollout stays {} and says nothing", rollout.stage.as_str());
         Some(Pending::Fault(Invariant::RolloutEnds, None, what))

@@ -3,6 +3,7 @@
 use core::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use openrtc_core::fleet::{Gate, GatedStep};
 use openrtc_core::id::{Epoch, Incarnation};
 use openrtc_core::time::Instant;
 
@@ -16,6 +17,8 @@ pub(super) enum Event {
     Attempt(AttemptIndex, OfAttempt),
     CoordinatorBack,
     FleetWake(CoordinatorIndex),
+    /// A gate was judged.
+    Verdict(Gate, GatedStep),
     Mail(MailIndex),
     Message(Say, AttemptIndex),
     Place(CallIndex),

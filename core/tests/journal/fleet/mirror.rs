@@ -3,7 +3,7 @@
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use serde_json::{Value, to_value};
+use serde_json::{Value, json, to_value};
 use wincode::SchemaRead;
 use wincode::config::{Configuration, deserialize_exact};
 
@@ -12,11 +12,30 @@ pub(super) fn told(kind: u8, payload: &[u8]) -> Value {
     let config = Configuration::default().with_varint_encoding();
     let readable = "the payload is of this format";
     let value = match kind {
-        4 => to_value(Opening::read(payload)),
+        4 => Ok(told_opening(payload)),
         5 => to_value(deserialize_exact::<Entry, _>(payload, config).expect(readable)),
         kind => panic!("kind {kind} is no fleet's"),
     };
     value.expect("names are text")
+}
+
+/// An opening ends with the state, or with an annex behind it.
+fn told_opening(payload: &[u8]) -> Value {
+    #[derive(SchemaRead)]
+    struct WithAnnex {
+        opening: Opening,
+        part: u8,
+        gates: Gates,
+    }
+
+    let config = Configuration::default().with_varint_encoding();
+    if let Ok(opening) = deserialize_exact::<Opening, _>(payload, config) {
+        return to_value(opening).expect("names are text");
+    }
+    let WithAnnex { opening, part, gates } = deserialize_exact(payload, config).expect("the payload is of this format");
+    let mut told = to_value(opening).expect("names are text");
+    told["state"]["annex"] = json!([part, gates]);
+    told
 }
 
 /// A value of an enumeration that only a state holds.
@@ -233,6 +252,37 @@ enum Event {
     WorkerCordoned { run: Run, actor: String },
     WorkerUncordoned { run: Run, actor: String },
     WorkerDismissed { run: Run, actor: String, terms: DrainTerms },
+    GatesSet { actor: String, asked: u8, on_failure: OnGateFailure },
+    GatePassed { gate: Gate, step: GatedStep },
+    GateFailed { gate: Gate, step: GatedStep },
+    Promoted { actor: String, step: GatedStep },
+}
+
+#[derive(SchemaRead, Serialize)]
+enum Gate {
+    ErrorRate,
+    Webhook,
+    Person,
+}
+
+#[derive(SchemaRead, Serialize)]
+struct GatedStep {
+    version: String,
+    weight: u8,
+}
+
+#[derive(SchemaRead, Serialize)]
+struct Gates {
+    asked: u8,
+    on_failure: OnGateFailure,
+    passed: u8,
+    failed: u8,
+}
+
+#[derive(SchemaRead, Serialize)]
+enum OnGateFailure {
+    Pause,
+    Undo,
 }
 
 #[derive(SchemaRead, Serialize)]
@@ -319,6 +369,7 @@ enum OnDeadline {
 enum PauseReason {
     Asked,
     DrainWithdrawn,
+    GateFailed,
 }
 
 #[derive(SchemaRead, Serialize)]

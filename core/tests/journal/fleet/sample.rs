@@ -1,8 +1,9 @@
 //! A fleet's records of every kind, and a coordinator's life.
 
 use openrtc_core::fleet::{
-    Departure, DrainTerms, Entry, Event, Facts, Fleet, Lease, MemberStatus, PauseReason, Policy, RejectReason, Report,
-    Request, Room, Run, Spec, Stage, Stamp, StepKind, Task, Timeouts, VersionState,
+    Departure, DrainTerms, Entry, Event, Facts, Fleet, Gate, GatedStep, Lease, MemberStatus, OnGateFailure,
+    PauseReason, Policy, RejectReason, Report, Request, Room, Run, Spec, Stage, Stamp, StepKind, Task, Timeouts,
+    VersionState,
 };
 use openrtc_core::id::{Actor, Deployment, Epoch, Incarnation, Seq, WorkerId};
 use openrtc_core::journal::{Office, Opening, Record};
@@ -62,7 +63,9 @@ pub(super) fn records() -> Vec<(String, Record<'static, Fleet>)> {
         let entry = Entry { seq: Seq::new(seq), at, behind, event };
         (format!("Entry/{event:?}"), Record::Entry { entry, id: "" })
     };
-    fleets().into_iter().map(opening).chain(events().into_iter().zip(1..).map(entry)).collect()
+    let openings = fleets().into_iter().map(opening);
+    let later = [opening(("gated", gated()))];
+    openings.chain(events().into_iter().zip(1..).map(entry)).chain(later).collect()
 }
 
 /// Fleets at points of their lives that together fill every field of the state.
@@ -90,6 +93,17 @@ pub(super) fn fleets() -> Vec<(&'static str, Fleet)> {
         ("overdue", draining.fleet),
         ("cordoned", cordoned.fleet),
     ]
+}
+
+/// A rollout in the middle, with gates: an opening with an annex.
+pub(super) fn gated() -> Fleet {
+    let mut world = World::serving(2);
+    let asked = [Gate::ErrorRate, Gate::Person].into_iter().collect();
+    world.request(Request::SetGates { asked, on_failure: OnGateFailure::Undo }).expect("other gates");
+    world.roll_out(V2, 2, Policy { shift_step: 50, ..Policy::default() });
+    world.run(8);
+    assert!(!world.fleet.gates().passed.is_empty());
+    world.fleet
 }
 
 /// A fleet that is new, everything that happens to it, and what it is then.
@@ -169,7 +183,17 @@ fn events() -> Vec<Event> {
         Event::WorkerCordoned { run, actor },
         Event::WorkerUncordoned { run, actor },
         Event::WorkerDismissed { run, actor, terms: terms(Some(Span::from_secs(30)), OnDeadline::Alert) },
+        Event::Paused { actor, reason: PauseReason::GateFailed },
     ]);
+    let step = GatedStep { version, weight: 250 };
+    let [pause, undo] = [OnGateFailure::Pause, OnGateFailure::Undo];
+    events.extend([pause, undo].map(|on_failure| Event::GatesSet {
+        actor,
+        asked: Gate::ALL.into_iter().collect(),
+        on_failure,
+    }));
+    events.extend(Gate::ALL.map(|gate| Event::GatePassed { gate, step }));
+    events.extend([Event::GateFailed { gate: Gate::Webhook, step }, Event::Promoted { actor, step }]);
     events
 }
 

@@ -1,7 +1,8 @@
 //! Fleets at different points of their lives, so that short scripts reach what comes late.
 
 use openrtc_core::fleet::{
-    Command, Facts, Fleet, Policy, Report, Request, Run, Spec, Stage, Stamp, Timeouts, VERSIONS_MAX,
+    Command, Facts, Fleet, Gate, GateSet, OnGateFailure, Policy, Report, Request, Run, Spec, Stage, Stamp, Timeouts,
+    VERSIONS_MAX,
 };
 use openrtc_core::id::{Actor, Incarnation, Version, WorkerId};
 use openrtc_core::machine::Machine;
@@ -50,12 +51,16 @@ pub(crate) fn fleets() -> BoxedStrategy<Fleet> {
     let serving = serving(&shifted);
     let provisioned = provisioned(&serving);
     let draining = draining(&provisioned);
+    let gated = [OnGateFailure::Pause, OnGateFailure::Undo].map(|on_failure| gated(&provisioned, on_failure));
+    let [gated_to_pause, gated_to_undo] = gated;
     prop_oneof![
         20 => Just(new),
         40 => Just(shifted),
         60 => Just(serving.clone()),
         60 => Just(provisioned),
         20 => Just(losing(&draining)),
+        20 => Just(gated_to_pause),
+        20 => Just(gated_to_undo),
         60 => Just(draining),
         20 => Just(versions_full(&serving)),
     ]
@@ -92,6 +97,18 @@ fn provisioned(serving: &Fleet) -> Fleet {
     settle(&mut fleet, EARLY);
     join(&mut fleet, WORKERS[2], V2, Phase::Standby);
     assert_eq!(stage(&fleet), Stage::Provisioning);
+    fleet
+}
+
+/// Half of the calls have moved, and two gates are waited for.
+fn gated(provisioned: &Fleet, on_failure: OnGateFailure) -> Fleet {
+    let mut fleet = provisioned.clone();
+    let asked = GateSet::NONE.with(Gate::ErrorRate).with(Gate::Person);
+    request(&mut fleet, Request::SetGates { asked, on_failure });
+    settle(&mut fleet, EARLY);
+    report(&mut fleet, WORKERS[2], Phase::Serving, 0);
+    settle(&mut fleet, EARLY);
+    assert_eq!((stage(&fleet), fleet.weight(V2), fleet.gates_awaited()), (Stage::Shifting, 50, asked));
     fleet
 }
 

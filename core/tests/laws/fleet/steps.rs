@@ -1,6 +1,9 @@
 //! What a script does to a fleet.
 
-use openrtc_core::fleet::{Command, DrainTerms, Facts, Fleet, Member, Policy, Report, Request, Run, Spec, Stamp, Task};
+use openrtc_core::fleet::{
+    Command, DrainTerms, Facts, Fleet, Gate, GatedStep, Member, OnGateFailure, Policy, Report, Request, Run, Spec,
+    Stamp, Task,
+};
 use openrtc_core::id::{Epoch, Incarnation, Seq, Version, WorkerId};
 use openrtc_core::word::Phase;
 use openrtc_core::worker::OnDeadline;
@@ -15,6 +18,8 @@ pub(crate) enum Step {
     Wake,
     Demand(u32),
     Gone(WorkerId, Age),
+    /// Whether it is about the step that is reached, and whether it passed.
+    Judge(Gate, bool, bool),
     Request(Request),
     OrderOfTerm(Ahead),
     Register(WorkerId, Age, Version),
@@ -68,6 +73,8 @@ pub(crate) fn steps() -> BoxedStrategy<Step> {
         60 => Just(Step::Wake),
         2 => (0..12_u32).prop_map(Step::Demand),
         3 => (who(), age()).prop_map(|(worker, age)| Step::Gone(worker, age)),
+        10 => (select(&Gate::ALL[..]), prop::bool::weighted(0.9), any::<bool>())
+            .prop_map(|(gate, of_this, passed)| Step::Judge(gate, of_this, passed)),
         14 => request().prop_map(Step::Request),
         1 => ahead().prop_map(Step::OrderOfTerm),
         12 => register.prop_map(|(worker, age, version)| Step::Register(worker, age, version)),
@@ -82,14 +89,19 @@ fn request() -> impl Strategy<Value = Request> {
     let policy = select(vec![HASTY, Policy { shift_step: 100, ..HASTY }, Policy { wave: 2, headroom: 50, ..HASTY }]);
     let spec = (select(vec![V1, V2, V3]), 0..4_u32, policy);
     let roll_out = spec.prop_map(|(version, workers, policy)| Request::RollOut(Spec { version, workers, policy }));
+    let sets = vec![vec![], vec![Gate::ErrorRate], vec![Gate::Webhook, Gate::Person]];
+    let gates = (select(sets), select(vec![OnGateFailure::Pause, OnGateFailure::Undo]))
+        .prop_map(|(asked, on_failure)| Request::SetGates { asked: asked.into_iter().collect(), on_failure });
     prop_oneof![
         5 => roll_out,
-        2 => who().prop_map(|worker| Request::Cordon { worker }),
+        4 => who().prop_map(|worker| Request::Cordon { worker }),
         2 => (who(), terms()).prop_map(|(worker, terms)| Request::Drain { worker, terms }),
-        3 => who().prop_map(|worker| Request::Uncordon { worker }),
+        5 => who().prop_map(|worker| Request::Uncordon { worker }),
         2 => who().prop_map(|worker| Request::Fence { worker }),
         5 => who().prop_map(|worker| Request::Force { worker }),
         1 => Just(Request::Pause),
+        4 => Just(Request::Promote),
+        2 => gates,
         3 => Just(Request::Resume),
         3 => Just(Request::Rollback),
     ]
@@ -126,6 +138,11 @@ impl Step {
         match self {
             Self::Wake => Command::Wake,
             Self::Demand(calls) => Command::Demand { calls },
+            Self::Judge(gate, of_this, passed) => {
+                let step = GatedStep { version: V2, weight: 7 };
+                let step = fleet.gated_step().filter(|_| of_this).unwrap_or(step);
+                Command::Judge { gate, step, passed }
+            }
             Self::Gone(worker, age) => Command::Gone { run: age.of(fleet, worker) },
             Self::Request(request) => Command::Request { epoch: fleet.epoch(), actor: ALICE, request },
             Self::OrderOfTerm(ahead) => {

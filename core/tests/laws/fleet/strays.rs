@@ -1,8 +1,8 @@
 //! Entries that no fleet decided: any at all, many of them close to what one could have decided.
 
 use openrtc_core::fleet::{
-    Departure, DrainTerms, Entry, Event, Facts, PauseReason, Policy, RejectReason, Report, Room, Run, Spec, Stamp,
-    StepKind, Task,
+    Departure, DrainTerms, Entry, Event, Facts, Gate, GateSet, GatedStep, OnGateFailure, PauseReason, Policy,
+    RejectReason, Report, Room, Run, Spec, Stamp, StepKind, Task,
 };
 use openrtc_core::id::{Actor, Epoch, Incarnation, Seq, Version, WorkerId};
 use openrtc_core::time::{Instant, Span};
@@ -29,13 +29,20 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn of_office() -> impl Strategy<Value = Event> {
-    let reason = select(vec![PauseReason::Asked, PauseReason::DrainWithdrawn]);
+    let reason = select(vec![PauseReason::Asked, PauseReason::DrainWithdrawn, PauseReason::GateFailed]);
+    let asked = select(vec![GateSet::NONE, Gate::ALL.into_iter().collect()]);
+    let gates = (actor(), asked, select(vec![OnGateFailure::Pause, OnGateFailure::Undo]));
+    let gate = || select(&Gate::ALL[..]);
     prop_oneof![
         (epoch(), actor()).prop_map(|(epoch, actor)| Event::TookOver { epoch, actor }),
         report().prop_map(Event::FencedOff),
         count().prop_map(|calls| Event::DemandStated { calls }),
         (actor(), reason).prop_map(|(actor, reason)| Event::Paused { actor, reason }),
         actor().prop_map(|actor| Event::Resumed { actor }),
+        gates.prop_map(|(actor, asked, on_failure)| Event::GatesSet { actor, asked, on_failure }),
+        (gate(), gated_step()).prop_map(|(gate, step)| Event::GatePassed { gate, step }),
+        (gate(), gated_step()).prop_map(|(gate, step)| Event::GateFailed { gate, step }),
+        (actor(), gated_step()).prop_map(|(actor, step)| Event::Promoted { actor, step }),
     ]
 }
 
@@ -122,6 +129,10 @@ fn observed() -> impl Strategy<Value = Event> {
 
 fn actor() -> impl Strategy<Value = Actor> {
     select(vec![ALICE, Actor::from_static("fleet")])
+}
+
+fn gated_step() -> impl Strategy<Value = GatedStep> {
+    (version(), select(vec![0, 50, 100])).prop_map(|(version, weight)| GatedStep { version, weight })
 }
 
 fn epoch() -> impl Strategy<Value = Epoch> {
