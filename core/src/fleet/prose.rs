@@ -343,7 +343,8 @@ mod tests {
         for (event, words) in [
             (
                 Event::GatesSet { actor, asked, on_failure: OnGateFailure::Undo },
-                "each step is judged by the error rate, the webhook, a person; a failure takes the rollout back, by alice",
+                "each step is judged by the error rate, the webhook, a person; a failure takes the rollout back, \
+                 by alice",
             ),
             (
                 Event::GatesSet { actor, asked: GateSet::NONE, on_failure: OnGateFailure::Pause },

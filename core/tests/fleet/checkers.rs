@@ -1,10 +1,12 @@
 //! Every invariant of a fleet can fail: each is shown states, entries and effects that no fleet machine makes. They are
 //! forged one by one, and `docs/checkers.md` lists them.
 
+mod asked;
+
 use openrtc_core::fleet::invariant::{self, Breach, Invariant, Office};
 use openrtc_core::fleet::{
-    Command, DrainTerms, Effect, Entry, Event, Facts, Fleet, Gate, GatedStep, OnGateFailure, Policy, Report, Request,
-    Room, Run, Spec, Stamp, Task,
+    Command, DrainTerms, Effect, Entry, Event, Facts, Fleet, Gate, GatedStep, Policy, Report, Request, Room, Run, Spec,
+    Stamp, Task,
 };
 use openrtc_core::id::{Epoch, Incarnation, Seq, Version, WorkerId};
 use openrtc_core::machine::Machine;
@@ -12,6 +14,10 @@ use openrtc_core::time::Instant;
 use openrtc_core::word::Phase;
 use openrtc_core::worker::OnDeadline;
 
+use self::asked::{
+    cordoned, cordoned_and_usable, cordoned_told_to_stop, drain_before_the_gates, judge_gated, share_after_failure,
+    shift_on,
+};
 use super::world::{ALICE, V1, V2, V3, World, id};
 
 const DOCUMENTED: &str = include_str!("../../../docs/checkers.md");
@@ -266,64 +272,6 @@ fn drained_and_returning() -> Result<(), Breach> {
 fn told_to_stop() -> Result<(), Breach> {
     let fleet = serving().fleet;
     judge_state(&after(&fleet, &[Event::StopOrdered { run: RUN, facts: facts(&fleet, RUN) }]))
-}
-
-fn cordoned() -> Fleet {
-    after(&serving().fleet, &[Event::WorkerCordoned { run: RUN, actor: ALICE }])
-}
-
-/// Its drain is taken back, and it is seen to serve.
-fn cordoned_and_usable() -> Result<(), Breach> {
-    let fleet = cordoned();
-    assert_eq!(judge_state(&fleet), Ok(()));
-    let refused = Event::CancelRefused { run: RUN, facts: facts(&fleet, RUN) };
-    judge_state(&after(&fleet, &[refused]))
-}
-
-fn cordoned_told_to_stop() -> Result<(), Breach> {
-    let fleet = cordoned();
-    judge_entry(&fleet, Event::StopOrdered { run: RUN, facts: facts(&fleet, RUN) })
-}
-
-/// A rollout by steps of 50 with gates, which waits for them at `weight`.
-fn gated(weight: u8) -> Fleet {
-    let mut world = serving();
-    let asked = [Gate::Webhook, Gate::Person].into_iter().collect();
-    world.request(Request::SetGates { asked, on_failure: OnGateFailure::Pause }).expect("other gates");
-    world.roll_out(V2, 2, Policy { shift_step: weight, ..Policy::default() });
-    world.run(8);
-    assert_eq!(world.fleet.gated_step(), Some(GatedStep { version: V2, weight }));
-    world.fleet
-}
-
-fn judge_gated(event: fn(&Fleet) -> Event) -> Result<(), Breach> {
-    let fleet = gated(50);
-    judge_entry(&fleet, event(&fleet))
-}
-
-/// A share of which nothing but its gates can be said: there is room for it.
-fn shift_on(fleet: &Fleet, weight: u8) -> Event {
-    let alone = room(fleet, V2);
-    Event::Shifted { to: V2, weight, room: alone }
-}
-
-fn share_after_failure() -> Result<(), Breach> {
-    let fleet = gated(50);
-    let step = fleet.gated_step().expect("a step");
-    let promoted = after(&fleet, &[Event::Promoted { actor: ALICE, step }]);
-    assert_eq!(judge_entry(&promoted, shift_on(&promoted, 100)), Ok(()), "a person's yes stands for every gate");
-    let failed = after(&promoted, &[Event::GateFailed { gate: Gate::Webhook, step }]);
-    judge_entry(&failed, shift_on(&failed, 100))
-}
-
-fn drain_before_the_gates() -> Result<(), Breach> {
-    let fleet = gated(100);
-    let room = room(&fleet, V2);
-    let wave = |fleet: &Fleet| judge_entry(fleet, Event::WaveStarted { version: V1, wave: 1, size: 1, room });
-    let step = fleet.gated_step().expect("a step");
-    assert_eq!(wave(&after(&fleet, &[Event::Promoted { actor: ALICE, step }])), Ok(()));
-    assert_eq!(wave(&fleet).map_err(|breach| breach.invariant), Err(Invariant::GatesHold));
-    judge_entry(&fleet, Event::DrainOrdered { run: RUN, terms: TERMS, facts: facts(&fleet, RUN), room })
 }
 
 fn decides_out_of_office() -> Result<(), Breach> {

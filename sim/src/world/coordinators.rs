@@ -1,13 +1,14 @@
 //! Coordinators: the production fleet machine, its store of decisions, and the wires to workers, platform and
 //! dispatcher.
 
+mod misstored;
 mod store;
 
 use openrtc_core::codec;
 use openrtc_core::fleet::invariant::{self, Office};
 use openrtc_core::fleet::{
     Command, Effect, Entry, Event as Became, Facts, Fleet, Gate, GatedStep, Policy, Refused, Rejection, Repeat, Report,
-    Request, Run, Spec, Stage, Task,
+    Request, Run, Spec, Stage,
 };
 use openrtc_core::id::{Actor, Epoch, Incarnation};
 use openrtc_core::machine::Machine;
@@ -15,6 +16,7 @@ use openrtc_core::time::{Instant, Span};
 use openrtc_core::uplink::Answer;
 use openrtc_core::word::Phase;
 
+use self::misstored::{is_cordoned, misstored};
 use self::store::Coordinator;
 use super::network::Mail;
 use super::queue::{Event, OfRun};
@@ -32,9 +34,6 @@ const STANDBY: Actor = Actor::from_static("standby");
 
 /// Up to this many workers every entry of the fleet is checked with everything; above, reports are checked lightly.
 const SMALL: usize = 64;
-
-/// More workers than any plan of a simulated rollout has.
-const TOO_MANY: u32 = 10_000;
 
 /// How long it takes to judge a gate.
 const JUDGED_AFTER: Span = Span::from_secs(1);
@@ -355,37 +354,6 @@ impl Coordinators {
     fn is_rolling_back(&self) -> bool {
         self.fleet().rollout().is_some_and(|rollout| rollout.stage == Stage::RollingBack)
     }
-}
-
-/// What planted bugs of the coordinator's shell make of an entry before they store it.
-fn misstored(bug: Option<Bug>, fleet: &Fleet, entry: Entry) -> Entry {
-    let event = match (bug, entry.event) {
-        (Some(Bug::HalfTheShare), Became::Shifted { to, weight, room }) => {
-            Became::Shifted { to, weight: weight / 2, room }
-        }
-        (Some(Bug::AsksForTooMany), Became::ProvisionOrdered { version, workers, usable }) => {
-            Became::ProvisionOrdered { version, workers: workers + TOO_MANY, usable }
-        }
-        (Some(Bug::UnsentIsObeyed), Became::DrainOrdered { run, terms, facts, .. }) => {
-            Became::Acked { run, task: Task::Drain(terms), facts }
-        }
-        (Some(Bug::WaveMiscounted), Became::WaveStarted { version, wave, size, room }) => {
-            Became::WaveStarted { version, wave, size: size + 1, room }
-        }
-        (Some(Bug::GateFailsOpen), Became::GateFailed { gate, step }) => Became::GatePassed { gate, step },
-        (Some(Bug::VerdictMisfiled), Became::GatePassed { gate, step }) => {
-            Became::GatePassed { gate, step: GatedStep { weight: step.weight / 2, ..step } }
-        }
-        (Some(Bug::CordonOverruled), Became::Acked { run, task: Task::Drain(_), .. }) if is_cordoned(fleet, run) => {
-            Became::CancelOrdered { run }
-        }
-        (_, event) => event,
-    };
-    Entry { event, ..entry }
-}
-
-fn is_cordoned(fleet: &Fleet, run: Run) -> bool {
-    fleet.members().of(run).is_some_and(|member| member.status.is_cordoned())
 }
 
 /// What a coordinator's clock shows.

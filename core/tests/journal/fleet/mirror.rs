@@ -1,11 +1,15 @@
 //! The second reader of a fleet's records: its types are written from `docs/journal-format.md`, and decoding is
 //! wincode's. What it reads is compared by the names of the fields.
 
+mod gates;
+
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use serde_json::{Value, json, to_value};
+use serde_json::{Value, to_value};
 use wincode::SchemaRead;
 use wincode::config::{Configuration, deserialize_exact};
+
+use self::gates::{Gate, GatedStep, OnGateFailure, told_opening};
 
 /// A record as the second reader tells it.
 pub(super) fn told(kind: u8, payload: &[u8]) -> Value {
@@ -17,25 +21,6 @@ pub(super) fn told(kind: u8, payload: &[u8]) -> Value {
         kind => panic!("kind {kind} is no fleet's"),
     };
     value.expect("names are text")
-}
-
-/// An opening ends with the state, or with an annex behind it.
-fn told_opening(payload: &[u8]) -> Value {
-    #[derive(SchemaRead)]
-    struct WithAnnex {
-        opening: Opening,
-        part: u8,
-        gates: Gates,
-    }
-
-    let config = Configuration::default().with_varint_encoding();
-    if let Ok(opening) = deserialize_exact::<Opening, _>(payload, config) {
-        return to_value(opening).expect("names are text");
-    }
-    let WithAnnex { opening, part, gates } = deserialize_exact(payload, config).expect("the payload is of this format");
-    let mut told = to_value(opening).expect("names are text");
-    told["state"]["annex"] = json!([part, gates]);
-    told
 }
 
 /// A value of an enumeration that only a state holds.
@@ -256,33 +241,6 @@ enum Event {
     GatePassed { gate: Gate, step: GatedStep },
     GateFailed { gate: Gate, step: GatedStep },
     Promoted { actor: String, step: GatedStep },
-}
-
-#[derive(SchemaRead, Serialize)]
-enum Gate {
-    ErrorRate,
-    Webhook,
-    Person,
-}
-
-#[derive(SchemaRead, Serialize)]
-struct GatedStep {
-    version: String,
-    weight: u8,
-}
-
-#[derive(SchemaRead, Serialize)]
-struct Gates {
-    asked: u8,
-    on_failure: OnGateFailure,
-    passed: u8,
-    failed: u8,
-}
-
-#[derive(SchemaRead, Serialize)]
-enum OnGateFailure {
-    Pause,
-    Undo,
 }
 
 #[derive(SchemaRead, Serialize)]
