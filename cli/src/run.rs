@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -74,9 +75,10 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         half_open: args.half_open,
         ..Options::new(args.listen, args.command)
     };
+    let socket = config.ops_socket.clone();
     let host = Host::start(options, config).await.map_err(explained)?;
     let addr = host.local_addr()?;
-    let exit = host.serve(|pool| say_ready(pool, addr)).await?;
+    let exit = host.serve(|pool| say_ready(pool, addr, socket.as_deref())).await?;
     // It cannot fail: what cannot be written is dropped.
     let _ = writeln!(log::stderr(), "openrtc run: {exit}");
     Ok(exit.into())
@@ -91,8 +93,15 @@ fn explained(error: HostError) -> anyhow::Error {
     }
 }
 
-fn say_ready(pool: &AgentPool, addr: SocketAddr) {
+fn say_ready(pool: &AgentPool, addr: SocketAddr, socket: Option<&Path>) {
     let version = pool.identity().version;
-    let ops = pool.ops_addr().map_or_else(|| "nowhere".into(), |addr| format!("http://{addr}"));
+    let tcp = pool.ops_addr().map(|addr| format!("http://{addr}"));
+    let socket = socket.map(|socket| format!("unix:{}", socket.display()));
+    let both: Vec<_> = tcp.into_iter().chain(socket).collect();
+    let ops = if both.is_empty() {
+        "nowhere: set OPENRTC_OPS_SOCKET to upgrade and to drain it".to_owned()
+    } else {
+        both.join(" and ")
+    };
     let _ = writeln!(log::stderr(), "ready: version {version} takes calls on {addr}, ops on {ops}");
 }

@@ -13,6 +13,8 @@ use crate::order::Asker;
 
 /// How often a host is asked how far it is.
 const ASK: Duration = Duration::from_millis(200);
+/// How long a host may be silent. One that is started anew in that time tells so.
+const SILENT: Duration = Duration::from_secs(30);
 
 /// Upgrade the program behind a host (`openrtc run`).
 ///
@@ -72,45 +74,46 @@ pub(crate) async fn run(args: UpgradeArgs) -> anyhow::Result<ExitCode> {
         _ => anyhow::bail!("{} answers {}: is this a host's ops endpoint?", args.url, response.status),
     }
     let until = args.timeout.map(|timeout| Instant::now() + timeout);
-    let (code, last) = follow(&args, token.as_deref(), until).await?;
+    let cancelled = args.cancel.then(|| text(&answer["upgrade"]["version"]));
+    let order = Order { version: text(&answer["ordered"]), cancelled };
+    let (code, last) = follow(&args, token.as_deref(), &order, until).await?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&last)?);
     }
     Ok(code.into())
 }
 
+/// What was ordered, and of which host's life.
+struct Order {
+    /// The version that is to take new calls.
+    version: String,
+    /// The upgrade that is taken back, if that was the order.
+    cancelled: Option<String>,
+}
+
 /// Asks until the upgrade is where it is waited for.
-async fn follow(args: &UpgradeArgs, token: Option<&str>, until: Option<Instant>) -> anyhow::Result<(u8, Value)> {
-    let mut mine: Option<String> = None;
+async fn follow(
+    args: &UpgradeArgs,
+    token: Option<&str>,
+    order: &Order,
+    until: Option<Instant>,
+) -> anyhow::Result<(u8, Value)> {
+    let mut heard = Instant::now();
     loop {
-        let response = http::get(&args.url, "/programs", token).await?;
-        let answer: Value = serde_json::from_str(&response.body)?;
-        let upgrade = &answer["upgrade"];
-        let (stage, version) = (upgrade["stage"].as_str().unwrap_or_default(), upgrade["version"].as_str());
-        let version = version.unwrap_or("?");
-        // While an earlier upgrade drains, the host shows that one as superseded first. The first version shown after
-        // it is the one ordered here; any other has overtaken it.
-        let is_overtaken = stage != "superseded" && mine.get_or_insert_with(|| version.to_owned()) != version;
-        let end = match stage {
-            _ if is_overtaken => Some((Exit::FAILURE, format!("overtaken by the upgrade to {version}"))),
-            "draining" if !args.wait && !args.cancel => Some((Exit::CLEAN, format!("{version} takes the new calls"))),
-            // The old program has drained, and its process ends a moment later.
-            "completed" if args.wait && others_run(&answer, version) => None,
-            "completed" => Some((Exit::CLEAN, format!("{version} takes all calls, and the old program has drained"))),
-            "rolled_back" => {
-                let code = if args.cancel { Exit::CLEAN } else { Exit::FAILURE };
-                let why = upgrade["failure"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
-                Some((code, format!("the upgrade to {version} was taken back{why}")))
+        let answer = match http::get(&args.url, "/programs", token).await {
+            Ok(response) => serde_json::from_str(&response.body)?,
+            Err(_) if heard.elapsed() < SILENT && !is_late(until) => {
+                sleep(ASK).await;
+                continue;
             }
-            "rolling_back" if args.cancel && !args.wait => {
-                Some((Exit::CLEAN, format!("the upgrade to {version} is being taken back")))
-            }
-            "failed" => Some((Exit::FAILURE, format!("the upgrade to {version} has failed"))),
-            _ => None,
+            Err(error) => return Err(error.context("the host does not answer any more: how the upgrade went is open")),
         };
-        let late = until.is_some_and(|until| Instant::now() >= until);
-        let end = end.or_else(|| late.then(|| (Exit::FAILURE, format!("the upgrade to {version} is still {stage}"))));
-        if let Some((code, words)) = end {
+        heard = Instant::now();
+        let end = order.end(&answer, args.wait);
+        let stage = text(&answer["upgrade"]["stage"]);
+        let late =
+            || (Exit::FAILURE, format!("the upgrade is still {stage}: {} does not take calls yet", order.version));
+        if let Some((code, words)) = end.or_else(|| is_late(until).then(late)) {
             if !args.json {
                 println!("{words}");
             }
@@ -118,6 +121,56 @@ async fn follow(args: &UpgradeArgs, token: Option<&str>, until: Option<Instant>)
         }
         sleep(ASK).await;
     }
+}
+
+fn is_late(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| Instant::now() >= until)
+}
+
+impl Order {
+    /// What came of it, once that is known. It is done when the version that it was for takes the new calls, and never
+    /// before.
+    fn end(&self, answer: &Value, wait: bool) -> Option<(u8, String)> {
+        let wanted = &self.version;
+        let upgrade = &answer["upgrade"];
+        let (stage, version) = (text(&upgrade["stage"]), text(&upgrade["version"]));
+        let serves = answer["serving"] == wanted.as_str();
+        if version != *self.cancelled.as_ref().unwrap_or(wanted) {
+            // While an earlier upgrade drains, the host shows that one as superseded first.
+            let what = match upgrade["from"].as_str() {
+                _ if stage == "superseded" => return None,
+                None => format!("the host was started anew, and runs {version}"),
+                Some(_) => format!("overtaken by the upgrade to {version}"),
+            };
+            return Some((Exit::FAILURE, format!("{what}: the order for {wanted} is not done")));
+        }
+        if self.cancelled.is_some() {
+            let is_over = stage == "rolled_back" && !others_run(answer, wanted);
+            return match stage.as_str() {
+                "rolling_back" | "rolled_back" if serves && (is_over || !wait) => {
+                    Some((Exit::CLEAN, format!("the upgrade to {version} is taken back: {wanted} takes the new calls")))
+                }
+                _ => None,
+            };
+        }
+        match stage.as_str() {
+            "draining" if serves && !wait => Some((Exit::CLEAN, format!("{version} takes the new calls"))),
+            // The old program has drained, and its process ends a moment later.
+            "completed" if serves && (!wait || !others_run(answer, version.as_str())) => {
+                Some((Exit::CLEAN, format!("{version} takes all calls, and the old program has drained")))
+            }
+            "rolled_back" => {
+                let why = upgrade["failure"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
+                Some((Exit::FAILURE, format!("the upgrade to {version} was taken back{why}")))
+            }
+            "failed" => Some((Exit::FAILURE, format!("the upgrade to {version} has failed"))),
+            _ => None,
+        }
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or("?").to_owned()
 }
 
 /// Whether a program of another version is still there.

@@ -18,8 +18,9 @@ use openrtc_runtime::{BadCallId, Call, CallId, CallSource, EndReason, Listening,
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::program::Served;
 use crate::programs::{Programs, Slot};
 use crate::relay::{Early, Parted, Side, relay};
 use hangup::Hangup;
@@ -57,14 +58,16 @@ pub(crate) struct Front {
     listener: Option<(TcpListener, Reserve)>,
     speaks: Speaks,
     programs: Programs,
+    /// How long a program may take to take a call.
+    answer_within: Duration,
     yielded: mpsc::Sender<Incoming>,
     offers: mpsc::Receiver<Incoming>,
 }
 
 impl Front {
-    pub(crate) fn new(listener: TcpListener, speaks: Speaks, programs: Programs) -> Self {
+    pub(crate) fn new(listener: TcpListener, speaks: Speaks, programs: Programs, answer_within: Duration) -> Self {
         let (yielded, offers) = mpsc::channel(64);
-        Self { listener: Some((listener, Reserve::of(RESERVE))), speaks, programs, yielded, offers }
+        Self { listener: Some((listener, Reserve::of(RESERVE))), speaks, programs, answer_within, yielded, offers }
     }
 }
 
@@ -74,10 +77,12 @@ impl CallSource for Front {
     type Reporter = ();
 
     fn attach(&mut self, worker: WorkerView) {
+        self.programs.belong_to(worker.clone());
         if let Some((listener, reserve)) = self.listener.take() {
             let door = Door {
                 speaks: self.speaks.clone(),
                 programs: self.programs.clone(),
+                answer_within: self.answer_within,
                 yielded: self.yielded.clone(),
                 worker: worker.clone(),
                 numbers: Arc::new(AtomicU64::new(0)),
@@ -104,6 +109,7 @@ async fn accept(listener: TcpListener, reserve: Reserve, door: Door, listening: 
 struct Door {
     speaks: Speaks,
     programs: Programs,
+    answer_within: Duration,
     yielded: mpsc::Sender<Incoming>,
     worker: WorkerView,
     numbers: Arc<AtomicU64>,
@@ -120,8 +126,7 @@ impl Door {
                 // It has asked for something, so it gets an answer.
                 seat.keep(());
                 if request.head.kind == Kind::Plain {
-                    drop(listening);
-                    return http::serve(caller, request, &self.programs, &self.worker, settings).await;
+                    return http::serve(caller, request, &self.programs, &self.worker, listening, settings).await;
                 }
                 Some((request, settings.half_open))
             }
@@ -130,7 +135,9 @@ impl Door {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         // A call is named by where it comes from, and a number that tells it from others that came from there.
         let id = CallId::new(&format!("{from}/{number}"));
-        drop(self.yielded.send(Incoming { id, caller, request, programs: self.programs, listening }).await);
+        let answer_by = Instant::now() + self.answer_within;
+        let incoming = Incoming { id, caller, request, programs: self.programs, answer_by, listening };
+        drop(self.yielded.send(incoming).await);
     }
 }
 
@@ -151,6 +158,8 @@ pub(crate) struct Incoming {
     /// What it asked for, over HTTP, and how long the answer may be silent.
     request: Option<(Request, Duration)>,
     programs: Programs,
+    /// When the program must have taken it: before its reservation lapses.
+    answer_by: Instant,
     /// Until it is answered.
     listening: Listening,
 }
@@ -167,18 +176,16 @@ impl Offer for Incoming {
     }
 
     async fn accept(self) -> Option<Leg> {
-        let Self { mut caller, request, programs, listening, .. } = self;
+        let Self { caller, request, programs, answer_by, listening, .. } = self;
         drop(listening);
-        let program = match request {
-            None => reach(&programs).await.map(|(slot, program)| Reached {
-                slot,
-                program,
-                early: Early::default(),
-                hangup: None,
-            }),
-            Some((request, half_open)) => http::ask(&mut caller, request, &programs, half_open).await?,
+        let Some((request, half_open)) = request else {
+            // Too late, and there is no answer but to hang up.
+            let reached = timeout_at(answer_by, reach(&programs, Served::Call)).await.ok()?;
+            let early = Early::default();
+            let program = reached.map(|(slot, program)| Reached { slot, program, early, hangup: None });
+            return Some(Leg { caller, program });
         };
-        Some(Leg { caller, program })
+        http::ask(caller, request, &programs, half_open, answer_by).await
     }
 
     async fn decline(mut self, refusal: Refusal) {
@@ -216,17 +223,17 @@ pub(crate) struct Reached {
 
 /// Connects to the program that has to take what comes next. One that has just ended is none: the next one is waited
 /// for.
-pub(crate) async fn reach(programs: &Programs) -> Result<(Slot, TcpStream), Unserved> {
+pub(crate) async fn reach(programs: &Programs, served: Served) -> Result<(Slot, TcpStream), Unserved> {
     let by = Instant::now() + PROGRAM;
     loop {
         let patience = by.saturating_duration_since(Instant::now());
-        let slot = programs.slot(patience).await.ok_or(Unserved::NoProgram)?;
-        match connect(slot.addr, &slot.child).await {
+        let slot = programs.slot(served, patience).await.ok_or(Unserved::NoProgram)?;
+        match connect(slot.addr, &slot.fate.child).await {
             Ok(stream) => {
                 let _ = stream.set_nodelay(true);
                 return Ok((slot, stream));
             }
-            Err(_) if slot.child.is_ending() && Instant::now() < by => {
+            Err(_) if slot.fate.child.is_ending() && Instant::now() < by => {
                 drop(slot);
                 sleep(RETRY).await;
             }
@@ -268,7 +275,7 @@ pub(crate) async fn carry(call: Call<Leg>, half_open: Duration) -> Result<(), St
     let cancelled = guard.cancelled();
     let parted = tokio::select! {
         biased;
-        parted = relay(&caller, &program, early, half_open, moved, || slot.child.is_ending()) => parted,
+        parted = relay(&caller, &program, early, half_open, moved, slot.fate.is_gone()) => parted,
         _ = cancelled => {
             drop((caller, program, slot));
             guard.end(EndReason::DrainForced).await;
@@ -281,12 +288,17 @@ pub(crate) async fn carry(call: Call<Leg>, half_open: Duration) -> Result<(), St
         Parted::Broken(_) => None,
     };
     let broke = parted == Parted::Broken(Side::Program);
-    let is_fault = first.is_none() && (broke || (closed == Some(Side::Program) && slot.child.is_ending()));
-    let (version, pid) = (slot.version, slot.child.pid());
-    // The caller hears of it at once; the program's crash is told when it is known how it ended.
-    drop((caller, program, slot));
-    if is_fault {
-        return Err(format!("program {version} (process {pid}) broke the call off"));
+    // The caller hears of it at once; whose doing it is, is known a moment later.
+    drop((caller, program));
+    if first.is_none() && (broke || closed == Some(Side::Program)) {
+        let (version, pid) = (slot.version, slot.fate.child.pid());
+        let is_gone = slot.fate.is_gone().await;
+        if is_gone {
+            slot.lose();
+        }
+        if is_gone || broke {
+            return Err(format!("program {version} (process {pid}) broke the call off"));
+        }
     }
     let reason = match first.or(closed) {
         Some(Side::Caller) => EndReason::CallerHangup,

@@ -6,7 +6,8 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openrtc_core::id::Version;
@@ -16,20 +17,49 @@ use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
 /// What the file is called, in the journal's directory.
-pub(crate) const NAME: &str = "programs";
+const NAME: &str = "programs";
 
 /// How often it is looked whether a program is gone.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Writes the whole file anew. That it cannot be written costs no call, and is said.
-pub(crate) fn write(file: &Path, running: &[(Version, Child)]) {
-    let boot = boot();
-    let line =
-        |(version, child): &(Version, Child)| Some(format!("{boot} {} {} {version}\n", child.pid(), child.began()?));
-    let text: String = running.iter().filter_map(line).collect();
-    let beside = file.with_extension("new");
-    if let Err(error) = fs::write(&beside, text).and_then(|()| fs::rename(&beside, file)) {
-        tracing::error!(%error, ?file, "which programs run cannot be written: a killed host would leave them behind");
+/// The file. Clones are the same file.
+#[derive(Clone, Debug)]
+pub(crate) struct Record(Arc<Place>);
+
+#[derive(Debug)]
+struct Place {
+    file: PathBuf,
+    /// Held by whoever writes, so that one write follows the other.
+    turn: Mutex<()>,
+}
+
+impl Record {
+    pub(crate) fn in_dir(dir: &Path) -> Self {
+        Self(Arc::new(Place { file: dir.join(NAME), turn: Mutex::default() }))
+    }
+
+    pub(crate) fn file(&self) -> &Path {
+        &self.0.file
+    }
+
+    /// Writes the whole file anew, with what runs when its turn has come: so the last one to write has seen the last
+    /// change. That it cannot be written costs no call, and is said.
+    pub(crate) fn write(&self, running: impl FnOnce() -> Vec<(Version, Child)>) {
+        let file = self.file();
+        if let Err(error) = self.try_write(running) {
+            tracing::error!(%error, ?file, "which programs run cannot be written: a killed host would leave them behind");
+        }
+    }
+
+    fn try_write(&self, running: impl FnOnce() -> Vec<(Version, Child)>) -> io::Result<()> {
+        let _turn = self.0.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let boot = boot();
+        let line = |(version, child): &(Version, Child)| {
+            Some(format!("{boot} {} {} {version}\n", child.pid(), child.began()?))
+        };
+        let text: String = running().iter().filter_map(line).collect();
+        let beside = self.file().with_extension("new");
+        fs::write(&beside, text).and_then(|()| fs::rename(&beside, self.file()))
     }
 }
 
@@ -79,6 +109,19 @@ fn boot() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_writes_at_the_same_time_each_write_is_whole() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let record = Record::in_dir(dir.path());
+        let failed: usize = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| (0..200).filter(|_| record.try_write(Vec::new).is_err()).count()))
+                .collect();
+            writers.into_iter().map(|writer| writer.join().expect("it does not panic")).sum()
+        });
+        assert_eq!(failed, 0);
+    }
 
     #[test]
     fn only_the_very_process_is_found() {

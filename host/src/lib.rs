@@ -9,6 +9,7 @@
 //! The fleet machine and its shell are not the host's own: see [`openrtc_fleet::shell`].
 #![forbid(unsafe_code)]
 
+mod fate;
 mod front;
 mod left_behind;
 mod memory;
@@ -17,6 +18,7 @@ mod programs;
 mod ready;
 mod relay;
 mod run;
+mod stray;
 mod upgrade;
 
 pub use openrtc_runtime::Config;

@@ -12,6 +12,17 @@ use openrtc_core::word::Phase;
 use openrtc_core::worker::{BadLimits, CLASSES, Class, Command, EndReason, Leave, Limits, Worker};
 use openrtc_fleet::child::Child;
 
+use crate::fate::{Fate, Looks};
+
+/// What a program serves, one at a time for each connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// A call of the host's.
+    Call,
+    /// A plain request, which is none.
+    Request,
+}
+
 /// A program that runs.
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -22,7 +33,13 @@ pub(crate) struct Program {
     pub(crate) addr: Option<SocketAddr>,
     /// Whether it was told to end, so that its end is none of its own doing.
     pub(crate) is_told_to_end: bool,
+    /// What is seen of it once its first process has ended.
+    pub(crate) looks: Looks,
     machine: Worker,
+    /// How much of what it serves are plain requests.
+    requests: u32,
+    /// Calls that ended because it did.
+    lost: u32,
 }
 
 impl Program {
@@ -30,7 +47,8 @@ impl Program {
         // The host's own machine looks after silent calls.
         let limits = Limits { capacity, leave: Leave::Parked, stall_after: [None; CLASSES], ..Limits::default() };
         let machine = Worker::new(limits)?;
-        Ok(Self { run, version, child, addr: None, is_told_to_end: false, machine })
+        let looks = Looks::default();
+        Ok(Self { run, version, child, addr: None, is_told_to_end: false, looks, machine, requests: 0, lost: 0 })
     }
 
     /// What its fleet hears of it.
@@ -42,8 +60,26 @@ impl Program {
         self.machine.phase()
     }
 
+    /// Calls and requests that it serves.
     pub(crate) fn in_flight(&self) -> u32 {
         self.machine.word().in_flight()
+    }
+
+    pub(crate) fn calls(&self) -> u32 {
+        self.in_flight().saturating_sub(self.requests)
+    }
+
+    pub(crate) const fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// Once it is gone: the calls that went with it. Those whose end was not noticed yet are among them.
+    pub(crate) fn lost(&self) -> u32 {
+        self.lost + self.calls()
+    }
+
+    pub(crate) fn fate(&self) -> Fate {
+        self.looks.of(self.child.clone())
     }
 
     /// It listens: it can be told to take calls.
@@ -56,16 +92,25 @@ impl Program {
         self.step(at, Command::Obey(order));
     }
 
-    /// Takes a call, if it serves and has room.
-    pub(crate) fn admit(&mut self, at: Instant) -> Option<CallNo> {
-        // A program's call has no id of its own: it is known by the number that it gets.
+    /// Takes a call or a request, if it serves and has room.
+    pub(crate) fn admit(&mut self, at: Instant, served: Served) -> Option<CallNo> {
+        // What a program serves has no id of its own: it is known by the number that it gets.
         let id = Digest::new(self.machine.head().seq.next().get());
         let entry = self.machine.step(at, Command::Admit { id, class: Class::default() }).ok()?;
+        self.requests += u32::from(served == Served::Request);
         Some(CallNo::new(entry.seq.get()))
     }
 
-    pub(crate) fn end(&mut self, at: Instant, call: CallNo) {
+    /// What was offered as a call is none: the program said no, and its answer is under way.
+    pub(crate) const fn decline(&mut self) {
+        self.requests += 1;
+    }
+
+    /// `is_lost`: a call that ended because the program did.
+    pub(crate) fn end(&mut self, at: Instant, call: CallNo, served: Served, is_lost: bool) {
         self.step(at, Command::End { call, reason: EndReason::CallerHangup });
+        self.requests -= u32::from(served == Served::Request);
+        self.lost += u32::from(is_lost);
     }
 
     /// A refusal changes nothing: what the machine then is, its report says.

@@ -9,22 +9,24 @@ mod keep;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use openrtc_core::fleet::{Alert, Command, Effect, Fleet, Policy, Report, Run, Spec, Timeouts};
 use openrtc_core::id::{Actor, CallNo, Version, WorkerId};
 use openrtc_core::order::Order;
 use openrtc_core::word::Phase;
-use openrtc_fleet::child::{Child, Launch};
+use openrtc_fleet::child::{Launch, Stopped};
 use openrtc_fleet::shell::{Performer, Running, Shell};
+use openrtc_runtime::WorkerView;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
-use crate::program::Program;
+use crate::fate::Fate;
+use crate::left_behind::Record;
+use crate::program::{Program, Served};
 
 /// Who acts when nobody asked for it.
 pub(crate) const HOST: Actor = Actor::from_static("host");
@@ -34,6 +36,9 @@ const REPORT: Duration = Duration::from_secs(1);
 
 /// How much longer than the host the fleet waits for a program to be ready.
 const SLACK: Duration = Duration::from_mins(1);
+
+/// How long the host waits for plain requests that are under way when it leaves.
+pub(crate) const REQUESTS: Duration = Duration::from_secs(30);
 
 /// How programs are started and ended.
 #[derive(Clone, Debug)]
@@ -47,7 +52,7 @@ pub(crate) struct Settings {
     /// How long it may take to end after SIGTERM, before it is killed.
     pub(crate) stop_within: Duration,
     /// Where it is kept which programs run, for the next start; `None`: nowhere.
-    pub(crate) record: Option<PathBuf>,
+    pub(crate) record: Option<Record>,
 }
 
 /// All programs. Cheap to clone; all clones are the same programs.
@@ -59,8 +64,8 @@ struct Inner {
     shell: Shell,
     settings: Settings,
     state: Mutex<State>,
-    /// Locked by whoever writes the file of running programs, so that one write follows the other.
-    recording: Mutex<()>,
+    /// The host's own worker, once it serves.
+    host: OnceLock<WorkerView>,
     /// Rung whenever a call may find a program that it did not find before.
     changed: watch::Sender<()>,
 }
@@ -72,6 +77,8 @@ struct State {
     /// The share of new calls of each version, per cent.
     weights: BTreeMap<Version, u8>,
     runs: u64,
+    /// How many programs ended by themselves.
+    crashes: u64,
     /// Whether no program is started any more.
     is_leaving: bool,
 }
@@ -93,6 +100,8 @@ pub(crate) struct Shown {
     pub(crate) pid: i32,
     pub(crate) phase: Phase,
     pub(crate) calls: u32,
+    /// Plain requests that it answers just now.
+    pub(crate) requests: u32,
     pub(crate) addr: Option<SocketAddr>,
     /// Bytes of its output that were not passed on.
     pub(crate) output_cut: u64,
@@ -103,8 +112,8 @@ impl Programs {
     pub(crate) fn new(settings: Settings) -> (Self, Running) {
         let fleet = Fleet::new(Timeouts::default()).expect("the defaults are valid");
         let (shell, running) = Shell::new(fleet);
-        let (state, recording, changed) = (Mutex::default(), Mutex::default(), watch::Sender::new(()));
-        let inner = Inner { shell, settings, state, recording, changed };
+        let (state, host, changed) = (Mutex::default(), OnceLock::new(), watch::Sender::new(()));
+        let inner = Inner { shell, settings, state, host, changed };
         (Self(Arc::new(inner)), running)
     }
 
@@ -119,6 +128,17 @@ impl Programs {
             }
         };
         tokio::join!(running.run(self.clone()), report);
+    }
+
+    /// Says whose programs these are.
+    pub(crate) fn belong_to(&self, host: WorkerView) {
+        // A host serves once.
+        let _ = self.0.host.set(host);
+    }
+
+    /// Where the host's own worker is in its life; `None` before it serves.
+    pub(crate) fn host_phase(&self) -> Option<Phase> {
+        self.0.host.get().map(WorkerView::phase)
     }
 
     /// The fleet that decides.
@@ -173,67 +193,83 @@ impl Programs {
             version: program.version,
             pid: program.child.pid(),
             phase: program.phase(),
-            calls: program.in_flight(),
+            calls: program.calls(),
+            requests: program.requests(),
             addr: program.addr,
             output_cut: program.child.cut(),
         };
         self.lock().programs.values().map(show).collect()
     }
 
-    /// A program for one more call, as soon as there is one, but not after `patience`.
-    pub(crate) async fn slot(&self, patience: Duration) -> Option<Slot> {
+    /// How many programs ended by themselves, ever.
+    pub(crate) fn crashes(&self) -> u64 {
+        self.lock().crashes
+    }
+
+    /// The version that takes new calls: it gets them, and its program is there.
+    pub(crate) fn serving(&self) -> Option<Version> {
+        let state = self.lock();
+        let serves = |program: &Program| program.addr.is_some() && program.phase() == Phase::Serving;
+        let of = |version: Version| state.programs.values().filter(move |program| program.version == version);
+        state.routed().into_iter().find(|version| of(*version).any(serves))
+    }
+
+    /// A program for one more call or request, as soon as there is one, but not after `patience`.
+    pub(crate) async fn slot(&self, served: Served, patience: Duration) -> Option<Slot> {
         let until = Instant::now() + patience;
         let mut changed = self.0.changed.subscribe();
         loop {
-            if let Some(slot) = self.try_slot() {
+            if let Some(slot) = self.try_slot(served) {
                 return Some(slot);
+            }
+            if self.lock().is_leaving {
+                return None;
             }
             timeout_at(until, changed.changed()).await.ok()?.ok()?;
         }
     }
 
-    fn try_slot(&self) -> Option<Slot> {
+    fn try_slot(&self, served: Served) -> Option<Slot> {
         let now = self.0.shell.now();
         let mut state = self.lock();
-        let State { weights, programs, .. } = &mut *state;
-        let mut routed: Vec<_> = weights.iter().filter(|(_, weight)| **weight > 0).collect();
-        routed.sort_by_key(|(_, weight)| std::cmp::Reverse(**weight));
-        routed.into_iter().find_map(|(version, _)| {
-            let program = programs.values_mut().find(|program| program.version == *version)?;
+        state.routed().into_iter().find_map(|version| {
+            let program = state.programs.values_mut().find(|program| program.version == version)?;
             let addr = program.addr?;
-            let call = program.admit(now)?;
-            let (run, version, child) = (program.run, program.version, program.child.clone());
-            Some(Slot { programs: self.clone(), run, version, child, addr, call })
+            let call = program.admit(now, served)?;
+            let (run, fate) = (program.run, program.fate());
+            Some(Slot { programs: self.clone(), run, version, fate, addr, call, served, is_lost: false })
         })
     }
 
-    /// Ends every program, once the host has no calls, and waits until they are gone.
+    /// Ends every program, once the host has no calls, and waits until they are gone. Plain requests that are under way
+    /// are waited for, but not for longer than [`REQUESTS`].
     pub(crate) async fn end_all(&self) {
-        let ends: Vec<_> = {
-            let mut state = self.lock();
-            state.is_leaving = true;
-            let end = |program: &mut Program| {
-                let is_told = std::mem::replace(&mut program.is_told_to_end, true);
-                (program.version, program.child.clone(), is_told, program.addr.is_some())
-            };
-            state.programs.values_mut().map(end).collect()
-        };
+        self.lock().is_leaving = true;
+        self.0.changed.send_replace(());
+        let answered = self.until(|state| state.programs.values().all(|program| program.in_flight() == 0));
+        if timeout(REQUESTS, answered).await.is_err() {
+            tracing::warn!("plain requests are not answered after {REQUESTS:?}: they are cut");
+        }
+        let runs: Vec<Run> = self.lock().programs.values().map(|program| program.run).collect();
         let mut ending = JoinSet::new();
-        for (version, child, is_told, was_ready) in ends {
-            // One that never was ready has nothing to finish.
-            let settle = if was_ready { self.0.settings.settle } else { Duration::ZERO };
-            let stop_within = self.0.settings.stop_within;
+        for run in runs {
+            let programs = self.clone();
             ending.spawn(async move {
-                if is_told {
-                    // Somebody sees to it already.
-                    let _ = child.over().await;
-                } else {
-                    keep::end(&child, version, settle, stop_within).await;
+                if programs.finish(run).await != Some(Stopped::Survives) {
+                    programs.until(|state| state.programs.values().all(|program| program.run != run)).await;
                 }
             });
         }
         while ending.join_next().await.is_some() {}
-        keep::clear_record(&self.0.settings);
+    }
+
+    /// Waits until it is so.
+    async fn until(&self, reached: impl Fn(&State) -> bool) {
+        let mut changed = self.0.changed.subscribe();
+        while !reached(&self.lock()) {
+            // The sender lives as long as this.
+            let _ = changed.changed().await;
+        }
     }
 
     fn submit(&self, command: Command) {
@@ -276,6 +312,15 @@ impl Programs {
     }
 }
 
+impl State {
+    /// The versions that get new calls, the one with the largest share first.
+    fn routed(&self) -> Vec<Version> {
+        let mut routed: Vec<_> = self.weights.iter().filter(|(_, weight)| **weight > 0).collect();
+        routed.sort_by_key(|(_, weight)| std::cmp::Reverse(**weight));
+        routed.into_iter().map(|(version, _)| *version).collect()
+    }
+}
+
 impl Performer for Programs {
     fn perform(&mut self, effect: Effect) {
         let actor = self.0.shell.view(|fleet| fleet.rollout().map_or(HOST, |rollout| rollout.actor));
@@ -307,27 +352,45 @@ impl Performer for Programs {
     }
 }
 
-/// A program's promise to a call. The call counts as the program's for as long as this is held.
+/// A program's promise to a call or a request, which counts as the program's for as long as this is held.
 #[derive(Debug)]
 pub(crate) struct Slot {
     programs: Programs,
     run: Run,
     pub(crate) version: Version,
-    pub(crate) child: Child,
+    pub(crate) fate: Fate,
     pub(crate) addr: SocketAddr,
     call: CallNo,
+    served: Served,
+    is_lost: bool,
+}
+
+impl Slot {
+    /// What was offered as a call is none; its answer is under way.
+    pub(crate) fn decline(mut self) -> Self {
+        self.served = Served::Request;
+        self.programs.with(self.run, Program::decline);
+        self
+    }
+
+    /// The call ended because the program did.
+    pub(crate) fn lose(mut self) {
+        self.is_lost = self.served == Served::Call;
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         let now = self.programs.0.shell.now();
         let drains = self.programs.with(self.run, |program| {
-            program.end(now, self.call);
+            program.end(now, self.call, self.served, self.is_lost);
             program.phase() >= Phase::Draining
         });
-        // The others are reported soon enough.
         if drains == Some(true) {
             self.programs.report(self.run);
+        } else {
+            // The fleet hears of it soon enough.
+            self.programs.0.changed.send_replace(());
         }
     }
 }

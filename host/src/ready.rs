@@ -12,6 +12,8 @@ use openrtc_fleet::child::{Child, Ending};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
+use crate::stray::strays;
+
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(50);
 /// Where the ports are that the system hands out, if it does not say.
@@ -33,6 +35,12 @@ pub(crate) enum NotReady {
     /// Its first process ended and left others behind.
     #[error("it went to the background ({0}): run it in the foreground, so that its end can be seen")]
     WentToBackground(String),
+    /// A process of its own listens where nobody would see its end.
+    #[error(
+        "its process {0} listens, but has left the program's session (setsid, a daemon): run it in the foreground, so \
+         that its end can be seen"
+    )]
+    LeftSession(String),
     /// Another process has its port.
     #[error("port {port} belongs to {owner}, not to it")]
     Foreign {
@@ -81,14 +89,14 @@ pub(crate) async fn listening(child: &Child, port: u16, within: Duration) -> Res
     loop {
         // First: what listens then was left behind by a process that has gone.
         if child.is_ending() {
-            return Err(ended(child).await);
+            return Err(ended(child, port).await);
         }
         let session = child.pid();
         // It looks at every process there is: not on a thread that calls need.
         let looked = spawn_blocking(move || look(session, port)).await;
         match looked.unwrap_or(Look::Nobody) {
             Look::Own(addr) => return Ok(addr),
-            Look::Foreign(owner) => return Err(NotReady::Foreign { port, owner }),
+            Look::Foreign(owner) => return Err(foreign(child, port, owner).await),
             Look::Nobody => {}
         }
         tokio::select! {
@@ -109,10 +117,22 @@ pub(crate) async fn listens(child: &Child, port: u16) -> bool {
 }
 
 /// Why a program whose first process is gone is not ready.
-async fn ended(child: &Child) -> NotReady {
+async fn ended(child: &Child, port: u16) -> NotReady {
     let ending = child.left().await;
-    let left: Vec<_> = members(child.pid()).iter().map(ToString::to_string).collect();
+    let child = child.clone();
+    let looked = spawn_blocking(move || [members(child.pid()), strays(&child, port)].concat()).await;
+    let left: Vec<_> = looked.unwrap_or_default().iter().map(ToString::to_string).collect();
     if left.is_empty() { NotReady::Ended(ending) } else { NotReady::WentToBackground(left.join(", ")) }
+}
+
+/// Whose the port is, if not the program's session's: a daemon that it started, or a stranger.
+async fn foreign(child: &Child, port: u16, owner: String) -> NotReady {
+    let child = child.clone();
+    let left = spawn_blocking(move || strays(&child, port)).await.unwrap_or_default();
+    match left.iter().find(|process| process.to_string() == owner) {
+        Some(process) => NotReady::LeftSession(process.to_string()),
+        None => NotReady::Foreign { port, owner },
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -43,15 +43,15 @@ pub(crate) struct Early {
 }
 
 /// Passes bytes on until both directions are closed, one side breaks, or a half-closed call is silent for as long as
-/// `half_open`. `moved` is shown whatever came from a side. `is_gone` says, when the program's connection has ended,
-/// whether its process has too: then nobody hears what the caller still says. Dropped early, it cuts the call.
+/// `half_open`. `moved` is shown whatever came from a side. `is_gone` is asked, when the program's connection has ended,
+/// whether the program has too: then nobody hears what the caller still says. Dropped early, it cuts the call.
 pub(crate) async fn relay(
     caller: &TcpStream,
     program: &TcpStream,
     early: Early,
     half_open: Duration,
     moved: impl Fn(Side, &[u8]) + Sync,
-    is_gone: impl Fn() -> bool,
+    is_gone: impl Future<Output = bool>,
 ) -> Parted {
     let begun = Instant::now();
     let last = AtomicU64::new(0);
@@ -69,7 +69,7 @@ pub(crate) async fn relay(
     if let Err(side) = passed {
         return broken(caller, program, side);
     }
-    if first == Side::Program && is_gone() {
+    if first == Side::Program && is_gone.await {
         return Parted::Closed(first);
     }
     touch();

@@ -16,12 +16,16 @@ use tokio::net::TcpListener;
 
 use crate::front::http::Settings as Http;
 use crate::front::{self, CONNECTIONS_MAX, Speaks, carry};
-use crate::left_behind::{self, end_left_behind};
-use crate::programs::{HOST, Programs, Settings};
+use crate::left_behind::{Record, end_left_behind};
+use crate::programs::{HOST, Programs, REQUESTS, Settings};
 use crate::upgrade::Upgrades;
 
 /// How long the host may stay beyond the time that its programs have to end.
 const MARGIN: Duration = Duration::from_secs(10);
+
+/// How much longer a call's reservation lasts than the program may take to answer, so that the caller hears that it is
+/// too late.
+const SLACK: Duration = Duration::from_secs(1);
 
 /// What callers speak.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +128,7 @@ pub struct Host {
     options: Options,
     version: Version,
     listener: TcpListener,
+    answer_within: Duration,
     pool: AgentPool,
     programs: Programs,
     running: Running,
@@ -147,14 +152,16 @@ impl Host {
         config.start = Start::Standby;
         // The caller's connection, and the program's.
         config.call_descriptors = 2;
-        config.exit_watchdog = options.settle + options.stop_within + MARGIN;
+        config.exit_watchdog = REQUESTS + options.settle + options.stop_within + MARGIN;
+        let answer_within = config.reservation_ttl;
+        config.reservation_ttl += SLACK;
         let settings = Settings {
             // Plain requests are no calls of the host, and take a program's time all the same.
             capacity: config.capacity.saturating_add(CONNECTIONS_MAX.into()),
             ready_within: options.ready_within,
             settle: options.settle,
             stop_within: options.stop_within,
-            record: config.journal.as_ref().map(|journal| journal.dir.join(left_behind::NAME)),
+            record: config.journal.as_ref().map(|journal| Record::in_dir(&journal.dir)),
         };
         let (record, stop_within) = (settings.record.clone(), settings.stop_within);
         let (programs, running) = Programs::new(settings);
@@ -162,10 +169,10 @@ impl Host {
         let orders = Upgrades::new(programs.clone(), options.programs).routes();
         let pool = AgentPool::builder().config(config).ops_orders(orders).build()?;
         // The journal is locked by now: no other host of it lives.
-        if let Some(file) = &record {
-            end_left_behind(file, stop_within).await;
+        if let Some(record) = &record {
+            end_left_behind(record.file(), stop_within).await;
         }
-        Ok(Self { options, version, listener, pool, programs, running, is_to_serve })
+        Ok(Self { options, version, listener, answer_within, pool, programs, running, is_to_serve })
     }
 
     /// Where callers connect, with the port that the system chose if it was 0.
@@ -191,13 +198,13 @@ impl Host {
     /// # Cancellation
     /// Dropped, the host cuts its calls and leaves its programs running.
     pub async fn serve(self, ready: impl FnOnce(&AgentPool)) -> Result<Exit, HostError> {
-        let Self { options, version, listener, pool, programs, running, is_to_serve } = self;
+        let Self { options, version, listener, answer_within, pool, programs, running, is_to_serve } = self;
         let half_open = options.half_open;
         let speaks = match options.front {
             Front::Tcp => Speaks::Tcp,
             Front::Http { health, proxies } => Speaks::Http(Arc::new(Http { health, proxies, half_open })),
         };
-        let front = front::Front::new(listener, speaks, programs.clone());
+        let front = front::Front::new(listener, speaks, programs.clone(), answer_within);
         let serve = pool.serve(front, move |call| carry(call, half_open));
         let open = open(&programs, version, &pool, is_to_serve, ready);
         let served = async {

@@ -20,6 +20,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use openrtc_core::fleet::{Fleet, Misuse, Rejection, Request, Stage};
 use openrtc_core::id::{Actor, Version};
+use openrtc_core::word::Phase;
 use openrtc_runtime::http::server::read_body;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -50,11 +51,22 @@ struct Order {
     command: Option<Vec<String>>,
 }
 
+/// An order that was taken.
+struct Ordered {
+    /// Which version is to take new calls.
+    version: Option<Version>,
+    words: String,
+}
+
 /// The body of every answer.
 #[derive(Debug, Serialize)]
 struct Answer {
     ok: bool,
     message: String,
+    /// The version that an order was for: that of the new program, or the one that a cancel goes back to.
+    ordered: Option<Version>,
+    /// The version that takes new calls; `None` while no program of the version that is to take them runs.
+    serving: Option<Version>,
     upgrade: Option<Upgrade>,
     programs: Vec<Shown>,
 }
@@ -79,8 +91,14 @@ pub(crate) enum Refused {
     Version(String, String),
     #[error("the command is empty: name the program, or leave it out to run the same one again")]
     NoCommand,
+    #[error("the host is only starting: wait until it says that it is ready")]
+    Starting,
+    #[error("the host drains, and ends its programs after the last call: cancel its drain first, or start it anew")]
+    Draining,
     #[error("an upgrade to {version} is {}: wait for it, or cancel it", .stage.as_str())]
     UnderWay { version: Version, stage: Stage },
+    #[error("new calls are going back from {from} just now: try again in a moment")]
+    GoingBack { from: Version },
     #[error("a program of version {0} runs: name another version, or cancel the upgrade to go back to it")]
     Runs(Version),
     #[error(
@@ -115,7 +133,7 @@ impl Upgrades {
     }
 
     /// Begins an upgrade: to `version`, or the next one; by `command`, or the one that runs.
-    async fn begin(&self, order: Order) -> Result<String, Refused> {
+    async fn begin(&self, order: Order) -> Result<Ordered, Refused> {
         let _turn = self.turn.lock().await;
         let version = match order.version {
             Some(name) => Version::new(&name).map_err(|error| Refused::Version(name.clone(), error.to_string()))?,
@@ -131,19 +149,17 @@ impl Upgrades {
         let actor = order.actor.unwrap_or(NOBODY);
         self.programs.fleet().request(actor, request).map_err(Refused::Fleet)?;
         tracing::warn!(%version, %actor, "upgrade: the new program is started");
-        Ok(format!("upgrade to {version}: its program is started"))
+        Ok(Ordered { version: Some(version), words: format!("upgrade to {version}: its program is started") })
     }
 
     /// Whether a program more may be started now.
     async fn judge(&self, version: Version) -> Result<(), Refused> {
-        let under_way = |fleet: &Fleet| {
-            let rollout = fleet.rollout().filter(|rollout| !rollout.stage.is_over())?;
-            // While the old one drains the next upgrade may begin: a long call keeps nobody from it.
-            (rollout.stage != Stage::Draining).then(|| (rollout.green(), rollout.stage))
-        };
-        if let Some((version, stage)) = self.programs.fleet().view(under_way) {
-            return Err(Refused::UnderWay { version, stage });
+        match self.programs.host_phase() {
+            None | Some(Phase::Starting) => return Err(Refused::Starting),
+            Some(Phase::Standby | Phase::Serving) => {}
+            Some(Phase::Draining | Phase::Drained | Phase::Exited) => return Err(Refused::Draining),
         }
+        self.programs.fleet().view(is_free)?;
         let shown = self.programs.shown();
         if shown.iter().any(|program| program.version == version) {
             return Err(Refused::Runs(version));
@@ -168,15 +184,17 @@ impl Upgrades {
         Version::new(&next.to_string()).expect("a number makes a name")
     }
 
-    async fn cancel(&self, order: Order) -> Result<String, Refused> {
+    async fn cancel(&self, order: Order) -> Result<Ordered, Refused> {
         let _turn = self.turn.lock().await;
         let actor = order.actor.unwrap_or(NOBODY);
+        let version = self.programs.fleet().view(|fleet| fleet.rollout().and_then(|rollout| rollout.blue));
+        let ordered = |words: &str| Ok(Ordered { version, words: words.to_owned() });
         match self.programs.fleet().request(actor, Request::Rollback) {
             Ok(_) => {
                 tracing::warn!(%actor, "the upgrade is taken back");
-                Ok("new calls go back to the old program; those of the new one run to their end".into())
+                ordered("new calls go back to the old program; those of the new one run to their end")
             }
-            Err(rejection) if rejection.is_repeat() => Ok("the upgrade is being taken back already".into()),
+            Err(rejection) if rejection.is_repeat() => ordered("the upgrade is being taken back already"),
             Err(rejection @ (Rejection::Refused(_) | Rejection::Misuse(Misuse::NoRollout))) => {
                 Err(Refused::Over(rejection.to_string()))
             }
@@ -184,42 +202,55 @@ impl Upgrades {
         }
     }
 
-    fn answer(&self, status: StatusCode, message: String) -> Response {
-        let (rollout, lost) = self.programs.fleet().view(|fleet| (fleet.rollout().copied(), fleet.tally().lost));
+    fn answer(&self, status: StatusCode, ordered: Option<Version>, message: String) -> Response {
+        let rollout = self.programs.fleet().view(|fleet| fleet.rollout().copied());
         let upgrade = rollout.map(|rollout| Upgrade {
             version: rollout.green(),
             from: rollout.blue,
             actor: rollout.actor,
             stage: rollout.stage,
             failure: self.programs.failure(rollout.green()),
-            lost,
+            lost: self.programs.crashes(),
         });
-        let programs = self.programs.shown();
-        (status, Json(Answer { ok: status.is_success(), message, upgrade, programs })).into_response()
+        let (serving, programs) = (self.programs.serving(), self.programs.shown());
+        (status, Json(Answer { ok: status.is_success(), message, ordered, serving, upgrade, programs })).into_response()
     }
 
-    fn answer_to(&self, done: Result<String, Refused>) -> Response {
+    fn answer_to(&self, done: Result<Ordered, Refused>) -> Response {
         match done {
-            Ok(message) => self.answer(StatusCode::OK, message),
-            Err(refused) => self.answer(StatusCode::CONFLICT, refused.to_string()),
+            Ok(Ordered { version, words }) => self.answer(StatusCode::OK, version, words),
+            Err(refused) => self.answer(StatusCode::CONFLICT, None, refused.to_string()),
         }
+    }
+}
+
+/// Whether the next upgrade may begin. While an old program drains it may, whether the last upgrade was taken back or
+/// not: a long call keeps nobody from it.
+fn is_free(fleet: &Fleet) -> Result<(), Refused> {
+    let Some(rollout) = fleet.rollout().filter(|rollout| !rollout.stage.is_over()) else { return Ok(()) };
+    let has_all = rollout.target().is_some_and(|target| fleet.weight(target) == 100);
+    match rollout.stage {
+        Stage::Draining => Ok(()),
+        Stage::RollingBack if has_all => Ok(()),
+        Stage::RollingBack => Err(Refused::GoingBack { from: rollout.green() }),
+        stage => Err(Refused::UnderWay { version: rollout.green(), stage }),
     }
 }
 
 async fn upgrade(State(upgrades): State<Upgrades>, body: Bytes) -> Response {
     match read_body(&body) {
         Ok(order) => upgrades.answer_to(upgrades.begin(order).await),
-        Err(problem) => upgrades.answer(StatusCode::BAD_REQUEST, problem),
+        Err(problem) => upgrades.answer(StatusCode::BAD_REQUEST, None, problem),
     }
 }
 
 async fn cancel(State(upgrades): State<Upgrades>, body: Bytes) -> Response {
     match read_body(&body) {
         Ok(order) => upgrades.answer_to(upgrades.cancel(order).await),
-        Err(problem) => upgrades.answer(StatusCode::BAD_REQUEST, problem),
+        Err(problem) => upgrades.answer(StatusCode::BAD_REQUEST, None, problem),
     }
 }
 
 async fn show(State(upgrades): State<Upgrades>) -> Response {
-    upgrades.answer(StatusCode::OK, "as it is now".into())
+    upgrades.answer(StatusCode::OK, None, "as it is now".into())
 }

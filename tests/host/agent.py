@@ -106,6 +106,14 @@ def serve_http(call):
             call.sendall(data)
             if data.startswith(b"\x88"):  # Its close frame is answered; the server is the one that closes.
                 break
+    elif path == b"/mute":  # Neither a yes nor a no.
+        call.recv(65536)
+    elif path == b"/wait":  # Takes its time: half of the answer, and the other half when the test says so.
+        no = b"403 Forbidden" if b"websocket" in head else b"200 OK"
+        call.sendall(b"HTTP/1.1 " + no + b"\r\nContent-Length: 8\r\n\r\nhalf")
+        while not os.path.exists(os.environ["SIGNALS"] + ".go"):
+            time.sleep(0.02)
+        call.sendall(b"done")
     elif path == b"/deny":
         call.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
         while data := call.recv(65536):
@@ -148,12 +156,25 @@ if "background" in ways:
         os._exit(0)
     while os.getppid() == parent:
         time.sleep(0.01)
-if "foreign" in ways and not os.fork():
-    os.setsid()
-    threading.Timer(20, lambda: os._exit(0)).start()
-    listen(port)
-if "foreign" in ways:
+if "foreign" in ways:  # Whoever it is, it was not told to listen there.
+    foreign = "import socket, sys, time; held = socket.create_server((\"127.0.0.1\", int(sys.argv[1]))); time.sleep(20)"
+    subprocess.Popen([sys.executable, "-c", foreign, str(port)], env={}, start_new_session=True)
+    time.sleep(3600)
+if "daemon" in ways or "stray" in ways:  # What listens has left the session.
+    with open(os.environ["SIGNALS"], "a") as file:
+        file.write("started\n")
+    if not os.fork():
+        os.setsid()
+        threading.Timer(60, lambda: os._exit(0)).start()
+        listen(port)
+    if "daemon" in ways:
+        os._exit(0)
     time.sleep(3600)
 if "child" in ways:
     subprocess.Popen(["sleep", "3600"])
+if "prefork" in ways:  # Two processes that serve, and a first one that does not.
+    shared = socket.create_server(("127.0.0.1", port))
+    if os.fork() and os.fork():
+        time.sleep(3600)
+    accept(shared)
 listen(port)

@@ -63,6 +63,23 @@ fn a_listener_of_somebody_else_on_the_programs_port_does_not_make_it_ready() {
 }
 
 #[test]
+fn a_program_whose_listener_leaves_its_session_is_given_up_at_once_by_name_and_nothing_of_it_is_left() {
+    for (ways, words) in
+        [("stray", "listens, but has left the program's session"), ("daemon", "went to the background")]
+    {
+        let host = Rig::new().ways(ways).begin();
+        let (status, said, dir) = host.end();
+        assert_eq!(status.code(), Some(1), "{ways}: {said}");
+        let line = said.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{ways}: {said}"));
+        assert!(!said.contains("gets another port"), "{ways}: {said}");
+        let started = std::fs::read_to_string(dir.path().join("signals")).unwrap();
+        assert_eq!(started, "started\n", "{ways}: once");
+        let culprit = line.split(" (python3)").next().unwrap().rsplit([' ', '(']).next().unwrap();
+        assert!(!is_alive(culprit.parse().unwrap_or_else(|_| panic!("{ways}: {line}"))), "{ways}: {line}");
+    }
+}
+
+#[test]
 fn a_program_with_calls_gets_no_signal_and_one_sigterm_after_its_last_call() {
     let mut host = Rig::new().program(&["sh", "-c", "python3 \"$0\"; exit", agent().as_str()]).start();
     let mut caller = Caller::talking(&host);

@@ -13,13 +13,58 @@ fn a_crash_ends_its_calls_as_the_programs_fault_by_name_and_the_program_starts_a
     let callers: Vec<_> = (0..5).map(|_| Caller::talking(&host)).collect();
     kill_process(Pid::from_raw(first).unwrap(), Signal::KILL).unwrap();
     let line = host.wait_for_log("the program ended by itself");
-    assert!(line.contains("signal: 9"), "{line}");
+    assert!(line.contains("signal: 9") && line.contains("calls=5"), "{line}");
     host.wait_until(|host| host.journaled("failed") == 5);
     drop(callers);
     // A call that comes meanwhile waits for the program.
     Caller::talking(&host).hang_up();
     assert_ne!(host.program(), first);
     assert_eq!(host.snapshot()["phase"], "serving");
+}
+
+#[test]
+fn the_crash_of_a_program_that_drains_is_told_with_its_calls_and_so_is_one_while_the_host_drains() {
+    let mut host = Rig::new().start();
+    let callers: Vec<_> = (0..3).map(|_| Caller::talking(&host)).collect();
+    let old = host.program();
+    let ops = host.ops.to_string();
+    assert!(e2e::run(&["upgrade", &ops, "--version", "v2"]).status.success());
+    kill_process(Pid::from_raw(old).unwrap(), Signal::KILL).unwrap();
+    let line = host.wait_for_log("the program ended by itself");
+    assert!(line.contains("version=v1") && line.contains("calls=3"), "{line}");
+    host.wait_until(|host| host.journaled("failed") == 3);
+    drop(callers);
+    host.wait_until(|host| host.programs().len() == 1);
+    let callers: Vec<_> = (0..2).map(|_| Caller::talking(&host)).collect();
+    host.signal(Signal::TERM);
+    host.wait_for_log("draining");
+    kill_process(Pid::from_raw(host.program()).unwrap(), Signal::KILL).unwrap();
+    let line = host.wait_for_log("the program ended by itself");
+    assert!(line.contains("version=v2") && line.contains("calls=2"), "{line}");
+    let (status, log, _) = host.end();
+    assert_eq!(status.code(), Some(0), "{log}");
+    drop(callers);
+}
+
+#[test]
+fn a_program_whose_first_process_died_serves_on_and_its_calls_end_as_they_do_until_the_rest_dies_too() {
+    let mut host = Rig::new().ways("prefork").start();
+    let first = host.program();
+    let workers: Vec<_> = members(first).into_iter().filter(|process| process.pid != first).collect();
+    assert_eq!(workers.len(), 2, "{workers:?}");
+    kill_process(Pid::from_raw(first).unwrap(), Signal::KILL).unwrap();
+    host.wait_for_log("its first process ended, others run on");
+    // The program says its part and closes: a clean end, whoever is left.
+    assert_eq!(Caller::call(&host, b'q').rest().len(), 300_000);
+    host.wait_until(|host| host.journaled("agent_hangup") == 1);
+    let callers: Vec<_> = (0..4).map(|_| Caller::talking(&host)).collect();
+    for worker in &workers {
+        worker.signal(Signal::KILL);
+    }
+    let line = host.wait_for_log("the program ended by itself");
+    assert!(line.contains("calls=4"), "{line}");
+    host.wait_until(|host| host.journaled("failed") == 4);
+    drop(callers);
 }
 
 #[test]

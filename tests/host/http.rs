@@ -23,9 +23,13 @@ fn expect(stream: &mut TcpStream, bytes: &[u8]) {
 
 /// One plain request; the whole answer.
 fn ask(host: &Hosted, path: &str, headers: &str) -> String {
+    rest(&mut request(host, path, headers))
+}
+
+fn request(host: &Hosted, path: &str, headers: &str) -> TcpStream {
     let mut stream = connect(host);
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: bot.example\r\n{headers}\r\n").as_bytes()).unwrap();
-    rest(&mut stream)
+    stream
 }
 
 fn rest(stream: &mut TcpStream) -> String {
@@ -84,6 +88,8 @@ fn a_head_of_8_kib_and_one_in_single_bytes_pass_and_one_of_64_kib_is_refused() {
     expect(&mut slow, TAKEN);
     let answer = ask(&host, "/", &format!("X-Long: {}\r\n", "x".repeat(64 << 10)));
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    let answer = ask(&host, "/", &"A: b\r\n".repeat(200));
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     let mut nonsense = connect(&host);
     nonsense.write_all(b"\x16\x03\x01 no request\r\n\r\n").unwrap();
     assert!(rest(&mut nonsense).starts_with("HTTP/1.1 400"));
@@ -132,6 +138,37 @@ fn after_an_upgrade_the_next_request_and_the_next_call_go_to_the_new_program() {
     expect(&mut new, TAKEN);
     old.write_all(b"to the old one").unwrap();
     expect(&mut old, b"to the old one");
+}
+
+#[test]
+fn a_program_that_says_neither_yes_nor_no_in_time_gets_the_caller_a_504_and_the_call_is_none() {
+    let host = Rig::http().env("OPENRTC_RESERVATION_TTL", "300ms").start();
+    assert!(rest(&mut call(&host, "/mute", "", "")).starts_with("HTTP/1.1 504"));
+    host.wait_until(|host| host.journaled("withdrawn") == 1);
+    assert_eq!(host.journaled("lapsed") + host.journaled("failed"), 0);
+    // A no that began in time may take as long as it takes.
+    let mut slow = call(&host, "/wait", "", "");
+    expect(&mut slow, b"HTTP/1.1 403 Forbidden\r\nContent-Length: 8\r\n\r\nhalf");
+    host.wait_until(|host| host.journaled("withdrawn") == 2);
+    assert!(rest(&mut call(&host, "/mute", "", "")).starts_with("HTTP/1.1 504"), "more than the time is over");
+    host.go();
+    assert_eq!(rest(&mut slow), "done");
+}
+
+#[test]
+fn plain_requests_that_are_under_way_when_the_host_leaves_are_answered() {
+    let mut host = Rig::http().start();
+    let mut slow = request(&host, "/wait", "");
+    expect(&mut slow, b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf");
+    host.signal(Signal::TERM);
+    host.wait_for_log("draining");
+    host.wait_until(|host| host.journaled("leaves; no call was cut") == 1);
+    assert!(host.signals().is_empty(), "{:?}", host.signals());
+    host.go();
+    assert_eq!(rest(&mut slow), "done");
+    let (status, log, dir) = host.end();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert_eq!(std::fs::read_to_string(dir.path().join("signals")).unwrap(), "SIGTERM\n");
 }
 
 #[test]

@@ -25,13 +25,13 @@ const CASES: &[(&str, Held)] = &[
     ("1 the program is ready too late", By(&[NEVER_READY, REFUSED])),
     ("2 a foreign process owns the port", By(&[FOREIGN])),
     ("3 the program exits 0 before it is ready", By(&[NEVER_READY])),
-    ("4 the program daemonises", By(&[NEVER_READY])),
+    ("4 the program daemonises", By(&[NEVER_READY, LEAVES])),
     ("5 ready by a line of its log", Not("ready is a listener; there is no readiness by a line yet")),
     ("6 crash loop", Partly(&[AGAIN], "3 crashes, not 100")),
-    ("7 crash with 5 calls", By(&[CRASH])),
-    ("8 the old version crashes while it drains", By(&[CRASHES])),
+    ("7 crash with 5 calls", By(&[CRASH, HEADLESS])),
+    ("8 the old version crashes while it drains", By(&[CRASHES, DRAINING])),
     ("9 the new version dies after the shift", By(&[CRASHES])),
-    ("10 --cancel before the shift, after it, after the end", By(&[CANCEL, STARTS])),
+    ("10 --cancel before the shift, after it, after the end", By(&[CANCEL, STARTS, AT_ONCE])),
     ("11 second upgrade while one drains; limit", By(&[REFUSED, ROW, STARTS])),
     (
         "12 the version that runs; missing binary; no memory",
@@ -49,7 +49,10 @@ const CASES: &[(&str, Held)] = &[
     ("19 the host executes itself anew", Not(HOST_UPGRADE)),
     ("20 the successor fails to start", Not(HOST_UPGRADE)),
     ("21 two host upgrades in one call", Not(HOST_UPGRADE)),
-    ("22 a grandchild that left the session", Not("it is not followed: the host is no subreaper yet")),
+    (
+        "22 a grandchild that left the session",
+        Partly(&[LEAVES], "before the program is ready; after that it is not followed"),
+    ),
     ("23 the program ignores TERM", By(&[STUBBORN])),
     ("24 the program floods, and closes, its output", Partly(&[OUTPUT], "the host's own output is read")),
     ("25 what the host was given is not inherited", By(&[INHERITS])),
@@ -96,6 +99,7 @@ const CASES: &[(&str, Held)] = &[
 ];
 
 const AGAIN: &str = "a_program_that_crashes_in_a_call_again_and_again_is_started_again_and_again";
+const AT_ONCE: &str = "after_a_cancel_the_next_upgrade_is_possible_at_once_and_the_cancelled_versions_calls_run_on";
 const BEHIND: &str = "what_comes_right_behind_a_head_is_delivered_both_ways_and_then_every_byte";
 const CLOSES: &str = "who_sent_the_first_close_frame_hung_up_whoever_closes_the_connection";
 const BYTES: &str = "bytes_half_closes_and_resets_pass_as_they_are_and_each_call_ends_as_it_did";
@@ -109,6 +113,11 @@ const HEADS: &str = "a_head_of_8_kib_and_one_in_single_bytes_pass_and_one_of_64_
 const INHERITS: &str = "a_program_inherits_nothing_of_what_the_host_was_given";
 const KILLED: &str = "a_killed_host_loses_its_calls_and_the_next_one_names_them_and_ends_the_program_left_behind";
 const MANY: &str = "many_calls_leave_no_descriptor_behind";
+const LEAVES: &str =
+    "a_program_whose_listener_leaves_its_session_is_given_up_at_once_by_name_and_nothing_of_it_is_left";
+const HEADLESS: &str =
+    "a_program_whose_first_process_died_serves_on_and_its_calls_end_as_they_do_until_the_rest_dies_too";
+const DRAINING: &str = "the_crash_of_a_program_that_drains_is_told_with_its_calls_and_so_is_one_while_the_host_drains";
 const NEVER_READY: &str = "a_program_that_is_never_ready_is_given_up_with_the_reason_and_nothing_of_it_is_left";
 const NO_SIGNAL: &str = "a_program_with_calls_gets_no_signal_and_one_sigterm_after_its_last_call";
 const OUTPUT: &str = "whatever_a_program_writes_its_calls_go_on";

@@ -97,6 +97,58 @@ fn a_cancel_gives_new_calls_back_while_the_old_program_drains_and_not_after_it_h
 }
 
 #[test]
+fn after_a_cancel_the_next_upgrade_is_possible_at_once_and_the_cancelled_versions_calls_run_on() {
+    let host = Rig::new().start();
+    let mut old = Caller::talking(&host);
+    upgraded(&host, &["--version", "v2"]);
+    let mut cancelled = Caller::talking(&host);
+    upgraded(&host, &["--cancel"]);
+    assert_eq!(version(&host), "v1", "said once it is so");
+    upgraded(&host, &["--version", "v3"]);
+    assert_eq!((version(&host), host.programs().len()), ("v3".into(), 3));
+    old.talk(&[1; 320]);
+    cancelled.talk(&[1; 320]);
+    assert!(host.signals().is_empty(), "{:?}", host.signals());
+    cancelled.hang_up();
+    old.hang_up();
+    host.wait_until(|host| host.programs().len() == 1);
+    assert_eq!(version(&host), "v3");
+}
+
+#[test]
+fn a_host_that_drains_takes_no_upgrade_and_says_why() {
+    let mut host = Rig::new().start();
+    let mut caller = Caller::talking(&host);
+    host.signal(Signal::TERM);
+    host.wait_for_log("draining");
+    refused(&host, &["--version", "v2"], "the host drains, and ends its programs after the last call");
+    caller.talk(&[1; 320]);
+    assert_eq!(host.programs().len(), 1);
+}
+
+#[test]
+fn an_upgrade_of_a_host_that_is_started_anew_meanwhile_is_not_done() {
+    let socket = tempfile::tempdir().unwrap();
+    let path = socket.path().join("ops");
+    let rig = || Rig::new().flags(&["--ready-within", "1h"]).env("OPENRTC_OPS_SOCKET", path.to_str().unwrap());
+    let host = rig().start();
+    let upgrade = std::process::Command::new(e2e::openrtc())
+        .args(["upgrade", &format!("unix:{}", path.display()), "--version", "v2", "--", "sleep", "3600"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    host.wait_until(|host| host.programs().len() == 2);
+    host.signal(Signal::KILL);
+    let (_, _, dir) = host.end();
+    let host = rig().again(dir).start();
+    let output = upgrade.wait_with_output().unwrap();
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("the host was started anew, and runs v1: the order for v2 is not done"), "{said}");
+    assert_eq!(version(&host), "v1");
+}
+
+#[test]
 fn while_a_new_program_starts_another_upgrade_waits_and_a_cancel_ends_it_untouched_by_a_call() {
     let host = Rig::new().flags(&["--ready-within", "1h"]).start();
     let mut old = Caller::talking(&host);

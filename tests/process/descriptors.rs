@@ -42,6 +42,10 @@ fn a_capacity_beyond_the_descriptors_is_refused_with_the_numbers_and_the_fix() {
     for says in ["1000 needs 4048", "4 for each call", "may have 256", "OPENRTC_CAPACITY to 52", "LimitNOFILE="] {
         assert!(said(&output).contains(says), "it should say {says:?}: {}", said(&output));
     }
+    let output = in_shell("ulimit -n 40; exec \"$@\"").output().unwrap();
+    let said = said(&output);
+    assert!(said.contains("may have 40, which is too few for a single call: raise the limit"), "{said}");
+    assert!(!said.contains("OPENRTC_CAPACITY"), "{said}");
 }
 
 #[test]

@@ -32,6 +32,15 @@ pub(crate) enum Origin {
     Proxied,
 }
 
+/// Why a head cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// It is none of HTTP/1, or two readers may understand it differently.
+    NoHead,
+    /// It has too many headers.
+    TooLarge,
+}
+
 /// What of a head the front has to know.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Head {
@@ -51,14 +60,22 @@ pub(crate) fn end(bytes: &[u8], from: usize) -> Option<usize> {
 }
 
 impl Head {
-    /// Reads a whole head. `None`: it is none of HTTP/1.
-    pub(crate) fn read(bytes: &[u8], origin: Origin) -> Option<Self> {
+    /// Reads a whole head.
+    pub(crate) fn read(bytes: &[u8], origin: Origin) -> Result<Self, Unread> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut request = httparse::Request::new(&mut headers);
+        let parsed = request.parse(bytes).map_err(|error| match error {
+            httparse::Error::TooManyHeaders => Unread::TooLarge,
+            _ => Unread::NoHead,
+        })?;
         // A head that ends earlier for others than for the front would hide a second one.
-        if request.parse(bytes).ok()? != httparse::Status::Complete(bytes.len()) || is_ambiguous(&*request.headers) {
-            return None;
+        if parsed != httparse::Status::Complete(bytes.len()) || is_ambiguous(&*request.headers) {
+            return Err(Unread::NoHead);
         }
+        Self::of(&request, origin).ok_or(Unread::NoHead)
+    }
+
+    fn of(request: &httparse::Request<'_, '_>, origin: Origin) -> Option<Self> {
         let (method, path) = (request.method?, request.path?);
         let has = |name: &str, token: &str| {
             let named = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
@@ -163,7 +180,7 @@ mod tests {
             "POST / HTTP/1.1\r\nContent-Length: 3\r\ncontent-length: 4\r\n\r\n",
             "GET / HTTP/1.1\n\nGET /admin HTTP/1.1\r\n\r\n",
         ] {
-            assert_eq!(Head::read(head.as_bytes(), CALLER), None, "{head:?}");
+            assert_eq!(Head::read(head.as_bytes(), CALLER), Err(Unread::NoHead), "{head:?}");
         }
     }
 
@@ -189,8 +206,10 @@ mod tests {
         for head in
             ["PRI * HTTP/2.0\r\n\r\n", "\u{16}\u{3}\u{1}\r\n\r\n", "GET /\r\n\r\n", "GET / HTTP/1.1\r\nA\r\n\r\n"]
         {
-            assert_eq!(Head::read(head.as_bytes(), CALLER), None, "{head:?}");
+            assert_eq!(Head::read(head.as_bytes(), CALLER), Err(Unread::NoHead), "{head:?}");
         }
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(HEADERS_MAX + 1));
+        assert_eq!(Head::read(many.as_bytes(), CALLER), Err(Unread::TooLarge));
         let bytes = b"GET / HTTP/1.1\r\n\r\nrest";
         let found: Vec<_> = (0..=bytes.len()).map(|len| end(&bytes[..len], len.saturating_sub(1))).collect();
         assert_eq!(found.iter().position(Option::is_some), Some(18));

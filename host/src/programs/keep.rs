@@ -1,7 +1,6 @@
 //! Keeps a version's program running: starts it, waits until it is ready, and starts it again when it ends by itself.
 
 use std::ffi::OsString;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use openrtc_core::fleet::{Command, Request, Run, Stage};
@@ -10,10 +9,10 @@ use openrtc_fleet::child::{Child, Ending, Stopped};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
-use super::{HOST, Programs, Settings};
-use crate::left_behind;
+use super::{HOST, Programs};
 use crate::program::Program;
 use crate::ready::{self, NotReady};
+use crate::stray::kill_strays;
 
 /// How long is waited before a program that ended is started again: at first, and at most.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -94,11 +93,14 @@ impl Programs {
         };
         let Some(child) = self.with(run, |program| program.child.clone()) else { return Ok(()) };
         let ending = self.over(run, &child).await;
-        let calls = self.with(run, |program| (program.is_told_to_end, program.in_flight()));
-        self.forget(run).await;
-        if let Some((false, calls)) = calls {
+        let ended = self.with(run, |program| (!program.is_told_to_end).then(|| program.lost())).flatten();
+        if let Some(calls) = ended {
             let pid = child.pid();
             tracing::error!(%version, pid, calls, %ending, "the program ended by itself: its calls ended with it");
+            self.lock().crashes += 1;
+        }
+        self.forget(run).await;
+        if ended.is_some() {
             self.fall_back(version);
         }
         Ok(())
@@ -109,11 +111,6 @@ impl Programs {
     async fn over(&self, run: Run, child: &Child) -> Ending {
         child.left().await;
         loop {
-            tokio::select! {
-                biased;
-                ending = child.over() => return ending,
-                () = sleep(LOOK) => {}
-            }
             let addr = self.with(run, |program| program.addr).flatten();
             let listens = match addr {
                 Some(addr) => ready::listens(child, addr.port()).await,
@@ -121,10 +118,16 @@ impl Programs {
             };
             let is_useless = self.with(run, |program| {
                 program.addr = addr.filter(|_| listens);
+                program.looks.note(listens);
                 !listens && !program.is_told_to_end && program.in_flight() == 0
             });
             if is_useless == Some(true) {
                 child.stop(self.0.settings.stop_within).await;
+            }
+            tokio::select! {
+                biased;
+                ending = child.over() => return ending,
+                () = sleep(LOOK) => {}
             }
         }
     }
@@ -167,6 +170,7 @@ impl Programs {
                 self.with(run, |program| program.is_told_to_end = true);
                 // It never had a call.
                 let _ = child.kill().await;
+                kill_strays(&child, port).await;
                 self.forget(run).await;
                 Err(why)
             }
@@ -204,14 +208,27 @@ impl Programs {
 
     /// Ends a program that has drained.
     pub(super) fn end(&self, run: Run) {
+        if self.with(run, |program| program.in_flight()) == Some(0) {
+            let programs = self.clone();
+            tokio::spawn(async move { programs.finish(run).await });
+        }
+    }
+
+    /// Ends a program: it is left alone for a while, told once, and killed if it takes too long. `None`: it ended by
+    /// itself, which is told as that, or somebody else has told it.
+    pub(super) async fn finish(&self, run: Run) -> Option<Stopped> {
+        let fate = self.with(run, |program| program.fate())?;
+        if fate.is_gone().await {
+            return None;
+        }
         let told = self.with(run, |program| {
-            let ends = !program.is_told_to_end && program.in_flight() == 0;
-            program.is_told_to_end |= ends;
-            ends.then(|| (program.version, program.child.clone()))
+            let is_told = std::mem::replace(&mut program.is_told_to_end, true);
+            // One that never was ready has nothing to finish.
+            let settle = if program.addr.is_some() { self.0.settings.settle } else { Duration::ZERO };
+            (!is_told).then_some((program.version, settle))
         });
-        let Some((version, child)) = told.flatten() else { return };
-        let (settle, stop_within) = (self.0.settings.settle, self.0.settings.stop_within);
-        tokio::spawn(async move { end(&child, version, settle, stop_within).await });
+        let (version, settle) = told.flatten()?;
+        Some(end(&fate.child, version, settle, self.0.settings.stop_within).await)
     }
 
     /// A version that was never ready is given up: its rollout is taken back, and whoever asked hears why.
@@ -255,39 +272,29 @@ impl Programs {
 
     /// Keeps on disk which programs run.
     async fn write_record(&self) {
-        let Some(file) = self.0.settings.record.clone() else { return };
+        let Some(record) = self.0.settings.record.clone() else { return };
         let programs = self.clone();
-        let writing = spawn_blocking(move || {
-            // One after the other, so that the last one to write has seen the last change.
-            let _turn = programs.0.recording.lock().unwrap_or_else(PoisonError::into_inner);
-            let listed = |program: &Program| (program.version, program.child.clone());
-            let running: Vec<_> = programs.lock().programs.values().map(listed).collect();
-            left_behind::write(&file, &running);
-        });
+        let listed = |program: &Program| (program.version, program.child.clone());
+        let writing = spawn_blocking(move || record.write(|| programs.lock().programs.values().map(listed).collect()));
         // It does not panic, and a runtime that ends has no use for it.
         let _ = writing.await;
     }
 }
 
-/// Nothing runs any more.
-pub(super) fn clear_record(settings: &Settings) {
-    if let Some(file) = &settings.record {
-        left_behind::write(file, &[]);
-    }
-}
-
-/// Ends a program that has no calls: it is left alone for a while, told once, and killed if it takes too long.
-pub(super) async fn end(child: &Child, version: Version, settle: Duration, stop_within: Duration) {
+/// Ends a program that has no calls.
+async fn end(child: &Child, version: Version, settle: Duration, stop_within: Duration) -> Stopped {
     let pid = child.pid();
     tokio::select! {
-        _ = child.over() => return,
+        _ = child.over() => return Stopped::InTime,
         () = sleep(settle) => {}
     }
-    match child.stop(stop_within).await {
+    let stopped = child.stop(stop_within).await;
+    match stopped {
         Stopped::InTime => tracing::info!(%version, pid, "the program has ended"),
         Stopped::Killed => tracing::warn!(%version, pid, "the program did not end within {stop_within:?}: killed"),
         Stopped::Survives => tracing::error!(%version, pid, "the program was killed, and something of it is left"),
     }
+    stopped
 }
 
 /// Up to a quarter more, so that hosts which fail together do not try again together.

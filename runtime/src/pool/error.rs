@@ -56,8 +56,9 @@ pub enum StartError {
     /// The system gives too few descriptors for the capacity.
     #[error(
         "a capacity of {capacity} needs {needed} descriptors ({each} for each call, and some for the worker), but the \
-         process may have {limit}: set OPENRTC_CAPACITY to {suffices_for} or less, or raise the limit (LimitNOFILE= in \
-         a systemd unit, --ulimit nofile= for docker, ulimit -Hn in a shell)"
+         process may have {limit}{}raise the limit (LimitNOFILE= in a systemd unit, --ulimit nofile= for docker, \
+         ulimit -Hn in a shell)",
+        less(*suffices_for)
     )]
     Descriptors {
         /// The capacity that was asked for.
@@ -86,4 +87,12 @@ pub enum StartError {
          openrtc_runtime::blocking"
     )]
     NoRuntime,
+}
+
+/// What to do about too few descriptors, beside raising their limit.
+fn less(suffices_for: u64) -> String {
+    match suffices_for {
+        0 => ", which is too few for a single call: ".into(),
+        calls => format!(": set OPENRTC_CAPACITY to {calls} or less, or "),
+    }
 }

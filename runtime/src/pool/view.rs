@@ -3,6 +3,7 @@
 use std::future::pending;
 
 use openrtc_core::id::Identity;
+use openrtc_core::word::Phase;
 use openrtc_core::worker::Availability;
 use tokio::sync::watch;
 
@@ -37,6 +38,12 @@ impl WorkerView {
     #[must_use]
     pub fn availability(&self) -> Availability {
         self.published.borrow().availability
+    }
+
+    /// Where the worker is in its life.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.published.borrow().phase
     }
 
     /// The calls in flight, reserved ones included.
