@@ -1,5 +1,5 @@
-//! Whether a program is gone, or lives on without its first process. A connection's end does not tell: the system closes
-//! what a process had open when that ends, as the process does when it hangs up.
+//! Whether a program is gone, or lives on without its first process. A connection's end does not tell: when a process
+//! ends, the system closes what it had open, as the process itself does when it hangs up.
 
 use openrtc_fleet::child::Child;
 use tokio::sync::watch;

@@ -47,7 +47,7 @@ impl Record {
     pub(crate) fn write(&self, running: impl FnOnce() -> Vec<(Version, Child)>) {
         let file = self.file();
         if let Err(error) = self.try_write(running) {
-            tracing::error!(%error, ?file, "which programs run cannot be written: a killed host would leave them behind");
+            tracing::error!(%error, ?file, "which programs run cannot be written: a killed host leaves them behind");
         }
     }
 

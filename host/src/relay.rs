@@ -43,8 +43,8 @@ pub(crate) struct Early {
 }
 
 /// Passes bytes on until both directions are closed, one side breaks, or a half-closed call is silent for as long as
-/// `half_open`. `moved` is shown whatever came from a side. `is_gone` is asked, when the program's connection has ended,
-/// whether the program has too: then nobody hears what the caller still says. Dropped early, it cuts the call.
+/// `half_open`. `moved` is shown whatever came from a side. `is_gone` is asked, when the program's connection has
+/// ended, whether the program has too: then nobody hears what the caller still says. Dropped early, it cuts the call.
 pub(crate) async fn relay(
     caller: &TcpStream,
     program: &TcpStream,
