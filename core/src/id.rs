@@ -7,6 +7,7 @@ mod call;
 mod log;
 mod open;
 
+use core::cmp::Ordering;
 use core::fmt;
 use core::str::FromStr;
 
@@ -62,7 +63,7 @@ impl fmt::Display for BadName {
 impl core::error::Error for BadName {}
 
 /// 1 to `N` printable ASCII bytes, stored inline. The padding is zero, so that values compare as their texts do.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Inline<const N: usize> {
     bytes: [u8; N],
     len: u8,
@@ -89,6 +90,34 @@ impl<const N: usize> Inline<N> {
 
     fn as_str(&self) -> &str {
         core::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
+    }
+
+    /// The first bytes, as a number that compares as they do. Most names differ there or end there, and machines that
+    /// look names up compare little else.
+    #[inline]
+    fn head(&self) -> u64 {
+        const { assert!(N >= HEAD) };
+        self.bytes.first_chunk().map_or(0, |head: &[u8; HEAD]| u64::from_be_bytes(*head))
+    }
+}
+
+/// How many bytes are compared at once.
+const HEAD: usize = size_of::<u64>();
+
+impl<const N: usize> PartialOrd for Inline<N> {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<const N: usize> Ord for Inline<N> {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        match self.head().cmp(&other.head()) {
+            Ordering::Equal if usize::from(self.len.max(other.len)) > HEAD => self.bytes.cmp(&other.bytes),
+            order => order,
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use openrtc_core::time::{Instant, Span};
 use openrtc_core::uplink::Answer;
 use openrtc_core::word::Phase;
 
-use self::misstored::{is_cordoned, misstored};
+use self::misstored::{is_cordoned, misstore};
 use self::store::Coordinator;
 use super::network::Mail;
 use super::queue::{Event, OfRun};
@@ -158,7 +158,10 @@ impl Coordinators {
             return Err(Refused::Unknown.into());
         }
         let fleet = &mut coordinator.fleet;
-        let entry = misstored(context.scene.subject.bug, fleet, fleet.decide(clock(&context.scene), command)?);
+        let mut entry = fleet.decide(clock(&context.scene), command)?;
+        if let Some(bug) = context.scene.subject.bug {
+            misstore(bug, fleet, &mut entry.event);
+        }
         let is_report = matches!(entry.event, Became::WorkerReported(_));
         let in_full = !is_report || fleet.members().len() <= SMALL;
         let office = Office::from(&*fleet);
