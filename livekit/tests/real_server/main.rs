@@ -7,13 +7,15 @@
 //! ```
 #![cfg(all(feature = "guard", feature = "worker"))]
 
+mod cases;
 mod guard;
+mod network;
 mod server;
 
 use std::time::Duration;
 
-use openrtc_livekit::{Api, ApiKey, Guard, Job, Monitor, Unregistered, Worker};
-use openrtc_runtime::{Actor, AgentPool, Call, Exit, ServeError};
+use openrtc_livekit::{Api, ApiKey, Guard, Job, Monitor, Unregistered, Worker, WorkerBuilder};
+use openrtc_runtime::{Actor, AgentPool, AgentPoolBuilder, Call, Exit, ServeError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -33,24 +35,38 @@ struct Running {
 
 impl Running {
     async fn new(server: &Server, version: &str, capacity: u32) -> Self {
-        let pool = AgentPool::builder().deployment_version(version).capacity(capacity).signals(false).build();
-        let pool = pool.expect("a pool");
-        let worker = Worker::builder().url(&server.url).api_key("devkey", "secret").agent_name("agent").build();
-        let worker = worker.expect("a worker");
-        let (mut monitor, hang_up) = (worker.monitor(), watch::Sender::new(false));
+        Self::with(pool(capacity).deployment_version(version), builder(&server.url)).await
+    }
+
+    async fn with(pool: AgentPoolBuilder, worker: WorkerBuilder) -> Self {
+        let mut running = Self::unregistered(pool, worker);
+        timeout(Duration::from_secs(10), running.monitor.available()).await.expect("the server confirms it");
+        running
+    }
+
+    fn unregistered(pool: AgentPoolBuilder, worker: WorkerBuilder) -> Self {
+        let (pool, worker) = (pool.build().expect("a pool"), worker.build().expect("a worker"));
+        let (monitor, hang_up) = (worker.monitor(), watch::Sender::new(false));
         let (serving, until) = (pool.clone(), hang_up.subscribe());
         let handler = move |call: Call<Job>| {
             let mut until = until.clone();
             async move {
                 let Call { session: job, guard, .. } = call;
                 assert!(job.token().split('.').count() == 3 && !job.room().is_empty(), "{job:?}");
-                // An error says that the test is over.
-                let _ = until.wait_for(|now| *now).await;
-                job.finish(guard, Ok::<_, String>(())).await;
+                let result = tokio::select! {
+                    // An error says that the test is over.
+                    _ = until.wait_for(|now| *now) => Ok(()),
+                    () = job.terminated() => Ok(()),
+                    _ = guard.cancelled() => Err("cut".to_owned()),
+                };
+                match job.metadata() {
+                    "fails" => job.finish(guard, Err("broken")).await,
+                    "panics" => panic!("on purpose"),
+                    _ => job.finish(guard, result).await,
+                }
             }
         };
         let life = tokio::spawn(async move { worker.serve(&serving, handler).await });
-        timeout(Duration::from_secs(10), monitor.available()).await.expect("the server confirms it");
         Self { pool, monitor, hang_up, life }
     }
 
@@ -64,11 +80,23 @@ impl Running {
 
     /// Ends its jobs and waits until it has left.
     async fn exit(self) -> Monitor {
+        self.exit_with(0).await
+    }
+
+    async fn exit_with(self, code: u8) -> Monitor {
         self.hang_up.send_replace(true);
         let exit = timeout(Duration::from_secs(15), self.life).await.expect("it leaves");
-        assert_eq!(exit.expect("no panic").expect("no error").code(), 0);
+        assert_eq!(exit.expect("no panic").expect("no error").code(), code);
         self.monitor
     }
+}
+
+fn pool(capacity: u32) -> AgentPoolBuilder {
+    AgentPool::builder().deployment_version("v1").capacity(capacity).signals(false)
+}
+
+fn builder(url: &str) -> WorkerBuilder {
+    Worker::builder().url(url).api_key("devkey", "secret").agent_name("agent")
 }
 
 async fn until(what: &str, is_true: impl Fn() -> bool) {
