@@ -3,7 +3,7 @@
     python3 livekit/examples/caller.py ROOM [SECONDS]
 
 The server and the key come from LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET, the agent's name from
-LIVEKIT_AGENT_NAME (echo, if it is not set). Needs the packages `livekit` and `livekit-api` (pip install livekit livekit-api).
+LIVEKIT_AGENT_NAME (echo, if it is not set). Needs two packages: pip install livekit livekit-api.
 """
 
 import array

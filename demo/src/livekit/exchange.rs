@@ -253,6 +253,7 @@ mod tests {
     use openrtc_livekit::dispatcher::Asked;
     use openrtc_livekit::proto::AvailabilityResponse;
     use tokio::net::TcpStream;
+    use tokio::time::timeout;
 
     use super::*;
     use crate::dispatch::Dispatcher;
@@ -288,9 +289,12 @@ mod tests {
             // Whoever is unknown is not heard.
             drop(say(&exchange, "stranger", &room, &[Frame::Accept]).await);
             drop(say(&exchange, "blue-1", &room, &[no]).await);
-            while !targets[0].is_closed() {
-                tokio::task::yield_now().await;
-            }
+            let closes = async {
+                while !targets[0].is_closed() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(LOST_AFTER, closes).await.expect("its refusal is heard");
             say(&exchange, "green-1", &room, &[Frame::Accept]).await
         };
         let (placed, _stream) = tokio::join!(exchange.place(&mut record), agents);
@@ -303,6 +307,18 @@ mod tests {
         assert!(!exchange.disagreements().is_empty());
         exchange.leave("AJ_1").await;
         assert_eq!(exchange.api.list_rooms().await.expect("it answers"), [""; 0]);
+        // A job that was asked for after its worker had refused one, and that it takes all the same.
+        let room = format!("{}-call-1-1", exchange.agent);
+        let mut record = OfferedCall { id: "call-1".into(), declined_by: vec![], unanswered_by: vec![], taken: None };
+        let relapse = async {
+            while exchange.api.list_rooms().await.expect("it answers").is_empty() {
+                tokio::task::yield_now().await;
+            }
+            say(&exchange, "blue-1", &room, &[Frame::Accept]).await
+        };
+        let (placed, _stream) = tokio::join!(exchange.place(&mut record), relapse);
+        assert_eq!(placed.map(|(worker, _)| worker), Some(0));
+        assert_eq!((dispatcher.taken_after_refusal(0), dispatcher.taken_after_refusal(1)), (1, 0));
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl Teller {
 
     pub(super) fn tell(&mut self, now: Instant, tell: Tell, patience: &Patience) -> UpdateWorkerStatus {
         self.seq += 1;
-        if tell.is_full() || self.told.is_none_or(|(told, _)| told.is_full()) {
+        if tell.is_full() {
             self.heard = Heard::No;
         }
         self.told = Some((tell, now));

@@ -113,7 +113,9 @@ async fn cases_11_and_12_a_silent_and_a_full_network_are_noticed_and_no_status_i
     for worker in &workers {
         registered(&worker.monitor, false).await;
     }
-    networks.iter().for_each(|network| network.be(Road::Open));
+    for network in &networks {
+        network.be(Road::Open);
+    }
     for worker in &workers {
         registered(&worker.monitor, true).await;
         until("its statuses arrive", || worker.monitor.health().counts.delivered == 2).await;

@@ -73,11 +73,11 @@ async fn carry(worker: TcpStream, server: u16, road: watch::Receiver<Road>, head
     let (from_worker, to_worker) = worker.into_split();
     let (from_server, to_server) = server.into_split();
     let mut cut = road.clone();
-    let (mut up, mut down) = (road.clone(), road);
+    let mut up = road.clone();
     tokio::select! {
         _ = cut.wait_for(|road| *road == Road::Closed) => {}
         _ = pass_up(from_worker, to_server, &mut up, &heads) => {}
-        _ = pass_down(from_server, to_worker, &mut down) => {}
+        _ = pass_down(from_server, to_worker, &road) => {}
     }
 }
 
@@ -92,24 +92,24 @@ async fn pass_up(
     let mut first = true;
     loop {
         road.wait_for(|road| *road != Road::Full).await.ok()?;
-        let read = from.read(&mut bytes).await.ok().filter(|read| *read > 0)?;
+        let length = from.read(&mut bytes).await.ok().filter(|length| *length > 0)?;
         if std::mem::take(&mut first) {
-            let head = String::from_utf8_lossy(&bytes[..read]).into_owned();
+            let head = String::from_utf8_lossy(&bytes[..length]).into_owned();
             heads.lock().unwrap_or_else(PoisonError::into_inner).push(head);
         }
         if *road.borrow() != Road::Silent {
-            to.write_all(&bytes[..read]).await.ok()?;
+            to.write_all(&bytes[..length]).await.ok()?;
         }
     }
 }
 
-async fn pass_down(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, road: &mut watch::Receiver<Road>) -> Option<()> {
+async fn pass_down(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, road: &watch::Receiver<Road>) -> Option<()> {
     let mut bytes = vec![0; 65_536];
     for chunk in 0.. {
-        let read = from.read(&mut bytes).await.ok().filter(|read| *read > 0)?;
+        let length = from.read(&mut bytes).await.ok().filter(|length| *length > 0)?;
         let now = *road.borrow();
         if !matches!(now, Road::Deaf | Road::Silent) && (now != Road::Unconfirmed || chunk == 0) {
-            to.write_all(&bytes[..read]).await.ok()?;
+            to.write_all(&bytes[..length]).await.ok()?;
         }
         if now == Road::Short {
             return None;
