@@ -49,6 +49,7 @@ mod react;
 mod rejection;
 mod rollout;
 mod room;
+mod scale;
 mod seen;
 mod step;
 mod timeouts;

@@ -111,6 +111,8 @@ bugs! {
     GateFailsOpen = "gate-fails-open",
     /// The coordinator's shell stores a verdict with another step than was judged.
     VerdictMisfiled = "verdict-misfiled",
+    /// The coordinator's shell counts a worker that is not there when it sends one away.
+    ScaleInMiscounted = "scale-in-miscounted",
     /// The coordinator's store loses that a worker drained.
     DrainedLost = "drained-lost",
     /// Level 1: the runtime's gate hears of every hang-up as of a handler that failed.

@@ -48,6 +48,7 @@ pub fn generate(choice: &mut impl Choice, seed: u64) -> Plan {
     habits(choice, &mut plan);
     cordons(choice, &mut plan);
     gates(choice, &mut plan);
+    scale(choice, &mut plan);
     plan.sorted()
 }
 
@@ -138,6 +139,15 @@ fn gates(choice: &mut impl Choice, plan: &mut Plan) {
     plan.gates = (GateSet::NONE.with(Gate::ErrorRate).with(Gate::Webhook), on_failure);
     if choice.odds(1, 3) {
         plan.happenings.push(Happening { at: BEGIN + Span::from_millis(choice.below(40_000)), deed: Deed::GateFails });
+    }
+}
+
+/// Another number of workers is wanted, of whichever version takes all calls then.
+fn scale(choice: &mut impl Choice, plan: &mut Plan) {
+    if choice.odds(1, 5) {
+        let at = BEGIN + Span::from_millis(choice.below(60_000));
+        let workers = u32::try_from(choice.between(1, 3)).unwrap_or(1);
+        plan.happenings.push(Happening { at, deed: Deed::Scale(workers) });
     }
 }
 

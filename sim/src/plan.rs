@@ -177,6 +177,8 @@ pub enum Deed {
     Resume,
     /// A person lets the rollout go on.
     Promote,
+    /// The version that takes all calls is to have so many workers.
+    Scale(u32),
     /// The next gate that is judged fails.
     GateFails,
     /// The coordinator is told to keep new calls from a worker.
@@ -221,7 +223,7 @@ impl Deed {
     /// Whether it is a fault, not a step of a rollout that somebody meant.
     #[must_use]
     pub const fn is_fault(&self) -> bool {
-        let meant = matches!(self, Self::Cordon(_) | Self::Uncordon(_) | Self::Dismiss(_));
+        let meant = matches!(self, Self::Scale(_) | Self::Cordon(_) | Self::Uncordon(_) | Self::Dismiss(_));
         !meant && !matches!(self, Self::Rollout | Self::Rollback | Self::Pause | Self::Resume | Self::Promote)
     }
 }

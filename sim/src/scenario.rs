@@ -15,6 +15,7 @@ library! {
     "complete-means-stopped",
     "cordoned-worker",
     "gates-hold",
+    "scaled-in",
     "coordinator-crash",
     "crash-between-journal-and-effect",
     "declined-callers-call-again",

@@ -45,7 +45,9 @@ const fn proofs(invariant: Invariant) -> &'static [Proof] {
             (Bug::WaveMiscounted, "the coordinator's entry cannot follow"),
             (Bug::DrainedLost, "the coordinator's decisions do not give its state"),
         ],
-        Invariant::Bounds => &[(Bug::AsksForTooMany, "the coordinator: S13")],
+        Invariant::Bounds => {
+            &[(Bug::AsksForTooMany, "the coordinator: S13"), (Bug::ScaleInMiscounted, "the coordinator: S13")]
+        }
         Invariant::AckedDrain => &[(Bug::UnsentIsObeyed, "the coordinator: S14")],
         Invariant::CordonHolds => {
             &[(Bug::CordonOverruled, "the coordinator: S15"), (Bug::CordonUnsent, "is cordoned and takes calls")]

@@ -62,6 +62,7 @@ scenarios! {
     clock_steps = "clock-steps",
     complete_means_stopped = "complete-means-stopped",
     coordinator_crash = "coordinator-crash",
+    scaled_in = "scaled-in",
     gates_hold = "gates-hold",
     cordoned_worker = "cordoned-worker",
     crash_between_journal_and_effect = "crash-between-journal-and-effect",

@@ -49,6 +49,7 @@ impl Fleet {
             | Event::GatePassed { .. }
             | Event::GateFailed { .. }
             | Event::Promoted { .. }
+            | Event::Scaled { .. }
             | Event::WorkerRejected { .. }
             | Event::WorkerFenced { .. }
             | Event::WorkerCordoned { .. }
@@ -70,6 +71,7 @@ impl Fleet {
             Event::Completed => self.is_at(Stage::Draining) && self.has_left(),
             Event::RolledBack => self.is_at(Stage::RollingBack) && self.returning().is_none() && self.has_left(),
             Event::DrainOrdered { run, terms, facts, room } => self.may_drain(run, terms, &facts, &room),
+            Event::ScaleInOrdered { run, facts, room, usable } => self.may_scale_in(run, &facts, &room, usable),
             Event::CancelOrdered { run } => self.may_cancel(run),
             Event::ServeOrdered { run, facts } => self.may_serve(run, &facts),
             Event::StopOrdered { run, facts } => self.may_stop(run, &facts),
@@ -104,7 +106,7 @@ impl Fleet {
     }
 
     /// The worker, if its run can have reported these facts and been taken at its word.
-    fn heard(&self, run: Run, facts: &Facts) -> Option<&Member> {
+    pub(super) fn heard(&self, run: Run, facts: &Facts) -> Option<&Member> {
         let possible = facts.is_possible() && facts.obeyed.epoch <= self.epoch;
         self.members.of(run).filter(|member| possible && !member.is_lost() && facts.seq >= member.seq)
     }
@@ -114,7 +116,7 @@ impl Fleet {
     }
 
     /// Whether steps are taken.
-    fn is_stepping(&self) -> bool {
+    pub(super) fn is_stepping(&self) -> bool {
         self.is_running() && self.gates().failed.is_empty() && !self.members.has_any(|pool| pool.withdrawn)
     }
 

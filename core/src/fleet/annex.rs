@@ -15,8 +15,10 @@ use serde::ser::SerializeTuple;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::gate::Gates;
+use crate::id::Version;
 
 const GATES: u8 = 1;
+const SCALED: u8 = 2;
 
 /// More elements than all parts and their numbers.
 const ELEMENTS_MAX: usize = 16;
@@ -24,10 +26,11 @@ const ELEMENTS_MAX: usize = 16;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Annex {
     pub(super) gates: Gates,
+    /// The version whose number of workers was set since its rollout.
+    pub(super) scaled: Option<Version>,
 }
 
 impl Annex {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
     pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -39,6 +42,10 @@ impl Serialize for Annex {
         if self.gates != Gates::default() {
             parts.serialize_element(&GATES)?;
             parts.serialize_element(&self.gates)?;
+        }
+        if let Some(version) = &self.scaled {
+            parts.serialize_element(&SCALED)?;
+            parts.serialize_element(version)?;
         }
         parts.end()
     }
@@ -64,6 +71,7 @@ impl<'de> Deserialize<'de> for Annex {
                         GATES if last < GATES => {
                             annex.gates = parts.next_element()?.ok_or_else(|| A::Error::custom("no gates"))?;
                         }
+                        SCALED if last < SCALED => annex.scaled = parts.next_element()?,
                         _ => return Err(A::Error::custom("a part that this build does not know")),
                     }
                     last = part;

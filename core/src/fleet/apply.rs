@@ -38,6 +38,8 @@ impl Fleet {
             Event::GatesSet { asked, on_failure, .. } => {
                 self.annex.gates = Gates { asked, on_failure, ..Gates::default() };
             }
+            Event::Scaled { version, workers, .. } => self.scale(version, workers),
+            Event::ScaleInOrdered { run, facts, .. } => self.scale_in_by(run, &facts),
             Event::GatePassed { gate, .. } => self.annex.gates.pass(gate),
             Event::GateFailed { gate, .. } => self.annex.gates.fail(gate),
             Event::Promoted { .. } => self.annex.gates.passed = self.annex.gates.asked,
@@ -96,8 +98,16 @@ impl Fleet {
         self.queued = None;
         self.blocked = Default::default();
         self.annex.gates.reset();
+        self.annex.scaled = self.annex.scaled.filter(|scaled| *scaled != spec.version);
         self.members.forgive();
         self.rollout = Some(Rollout { actor, spec, blue, stage: Stage::Planned, since: self.now, asked: 0 });
+    }
+
+    fn scale(&mut self, version: Version, workers: u32) {
+        self.annex.scaled = Some(version);
+        if let Some(info) = self.versions.get_mut(&version) {
+            info.workers = workers;
+        }
     }
 
     fn supersede(&mut self, actor: Actor, spec: Spec) {
@@ -283,6 +293,13 @@ impl Fleet {
     fn order(&mut self, run: Run, task: Task, facts: &Facts) {
         let order = self.order_to(task, self.stands_for(task));
         self.on_facts(run, facts, |member| member.order = Some(order));
+    }
+
+    /// A worker too many leaves.
+    fn scale_in_by(&mut self, run: Run, facts: &Facts) {
+        self.blocked[StepKind::Wave as usize] = false;
+        self.on_facts(run, facts, |_| {});
+        self.take_out(run, MemberStatus::Dismissed(self.terms()));
     }
 
     /// A worker is in service again.

@@ -20,6 +20,7 @@ impl Fleet {
             Event::GatePassed { gate, step } => Command::Judge { gate, step, passed: true },
             Event::GateFailed { gate, step } => Command::Judge { gate, step, passed: false },
             Event::Promoted { actor, .. } => request(actor, Request::Promote),
+            Event::Scaled { actor, workers, .. } => request(actor, Request::Scale { workers }),
             Event::Resumed { actor } => request(actor, Request::Resume),
             Event::WorkerRegistered { run, version, .. } | Event::WorkerRejected { run, version, .. } => {
                 Command::Register { run, version }
@@ -52,6 +53,7 @@ impl Fleet {
             | Event::WorkerDrained { .. }
             | Event::WorkerGone { departure: Departure::Exited { .. }, .. }
             | Event::DrainOrdered { .. }
+            | Event::ScaleInOrdered { .. }
             | Event::CancelOrdered { .. }
             | Event::ServeOrdered { .. }
             | Event::StopOrdered { .. }

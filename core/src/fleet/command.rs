@@ -227,6 +227,11 @@ pub enum Request {
     Resume,
     /// Go back to the version before.
     Rollback,
+    /// Run this many workers of the version that takes all calls. Workers too many drain, a few at a time, and leave.
+    Scale {
+        /// How many that do not leave.
+        workers: u32,
+    },
     /// Have every step of this and later rollouts judged by these gates.
     SetGates {
         /// Which gates.

@@ -59,6 +59,7 @@ impl Fleet {
             Request::Resume if self.paused.is_none() => Err(Repeat::NotPaused.into()),
             Request::Resume => Ok(Event::Resumed { actor }),
             Request::Rollback => self.judge_rollback(actor),
+            Request::Scale { workers } => self.judge_scale(actor, workers),
             Request::SetGates { asked, on_failure } => self.judge_gates(actor, asked, on_failure),
             Request::Uncordon { worker } => self.judge_uncordon(actor, worker),
         }

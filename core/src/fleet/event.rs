@@ -323,6 +323,26 @@ pub enum Event {
         /// What was decided on.
         step: GatedStep,
     },
+    /// The version in use is to have another number of workers.
+    Scaled {
+        /// Who asked.
+        actor: Actor,
+        /// Which version.
+        version: Version,
+        /// How many there should be that do not leave.
+        workers: u32,
+    },
+    /// A worker too many is to drain and leave.
+    ScaleInOrdered {
+        /// The worker's run.
+        run: Run,
+        /// What it reported.
+        facts: Facts,
+        /// The room there is without it.
+        room: Room,
+        /// How many there are that take calls or may come to, this one included.
+        usable: u32,
+    },
 }
 
 /// A kind of step that needs capacity.

@@ -28,7 +28,9 @@ impl Event {
             Self::WatchBegan | Self::WorkerReported(_) | Self::WorkerSilent { .. } | Self::Reissued { .. } => {
                 return None;
             }
-            Self::DrainOrdered { run, facts, room, .. } => Grounds { report: Some((run, facts)), room: Some(room) },
+            Self::DrainOrdered { run, facts, room, .. } | Self::ScaleInOrdered { run, facts, room, .. } => {
+                Grounds { report: Some((run, facts)), room: Some(room) }
+            }
             Self::Shifted { room, .. } | Self::CapacityBlocked { room, .. } | Self::WaveStarted { room, .. } => {
                 Grounds { report: None, room: Some(room) }
             }
@@ -58,6 +60,7 @@ impl Event {
             | Self::WorkerRejected { .. }
             | Self::WorkerLost { .. }
             | Self::WorkerFenced { .. }
+            | Self::Scaled { .. }
             | Self::GatesSet { .. }
             | Self::GatePassed { .. }
             | Self::GateFailed { .. }

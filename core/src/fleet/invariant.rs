@@ -32,7 +32,8 @@ pub enum Invariant {
     KeepOut,
     /// S10: at most one version is current and at most one ramps; shares add up to 100 or nobody has one.
     OneCurrent,
-    /// S13: no more workers drain at a time than a wave has, and no more are asked for than the surge allows.
+    /// S13: no more workers drain at a time than a wave has, no more are asked for than the surge allows, and no fewer
+    /// are left than a person asked for.
     Bounds,
     /// S14: nothing follows from an order to drain before a report shows that it was obeyed; whatever follows from a
     /// report carries it.
@@ -203,7 +204,9 @@ pub fn capacity(before: &Fleet, entry: &Entry) -> Checked {
     let calls: u64 = waited_for.map(|member| u64::from(member.live())).sum();
     let headroom = before.rollout().map_or(0, |rollout| rollout.spec.policy.headroom);
     let need = (calls.max(u64::from(before.demand)) * (100 + u64::from(headroom))).div_ceil(100);
-    let counted = members().filter(|member| routed(&member.version));
+    let leaves = if let Event::ScaleInOrdered { run, .. } = entry.event { Some(run.worker) } else { None };
+    let counted = before.members().iter().filter(|(worker, _)| leaves != Some(*worker)).map(|(_, member)| member);
+    let counted = counted.filter(|member| routed(&member.version));
     let have: u64 = counted.map(|member| room(before, member, entry.at)).sum();
     let unheard = members().any(Member::is_awaited);
     let lowers = |(version, info)| share(version, info) < info.weight;
@@ -269,14 +272,29 @@ pub fn keep_out(before: &Fleet, entry: &Entry) -> Checked {
 /// S13.
 pub fn bounds(before: &Fleet, entry: &Entry) -> Checked {
     let Some(Rollout { spec, .. }) = before.rollout() else { return Ok(()) };
+    let drains = |member: &Member| {
+        let ordered = member.order.is_some_and(|order| matches!(order.task, Task::Drain(_) | Task::Force));
+        let counts = matches!(member.status, MemberStatus::Member | MemberStatus::Dismissed(_));
+        ordered && counts && !member.drained
+    };
+    let count = |is: &dyn Fn(&Member) -> bool| before.members().iter().filter(|(_, member)| is(member)).count();
     if let Event::DrainOrdered { .. } = entry.event {
         let retired = |version: &Version| before.versions().get(version).is_some_and(|info| !info.state.admits());
-        let drains = |member: &Member| {
-            let ordered = member.order.is_some_and(|order| matches!(order.task, Task::Drain(_) | Task::Force));
-            ordered && retired(&member.version) && member.status == MemberStatus::Member && !member.drained
-        };
-        let draining = before.members().iter().filter(|(_, member)| drains(member)).count();
+        let draining = count(&|member| drains(member) && retired(&member.version));
         holds(Invariant::Bounds, None, draining < spec.policy.wave as usize)?;
+    }
+    if let Event::ScaleInOrdered { run, usable, .. } = entry.event
+        && let Some(version) = before.members().of(run).map(|member| member.version)
+    {
+        let draining = count(&|member| drains(member) && member.version == version);
+        let there = count(&|member| member.is_usable() && member.version == version);
+        let wanted = before.versions().get(&version).map_or(0, |info| info.workers as usize);
+        let right = there == usable as usize && there > wanted && draining < spec.policy.wave as usize;
+        holds(Invariant::Bounds, Some(run), right)?;
+    }
+    if let Event::Scaled { version, workers, .. } = entry.event {
+        let there = count(&|member| member.version == version);
+        holds(Invariant::Bounds, None, workers as usize <= there + spec.policy.surge as usize)?;
     }
     if let Event::ProvisionOrdered { version, workers, .. } = entry.event {
         let there = before.members().iter().filter(|(_, member)| member.version == version).count();

@@ -262,11 +262,12 @@ impl Member {
         self.drained || self.status == MemberStatus::WrittenOff
     }
 
-    /// Whether it is being drained for a rollout and has calls, or may have.
+    /// Whether it drains for a rollout, or alone and to leave, and has calls, or may have.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         let ordered = matches!(self.order, Some(OrderInForce { task: Task::Drain(_) | Task::Force, .. }));
-        ordered && !self.drained && self.status == MemberStatus::Member
+        let counts = matches!(self.status, MemberStatus::Member | MemberStatus::Dismissed(_));
+        ordered && !self.drained && counts
     }
 
     /// Whether nothing but its phase can keep it from being told to drain.

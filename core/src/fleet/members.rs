@@ -20,7 +20,7 @@ pub struct Pool {
     pub awaited: u32,
     /// Calls in flight as last heard, on every worker that was not written off.
     pub calls: u64,
-    /// Workers told to drain for a rollout that have not drained.
+    /// Workers told to drain, for a rollout or alone and to leave, that have not drained.
     pub draining: u32,
     /// Workers that nothing but their phase can keep from being told to drain.
     pub may_drain: u32,

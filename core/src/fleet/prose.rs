@@ -40,6 +40,10 @@ impl Display for Event {
             Self::GatePassed { gate, step } => write!(f, "{gate} lets {step} go on"),
             Self::GateFailed { gate, step } => write!(f, "{gate} does not let {step} go on"),
             Self::Promoted { actor, step } => write!(f, "{step} goes on, by {actor}"),
+            Self::Scaled { actor, version, workers } => {
+                write!(f, "{version} is to have {workers} workers, by {actor}")
+            }
+            Self::ScaleInOrdered { run, usable, .. } => write!(f, "tells {run} to drain and leave, one of {usable}"),
             Self::Resumed { actor } => write!(f, "goes on, by {actor}"),
             Self::WorkerRegistered { run, version, lost_before } => {
                 let before = if lost_before.is_some() { ", its earlier run was never seen to drain" } else { "" };

@@ -12,7 +12,7 @@ impl Fleet {
         match *event {
             Event::TookOver { .. } => self.owe(effects),
             Event::FencedOff(_) => effects.emit(Effect::Alert(Alert::FencedOff)),
-            Event::ProvisionOrdered { .. } => self.owe_workers(effects),
+            Event::ProvisionOrdered { .. } | Event::Scaled { .. } => self.owe_workers(effects),
             Event::VerifyFailed { .. } => effects.emit(Effect::Alert(Alert::VerifyFailed)),
             Event::Shifted { .. } => {
                 self.owe_routes(effects);
@@ -47,6 +47,7 @@ impl Fleet {
             | Event::WorkerCordoned { run, .. }
             | Event::WorkerUncordoned { run, .. }
             | Event::WorkerDismissed { run, .. }
+            | Event::ScaleInOrdered { run, .. }
             | Event::WorkerWrittenOff { run, .. } => self.owe_order(run.worker, effects),
             Event::DemandStated { .. }
             | Event::Planned { .. }
@@ -103,6 +104,9 @@ impl Fleet {
 
     /// Workers that were asked for and are waited for. How many are there already is for the platform to see.
     fn owe_workers(&self, effects: &mut impl Sink<Effect>) {
+        if let Some((version, info)) = self.scaled().and_then(|version| self.versions.get_key_value(&version)) {
+            effects.emit(Effect::Provision { version: *version, workers: info.workers, epoch: self.epoch });
+        }
         let Some(rollout) = self.rollout.filter(|rollout| rollout.asked > 0) else { return };
         let waiting = matches!(rollout.stage, Stage::Provisioning | Stage::RollingBack);
         if let Some(version) = rollout.target().filter(|_| waiting) {

@@ -36,6 +36,8 @@ pub enum Repeat {
     AlreadyPlanned,
     /// The worker is a member.
     AlreadyRegistered,
+    /// So many workers are asked for.
+    AlreadyScaled,
     /// The rollout is being taken back.
     AlreadyRollingBack,
     /// The demand is as stated.
@@ -55,6 +57,8 @@ pub enum Repeat {
 /// A command answered with no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
+    /// A rollout moves calls, or is about to.
+    CallsMove,
     /// A later coordinator is in office.
     Fenced {
         /// Its term.
@@ -66,6 +70,8 @@ pub enum Refused {
     LeaseExpired,
     /// There is no version to go back to.
     NothingBefore,
+    /// No version takes all calls.
+    NothingServes,
     /// The worker is not a member.
     NotRegistered,
     /// The rollout is not at the step that was judged.
@@ -126,6 +132,7 @@ impl fmt::Display for Repeat {
             Self::AlreadyPaused => "the rollout is paused already",
             Self::AlreadyPlanned => "the rollout goes to that version already",
             Self::AlreadyRegistered => "the worker is registered already",
+            Self::AlreadyScaled => "so many workers are asked for already",
             Self::AlreadyRollingBack => "the rollout is being taken back already",
             Self::DemandNoted => "the demand is noted already",
             Self::GatesNoted => "the gates are set so already",
@@ -143,6 +150,8 @@ impl fmt::Display for Refused {
             Self::Fenced { by } => return write!(f, "a coordinator of epoch {by} is in office: ask that one"),
             Self::GateFailed => "a gate of this step failed: resume the rollout first, or take it back",
             Self::LeaseExpired => "the worker's lease expired: register again",
+            Self::CallsMove => "a rollout moves calls: wait until the old version drains, or take it back",
+            Self::NothingServes => "no version takes all calls: roll one out first",
             Self::NothingBefore => "there is no version to go back to: roll out another one",
             Self::NotRegistered => "the worker is not registered: register first",
             Self::OtherStep => "the rollout is not at the step that was judged: judge the one that it is at",

@@ -22,6 +22,7 @@ impl Fleet {
             .or_else(|| self.reinforce())
             .or_else(|| self.retire())
             .or_else(|| self.stop())
+            .or_else(|| self.scale_in())
     }
 
     fn take(&self, step: Event) -> Option<Event> {
@@ -138,7 +139,12 @@ impl Fleet {
 
     /// The first of these steps that there is room for; if there is none, that they wait, unless that was said. Nothing
     /// is counted before every worker that may have calls was heard or is lost.
-    fn first_with_room<const N: usize>(&self, kind: StepKind, room: Room, steps: [Event; N]) -> Option<Event> {
+    pub(super) fn first_with_room<const N: usize>(
+        &self,
+        kind: StepKind,
+        room: Room,
+        steps: [Event; N],
+    ) -> Option<Event> {
         if self.members.has_any(|pool| pool.awaited) {
             return None;
         }

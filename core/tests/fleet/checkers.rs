@@ -5,8 +5,7 @@ mod asked;
 
 use openrtc_core::fleet::invariant::{self, Breach, Invariant, Office};
 use openrtc_core::fleet::{
-    Command, DrainTerms, Effect, Entry, Event, Facts, Fleet, Gate, GatedStep, Policy, Report, Request, Room, Run, Spec,
-    Stamp, Task,
+    Command, DrainTerms, Effect, Entry, Event, Facts, Fleet, Policy, Report, Request, Room, Run, Spec, Stamp, Task,
 };
 use openrtc_core::id::{Epoch, Incarnation, Seq, Version, WorkerId};
 use openrtc_core::machine::Machine;
@@ -14,10 +13,7 @@ use openrtc_core::time::Instant;
 use openrtc_core::word::Phase;
 use openrtc_core::worker::OnDeadline;
 
-use self::asked::{
-    cordoned, cordoned_and_usable, cordoned_told_to_stop, drain_before_the_gates, judge_gated, share_after_failure,
-    shift_on,
-};
+use self::asked::{cordoned, cordoned_and_usable, cordoned_told_to_stop, scaled_in};
 use super::world::{ALICE, V1, V2, V3, World, id};
 
 const DOCUMENTED: &str = include_str!("../../../docs/checkers.md");
@@ -72,6 +68,8 @@ const fn forgeries(invariant: Invariant) -> &'static [Forgery] {
         Invariant::Bounds => &[
             ("more workers drain than a wave has", drains_beyond_the_wave),
             ("more workers are asked for than the surge allows", asks_beyond_the_surge),
+            ("a worker leaves that a person counted in", || scaled_in(2)),
+            ("a worker leaves on a count that the reports do not bear out", || scaled_in(3)),
         ],
         Invariant::AckedDrain => &[
             ("a drain counts as obeyed by a worker that serves", || judge_ack(|facts| facts, Task::Drain(TERMS))),
@@ -87,17 +85,7 @@ const fn forgeries(invariant: Invariant) -> &'static [Forgery] {
                 judge_entry(&serving().fleet, Event::WorkerUncordoned { run: RUN, actor: ALICE })
             }),
         ],
-        Invariant::GatesHold => &[
-            ("a share is given that a gate still judges", || judge_gated(|fleet| shift_on(fleet, 100))),
-            ("a share is given although a gate failed", share_after_failure),
-            ("an old worker drains before the gates of the last step passed", drain_before_the_gates),
-            ("the verdict on another step is taken", || {
-                judge_gated(|_| Event::GatePassed { gate: Gate::Webhook, step: GatedStep { version: V2, weight: 49 } })
-            }),
-            ("a gate passes that only a person decides", || {
-                judge_gated(|fleet| Event::GatePassed { gate: Gate::Person, step: fleet.gated_step().expect("a step") })
-            }),
-        ],
+        Invariant::GatesHold => asked::GATES,
     }
 }
 

@@ -37,6 +37,7 @@ enum Act {
     Restart { who: usize, version: Version, phase: Phase },
     Resume,
     Rollback,
+    Scale { workers: u32 },
     Serve { who: usize },
     Signal { who: usize },
     Sleep { seconds: u64 },
@@ -100,6 +101,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (who(), version(), phase).prop_map(|(who, version, phase)| Act::Restart { who, version, phase }),
         2 => Just(Act::Resume),
         2 => Just(Act::Rollback),
+        2 => (1..5_u32).prop_map(|workers| Act::Scale { workers }),
         3 => who().prop_map(|who| Act::Serve { who }),
         1 => who().prop_map(|who| Act::Signal { who }),
         1 => (10..400_u64).prop_map(|seconds| Act::Sleep { seconds }),
@@ -137,9 +139,7 @@ fn perform(world: &mut World, act: Act) {
         Act::Cordon { who } => ask(world, who, |worker| Request::Cordon { worker }),
         Act::Dismiss { who } => ask(world, who, |worker| Request::Drain { worker, terms: DrainTerms::PATIENT }),
         Act::Uncordon { who } => ask(world, who, |worker| Request::Uncordon { worker }),
-        Act::Crash { who } => {
-            let _ = named(world, who).map(|worker| world.fakes.remove(&worker));
-        }
+        Act::Crash { who } => drop(named(world, who).map(|worker| world.fakes.remove(&worker))),
         Act::Deaf { who, deaf } => change(world, who, &|fake| fake.deaf = deaf),
         Act::Demand { calls } => drop(world.command(Command::Demand { calls })),
         Act::Fence { who } => ask(world, who, |worker| Request::Fence { worker }),
@@ -170,6 +170,7 @@ fn perform(world: &mut World, act: Act) {
             world.start(name.as_str(), version, phase);
         }
         Act::Resume => drop(world.request(Request::Resume)),
+        Act::Scale { workers } => drop(world.request(Request::Scale { workers })),
         Act::Rollback => drop(world.request(Request::Rollback)),
         // Somebody on the spot starts the worker, or takes its drain back.
         Act::Serve { who } => change(world, who, &|fake| {

@@ -7,5 +7,6 @@ mod faults;
 mod gates;
 mod laws;
 mod restarts;
+mod scale;
 mod stories;
 mod world;

@@ -93,6 +93,10 @@ impl Subject for FleetSubject {
             Effect::Provision { version, workers, .. } => {
                 let waits = matches!(stage(fleet), Some(Stage::Provisioning | Stage::RollingBack));
                 let rollout = fleet.rollout().filter(|_| waits);
+                let wanted = fleet.versions().get(&version).map(|info| info.workers);
+                if fleet.scaled() == Some(version) && wanted == Some(workers) {
+                    return false;
+                }
                 rollout.is_none_or(|rollout| (rollout.target(), rollout.asked) != (Some(version), workers))
             }
             Effect::Route { version, weight, .. } => {
@@ -163,6 +167,8 @@ names!(
     Event::GatePassed { .. } => "GatePassed",
     Event::GateFailed { .. } => "GateFailed",
     Event::Promoted { .. } => "Promoted",
+    Event::Scaled { .. } => "Scaled",
+    Event::ScaleInOrdered { .. } => "ScaleInOrdered",
     Event::Resumed { .. } => "Resumed",
     Event::WorkerRegistered { lost_before: None, .. } => "WorkerRegistered",
     Event::WorkerRegistered { lost_before: Some(_), .. } => "WorkerRegistered(LostBefore)",
@@ -211,6 +217,7 @@ names!(
     Rejection::Repeat(Repeat::AlreadyPaused) => "AlreadyPaused",
     Rejection::Repeat(Repeat::AlreadyPlanned) => "AlreadyPlanned",
     Rejection::Repeat(Repeat::AlreadyRegistered) => "AlreadyRegistered",
+    Rejection::Repeat(Repeat::AlreadyScaled) => "AlreadyScaled",
     Rejection::Repeat(Repeat::AlreadyRollingBack) => "AlreadyRollingBack",
     Rejection::Repeat(Repeat::DemandNoted) => "DemandNoted",
     Rejection::Repeat(Repeat::GatesNoted) => "GatesNoted",
@@ -221,6 +228,8 @@ names!(
     Rejection::Refused(Refused::Fenced { .. }) => "Fenced",
     Rejection::Refused(Refused::GateFailed) => "Refused(GateFailed)",
     Rejection::Refused(Refused::OtherStep) => "OtherStep",
+    Rejection::Refused(Refused::CallsMove) => "CallsMove",
+    Rejection::Refused(Refused::NothingServes) => "NothingServes",
     Rejection::Refused(Refused::LeaseExpired) => "LeaseExpired",
     Rejection::Refused(Refused::NothingBefore) => "NothingBefore",
     Rejection::Refused(Refused::NotRegistered) => "NotRegistered",

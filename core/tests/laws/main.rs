@@ -20,5 +20,5 @@ fn worker_keeps_every_law() {
 
 #[test]
 fn fleet_keeps_every_law() {
-    harness::check::<FleetSubject>(800);
+    harness::check::<FleetSubject>(1_200);
 }

@@ -123,6 +123,7 @@ impl Scope {
             | Bug::OldNeverStopped
             | Bug::DrainedLost
             | Bug::RollbackUnrouted
+            | Bug::ScaleInMiscounted
             | Bug::TimerForDrained
             | Bug::UnknownIsDrained
             | Bug::UnsentIsObeyed

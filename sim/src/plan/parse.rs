@@ -152,6 +152,7 @@ impl Plan {
             ["rollout"] => Deed::Rollout,
             ["rollback"] => Deed::Rollback,
             ["promote"] => Deed::Promote,
+            ["scale", workers] => Deed::Scale(small(workers, WORKERS_MAX)?),
             ["gate-fails"] => Deed::GateFails,
             ["pause"] => Deed::Pause,
             ["resume"] => Deed::Resume,

@@ -116,6 +116,7 @@ impl fmt::Display for Done<'_> {
             Deed::Rollout => f.write_str("rollout"),
             Deed::Rollback => f.write_str("rollback"),
             Deed::Promote => f.write_str("promote"),
+            Deed::Scale(workers) => write!(f, "scale {workers}"),
             Deed::GateFails => f.write_str("gate-fails"),
             Deed::Pause => f.write_str("pause"),
             Deed::Resume => f.write_str("resume"),

@@ -22,6 +22,7 @@ impl World<'_> {
             Deed::Rollout => self.coordinators.roll_out(&mut self.context, &mut self.workers, Colour::Green),
             Deed::Rollback => self.request(Request::Rollback),
             Deed::Promote => self.request(Request::Promote),
+            Deed::Scale(workers) => self.request(Request::Scale { workers }),
             Deed::GateFails => self.coordinators.fail_next_gate(),
             Deed::Pause => self.request(Request::Pause),
             Deed::Resume => self.request(Request::Resume),

@@ -241,6 +241,8 @@ enum Event {
     GatePassed { gate: Gate, step: GatedStep },
     GateFailed { gate: Gate, step: GatedStep },
     Promoted { actor: String, step: GatedStep },
+    Scaled { actor: String, version: String, workers: u32 },
+    ScaleInOrdered { run: Run, facts: Facts, room: Room, usable: u32 },
 }
 
 #[derive(SchemaRead, Serialize)]

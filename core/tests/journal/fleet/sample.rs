@@ -64,7 +64,7 @@ pub(super) fn records() -> Vec<(String, Record<'static, Fleet>)> {
         (format!("Entry/{event:?}"), Record::Entry { entry, id: "" })
     };
     let openings = fleets().into_iter().map(opening);
-    let later = [opening(("gated", gated()))];
+    let later = [("gated", gated()), ("scaled", scaled())].map(opening);
     openings.chain(events().into_iter().zip(1..).map(entry)).chain(later).collect()
 }
 
@@ -96,13 +96,26 @@ pub(super) fn fleets() -> Vec<(&'static str, Fleet)> {
 }
 
 /// A rollout in the middle, with gates: an opening with an annex.
-pub(super) fn gated() -> Fleet {
+fn gated() -> Fleet {
+    gated_world().fleet
+}
+
+fn gated_world() -> World {
     let mut world = World::serving(2);
     let asked = [Gate::ErrorRate, Gate::Person].into_iter().collect();
     world.request(Request::SetGates { asked, on_failure: OnGateFailure::Undo }).expect("other gates");
     world.roll_out(V2, 2, Policy { shift_step: 50, ..Policy::default() });
     world.run(8);
     assert!(!world.fleet.gates().passed.is_empty());
+    world
+}
+
+/// The same when its rollout is over and a person wants more workers: both parts of an annex.
+fn scaled() -> Fleet {
+    let mut world = gated_world();
+    world.request(Request::Promote).expect("a gate waits");
+    world.run(8);
+    world.request(Request::Scale { workers: 3 }).expect("all calls have moved");
     world.fleet
 }
 
@@ -178,13 +191,20 @@ fn events() -> Vec<Event> {
     let tasks = [Task::Cancel, Task::Drain(drain), Task::Force, Task::Serve, Task::Stop];
     events.extend(tasks.map(|task| Event::Acked { run, task, facts }));
     events.extend(Phase::ALL.map(|phase| Event::WorkerDrained { run, facts: Facts { phase, sealed: true, ..facts } }));
-    // Later kinds come last, so that no line of the pinned file changes.
-    events.extend([
+    events.extend(later_events());
+    events
+}
+
+/// Kinds that were added later come last, so that no line of the pinned file changes.
+fn later_events() -> Vec<Event> {
+    let (actor, run, version, facts, room) = (ALICE, RUN, V1, FACTS, ROOM);
+    let terms = |within, on_deadline| DrainTerms { within, on_deadline };
+    let mut events = vec![
         Event::WorkerCordoned { run, actor },
         Event::WorkerUncordoned { run, actor },
         Event::WorkerDismissed { run, actor, terms: terms(Some(Span::from_secs(30)), OnDeadline::Alert) },
         Event::Paused { actor, reason: PauseReason::GateFailed },
-    ]);
+    ];
     let step = GatedStep { version, weight: 250 };
     let [pause, undo] = [OnGateFailure::Pause, OnGateFailure::Undo];
     events.extend([pause, undo].map(|on_failure| Event::GatesSet {
@@ -194,6 +214,10 @@ fn events() -> Vec<Event> {
     }));
     events.extend(Gate::ALL.map(|gate| Event::GatePassed { gate, step }));
     events.extend([Event::GateFailed { gate: Gate::Webhook, step }, Event::Promoted { actor, step }]);
+    events.extend([
+        Event::Scaled { actor, version, workers: 251 },
+        Event::ScaleInOrdered { run, facts, room, usable: 70_000 },
+    ]);
     events
 }
 

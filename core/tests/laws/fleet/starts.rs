@@ -59,6 +59,8 @@ pub(crate) fn fleets() -> BoxedStrategy<Fleet> {
         60 => Just(serving.clone()),
         60 => Just(provisioned),
         20 => Just(losing(&draining)),
+        20 => Just(cordoned(&draining)),
+        20 => Just(scaled(&serving)),
         20 => Just(gated_to_pause),
         20 => Just(gated_to_undo),
         60 => Just(draining),
@@ -100,6 +102,13 @@ fn provisioned(serving: &Fleet) -> Fleet {
     fleet
 }
 
+/// Two workers serve, and one is wanted.
+fn scaled(serving: &Fleet) -> Fleet {
+    let mut fleet = serving.clone();
+    request(&mut fleet, Request::Scale { workers: 1 });
+    fleet
+}
+
 /// Half of the calls have moved, and two gates are waited for.
 fn gated(provisioned: &Fleet, on_failure: OnGateFailure) -> Fleet {
     let mut fleet = provisioned.clone();
@@ -122,6 +131,13 @@ fn draining(provisioned: &Fleet) -> Fleet {
     settle(&mut fleet, EARLY);
     assert_eq!((stage(&fleet), fleet.weight(V2)), (Stage::Draining, 100));
     assert!(fleet.members().get(WORKERS[0]).is_some_and(|member| member.order.is_some()));
+    fleet
+}
+
+/// The same, and a worker of the old version is cordoned.
+fn cordoned(draining: &Fleet) -> Fleet {
+    let mut fleet = draining.clone();
+    request(&mut fleet, Request::Cordon { worker: WORKERS[1] });
     fleet
 }
 

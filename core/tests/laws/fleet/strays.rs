@@ -72,6 +72,7 @@ fn of_rollout() -> impl Strategy<Value = Event> {
         Just(Event::Completed),
         actor().prop_map(|actor| Event::RollbackStarted { actor }),
         Just(Event::RolledBack),
+        (actor(), version(), count()).prop_map(|(actor, version, workers)| Event::Scaled { actor, version, workers }),
     ]
 }
 
@@ -106,6 +107,12 @@ fn of_orders() -> impl Strategy<Value = Event> {
     let all_terms = (run(), terms(), facts(), room());
     prop_oneof![
         all_terms.prop_map(|(run, terms, facts, room)| Event::DrainOrdered { run, terms, facts, room }),
+        (run(), facts(), room(), count()).prop_map(|(run, facts, room, usable)| Event::ScaleInOrdered {
+            run,
+            facts,
+            room,
+            usable
+        }),
         run().prop_map(|run| Event::CancelOrdered { run }),
         (run(), facts()).prop_map(|(run, facts)| Event::ServeOrdered { run, facts }),
         (run(), facts()).prop_map(|(run, facts)| Event::StopOrdered { run, facts }),

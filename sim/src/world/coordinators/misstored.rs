@@ -20,6 +20,9 @@ pub(super) fn misstore(bug: Bug, fleet: &Fleet, event: &mut Became) {
         (Bug::WaveMiscounted, Became::WaveStarted { version, wave, size, room }) => {
             Became::WaveStarted { version, wave, size: size + 1, room }
         }
+        (Bug::ScaleInMiscounted, Became::ScaleInOrdered { run, facts, room, usable }) => {
+            Became::ScaleInOrdered { run, facts, room, usable: usable + 1 }
+        }
         (Bug::GateFailsOpen, Became::GateFailed { gate, step }) => Became::GatePassed { gate, step },
         (Bug::VerdictMisfiled, Became::GatePassed { gate, step }) => {
             Became::GatePassed { gate, step: GatedStep { weight: step.weight / 2, ..step } }
