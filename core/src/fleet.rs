@@ -80,8 +80,9 @@ use crate::time::Instant;
 /// The most versions a fleet can tell apart.
 pub const VERSIONS_MAX: usize = 16;
 
-/// The most workers a fleet can follow.
-pub const WORKERS_MAX: usize = 4_096;
+/// The most workers a fleet can follow. A report costs the same however many there are; an order to drain looks through
+/// all workers of its version, so a whole rollout costs the square of their number.
+pub const WORKERS_MAX: usize = 20_000;
 
 /// Why no steps are taken, and who wants that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -163,10 +163,16 @@ impl Fleet {
         let wave = self.wave.filter(|wave| wave.left > 0 && self.left_to_drain(wave.version) > 0);
         let room = self.room_to_drain();
         if let Some(wave) = wave {
+            // The workers are looked through last: this is asked after every report.
+            if self.draining() >= self.policy().wave {
+                return None;
+            }
+            if !self.can_drain(&room) {
+                return self.first_with_room(StepKind::Wave, room, []);
+            }
             let (run, member) = self.members.idlest(wave.version, Member::must_drain)?;
             let ordered = Event::DrainOrdered { run, terms: self.terms(), facts: *member.fresh()?, room };
-            let next = self.draining() < self.policy().wave;
-            return next.then(|| self.first_with_room(StepKind::Wave, room, [ordered])).flatten();
+            return self.first_with_room(StepKind::Wave, room, [ordered]);
         }
         let version = *self.versions.keys().find(|version| self.left_to_drain(**version) > 0)?;
         let size = self.left_to_drain(version).min(self.policy().wave);
