@@ -99,15 +99,22 @@ impl Listed {
         if self.calls.is_empty() {
             return "no calls in flight\n".into();
         }
-        let headings = ["number", "state", "age", "last progress", "call"];
+        let mut headings = vec!["number", "state", "age", "last progress", "call"];
         let mut rows: Vec<_> = self.calls.iter().map(row).collect();
+        if self.calls.iter().any(|call| call["served_by"].is_string()) {
+            headings.insert(4, "version");
+            for (row, call) in rows.iter_mut().zip(&self.calls) {
+                row.insert(4, screen::plain(call["served_by"].as_str().unwrap_or("-")));
+            }
+        }
         if let Some(width) = width {
             // The id is the one cell that may be long: it gets what the others leave.
+            let last = headings.len() - 1;
             let column = |place: usize| rows.iter().map(|row| row[place].len()).max().unwrap_or(0);
-            let taken: usize = (0..4).map(|place| column(place).max(headings[place].len()) + 2).sum();
+            let taken: usize = (0..last).map(|place| column(place).max(headings[place].len()) + 2).sum();
             let left = width.saturating_sub(taken).max(8);
             for row in &mut rows {
-                row[4] = screen::cut(&row[4], left);
+                row[last] = screen::cut(&row[last], left);
             }
         }
         let more = if self.more { "there are more: --limit N lists more of them\n" } else { "" };

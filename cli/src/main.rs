@@ -164,7 +164,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Call(args) => callers::run_call(args).await,
         Command::Load(args) => callers::run_load(args).await,
         Command::Registrar(args) => registrar::run(args).await,
-        Command::Run(args) => run::run(args).await,
+        Command::Run(args) => Box::pin(run::run(args)).await,
         Command::Journal(args) => journal::run(&args),
         Command::Sign(args) => membership::sign(&args),
         Command::Status(args) => status::run(args).await,

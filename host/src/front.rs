@@ -266,6 +266,7 @@ pub(crate) async fn carry(call: Call<Leg>, half_open: Duration) -> Result<(), St
     let Call { session, guard, .. } = call;
     let Leg { caller, program } = session;
     let Reached { slot, program, early, hangup } = program.map_err(|unserved| unserved.to_string())?;
+    guard.served_by(slot.version);
     let moved = |side: Side, bytes: &[u8]| {
         guard.progress();
         if let Some(hangup) = &hangup {

@@ -214,6 +214,21 @@ impl Programs {
         state.routed().into_iter().find(|version| of(*version).any(serves))
     }
 
+    /// Says which version takes new calls, at first and whenever that changes, without end.
+    pub(crate) async fn tell_serving(&self, say: impl Fn(Version)) {
+        let mut changed = self.0.changed.subscribe();
+        let mut said = None;
+        loop {
+            let serving = self.serving();
+            if let Some(version) = serving.filter(|_| serving != said) {
+                said = serving;
+                say(version);
+            }
+            // The sender lives as long as this.
+            let _ = changed.changed().await;
+        }
+    }
+
     /// A program for one more call or request, as soon as there is one, but not after `patience`.
     pub(crate) async fn slot(&self, served: Served, patience: Duration) -> Option<Slot> {
         let until = Instant::now() + patience;
@@ -246,6 +261,10 @@ impl Programs {
     pub(crate) async fn end_all(&self) {
         self.lock().is_leaving = true;
         self.0.changed.send_replace(());
+        let requests = self.lock().programs.values().map(Program::requests).sum::<u32>();
+        if requests > 0 {
+            tracing::info!(requests, "the host takes no more calls: plain requests that are under way are waited for");
+        }
         let answered = self.until(|state| state.programs.values().all(|program| program.in_flight() == 0));
         if timeout(REQUESTS, answered).await.is_err() {
             tracing::warn!("plain requests are not answered after {REQUESTS:?}: they are cut");

@@ -223,6 +223,7 @@ impl Host {
         };
         tokio::select! {
             () = programs.run(running) => Err(HostError::Lost),
+            () = programs.tell_serving(|version| pool.serves(version)) => Err(HostError::Lost),
             served = served => served,
         }
     }

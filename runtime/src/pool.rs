@@ -25,7 +25,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openrtc_core::id::{Actor, CallId, Identity, Seq};
+use openrtc_core::id::{Actor, CallId, Identity, Seq, Version};
 use openrtc_core::order::Order;
 use openrtc_core::snapshot::RuntimeSnapshot;
 use openrtc_core::word::Refusal;
@@ -280,6 +280,13 @@ impl AgentPool {
     #[must_use]
     pub fn runtime_snapshot(&self) -> RuntimeSnapshot {
         self.worker.snapshot()
+    }
+
+    /// Says which version new calls are served by from now on, if the worker stands in front of programs of several
+    /// versions. The snapshot and the metrics name it; the worker's [`identity`](Self::identity), under which its
+    /// journal runs, stays what it was started with.
+    pub fn serves(&self, version: Version) {
+        self.worker.set_serving(version);
     }
 
     /// A view of the worker, for code that must react when its availability or load changes.

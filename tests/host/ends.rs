@@ -86,7 +86,8 @@ fn a_crash_that_leaves_processes_behind_which_serve_nobody_is_a_crash_all_the_sa
     let left: Vec<_> = members(first).into_iter().filter(|process| process.pid != first).collect();
     let caller = Caller::talking(&host);
     kill_process(Pid::from_raw(first).unwrap(), Signal::KILL).unwrap();
-    host.wait_for_log("the program ended by itself");
+    let line = host.wait_for_log("the program ended by itself");
+    assert!(line.contains("calls=1"), "{line}");
     drop(caller);
     Caller::talking(&host).hang_up();
     assert_ne!(host.program(), first);

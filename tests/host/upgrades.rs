@@ -116,6 +116,26 @@ fn after_a_cancel_the_next_upgrade_is_possible_at_once_and_the_cancelled_version
 }
 
 #[test]
+fn status_names_the_version_that_serves_and_the_list_of_calls_names_the_one_that_serves_each() {
+    let host = Rig::new().start();
+    let ops = host.ops.to_string();
+    let status = |host: &Hosted| host.snapshot()["deployment_version"].as_str().unwrap().to_owned();
+    let _old = Caller::talking(&host);
+    assert_eq!(status(&host), "v1");
+    upgraded(&host, &["--version", "v2"]);
+    let _new = Caller::talking(&host);
+    host.wait_until(|host| status(host) == "v2");
+    let listed = run(&["calls", &ops]);
+    let said = said(&listed);
+    let versions: Vec<_> =
+        said.lines().filter_map(|line| line.split_whitespace().find(|word| *word == "v1" || *word == "v2")).collect();
+    assert_eq!(versions, ["v1", "v2"], "{said}");
+    assert!(run(&["status", &ops]).stdout.windows(2).any(|word| word == b"v2"));
+    upgraded(&host, &["--cancel"]);
+    host.wait_until(|host| status(host) == "v1");
+}
+
+#[test]
 fn a_host_that_drains_takes_no_upgrade_and_says_why() {
     let mut host = Rig::new().start();
     let mut caller = Caller::talking(&host);

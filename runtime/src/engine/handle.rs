@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use openrtc_core::id::{Actor, CallNo, DigestKey, Identity, Seq};
+use openrtc_core::id::{Actor, CallNo, DigestKey, Identity, Seq, Version};
 use openrtc_core::snapshot::{JournalHealth, RuntimeSnapshot};
 use openrtc_core::time::Instant;
 use openrtc_core::word::Phase;
@@ -32,6 +32,8 @@ struct Inner {
     gate: Gate,
     clock: Clock,
     identity: Identity,
+    /// The version that new calls are served by: the identity's, unless the worker was told of another.
+    serving: Mutex<Version>,
     terms: DrainTerms,
     force: Force,
     hangups: Hangups,
@@ -144,6 +146,7 @@ impl WorkerHandle {
             gate: Gate::new(worker, key),
             clock,
             identity,
+            serving: Mutex::new(identity.version),
             terms,
             force: publisher.force.clone(),
             hangups: Hangups::default(),
@@ -168,6 +171,11 @@ impl WorkerHandle {
     /// Who the worker is.
     pub(crate) fn identity(&self) -> &Identity {
         &self.inner.identity
+    }
+
+    /// From now on, calls are served by another version than the identity's.
+    pub(crate) fn set_serving(&self, version: Version) {
+        *self.inner.serving.lock().unwrap_or_else(PoisonError::into_inner) = version;
     }
 
     /// The deadline and policy of a drain whose order names none.
@@ -257,7 +265,8 @@ impl WorkerHandle {
     pub(crate) fn snapshot(&self) -> RuntimeSnapshot {
         let health = self.inner.published.borrow().health;
         let View { life, reserved, stalled } = self.gate().view(self.now());
-        RuntimeSnapshot::of_life(&life, reserved, stalled, self.identity(), health)
+        let version = *self.inner.serving.lock().unwrap_or_else(PoisonError::into_inner);
+        RuntimeSnapshot::of_life(&life, reserved, stalled, &Identity { version, ..*self.identity() }, health)
     }
 
     /// Resolves when the entry is in the journal, or never will be.
@@ -367,7 +376,7 @@ impl WorkerHandle {
 
     /// The same worker, whose drains are configured like this.
     pub(crate) fn for_test_with(worker: &Worker, clock: Clock, terms: DrainTerms) -> (Self, Publisher) {
-        use openrtc_core::id::{Deployment, Incarnation, Version, WorkerId};
+        use openrtc_core::id::{Deployment, Incarnation, WorkerId};
 
         let identity = Identity {
             deployment: const { Deployment::from_static("default") },

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use openrtc_core::id::{CallId, CallNo};
+use openrtc_core::id::{CallId, CallNo, Version};
 use openrtc_core::journal::Batch;
 use openrtc_core::time::Instant;
 use openrtc_core::worker::{Class, Event, Worker};
@@ -24,6 +24,8 @@ pub(crate) struct Listed {
     pub(crate) moved: Instant,
     /// What it does.
     pub(crate) state: State,
+    /// The version that serves it, if somebody said so.
+    pub(crate) served_by: Option<Box<Version>>,
 }
 
 /// What a call does.
@@ -53,7 +55,7 @@ impl Roster {
                 while ids.next_if(|(named, _)| *named < number).is_some() {}
                 let id = ids.next_if(|(named, _)| *named == number).and_then(|(_, text)| CallId::new(text).ok());
                 let id = id.unwrap_or(const { CallId::from_static("?") });
-                calls.insert(number, Listed { id, class, since: at, moved: at, state });
+                calls.insert(number, Listed { id, class, since: at, moved: at, state, served_by: None });
             };
             match entry.event {
                 Event::CallReserved { class, .. } => begun(class, State::Reserved),
@@ -83,6 +85,13 @@ impl Roster {
         let mut rest = calls.range((Bound::Excluded(after), Bound::Unbounded));
         let page = rest.by_ref().take(most).map(|(number, call)| (*number, call.clone())).collect();
         (page, rest.next().is_some())
+    }
+
+    /// Notes which version serves a call.
+    pub(crate) fn serve(&self, call: CallNo, version: Version) {
+        if let Some(call) = self.calls().get_mut(&call) {
+            call.served_by = Some(Box::new(version));
+        }
     }
 
     /// The call with this number.

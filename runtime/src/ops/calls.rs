@@ -7,7 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::{Extension, Json};
-use openrtc_core::id::{CallId, CallNo};
+use openrtc_core::id::{CallId, CallNo, Version};
 use openrtc_core::time::Instant;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,9 @@ struct Row {
     age_ms: u64,
     /// How long ago it last moved, as far as that was noted: a quarter of its stall limit, at most.
     silent_ms: u64,
+    /// The version that serves it, where the worker stands in front of programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    served_by: Option<Box<Version>>,
 }
 
 pub(super) async fn list(State(ops): State<Arc<Ops>>, Query(pick): Query<Pick>) -> Json<Page> {
@@ -77,7 +80,7 @@ fn row(ops: &Ops, now: Instant, number: CallNo, call: Listed) -> Row {
         CallState::Stalled => "stalled",
     };
     let (age_ms, silent_ms) = (millis(call.since), millis(call.moved));
-    Row { number, id: call.id, state, class: call.class.index(), age_ms, silent_ms }
+    Row { number, id: call.id, state, class: call.class.index(), age_ms, silent_ms, served_by: call.served_by }
 }
 
 pub(super) async fn end(

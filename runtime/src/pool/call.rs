@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use openrtc_core::id::{CallId, CallNo, Seq};
+use openrtc_core::id::{CallId, CallNo, Seq, Version};
 use openrtc_core::time::Instant;
 use openrtc_core::worker::{Class, Command, EndReason};
 use tokio::sync::oneshot;
@@ -172,6 +172,12 @@ impl CallGuard {
     #[must_use]
     pub fn number(&self) -> CallNo {
         self.open().number
+    }
+
+    /// Says which version serves the call, if the worker stands in front of programs of several versions: the list of
+    /// calls in flight shows it.
+    pub fn served_by(&self, version: Version) {
+        self.open().worker.roster().serve(self.number(), version);
     }
 
     /// Reports progress of the call, for instance media that flowed or a turn that was taken, so that the call is not
