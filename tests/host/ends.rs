@@ -24,7 +24,8 @@ fn a_crash_ends_its_calls_as_the_programs_fault_by_name_and_the_program_starts_a
 
 #[test]
 fn the_crash_of_a_program_that_drains_is_told_with_its_calls_and_so_is_one_while_the_host_drains() {
-    let mut host = Rig::new().start();
+    // A child that outlives it gives everybody time to take its end for an ordered one.
+    let mut host = Rig::new().ways("child").start();
     let callers: Vec<_> = (0..3).map(|_| Caller::talking(&host)).collect();
     let old = host.program();
     let ops = host.ops.to_string();
