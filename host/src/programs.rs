@@ -5,6 +5,7 @@
 //! may end. What it says is done here, and what came of it is reported back, at once and every second.
 
 mod keep;
+mod slot;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use openrtc_core::fleet::{Alert, Command, Effect, Fleet, Policy, Report, Run, Spec, Timeouts};
-use openrtc_core::id::{Actor, CallNo, Version, WorkerId};
+use openrtc_core::id::{Actor, Version, WorkerId};
 use openrtc_core::order::Order;
 use openrtc_core::word::Phase;
 use openrtc_fleet::child::{Launch, Stopped};
@@ -22,11 +23,12 @@ use openrtc_runtime::WorkerView;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::fate::Fate;
 use crate::left_behind::Record;
-use crate::program::{Program, Served};
+use crate::program::Program;
+
+pub(crate) use slot::Slot;
 
 /// Who acts when nobody asked for it.
 pub(crate) const HOST: Actor = Actor::from_static("host");
@@ -206,56 +208,6 @@ impl Programs {
         self.lock().crashes
     }
 
-    /// The version that takes new calls: it gets them, and its program is there.
-    pub(crate) fn serving(&self) -> Option<Version> {
-        let state = self.lock();
-        let serves = |program: &Program| program.addr.is_some() && program.phase() == Phase::Serving;
-        let of = |version: Version| state.programs.values().filter(move |program| program.version == version);
-        state.routed().into_iter().find(|version| of(*version).any(serves))
-    }
-
-    /// Says which version takes new calls, at first and whenever that changes, without end.
-    pub(crate) async fn tell_serving(&self, say: impl Fn(Version)) {
-        let mut changed = self.0.changed.subscribe();
-        let mut said = None;
-        loop {
-            let serving = self.serving();
-            if let Some(version) = serving.filter(|_| serving != said) {
-                said = serving;
-                say(version);
-            }
-            // The sender lives as long as this.
-            let _ = changed.changed().await;
-        }
-    }
-
-    /// A program for one more call or request, as soon as there is one, but not after `patience`.
-    pub(crate) async fn slot(&self, served: Served, patience: Duration) -> Option<Slot> {
-        let until = Instant::now() + patience;
-        let mut changed = self.0.changed.subscribe();
-        loop {
-            if let Some(slot) = self.try_slot(served) {
-                return Some(slot);
-            }
-            if self.lock().is_leaving {
-                return None;
-            }
-            timeout_at(until, changed.changed()).await.ok()?.ok()?;
-        }
-    }
-
-    fn try_slot(&self, served: Served) -> Option<Slot> {
-        let now = self.0.shell.now();
-        let mut state = self.lock();
-        state.routed().into_iter().find_map(|version| {
-            let program = state.programs.values_mut().find(|program| program.version == version)?;
-            let addr = program.addr?;
-            let call = program.admit(now, served)?;
-            let (run, fate) = (program.run, program.fate());
-            Some(Slot { programs: self.clone(), run, version, fate, addr, call, served, is_lost: false })
-        })
-    }
-
     /// Ends every program, once the host has no calls, and waits until they are gone. Plain requests that are under way
     /// are waited for, but not for longer than [`REQUESTS`].
     pub(crate) async fn end_all(&self) {
@@ -331,15 +283,6 @@ impl Programs {
     }
 }
 
-impl State {
-    /// The versions that get new calls, the one with the largest share first.
-    fn routed(&self) -> Vec<Version> {
-        let mut routed: Vec<_> = self.weights.iter().filter(|(_, weight)| **weight > 0).collect();
-        routed.sort_by_key(|(_, weight)| std::cmp::Reverse(**weight));
-        routed.into_iter().map(|(version, _)| *version).collect()
-    }
-}
-
 impl Performer for Programs {
     fn perform(&mut self, effect: Effect) {
         let actor = self.0.shell.view(|fleet| fleet.rollout().map_or(HOST, |rollout| rollout.actor));
@@ -367,49 +310,6 @@ impl Performer for Programs {
             | Effect::Promote { .. }
             | Effect::Reject { .. } => {}
             Effect::Alert(alert) => tracing::warn!(?alert, "the host's fleet wants a person to know"),
-        }
-    }
-}
-
-/// A program's promise to a call or a request, which counts as the program's for as long as this is held.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    programs: Programs,
-    run: Run,
-    pub(crate) version: Version,
-    pub(crate) fate: Fate,
-    pub(crate) addr: SocketAddr,
-    call: CallNo,
-    served: Served,
-    is_lost: bool,
-}
-
-impl Slot {
-    /// What was offered as a call is none; its answer is under way.
-    pub(crate) fn decline(mut self) -> Self {
-        self.served = Served::Request;
-        self.programs.with(self.run, Program::decline);
-        self
-    }
-
-    /// The call ended because the program did.
-    pub(crate) fn lose(mut self) {
-        self.is_lost = self.served == Served::Call;
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let now = self.programs.0.shell.now();
-        let drains = self.programs.with(self.run, |program| {
-            program.end(now, self.call, self.served, self.is_lost);
-            program.phase() >= Phase::Draining
-        });
-        if drains == Some(true) {
-            self.programs.report(self.run);
-        } else {
-            // The fleet hears of it soon enough.
-            self.programs.0.changed.send_replace(());
         }
     }
 }
