@@ -3,11 +3,15 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 use tempfile::tempdir;
+
+/// What hangs is told, and does not keep the tests.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const TOKEN: &str = "0123456789abcdef";
 
@@ -102,11 +106,13 @@ fn a_worker_is_planned_for_by_the_calls_that_it_has() {
     assert!(said(&ages()).contains("neither call records nor calls in flight"), "{}", said(&ages()));
 
     let _call = Ends(openrtc().args(["call", &calls, "--for", "1h"]).spawn().unwrap());
+    let deadline = Instant::now() + PATIENCE;
     let plan = loop {
         let output = ages();
         if output.status.success() {
             break json(&output);
         }
+        assert!(Instant::now() < deadline, "the call never began: {}", said(&output));
     };
     assert_eq!((&plan["ages"], &plan["records"]), (&1.into(), &Value::Null));
     assert_eq!(plan["forecast"]["to_s"], Value::Null, "of one call's age nobody can say how long it lasts");

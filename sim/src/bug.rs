@@ -109,8 +109,8 @@ bugs! {
     CordonUnsent = "cordon-unsent",
     /// The coordinator's shell takes a gate that failed for one that passed.
     GateFailsOpen = "gate-fails-open",
-    /// The coordinator's shell stores a verdict with another step than was judged.
-    VerdictMisfiled = "verdict-misfiled",
+    /// The coordinator's shell stores a result of a gate with another step than was judged.
+    ResultMisfiled = "result-misfiled",
     /// The coordinator's shell counts a worker that is not there when it sends one away.
     ScaleInMiscounted = "scale-in-miscounted",
     /// The coordinator's store loses that a worker drained.

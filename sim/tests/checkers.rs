@@ -53,7 +53,7 @@ const fn proofs(invariant: Invariant) -> &'static [Proof] {
             &[(Bug::CordonOverruled, "the coordinator: S15"), (Bug::CordonUnsent, "is cordoned and takes calls")]
         }
         Invariant::GatesHold => {
-            &[(Bug::VerdictMisfiled, "the coordinator: S16"), (Bug::GateFailsOpen, "failed and counts as passed")]
+            &[(Bug::ResultMisfiled, "the coordinator: S16"), (Bug::GateFailsOpen, "failed and counts as passed")]
         }
         Invariant::DrainEnds => &[
             (Bug::NoTimers, "a drain or a reservation did not end"),

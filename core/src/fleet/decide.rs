@@ -26,7 +26,7 @@ impl Fleet {
         match command {
             Command::Demand { calls } if calls == self.demand => Err(Repeat::DemandNoted.into()),
             Command::Demand { calls } => Ok(Event::DemandStated { calls }),
-            Command::Judge { gate, step, passed } => self.judge_verdict(gate, step, passed),
+            Command::Judge { gate, step, passed } => self.judge_gate(gate, step, passed),
             Command::Gone { run } => self.judge_gone(run),
             Command::Request { epoch, actor, request } => self.judge_request(epoch, actor, request),
             Command::Register { run, version } => self.judge_register(run, version, Member::is_settled),

@@ -45,7 +45,7 @@ pub enum Effect {
         /// The order's stamp.
         stamp: Stamp,
     },
-    /// Have a gate judged: the verdict comes as a [`Command::Judge`](super::Command::Judge), a person's as a
+    /// Have a gate judged: the result comes as a [`Command::Judge`](super::Command::Judge), a person's as a
     /// [`Request::Promote`](super::Request::Promote).
     Judge {
         /// Which gate.

@@ -1,7 +1,7 @@
-//! Gates: what is judged before a rollout goes on. The fleet does not judge a gate, it waits for the verdict.
+//! Gates: what is judged before a rollout goes on. The fleet does not judge a gate, it waits for the result.
 //!
 //! The first share of the new version needs no gate, for there is nothing to judge yet. Every later share does, and so
-//! does the first drain of the old version: until then an undo costs nothing. A verdict is about one step, and counts
+//! does the first drain of the old version: until then an undo costs nothing. A result is about one step, and counts
 //! for no other.
 
 use serde::{Deserialize, Serialize};
@@ -105,7 +105,7 @@ pub enum OnGateFailure {
     Undo,
 }
 
-/// The step that a verdict is about: a version with a share of new calls.
+/// The step that a result is about: a version with a share of new calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GatedStep {
     /// The new version.
@@ -114,7 +114,7 @@ pub struct GatedStep {
     pub weight: u8,
 }
 
-/// The gates of a fleet's rollouts, and the verdicts on the step that is reached.
+/// The gates of a fleet's rollouts, and the results on the step that is reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gates {
     /// The gates that every step needs.
@@ -154,7 +154,7 @@ impl Gates {
 }
 
 impl Fleet {
-    /// The gates of its rollouts, and the verdicts so far.
+    /// The gates of its rollouts, and the results so far.
     #[must_use]
     pub const fn gates(&self) -> &Gates {
         &self.annex.gates
@@ -197,7 +197,7 @@ impl Fleet {
         Ok(Event::GatesSet { actor, asked, on_failure })
     }
 
-    pub(super) fn judge_verdict(&self, gate: Gate, step: GatedStep, passed: bool) -> Judgement {
+    pub(super) fn judge_gate(&self, gate: Gate, step: GatedStep, passed: bool) -> Judgement {
         let gates = self.gates();
         if gate == Gate::Person {
             return Err(Misuse::PersonDecides.into());

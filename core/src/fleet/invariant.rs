@@ -42,7 +42,7 @@ pub enum Invariant {
     /// was only cordoned stays for as long as its version is in use.
     CordonHolds,
     /// S16: in a rollout with gates no share beyond the first is given and no old worker drains before each gate passed
-    /// for the step reached, or a person promoted it; a verdict on another step counts for nothing.
+    /// for the step reached, or a person promoted it; a result on another step counts for nothing.
     GatesHold,
 }
 

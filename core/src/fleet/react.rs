@@ -16,9 +16,9 @@ impl Fleet {
             Event::VerifyFailed { .. } => effects.emit(Effect::Alert(Alert::VerifyFailed)),
             Event::Shifted { .. } => {
                 self.owe_routes(effects);
-                self.owe_verdicts(effects);
+                self.owe_results(effects);
             }
-            Event::GatesSet { .. } | Event::Resumed { .. } => self.owe_verdicts(effects),
+            Event::GatesSet { .. } | Event::Resumed { .. } => self.owe_results(effects),
             Event::GateFailed { gate, .. } => effects.emit(Effect::Alert(Alert::GateFailed(gate))),
             Event::CapacityBlocked { .. } => effects.emit(Effect::Alert(Alert::CapacityBlocked)),
             Event::WorkerRegistered { run, lost_before: Some(incarnation), .. } => {
@@ -80,7 +80,7 @@ impl Fleet {
         }
         self.owe_routes(effects);
         self.owe_workers(effects);
-        self.owe_verdicts(effects);
+        self.owe_results(effects);
         for gate in self.gates().failed.iter() {
             effects.emit(Effect::Alert(Alert::GateFailed(gate)));
         }
@@ -115,7 +115,7 @@ impl Fleet {
     }
 
     /// The gates of the step that is reached are to be judged.
-    fn owe_verdicts(&self, effects: &mut impl Sink<Effect>) {
+    fn owe_results(&self, effects: &mut impl Sink<Effect>) {
         let Some(step) = self.gated_step() else { return };
         for gate in self.gates_awaited().iter() {
             effects.emit(Effect::Judge { gate, step, epoch: self.epoch });

@@ -28,7 +28,7 @@ pub enum Repeat {
     AlreadyForced,
     /// No such process is known.
     AlreadyGone,
-    /// The gate has this verdict.
+    /// The gate has this result.
     AlreadyJudged,
     /// No steps are taken.
     AlreadyPaused,
@@ -128,7 +128,7 @@ impl fmt::Display for Repeat {
             Self::AlreadyFenced => "the worker is fenced already",
             Self::AlreadyForced => "the worker is forced or written off already",
             Self::AlreadyGone => "no such process is known: it is gone already",
-            Self::AlreadyJudged => "the gate has this verdict already",
+            Self::AlreadyJudged => "the gate has this result already",
             Self::AlreadyPaused => "the rollout is paused already",
             Self::AlreadyPlanned => "the rollout goes to that version already",
             Self::AlreadyRegistered => "the worker is registered already",

@@ -29,14 +29,14 @@ fn judge(world: &mut World, gate: Gate, step: GatedStep, passed: bool) -> Result
 }
 
 #[test]
-fn each_share_after_the_first_waits_for_a_verdict_on_the_one_before() {
+fn each_share_after_the_first_waits_for_a_result_on_the_one_before() {
     let mut world = gated(&[Gate::Webhook], OnGateFailure::Pause, 25);
     world.run(60);
     assert_eq!(world.fleet.weight(V2), 100);
-    let verdicts = |world: &World, weight| {
+    let results = |world: &World, weight| {
         world.happened(|event| matches!(event, Event::GatePassed { step, .. } if *step == at(weight)))
     };
-    assert_eq!([25, 50, 75, 100].map(|weight| verdicts(&world, weight)), [1; 4]);
+    assert_eq!([25, 50, 75, 100].map(|weight| results(&world, weight)), [1; 4]);
     for name in ["v1-0", "v1-1"] {
         world.fake(name).hang_up(1);
     }
@@ -92,7 +92,7 @@ fn a_gate_that_fails_undoes_if_that_is_wanted_also_after_it_had_passed() {
 }
 
 #[test]
-fn a_verdict_on_another_step_or_an_unknown_gate_is_refused() {
+fn a_result_on_another_step_or_an_unknown_gate_is_refused() {
     let mut world = gated(&[Gate::Person, Gate::Webhook], OnGateFailure::Pause, 50);
     world.run(8);
     for step in [at(49), at(100), GatedStep { version: V1, weight: 50 }] {
@@ -113,9 +113,9 @@ fn the_first_rollout_ever_needs_no_gate() {
     assert_eq!(world.stage(), Stage::Completed);
 }
 
-/// Verdicts are decisions. What is still to be judged is asked for again after a restart.
+/// Results are decisions. What is still to be judged is asked for again after a restart.
 #[test]
-fn verdicts_outlive_the_coordinator_and_what_is_left_is_asked_again() {
+fn results_outlive_the_coordinator_and_what_is_left_is_asked_again() {
     let mut world = gated(&[Gate::Webhook, Gate::Person], OnGateFailure::Pause, 50);
     world.run(8);
     let asks = |world: &World, gate| {

@@ -32,7 +32,7 @@ struct Inner {
     gate: Gate,
     clock: Clock,
     identity: Identity,
-    /// The version that new calls are served by: the identity's, unless the worker was told of another.
+    /// The version that new calls are served by: the identity's, unless whoever starts programs named another.
     serving: Mutex<Version>,
     terms: DrainTerms,
     force: Force,

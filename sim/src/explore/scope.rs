@@ -117,7 +117,7 @@ impl Scope {
             | Bug::CordonOverruled
             | Bug::CordonUnsent
             | Bug::GateFailsOpen
-            | Bug::VerdictMisfiled
+            | Bug::ResultMisfiled
             | Bug::CoordinatorStaysDown
             | Bug::HalfTheShare
             | Bug::OldNeverStopped

@@ -251,7 +251,7 @@ impl Coordinators {
         let Context { scene, books, network } = context;
         match effect {
             Effect::Alert(_) | Effect::Judge { gate: Gate::Person, .. } => {}
-            Effect::Judge { gate, step, .. } => scene.after(JUDGED_AFTER, Event::Verdict(gate, step)),
+            Effect::Judge { gate, step, .. } => scene.after(JUDGED_AFTER, Event::GateResult(gate, step)),
             Effect::Provision { version, workers: wanted, .. } => {
                 let colour = Colour::of(version).expect("a run has two versions");
                 platform::provision(scene, workers, colour, wanted);

@@ -30,7 +30,7 @@ impl World<'_> {
             Event::Mail(mail) => self.deliver(mail),
             Event::Route(colour, weight, term) => self.dispatcher.route(colour, weight, term),
             Event::FleetWake(coordinator) => self.coordinators.wake(context, workers, coordinator),
-            Event::Verdict(gate, step) => self.coordinators.judge(context, workers, gate, step),
+            Event::GateResult(gate, step) => self.coordinators.judge(context, workers, gate, step),
             Event::CoordinatorBack => self.coordinators.come_back(context, workers),
         }
     }

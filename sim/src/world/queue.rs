@@ -18,7 +18,7 @@ pub(super) enum Event {
     CoordinatorBack,
     FleetWake(CoordinatorIndex),
     /// A gate was judged.
-    Verdict(Gate, GatedStep),
+    GateResult(Gate, GatedStep),
     Mail(MailIndex),
     Message(Say, AttemptIndex),
     Place(CallIndex),

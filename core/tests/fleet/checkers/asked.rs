@@ -11,7 +11,7 @@ pub(super) const GATES: &[Forgery] = &[
     ("a share is given that a gate still judges", || judge_gated(|fleet| shift_on(fleet, 100))),
     ("a share is given although a gate failed", share_after_failure),
     ("an old worker drains before the gates of the last step passed", drain_before_the_gates),
-    ("the verdict on another step is taken", || {
+    ("the result on another step is taken", || {
         judge_gated(|_| Event::GatePassed { gate: Gate::Webhook, step: GatedStep { version: V2, weight: 49 } })
     }),
     ("a gate passes that only a person decides", || {

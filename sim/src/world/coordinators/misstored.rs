@@ -24,7 +24,7 @@ pub(super) fn misstore(bug: Bug, fleet: &Fleet, event: &mut Became) {
             Became::ScaleInOrdered { run, facts, room, usable: usable + 1 }
         }
         (Bug::GateFailsOpen, Became::GateFailed { gate, step }) => Became::GatePassed { gate, step },
-        (Bug::VerdictMisfiled, Became::GatePassed { gate, step }) => {
+        (Bug::ResultMisfiled, Became::GatePassed { gate, step }) => {
             Became::GatePassed { gate, step: GatedStep { weight: step.weight / 2, ..step } }
         }
         (Bug::CordonOverruled, Became::Acked { run, task: Task::Drain(_), .. }) if is_cordoned(fleet, run) => {
