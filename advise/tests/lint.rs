@@ -128,6 +128,48 @@ fn a_finding_can_be_allowed_with_a_reason_and_not_without() {
 }
 
 #[test]
+fn a_worker_is_named_as_its_unit_is_written() {
+    let unit = file("deploy/Agent.service", "[Service]\nExecStart=/usr/bin/agent\nTimeoutStopSec=60\n");
+    let options = |worker: &str| Options {
+        drain: Some(Duration::from_mins(20)),
+        longest_call: None,
+        workers: vec![worker.into()],
+        target: None,
+    };
+    let found = |worker| codes(&lint(std::slice::from_ref(&unit), &options(worker)));
+    assert!(found("Agent").contains(&"ORT-S001"), "{:?}", found("Agent"));
+    assert!(!found("agent").contains(&"ORT-S001"), "{:?}", found("agent"));
+}
+
+/// Every number of every example, as large as it can be.
+#[test]
+fn numbers_beyond_reason_are_judged() {
+    let options = Options { drain: Some(Duration::MAX), longest_call: None, workers: vec![], target: None };
+    for (_, path, bad, good) in cases() {
+        for text in [bad, good] {
+            for most in [u64::MAX.to_string(), i64::MAX.to_string()] {
+                let _ = lint(&[file(path, &every_number(text, &most))], &options);
+            }
+        }
+    }
+}
+
+fn every_number(text: &str, most: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(|char: char| char.is_ascii_digit()) {
+        out += &rest[..at];
+        let (_, after) =
+            rest[at..].split_at(rest[at..].find(|char: char| !char.is_ascii_digit()).unwrap_or(rest.len() - at));
+        // A name such as `v1` is none.
+        let is_part = out.ends_with(|char: char| char.is_ascii_alphanumeric() || char == '_');
+        out += if is_part { &rest[at..rest.len() - after.len()] } else { most };
+        rest = after;
+    }
+    out + rest
+}
+
+#[test]
 fn what_nothing_is_known_of_is_not_judged_and_that_is_said() {
     let unknown = bad("ORT-I001");
     let found = lint(&[file("a.yaml", unknown)], &Options::default());

@@ -27,10 +27,10 @@ impl Var {
         Some(Self { name: name.into(), value: Some(value.into()), line })
     }
 
-    /// An entry of a list, with its name under `key` and its value under `value`.
-    pub(super) fn of_entry(entry: &Node, key: &str) -> Option<Self> {
-        let value = entry.text_of("value").map(Into::into);
-        Some(Self { name: entry.text_of(key)?.into(), value, line: entry.line })
+    /// An entry of a list, with its name and its value under these keys.
+    pub(super) fn of_entry(entry: &Node, [name, value]: [&str; 2]) -> Option<Self> {
+        let value = entry.text_of(value).map(Into::into);
+        Some(Self { name: entry.text_of(name)?.into(), value, line: entry.line })
     }
 }
 

@@ -66,14 +66,14 @@ pub(super) fn read(files: &[File], options: &Options) -> (Scene, Unread) {
     let mut scene = Scene { options: options.clone(), ..Scene::default() };
     let mut unread = Unread::default();
     for (number, file) in files.iter().enumerate() {
-        let name = file.path.rsplit(['/', '\\']).next().unwrap_or_default().to_lowercase();
+        let name = file.path.rsplit(['/', '\\']).next().unwrap_or_default();
         let text = &file.text;
-        match kind(&name) {
+        match kind(&name.to_lowercase()) {
             Some(Kind::Yaml) => match template(text) {
                 Some(line) => unread.broken.push(Hit::new(number, line, TEMPLATE)),
                 None => documents(&mut scene, &mut unread, number, text),
             },
-            Some(Kind::Unit) => unit::read(&mut scene, number, &name, text),
+            Some(Kind::Unit) => unit::read(&mut scene, number, name, text),
             Some(Kind::Image) => container::read_image(&mut scene, number, text),
             Some(Kind::Env) => container::read_env_file(&mut scene, number, text),
             Some(Kind::Fly) => host::read_fly(&mut scene, number, text),

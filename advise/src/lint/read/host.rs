@@ -33,7 +33,7 @@ pub(super) fn read_fly(scene: &mut Scene, file: usize, text: &str) {
 /// Reads what is neither Kubernetes nor compose: Render's blueprints, task definitions of ECS.
 pub(super) fn read(scene: &mut Scene, file: usize, root: &Node) {
     for service in root.list_of("services") {
-        let env = service.list_of("envVars").iter().filter_map(|var| Var::of_entry(var, "key"));
+        let env = service.list_of("envVars").iter().filter_map(|var| Var::of_entry(var, ["key", "value"]));
         let host = host(scene, file, &RENDER, service, service.get(RENDER.setting), env.collect());
         scene.hosts.push(host);
     }
@@ -43,8 +43,8 @@ pub(super) fn read(scene: &mut Scene, file: usize, root: &Node) {
         let key = |names: [&str; 2]| names.iter().find_map(|name| container.get(name));
         let lists = [["environment", "Environment"], ["secrets", "Secrets"]].map(key);
         let env = lists.into_iter().flatten().flat_map(Node::list).filter_map(|var| {
-            let name = var.text_of("name").or_else(|| var.text_of("Name"))?;
-            Some(Var { name: name.into(), value: None, line: var.line })
+            // Task definitions have small initials, those inside CloudFormation large ones.
+            Var::of_entry(var, ["name", "value"]).or_else(|| Var::of_entry(var, ["Name", "Value"]))
         });
         let grace = key([ECS.setting, "StopTimeout"]);
         let host = host(scene, file, &ECS, container, grace, env.collect());

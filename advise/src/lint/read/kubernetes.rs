@@ -73,7 +73,7 @@ fn container(node: &Node, is_sidecar: bool) -> Container {
             image: node.text_of("image").unwrap_or_default().into(),
             command: [words("command"), words("args")].concat(),
             command_line,
-            env: node.list_of("env").iter().filter_map(|var| Var::of_entry(var, "name")).collect(),
+            env: node.list_of("env").iter().filter_map(|var| Var::of_entry(var, ["name", "value"])).collect(),
         },
         node: node.clone(),
         is_sidecar,

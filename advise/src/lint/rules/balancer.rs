@@ -23,9 +23,14 @@ pub(super) const RULES: &[Rule] = &[
         fix: "Set `timeout tunnel 1h` or more, or have both ends ping more often.",
         check: |scene| {
             of(scene, "HAProxy", |balancer| {
-                let names = ["timeout tunnel", "timeout client", "timeout server"];
-                let (name, (text, line)) = names.iter().find_map(|name| Some((name, balancer.get(name)?)))?;
-                (seconds_or(text, 1)? < SILENCE).then(|| Hit::new(balancer.file, line, format!("{name} {text}")))
+                let is_short = |name: &str| {
+                    let (text, line) = balancer.get(name)?;
+                    (seconds_or(text, 1)? < SILENCE).then(|| Hit::new(balancer.file, line, format!("{name} {text}")))
+                };
+                match balancer.get("timeout tunnel") {
+                    Some(_) => is_short("timeout tunnel"),
+                    None => ["timeout client", "timeout server"].into_iter().find_map(is_short),
+                }
             })
         },
     },

@@ -28,7 +28,7 @@ pub(super) const RULES: &[Rule] = &[
             on_workers(scene, |workload, _, timing| {
                 let (grace, line, said) = grace(workload);
                 let hook = hooks(workload);
-                let needed = hook + timing.needed(&scene.options).as_secs();
+                let needed = timing.needed(&scene.options).as_secs().saturating_add(hook);
                 (needed >= grace && timing.leave.is_some()).then(|| {
                     let hook = if hook > 0 { format!("preStop {hook}s + ") } else { String::new() };
                     let needs = timing.told(&scene.options);
@@ -75,7 +75,7 @@ pub(super) const RULES: &[Rule] = &[
             on_workers(scene, |workload, _, timing| {
                 let (grace, line, said) = grace(workload);
                 let hook = hooks(workload);
-                let is_short = hook + timing.needed(&scene.options).as_secs() > grace;
+                let is_short = timing.needed(&scene.options).as_secs().saturating_add(hook) > grace;
                 (timing.leave.is_none() && is_short).then(|| {
                     let needs = timing.told(&scene.options);
                     Hit::new(workload.object.file, line, format!("{}: needs {needs}, but {said}", workload.title()))

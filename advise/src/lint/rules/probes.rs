@@ -47,7 +47,7 @@ pub(super) const RULES: &[Rule] = &[
                 let probe = container.node.get("livenessProbe")?;
                 let [period, failures] = [("periodSeconds", 10), ("failureThreshold", 3)]
                     .map(|(name, default)| probe.number_of(name).unwrap_or(default));
-                (period * failures < PAUSE).then(|| {
+                (period.saturating_mul(failures) < PAUSE).then(|| {
                     let found = format!("{}: liveness gives up after {period} × {failures} s", workload.title());
                     Hit::new(workload.object.file, container.node.line_of("livenessProbe").unwrap_or(probe.line), found)
                 })

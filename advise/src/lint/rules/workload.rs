@@ -70,7 +70,7 @@ pub(super) const RULES: &[Rule] = &[
                 let share = set.and_then(Node::text).unwrap_or("25%");
                 let pods = match share.strip_suffix('%') {
                     // Of a part, Kubernetes leaves the fraction away.
-                    Some(percent) => percent.parse::<u64>().ok()? * workload.replicas()? / 100,
+                    Some(percent) => percent.parse::<u64>().ok()?.saturating_mul(workload.replicas()?) / 100,
                     None => share.parse().ok()?,
                 };
                 (pods > 0).then(|| {
