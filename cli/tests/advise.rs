@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::tempdir;
 
 /// What hangs is told, and does not keep the tests.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const TOKEN: &str = "0123456789abcdef";
 
@@ -94,6 +94,7 @@ impl Drop for Ends {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a deadline in real time, for real processes")]
 fn a_worker_is_planned_for_by_the_calls_that_it_has() {
     let mut command = openrtc();
     command.args(["worker", "--json", "--deployment-version", "v1"]).env("OPENRTC_OPS_ADDR", "127.0.0.1:0");
