@@ -34,6 +34,7 @@ library! {
     "hang-up-in-set-up",
     "kill-without-warning",
     "late-assignment",
+    "late-yes",
     "let-in-out-of-office",
     "loads-out-of-date",
     "no-timeout-waits",

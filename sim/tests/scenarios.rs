@@ -82,6 +82,7 @@ scenarios! {
     hang_up_in_set_up = "hang-up-in-set-up",
     kill_without_warning = "kill-without-warning",
     late_assignment = "late-assignment",
+    late_yes = "late-yes",
     let_in_out_of_office = "let-in-out-of-office",
     loads_out_of_date = "loads-out-of-date",
     no_timeout_waits = "no-timeout-waits",

@@ -231,8 +231,10 @@ impl Caller {
 
     /// A call that is taken and assigned.
     pub fn call(worker: SocketAddr, id: &str) -> Self {
-        let (mut caller, answer) = Self::offer(worker, id);
-        assert_eq!(answer, kind::ACCEPT);
+        let mut caller = Self::connect(worker);
+        caller.send(kind::OFFER, id.as_bytes());
+        let (answer, why) = caller.receive().expect("an answer");
+        assert_eq!(answer, kind::ACCEPT, "{}", String::from_utf8_lossy(&why));
         caller.send(kind::ASSIGN, &[]);
         caller
     }

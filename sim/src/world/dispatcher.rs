@@ -46,6 +46,8 @@ pub(super) struct Dispatcher {
 #[derive(Clone, Copy, Debug, Default)]
 struct Try {
     answered: bool,
+    /// No answer came in time; one that comes now is too late.
+    withdrawn: bool,
     assigned: bool,
     started: bool,
 }
@@ -151,10 +153,12 @@ impl Dispatcher {
         let Attempt { call, worker, .. } = context.network.attempt(attempt);
         let try_ = &mut self.tries[attempt];
         try_.answered = true;
-        let ours = is_ours(context, call, attempt);
+        let ours = !try_.withdrawn && is_ours(context, call, attempt);
         if !yes {
-            if ours {
+            if ours || try_.withdrawn {
                 context.books.unload(worker);
+            }
+            if ours {
                 context.scene.after(PLACE_AGAIN, Event::Place(call));
             }
         } else if !ours {
@@ -184,10 +188,11 @@ impl Dispatcher {
     }
 
     /// No answer came in time: the offer is withdrawn. Returns whether the call must be placed again.
-    pub(super) fn offer_timed_out(&self, context: &mut Context<'_>, attempt: AttemptIndex) -> bool {
+    pub(super) fn offer_timed_out(&mut self, context: &mut Context<'_>, attempt: AttemptIndex) -> bool {
         let call = context.network.attempt(attempt).call;
         let waits = !self.tries[attempt].answered && is_ours(context, call, attempt);
         if waits {
+            self.tries[attempt].withdrawn = true;
             context.send(Say::End, attempt);
             context.books.ledger.set(call, Fate::Waiting, None, context.scene.now);
         }
