@@ -87,9 +87,10 @@ impl Reserve {
     /// Holds back `size` descriptors, or as many as there are.
     #[must_use]
     pub fn of(size: usize) -> Self {
-        let held = Arc::new(Held { size, spares: Mutex::default() });
-        LACKING.fetch_add(size, Ordering::Relaxed);
-        held.fill(size);
+        let spares: Vec<_> = (0..size).map_while(|_| spare()).collect();
+        // Only now: what was not tried yet does not lack, and a call that comes meanwhile is taken.
+        LACKING.fetch_add(size - spares.len(), Ordering::Relaxed);
+        let held = Arc::new(Held { size, spares: Mutex::new(spares) });
         let mut reserves = reserves();
         reserves.retain(|held| held.strong_count() > 0);
         reserves.push(Arc::downgrade(&held));
@@ -108,7 +109,9 @@ impl Reserve {
 
     /// Gives one to the process, for what failed for want of one; whether there was one.
     pub fn lend(&self) -> bool {
-        let lent = self.0.spares().pop().is_some();
+        let mut spares = self.0.spares();
+        // Under the lock: whoever fills it meanwhile must not count first.
+        let lent = spares.pop().is_some();
         LACKING.fetch_add(usize::from(lent), Ordering::Relaxed);
         lent
     }
@@ -119,7 +122,7 @@ impl Held {
         let mut spares = self.spares();
         let missing = self.size - spares.len();
         for _ in 0..missing.min(most) {
-            let Ok(spare) = eventfd(0, EventfdFlags::CLOEXEC) else { return };
+            let Some(spare) = spare() else { return };
             spares.push(spare);
             LACKING.fetch_sub(1, Ordering::Relaxed);
         }
@@ -135,6 +138,10 @@ impl Drop for Held {
         let lacking = self.size - self.spares().len();
         LACKING.fetch_sub(lacking, Ordering::Relaxed);
     }
+}
+
+fn spare() -> Option<OwnedFd> {
+    eventfd(0, EventfdFlags::CLOEXEC).ok()
 }
 
 fn reserves() -> MutexGuard<'static, Vec<Weak<Held>>> {
