@@ -44,6 +44,7 @@ pub(super) struct Dispatcher {
 
 /// What it has heard of an attempt, and said.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "what was said and heard, each by itself")]
 struct Try {
     answered: bool,
     /// No answer came in time; one that comes now is too late.
