@@ -25,7 +25,8 @@ pub(crate) fn tell_all(dir: &Path) {
 /// SIGTERM with a call in flight, which ends in its own time.
 pub(crate) fn quiet(dir: &Path) {
     let worker = start(dir, "quiet", &[]);
-    let call = Caller::call(worker.calls, "patient");
+    let mut call = Caller::call(worker.calls, "patient");
+    call.talk(0);
     worker.signal(Signal::TERM);
     worker.wait_until(|snapshot| snapshot["draining"] == true);
     call.hang_up();
@@ -124,7 +125,9 @@ pub(crate) fn busy(dir: &Path) {
 /// A log rotator moves the file away while the worker writes it.
 fn rotated(dir: &Path) {
     let worker = start(dir, "rotated", &[]);
-    let call = Caller::call(worker.calls, "witness");
+    let mut call = Caller::call(worker.calls, "witness");
+    // It echoes, so it has begun: a call that is only promised is not in the count.
+    call.talk(0);
     await_event(dir, "rotated", "deployment.started");
     fs::rename(dir.join("rotated.jsonl"), dir.join("rotated.jsonl.1")).unwrap();
     worker.signal(Signal::TERM);
