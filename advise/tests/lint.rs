@@ -158,13 +158,13 @@ fn every_number(text: &str, most: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find(|char: char| char.is_ascii_digit()) {
-        out += &rest[..at];
-        let (_, after) =
-            rest[at..].split_at(rest[at..].find(|char: char| !char.is_ascii_digit()).unwrap_or(rest.len() - at));
+        let (before, number) = rest.split_at(at);
+        let end = number.find(|char: char| !char.is_ascii_digit()).unwrap_or(number.len());
+        out += before;
         // A name such as `v1` is none.
         let is_part = out.ends_with(|char: char| char.is_ascii_alphanumeric() || char == '_');
-        out += if is_part { &rest[at..rest.len() - after.len()] } else { most };
-        rest = after;
+        out += if is_part { &number[..end] } else { most };
+        rest = &number[end..];
     }
     out + rest
 }

@@ -227,7 +227,8 @@ pub enum Request {
     Resume,
     /// Go back to the version before.
     Rollback,
-    /// Run this many workers of the version that takes all calls. Workers too many drain, a few at a time, and leave.
+    /// Run this many workers of the version that takes all calls. If there are more, the rest drain and leave, a few at
+    /// a time.
     Scale {
         /// How many that do not leave.
         workers: u32,

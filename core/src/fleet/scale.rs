@@ -6,7 +6,7 @@ use super::{Event, Facts, Fleet, Member, Refused, Repeat, Room, Run, Stage, Step
 use crate::id::{Actor, Version};
 
 impl Fleet {
-    /// The version whose workers a person counted out since it took all calls, while it does.
+    /// The version that takes all calls, if a person has set its number of workers since its rollout.
     #[must_use]
     pub fn scaled(&self) -> Option<Version> {
         self.annex.scaled.filter(|version| self.current() == Some(*version))

@@ -107,7 +107,7 @@ impl Link {
         self.prove(now);
     }
 
-    /// The worker's status, as it goes out. That the server has heard that it may give jobs must be proven too.
+    /// The worker's status, as it goes out. If it lets the server give jobs, a ping behind it proves its arrival.
     pub(super) fn tell(&mut self, now: Instant, tell: Tell, patience: &Patience) -> UpdateWorkerStatus {
         let update = self.teller.tell(now, tell, patience);
         if self.teller.wants_ping() {

@@ -83,6 +83,13 @@ impl Running {
         self.exit_with(0).await
     }
 
+    /// Drains it; the server hears how each of its jobs ended.
+    async fn leave_told(self) {
+        self.drain();
+        let counts = self.exit().await.health().counts;
+        assert_eq!((counts.delivered, counts.undelivered), (counts.assigned, 0));
+    }
+
     async fn exit_with(self, code: u8) -> Monitor {
         self.hang_up.send_replace(true);
         let exit = timeout(Duration::from_secs(15), self.life).await.expect("it leaves");
@@ -145,9 +152,7 @@ async fn a_rollout_from_two_blue_workers_to_two_green_ones_loses_no_dispatch() {
         assert_eq!((counts.delivered, counts.undelivered, counts.terminated), (counts.assigned, 0, 0));
     }
     for worker in green {
-        worker.drain();
-        let counts = worker.exit().await.health().counts;
-        assert_eq!((counts.delivered, counts.undelivered), (counts.assigned, 0));
+        worker.leave_told().await;
     }
 }
 
@@ -165,9 +170,7 @@ async fn a_full_worker_is_passed_over_and_a_deleted_room_ends_nothing_else() {
     server.api().delete_room("room-0").await.expect("it is there");
     assert_eq!(server.api().list_rooms().await.expect("it answers").len(), 7);
     for worker in [small, large] {
-        worker.drain();
-        let counts = worker.exit().await.health().counts;
-        assert_eq!((counts.delivered, counts.undelivered), (counts.assigned, 0));
+        worker.leave_told().await;
     }
 }
 

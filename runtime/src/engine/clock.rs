@@ -40,7 +40,7 @@ impl Clock {
         self.start + at.since(self.unix_at_start).into()
     }
 
-    /// Waits for `work`, but no longer than until `deadline`: reaching that is as good a reason to go on.
+    /// Waits until `work` is done or `deadline` is reached, whichever comes first.
     pub async fn wait(&self, deadline: Option<Instant>, work: impl Future<Output = ()>) {
         match deadline {
             Some(at) => timeout_at(self.timer(at), work).await.unwrap_or_default(),
