@@ -1,8 +1,9 @@
 //! A worker's first moments, and what is around it that is not as it should be.
 #![expect(clippy::unwrap_used, reason = "a test's set-up that fails is a failed test")]
 
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use e2e::{Caller, TOKEN, Worker, in_shell, kind, openrtc, run, said, signal};
 use rustix::process::Signal;
@@ -36,6 +37,33 @@ fn a_worker_whose_call_port_is_taken_leaves_no_journal_of_a_run_that_never_was()
         .unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert_eq!(std::fs::read_dir(journal.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_ready_worker_says_where_it_can_be_asked() {
+    let dir = tempdir().unwrap();
+    let socket = dir.path().join("ops.sock");
+    let url = format!("unix:{}", socket.display());
+    for (settings, says) in [
+        (vec![], "ops on nowhere".to_owned()),
+        (vec![("OPENRTC_OPS_SOCKET", socket.to_str().unwrap())], format!("ops on {url}")),
+        (
+            vec![("OPENRTC_OPS_SOCKET", socket.to_str().unwrap()), ("OPENRTC_OPS_ADDR", "127.0.0.1:0")],
+            format!(" and {url}"),
+        ),
+    ] {
+        let mut worker = Command::new(openrtc())
+            .args(["worker", "--deployment-version", "v1"])
+            .envs(settings)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(worker.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        signal(&worker, Signal::TERM);
+        assert_eq!(worker.wait().unwrap().code(), Some(0));
+        assert!(line.trim_end().ends_with(&says), "{line:?} does not say {says:?}");
+    }
 }
 
 #[test]

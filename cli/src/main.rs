@@ -12,6 +12,7 @@ mod certify;
 mod completions;
 mod demo;
 mod drain;
+mod endpoints;
 mod follow;
 mod http;
 mod journal;

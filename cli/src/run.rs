@@ -11,7 +11,7 @@ use clap::Args;
 use openrtc_host::{Config, Front, Host, HostError, Options};
 use openrtc_runtime::{AgentPool, log, parse_duration};
 
-use crate::Usage;
+use crate::{Usage, endpoints};
 
 /// Run a program that takes calls, and drain it without changing it.
 ///
@@ -95,13 +95,7 @@ fn explained(error: HostError) -> anyhow::Error {
 
 fn say_ready(pool: &AgentPool, addr: SocketAddr, socket: Option<&Path>) {
     let version = pool.identity().version;
-    let tcp = pool.ops_addr().map(|addr| format!("http://{addr}"));
-    let socket = socket.map(|socket| format!("unix:{}", socket.display()));
-    let both: Vec<_> = tcp.into_iter().chain(socket).collect();
-    let ops = if both.is_empty() {
-        "nowhere: set OPENRTC_OPS_SOCKET to upgrade and to drain it".to_owned()
-    } else {
-        both.join(" and ")
-    };
+    let nowhere = || "nowhere: set OPENRTC_OPS_SOCKET to upgrade and to drain it".to_owned();
+    let ops = endpoints::urls(pool, socket).unwrap_or_else(nowhere);
     let _ = writeln!(log::stderr(), "ready: version {version} takes calls on {addr}, ops on {ops}");
 }

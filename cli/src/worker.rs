@@ -2,15 +2,16 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
 use openrtc_demo::echo::{Line, Ready, echo};
-use openrtc_runtime::{AgentPool, AgentPoolBuilder, Exit, Phase, log};
+use openrtc_runtime::{AgentPool, Config, ConfigError, Exit, Phase, log};
 use tokio::net::TcpListener;
 
-use crate::Usage;
+use crate::{Usage, endpoints};
 
 /// Serve calls over TCP and echo their audio, until drained.
 ///
@@ -50,8 +51,10 @@ pub(crate) async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
         format!("cannot listen for calls on {} (is another worker there? port 0 picks a free one)", args.listen)
     });
     let listener = listener.map_err(Usage)?;
-    let pool = configure(&args)?.build()?;
-    say_ready(&pool, Some(listener.local_addr()?), args.json);
+    let config = configure(&args)?;
+    let socket = config.ops_socket.clone();
+    let pool = AgentPool::builder().config(config).build()?;
+    say_ready(&pool, socket.as_deref(), Some(listener.local_addr()?), args.json);
     Ok(left(&pool, pool.serve(Line::listen(listener), echo).await?))
 }
 
@@ -60,12 +63,12 @@ pub(crate) async fn run(args: WorkerArgs) -> anyhow::Result<ExitCode> {
 async fn take_jobs(args: &WorkerArgs, callers: SocketAddr) -> anyhow::Result<ExitCode> {
     let worker = openrtc_livekit::Worker::builder().from_env().and_then(openrtc_livekit::WorkerBuilder::build);
     let worker = worker.map_err(Usage::new)?;
-    let pool = configure(args)?.build()?;
+    let pool = AgentPool::builder().config(configure(args)?).build()?;
     let (mut monitor, ready, json) = (worker.monitor(), pool.clone(), args.json);
     tokio::spawn(async move {
         monitor.available().await;
         if monitor.health().available {
-            say_ready(&ready, None, json);
+            say_ready(&ready, None, None, json);
         }
     });
     Ok(left(&pool, openrtc_demo::livekit::serve(&pool, worker, callers).await?))
@@ -79,22 +82,23 @@ fn left(pool: &AgentPool, exit: Exit) -> ExitCode {
     exit.into()
 }
 
-fn configure(args: &WorkerArgs) -> anyhow::Result<AgentPoolBuilder> {
-    let builder = AgentPool::builder().from_env()?;
-    Ok(match &args.deployment_version {
-        Some(version) => builder.deployment_version(version),
-        None => builder,
-    })
+fn configure(args: &WorkerArgs) -> Result<Config, ConfigError> {
+    let mut config = Config::default();
+    config.merge_env()?;
+    if let Some(version) = &args.deployment_version {
+        config.deployment_version.clone_from(version);
+    }
+    Ok(config)
 }
 
-fn say_ready(pool: &AgentPool, calls: Option<SocketAddr>, json: bool) {
+fn say_ready(pool: &AgentPool, socket: Option<&Path>, calls: Option<SocketAddr>, json: bool) {
     let identity = pool.identity();
     let (version, worker) = (identity.version.to_string(), identity.worker.to_string());
     let ready = Ready { calls, ops: pool.ops_addr(), version, worker, pid: std::process::id() };
     let line = if json {
         serde_json::json!(ready).to_string()
     } else {
-        let ops = ready.ops.map_or_else(|| "nowhere".into(), |addr| format!("http://{addr}"));
+        let ops = endpoints::urls(pool, socket).unwrap_or_else(|| "nowhere".into());
         let does = match pool.runtime_snapshot().phase {
             Phase::Standby => "is in standby, and will take calls",
             _ => "takes calls",

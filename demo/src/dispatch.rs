@@ -15,6 +15,10 @@ use crate::ledger::{Ledger, OfferedCall, Taken};
 use crate::livekit::Exchange;
 use crate::load::PlannedCall;
 
+/// There is none without the feature.
+#[cfg(not(feature = "livekit"))]
+type Exchange = std::convert::Infallible;
+
 /// How long a call is offered around before its caller gives up.
 const GIVE_UP: Duration = Duration::from_secs(5);
 /// How long to wait when every worker has declined.
@@ -45,10 +49,7 @@ pub(crate) struct Dispatcher {
     ledger: Mutex<Ledger>,
     ended: AtomicUsize,
     dropped: AtomicUsize,
-    /// Whether LiveKit gives the calls to workers.
-    pub(crate) on_livekit: bool,
-    /// By way of this, if so.
-    #[cfg(feature = "livekit")]
+    /// By way of which LiveKit gives the calls to workers, if it does.
     exchange: Option<Exchange>,
 }
 
@@ -102,12 +103,17 @@ impl Dispatcher {
     /// A dispatcher that leaves the choice to LiveKit.
     #[cfg(feature = "livekit")]
     pub(crate) fn over(exchange: Exchange) -> Self {
-        Self { on_livekit: true, exchange: Some(exchange), ..Self::default() }
+        Self { exchange: Some(exchange), ..Self::default() }
     }
 
     #[cfg(feature = "livekit")]
     pub(crate) const fn exchange(&self) -> Option<&Exchange> {
         self.exchange.as_ref()
+    }
+
+    /// Whether LiveKit gives the calls to workers.
+    pub(crate) const fn on_livekit(&self) -> bool {
+        self.exchange.is_some()
     }
 
     /// Adds a worker; calls go to it once it listens, and is at or after the current place.

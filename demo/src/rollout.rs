@@ -165,7 +165,7 @@ impl<'a> Rollout<'a> {
     }
 
     fn who_gets_calls(&self) -> String {
-        if self.dispatcher.on_livekit {
+        if self.dispatcher.on_livekit() {
             format!("new calls go to both versions until {BLUE} drains")
         } else {
             format!("new calls go to {GREEN}")
@@ -174,7 +174,7 @@ impl<'a> Rollout<'a> {
 
     /// How often a worker that drains is offered a call all the same.
     fn probe_every(&self) -> Duration {
-        if self.dispatcher.on_livekit { DISPATCH_EVERY * u32::from(self.options.blue) } else { PROBE_EVERY }
+        if self.dispatcher.on_livekit() { DISPATCH_EVERY * u32::from(self.options.blue) } else { PROBE_EVERY }
     }
 
     /// Sends SIGTERM to every old worker and, as a dispatcher with an old view would, goes on offering each of them

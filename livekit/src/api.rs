@@ -167,8 +167,9 @@ impl Api {
         let mut url = self.base.clone();
         url.set_path(&format!("{}/twirp/livekit.{service}/{method}", url.path().trim_end_matches('/')));
         let response = self.client.ask(Method::POST, &url, Some(token.as_str()), body.to_string()).await?;
-        let Ok(answer) = serde_json::from_str(&response.body) else {
-            let said = format!("{:.SHOWN_MAX$}", without(&token, response.body.trim()));
+        let said = without(&token, &response.body);
+        let Ok(answer) = serde_json::from_str(&said) else {
+            let said = format!("{:.SHOWN_MAX$}", said.trim());
             return Err(match response.status {
                 401 => {
                     let message = format!("{said}: check LIVEKIT_API_KEY and LIVEKIT_API_SECRET");

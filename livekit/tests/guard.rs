@@ -6,6 +6,8 @@ use std::time::Duration;
 use openrtc_livekit::dispatcher::{Asked, Fault, Progress};
 use openrtc_livekit::{Api, ApiKey, DevServer, Guard, Job, Worker};
 use openrtc_runtime::{Actor, AgentPool, Call};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,4 +68,24 @@ async fn a_refused_key_is_named_and_the_token_that_the_server_repeats_is_not_sho
     let refused = api.list_rooms().await.expect_err("the secret is wrong").to_string();
     assert!(refused.contains("LIVEKIT_API_SECRET") && refused.contains("signature is wrong"), "{refused}");
     assert!(!refused.contains("hidden") && !refused.contains("eyJ"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_token_that_is_repeated_as_json_is_not_shown_either() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("its address"));
+    let server = async {
+        let (mut stream, _) = listener.accept().await.expect("a request");
+        let mut request = vec![0; 4096];
+        let read = stream.read(&mut request).await.expect("its head");
+        let request = String::from_utf8_lossy(&request[..read]).into_owned();
+        let token = request.split("Bearer ").nth(1).expect("a token").split_whitespace().next().expect("a word");
+        let body = format!(r#"{{"code": "malformed", "msg": "no token is {token}"}}"#);
+        let head = format!("HTTP/1.1 400 Bad Request\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all((head + &body).as_bytes()).await.expect("it is read");
+    };
+    let api = Api::new(&url, ApiKey::new("devkey", "secret")).expect("a good URL");
+    let (refused, ()) = tokio::join!(api.list_rooms(), server);
+    let refused = refused.expect_err("it is refused").to_string();
+    assert!(refused.contains("no token is …") && !refused.contains("eyJ"), "{refused}");
 }

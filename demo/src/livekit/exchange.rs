@@ -272,6 +272,12 @@ mod tests {
         stream
     }
 
+    async fn a_room(exchange: &Exchange) {
+        while exchange.api.list_rooms().await.expect("it answers").is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     #[tokio::test]
     async fn who_refused_and_who_answered_is_told_for_each_dispatch() {
         let exchange = Exchange::open(&Server::Own).await.expect("it starts");
@@ -282,9 +288,7 @@ mod tests {
         let room = format!("{}-call-0-1", exchange.agent);
         let mut record = OfferedCall { id: "call-0".into(), declined_by: vec![], unanswered_by: vec![], taken: None };
         let agents = async {
-            while exchange.api.list_rooms().await.expect("it answers").is_empty() {
-                tokio::task::yield_now().await;
-            }
+            a_room(&exchange).await;
             let no = Frame::Decline { why: Decline::Draining, reason: "draining".into() };
             // Whoever is unknown is not heard.
             drop(say(&exchange, "stranger", &room, &[Frame::Accept]).await);
@@ -311,9 +315,7 @@ mod tests {
         let room = format!("{}-call-1-1", exchange.agent);
         let mut record = OfferedCall { id: "call-1".into(), declined_by: vec![], unanswered_by: vec![], taken: None };
         let relapse = async {
-            while exchange.api.list_rooms().await.expect("it answers").is_empty() {
-                tokio::task::yield_now().await;
-            }
+            a_room(&exchange).await;
             say(&exchange, "blue-1", &room, &[Frame::Accept]).await
         };
         let (placed, _stream) = tokio::join!(exchange.place(&mut record), relapse);
