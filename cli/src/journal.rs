@@ -1,4 +1,4 @@
-//! `openrtc journal`: read a worker's journal, and judge whether it is whole.
+//! `openrtc journal`: read the journal of a worker or a fleet, and judge whether a worker's is whole.
 
 use std::fmt::{self, Display};
 use std::io::ErrorKind::BrokenPipe;
@@ -9,8 +9,11 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
+use openrtc_core::fleet::Fleet;
 use openrtc_core::id::{CallId, CallNo, Ids, Incarnation};
-use openrtc_core::journal::Replay;
+use openrtc_core::journal::{Head, IdsSoFar, Journaled, Replay};
+use openrtc_core::machine;
+use openrtc_core::time::Instant;
 use openrtc_core::worker::{Entry, Event, Outcome, Worker};
 use openrtc_evidence::journal::{Fault, Problem, runs};
 use openrtc_evidence::{Account, Standing, accounts};
@@ -21,7 +24,7 @@ use serde_json::{Value, json};
 
 use crate::Usage;
 
-/// Read a worker's journal.
+/// Read a worker's journal, or that of a fleet.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct JournalArgs {
     #[command(subcommand)]
@@ -56,8 +59,25 @@ pub(crate) fn run(args: &JournalArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The runs of a journal, at least one.
+/// The runs of a worker's journal, at least one.
 pub(crate) fn find(dir: &Path) -> Result<Vec<Run>, Usage> {
+    let found = find_any(dir)?;
+    if is_fleets(&found) {
+        let dir = dir.display();
+        return Err(Usage(anyhow!(
+            "{dir} holds the journal of a fleet, which has no calls: `openrtc journal show` reads it"
+        )));
+    }
+    Ok(found)
+}
+
+/// Whether it is the journal of a fleet.
+fn is_fleets(runs: &[Run]) -> bool {
+    runs.iter().flat_map(|run| &run.segments).any(|segment| segment.head() == Some(Head::Fleet))
+}
+
+/// The runs of a journal, at least one.
+fn find_any(dir: &Path) -> Result<Vec<Run>, Usage> {
     let found = runs(dir).map_err(Usage::new)?;
     if found.is_empty() {
         let dir = dir.display();
@@ -76,21 +96,36 @@ fn show(args: &DirArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn print_entries(args: &DirArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let runs = find(&args.dir)?;
+    let runs = find_any(&args.dir)?;
+    if is_fleets(&runs) {
+        return print_runs::<Fleet>(&runs, args.json, out, |_, entry| (entry.event.to_string(), json!(entry)));
+    }
+    print_runs::<Worker>(&runs, args.json, out, |ids, entry| {
+        let id = begun_call(ids, entry);
+        let named = id.as_ref().map_or_else(String::new, |id| format!(" ({id})"));
+        (format!("{entry}{named}"), with_id(entry, id.as_ref()))
+    })
+}
+
+/// Prints the entries of a machine, each in words and as JSON as `tell` says.
+fn print_runs<M: Journaled>(
+    runs: &[Run],
+    is_json: bool,
+    out: &mut impl Write,
+    tell: impl Fn(&IdsSoFar<'_>, &machine::Entry<M::Event>) -> (String, Value),
+) -> anyhow::Result<()> {
     for ledger in runs.iter().flat_map(|run| &run.ledgers) {
         eprintln!("{}: older entries had to make room; this has their calls", ledger.path.display());
     }
     for segment in runs.iter().flat_map(|run| &run.segments) {
         let mut written = Ok(());
-        let replayed = segment.replay::<Worker>(|_, ids, entry| {
+        let replayed = segment.replay::<M>(|_, ids, entry| {
             if written.is_ok() {
-                let id = begun_call(ids, entry);
-                written = if args.json {
-                    let entry = with_id(entry, id.as_ref());
-                    writeln!(out, "{}", json!({ "incarnation": segment.incarnation, "entry": entry }))
+                let (words, fields) = tell(ids, entry);
+                written = if is_json {
+                    writeln!(out, "{}", json!({ "incarnation": segment.incarnation, "entry": fields }))
                 } else {
-                    let id = id.map_or_else(String::new, |id| format!(" ({id})"));
-                    writeln!(out, "{:>8}  {}  {entry}{id}", entry.seq, time(entry))
+                    writeln!(out, "{:>8}  {}  {words}", entry.seq, time(entry.at))
                 };
             }
         });
@@ -135,8 +170,8 @@ fn with_id(entry: &Entry, id: Option<&CallId>) -> Value {
     entry
 }
 
-fn time(entry: &Entry) -> humantime::Rfc3339Timestamp {
-    humantime::format_rfc3339_micros(SystemTime::UNIX_EPOCH + Duration::from_micros(entry.at.as_micros()))
+fn time(at: Instant) -> humantime::Rfc3339Timestamp {
+    humantime::format_rfc3339_micros(SystemTime::UNIX_EPOCH + Duration::from_micros(at.as_micros()))
 }
 
 fn verify(args: &DirArgs) -> anyhow::Result<ExitCode> {

@@ -6,21 +6,31 @@
 //!                                  └──────── what came of it ─────────┘
 //! ```
 //!
-//! Whoever runs a fleet gives it a [`Performer`], and says through the [`Shell`] what happens there. This shell
-//! stores no decisions: its fleet ends with its process, as the programs of one host do.
+//! Whoever runs a fleet gives it a [`Performer`], and says through the [`Shell`] what happens there. Before an effect
+//! is handed on, the decisions that led to it are in the fleet's journal, if one is kept. It is written by the rules of
+//! a worker's: a disk that is full or stalls costs entries, and holds nothing up for longer than a second.
+//!
+//! - [`Shell::open`] goes on with the fleet that the journal tells of, as a coordinator does.
+//! - [`Running::journaled`] writes down a fleet that begins anew, as the programs of a host do.
 
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
 use openrtc_core::fleet::{Command, Effect, Entry, Fleet, Rejection, Request};
-use openrtc_core::id::{Actor, Seq};
-use openrtc_core::journal::Batch;
+use openrtc_core::id::{Actor, Epoch, Incarnation, Seq};
+use openrtc_core::journal::{Batch, Office};
+use openrtc_core::machine::Machine;
 use openrtc_core::time::Instant;
 use openrtc_runtime::intake::Queue;
+use openrtc_runtime::journal::{FleetRecovered, Journal, JournalConfig, JournalError};
 use openrtc_runtime::ports::Ports;
-use openrtc_runtime::{Clock, control};
+use openrtc_runtime::writer::Writer;
+use openrtc_runtime::{Clock, JournalHealth, control, log};
 use tokio::sync::watch;
+
+/// Who takes over if the coordinator's name is no actor's.
+const COORDINATOR: Actor = Actor::from_static("coordinator");
 
 /// What carries a fleet's effects out.
 pub trait Performer: Send {
@@ -34,19 +44,51 @@ pub trait Performer: Send {
 pub struct Shell {
     queue: Arc<Queue<Fleet>>,
     clock: Clock,
-    settled: watch::Sender<Seq>,
+    settled: watch::Sender<Settled>,
+}
+
+/// How far the control loop is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Settled {
+    /// The last decision that was journaled, as far as it could be.
+    seq: Seq,
+    journal: JournalHealth,
 }
 
 impl Shell {
-    /// A shell for `fleet`, and what runs it.
+    /// A shell for `fleet`, and what runs it. Nothing is stored.
     #[must_use]
     pub fn new(fleet: Fleet) -> (Self, Running) {
-        let shell = Self {
-            queue: Arc::new(Queue::new(fleet.clone())),
-            clock: Clock::start(),
-            settled: watch::Sender::new(Seq::default()),
+        Self::begin(fleet, Clock::start())
+    }
+
+    /// A shell for the fleet that the journal in `config.dir` tells of, `fresh` if it tells of none; what runs it; and
+    /// what was found, if anything was. Every worker is unknown until it reports. What the fleet owes is performed
+    /// first. The new run is a new term, so that no order of it is taken for one that the disk has lost. `office` says
+    /// who writes; its incarnation becomes the time, or later than every one found. Blocks on the disk.
+    ///
+    /// # Errors
+    /// If the journal cannot be kept: also if another process keeps it.
+    pub fn open(config: JournalConfig, office: Office, fresh: Fleet) -> Result<(Self, Running, Found), JournalError> {
+        let clock = Clock::start();
+        let office = Office { incarnation: Incarnation::new(clock.now().as_micros()), ..office };
+        let actor = Actor::new(office.coordinator.as_str());
+        let go_on = |found: Found| {
+            let mut fleet = found.and_then(|found| found.fleet).unwrap_or(fresh);
+            let epoch = Epoch::new(fleet.latest_epoch().get() + 1);
+            let actor = actor.unwrap_or(COORDINATOR);
+            fleet.step(clock.now(), Command::TakeOver { epoch, actor }).expect("a later term takes over");
+            fleet
         };
-        (shell.clone(), Running { shell, fleet })
+        let (writer, fleet, found) = keep(config, office, go_on)?;
+        let (shell, running) = Self::begin(fleet, clock);
+        Ok((shell, Running { writer, ..running }, found))
+    }
+
+    fn begin(fleet: Fleet, clock: Clock) -> (Self, Running) {
+        let settled = Settled { seq: fleet.seq(), journal: JournalHealth::default() };
+        let shell = Self { queue: Arc::new(Queue::new(fleet.clone())), clock, settled: watch::Sender::new(settled) };
+        (shell.clone(), Running { shell, fleet, writer: Writer::none() })
     }
 
     /// The fleet's time.
@@ -76,6 +118,19 @@ impl Shell {
         self.queue.view(look)
     }
 
+    /// How the fleet's journal is.
+    #[must_use]
+    pub fn journal(&self) -> JournalHealth {
+        self.settled.borrow().journal
+    }
+
+    /// Resolves once everything that was decided until now is in the journal, as far as it can be written. Cancel-safe.
+    pub async fn settle(&self) {
+        let decided = self.view(Fleet::seq);
+        // The sender lives as long as this.
+        let _ = self.settled.subscribe().wait_for(|settled| settled.seq >= decided).await;
+    }
+
     /// Resolves once `reached` is true of the fleet. Cancel-safe.
     pub async fn until(&self, reached: impl Fn(&Fleet) -> bool) {
         let mut settled = self.settled.subscribe();
@@ -91,19 +146,55 @@ impl Shell {
 pub struct Running {
     shell: Shell,
     fleet: Fleet,
+    writer: Writer<Fleet>,
 }
 
 impl Running {
+    /// Keeps a journal of this fleet, which begins anew, and returns what the run before left there. `office` says who
+    /// writes; its incarnation becomes later than every one found. Blocks on the disk.
+    ///
+    /// # Errors
+    /// As for [`Shell::open`].
+    pub fn journaled(self, config: JournalConfig, office: Office) -> Result<(Self, Found), JournalError> {
+        let Self { shell, fleet, .. } = self;
+        let (writer, fleet, found) = keep(config, office, |_| fleet)?;
+        Ok((Self { shell, fleet, writer }, found))
+    }
+
     /// Acts on what the fleet decides, without end. Dropped, nothing is decided any more.
     pub async fn run(self, performer: impl Performer) {
-        let Self { shell, fleet } = self;
+        let Self { shell, fleet, writer } = self;
         let queue = Arc::clone(&shell.queue);
-        control::resume(&*queue, fleet, &mut Port { shell, performer }).await;
+        control::resume(&*queue, fleet, &mut Port { shell, writer, performer }).await;
     }
+}
+
+/// What the run before left in the journal; `None` if there was none.
+pub type Found = Option<FleetRecovered>;
+
+/// Opens the journal of the fleet that `start` makes of what is found there.
+fn keep(
+    config: JournalConfig,
+    office: Office,
+    start: impl FnOnce(Found) -> Fleet,
+) -> Result<(Writer<Fleet>, Fleet, Found), JournalError> {
+    let (dir, config) = (config.dir.clone(), JournalConfig { say: |line| log::say(line), ..config });
+    let (journal, fleet, found) = Journal::open_fleet(config, office, |found| start(found.cloned()))?;
+    if let Some((path, torn)) = found.as_ref().and_then(|found| found.torn.as_ref()) {
+        tracing::warn!(segment = %path.display(), %torn, "the fleet's last journal segment has a torn end");
+    }
+    for segment in found.iter().flat_map(|found| &found.newer) {
+        let segment = segment.display();
+        tracing::warn!(%segment, "a newer build wrote this segment of the fleet's journal: it stays as it is");
+    }
+    let started = Writer::start(journal);
+    let writer = started.map_err(|source| JournalError::Io { dir, what: "start the thread that writes it", source })?;
+    Ok((writer, fleet, found))
 }
 
 struct Port<P> {
     shell: Shell,
+    writer: Writer<Fleet>,
     performer: P,
 }
 
@@ -116,12 +207,13 @@ impl<P: Performer> Ports<Fleet> for Port<P> {
         self.shell.clock.wait(deadline, work).await;
     }
 
-    async fn append(&mut self, _: &Fleet, _: &Batch<Fleet>) -> io::Result<()> {
-        Ok(())
+    async fn append(&mut self, before: &Fleet, batch: &Batch<Fleet>) -> io::Result<()> {
+        // A fleet is never over, so no batch is its last.
+        self.writer.append(before, batch, false).await
     }
 
-    fn publish(&mut self, settled: Seq, _: &Fleet) {
-        self.shell.settled.send_replace(settled);
+    fn publish(&mut self, seq: Seq, _: &Fleet) {
+        self.shell.settled.send_replace(Settled { seq, journal: self.writer.health() });
     }
 
     async fn perform(&mut self, effect: Effect) {

@@ -9,6 +9,7 @@
 //! The fleet machine and its shell are not the host's own: see [`openrtc_fleet::shell`].
 #![forbid(unsafe_code)]
 
+mod before;
 mod fate;
 mod front;
 mod left_behind;

@@ -4,12 +4,14 @@
 use std::net::SocketAddr;
 
 use openrtc_core::fleet::{Facts, Report, Run};
-use openrtc_core::id::{CallNo, Digest, Version};
+use openrtc_core::id::{Actor, CallNo, Digest, Version};
 use openrtc_core::machine::Machine;
 use openrtc_core::order::Order;
 use openrtc_core::time::Instant;
 use openrtc_core::word::Phase;
-use openrtc_core::worker::{BadLimits, CLASSES, Class, Command, EndReason, Leave, Limits, Worker};
+use openrtc_core::worker::{
+    BadLimits, CLASSES, Cause, Class, Command, DrainOrder, EndReason, Leave, Limits, Terms, Worker,
+};
 use openrtc_fleet::child::Child;
 
 use crate::fate::{Fate, Looks};
@@ -90,6 +92,12 @@ impl Program {
 
     pub(crate) fn obey(&mut self, at: Instant, order: Order) {
         self.step(at, Command::Obey(order));
+    }
+
+    /// The host leaves, and so does it: an end that nobody takes for one of its own doing.
+    pub(crate) fn leave(&mut self, at: Instant, actor: Actor) {
+        self.step(at, Command::BeginDrain(DrainOrder { cause: Cause::Api, actor, terms: Terms::PATIENT }));
+        self.step(at, Command::Leave);
     }
 
     /// Takes a call or a request, if it serves and has room.

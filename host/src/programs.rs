@@ -223,7 +223,10 @@ impl Programs {
         }
         let runs: Vec<Run> = self.lock().programs.values().map(|program| program.run).collect();
         let mut ending = JoinSet::new();
+        let now = self.0.shell.now();
         for run in runs {
+            self.with(run, |program| program.leave(now, HOST));
+            self.report(run);
             let programs = self.clone();
             ending.spawn(async move {
                 if programs.finish(run).await != Some(Stopped::Survives) {
@@ -232,6 +235,8 @@ impl Programs {
             });
         }
         while ending.join_next().await.is_some() {}
+        // So that the journal tells of their ends.
+        self.0.shell.settle().await;
     }
 
     /// Waits until it is so.

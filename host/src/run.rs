@@ -14,6 +14,7 @@ use openrtc_fleet::shell::Running;
 use openrtc_runtime::{AgentPool, Config, Exit, ServeError, Start, StartError, VARIABLES, process};
 use tokio::net::TcpListener;
 
+use crate::before;
 use crate::front::http::Settings as Http;
 use crate::front::{self, CONNECTIONS_MAX, Speaks, carry};
 use crate::left_behind::{Record, end_left_behind};
@@ -164,10 +165,21 @@ impl Host {
             record: config.journal.as_ref().map(|journal| Record::in_dir(&journal.dir)),
         };
         let (record, stop_within) = (settings.record.clone(), settings.stop_within);
-        let (programs, running) = Programs::new(settings);
+        let journal = config.journal.clone();
+        let (programs, mut running) = Programs::new(settings);
         programs.plan(version, launch);
         let orders = Upgrades::new(programs.clone(), options.programs).routes();
         let pool = AgentPool::builder().config(config).ops_orders(orders).build()?;
+        if let Some(journal) = journal {
+            running = match before::keep(running, journal, &pool, version) {
+                Ok(running) => running,
+                Err(error) => {
+                    leave(&pool, const { Actor::from_static("journal") });
+                    pool.retired().await;
+                    return Err(StartError::from(error).into());
+                }
+            };
+        }
         // The journal is locked by now: no other host of it lives.
         if let Some(record) = &record {
             end_left_behind(record.file(), stop_within).await;
@@ -239,8 +251,7 @@ async fn open(
 ) -> Result<(), HostError> {
     let started = begin(programs, version).await;
     if started.is_err() {
-        let _ = pool.begin_drain(const { Actor::from_static("program-not-ready") });
-        let _ = pool.leave();
+        leave(pool, const { Actor::from_static("program-not-ready") });
     } else {
         if is_to_serve {
             // Refused only by a worker that drains already.
@@ -249,6 +260,13 @@ async fn open(
         ready(pool);
     }
     started
+}
+
+/// Has a worker without calls leave.
+fn leave(pool: &AgentPool, why: Actor) {
+    // Refused only by a worker that leaves already.
+    let _ = pool.begin_drain(why);
+    let _ = pool.leave();
 }
 
 /// Starts the first program, and resolves once it takes calls.

@@ -144,7 +144,8 @@ pub(crate) fn trim(current: &Path, total: u64, mut taken: impl FnMut(&Path)) -> 
 
 impl Segment {
     /// Whose it is; `None` if that cannot be read.
-    fn head(&self) -> Option<Head> {
+    #[must_use]
+    pub fn head(&self) -> Option<Head> {
         let mut head = Vec::new();
         let file = File::open(&self.path).ok()?;
         file.take(journal::HEAD_LEN as u64).read_to_end(&mut head).ok()?;

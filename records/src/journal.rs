@@ -13,6 +13,7 @@
 
 mod background;
 mod disk;
+mod open;
 
 use std::fs::File;
 use std::io;
@@ -20,16 +21,14 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use openrtc_core::id::{CallId, IdLog, Identity, Incarnation, OpenIds};
-use openrtc_core::journal::{self, Batch, Journaled, Opening, Predecessor, Run, Torn};
-use openrtc_core::time::Instant;
-use openrtc_core::worker::Worker;
+use openrtc_core::id::{IdLog, OpenIds};
+use openrtc_core::journal::{self, Batch, Journaled, Opening};
 
-use crate::directory::{self, ledgers, segments};
+use crate::directory;
 use crate::lock::{self, Lock};
-use crate::read::recover;
 use background::{Job, Keeper};
 use disk::Loss;
+pub use open::{FleetRecovered, Opened, OpenedFleet, Recovered};
 
 /// How often it is tried again to get a descriptor for the next segment, and how long after the last time.
 const TRIES: u32 = 40;
@@ -80,7 +79,7 @@ impl JournalConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// Another process keeps a journal there.
-    #[error("journal directory {dir:?} is in use by another worker: give each worker a directory of its own")]
+    #[error("journal directory {dir:?} is in use by another worker or coordinator: give each a directory of its own")]
     InUse {
         /// The directory.
         dir: PathBuf,
@@ -90,6 +89,14 @@ pub enum JournalError {
     NotADirectory {
         /// The path.
         dir: PathBuf,
+    },
+    /// A journal of another kind is there.
+    #[error("journal directory {dir:?} holds {holds} journal: name another directory")]
+    OtherKind {
+        /// The directory.
+        dir: PathBuf,
+        /// Whose is there: `a worker's` or `a fleet's`.
+        holds: &'static str,
     },
     /// The operating system refused.
     #[error("journal directory {dir:?}: cannot {what}: {source}{}", hint(.source))]
@@ -119,21 +126,6 @@ fn hint(source: &io::Error) -> &'static str {
     }
 }
 
-/// What the journal of the run before tells.
-#[derive(Clone, Debug)]
-pub struct Recovered {
-    /// In the words that the next run's journal uses; `None` if only a newer build can read what the run before left.
-    pub predecessor: Option<Predecessor>,
-    /// The calls that were open when it ended, oldest first: what a crash took. Empty if it left by itself.
-    pub lost_calls: Vec<CallId>,
-    /// How many calls its forced drain cut.
-    pub dropped_calls: u64,
-    /// Where its newest segment stops making sense, if it does.
-    pub torn: Option<(PathBuf, Torn)>,
-    /// Segments that a newer build wrote, after whatever this build can read. They stay as they are.
-    pub newer: Vec<PathBuf>,
-}
-
 /// An open journal.
 #[derive(Debug)]
 pub struct Journal<M: Journaled> {
@@ -160,31 +152,6 @@ struct Open {
     full_at: u64,
     /// Whether the directory's entry for it has been forced to the disk.
     listed: bool,
-}
-
-/// A worker's journal, its identity with the number of its run, and what the run before left.
-pub type Opened = (Journal<Worker>, Identity, Option<Recovered>);
-
-impl Journal<Worker> {
-    /// Locks the directory, reads what the run before left, and opens the first segment of a new run of a worker in
-    /// `state`. The new incarnation is later than every one found.
-    pub fn open(
-        config: JournalConfig,
-        mut identity: Identity,
-        now: Instant,
-        state: &Worker,
-    ) -> Result<Opened, JournalError> {
-        let lock = lock::prepare(&config.dir)?;
-        let found = segments(&config.dir).map_err(|source| config.error("list segments", source))?;
-        let recovered = recover(&found).map_err(|source| config.error("read the last segment", source))?;
-        let kept = ledgers(&config.dir).map_err(|source| config.error("list ledgers", source))?;
-        let last = found.last().map(|found| found.incarnation).max(kept.last().map(|kept| kept.incarnation));
-        let last = last.map_or(0, Incarnation::get);
-        identity.incarnation = Incarnation::new(now.as_micros().max(last + 1));
-        let predecessor = recovered.as_ref().and_then(|recovered| recovered.predecessor);
-        let journal = Self::begin(config, lock, Run { identity, predecessor }, state)?;
-        Ok((journal, identity, recovered))
-    }
 }
 
 impl<M: Journaled> Journal<M> {

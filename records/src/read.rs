@@ -5,14 +5,15 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use openrtc_core::id::Incarnation;
+use openrtc_core::fleet::Fleet;
+use openrtc_core::id::{Incarnation, Seq};
 use openrtc_core::journal::{IdsSoFar, Journaled, Replay, Torn, replay};
-use openrtc_core::machine::Entry;
+use openrtc_core::machine::{Entry, Machine};
 use openrtc_core::word::Phase;
 use openrtc_core::worker::{EndReason, Outcome, Worker};
 
 use crate::directory::{LedgerFile, Segment, ledgers, segments};
-use crate::journal::Recovered;
+use crate::journal::{FleetRecovered, Recovered};
 
 /// Why a segment tells nothing.
 #[derive(Debug, thiserror::Error)]
@@ -71,25 +72,24 @@ pub fn runs(dir: &Path) -> io::Result<Vec<Run>> {
     Ok(runs.into_values().collect())
 }
 
+/// What the newest segment that tells of a run says.
+struct Newest<M: Journaled> {
+    replay: Option<Replay<M>>,
+    torn: Option<(PathBuf, Torn)>,
+    newer: Vec<PathBuf>,
+}
+
 /// Folds the newest segment that tells of a run. One whose very opening a crash cut short tells nothing, nor does one
-/// of a run that could not start; the one before it is newest then. What a newer build wrote is named and left alone.
-pub(crate) fn recover(found: &[Segment]) -> io::Result<Option<Recovered>> {
+/// of a run that could not start, as `tells` says; the one before it is newest then. What a newer build wrote is named
+/// and left alone.
+fn newest<M: Journaled>(found: &[Segment], tells: impl Fn(&M) -> bool) -> io::Result<Newest<M>> {
     let mut newer = Vec::new();
     for segment in found.iter().rev() {
-        match segment.replay::<Worker>(|_, _, _| {}) {
-            Ok(replay) if replay.state.phase() == Phase::Starting => {}
+        match segment.replay::<M>(|_, _, _| {}) {
+            Ok(replay) if !tells(&replay.state) => {}
             Ok(replay) => {
-                let predecessor = replay.as_predecessor();
-                let open = replay.open_calls().map(|(_, id)| id);
-                let lost_calls = if predecessor.exited { Vec::new() } else { open.collect() };
-                let dropped_calls = match replay.state.outcome() {
-                    Some(Outcome::Forced { dropped }) => dropped,
-                    Some(Outcome::Clean | Outcome::Rejected) | None => {
-                        replay.state.tally().ended_by(EndReason::DrainForced)
-                    }
-                };
                 let torn = replay.torn.map(|torn| (segment.path.clone(), torn));
-                return Ok(Some(Recovered { predecessor: Some(predecessor), lost_calls, dropped_calls, torn, newer }));
+                return Ok(Newest { replay: Some(replay), torn, newer });
             }
             Err(ReadError::Torn { path, torn }) if torn.fault.is_newer() => newer.push(path),
             Err(ReadError::Torn { path, torn }) => {
@@ -98,6 +98,36 @@ pub(crate) fn recover(found: &[Segment]) -> io::Result<Option<Recovered>> {
             Err(ReadError::Io { error, .. }) => return Err(error),
         }
     }
-    let only_newer = Recovered { predecessor: None, lost_calls: Vec::new(), dropped_calls: 0, torn: None, newer };
-    Ok((!only_newer.newer.is_empty()).then_some(only_newer))
+    Ok(Newest { replay: None, torn: None, newer })
+}
+
+/// What the run of a worker before left; `None` if nothing tells of one.
+pub(crate) fn recover(found: &[Segment]) -> io::Result<Option<Recovered>> {
+    let Newest { replay, torn, newer } = newest(found, |worker: &Worker| worker.phase() != Phase::Starting)?;
+    let Some(replay) = replay else {
+        let only_newer = Recovered { predecessor: None, lost_calls: Vec::new(), dropped_calls: 0, torn, newer };
+        return Ok((!only_newer.newer.is_empty()).then_some(only_newer));
+    };
+    let predecessor = replay.as_predecessor();
+    let open = replay.open_calls().map(|(_, id)| id);
+    let lost_calls = if predecessor.exited { Vec::new() } else { open.collect() };
+    let dropped_calls = match replay.state.outcome() {
+        Some(Outcome::Forced { dropped }) => dropped,
+        Some(Outcome::Clean | Outcome::Rejected) | None => replay.state.tally().ended_by(EndReason::DrainForced),
+    };
+    Ok(Some(Recovered { predecessor: Some(predecessor), lost_calls, dropped_calls, torn, newer }))
+}
+
+/// What the run of a fleet before left; `None` if nothing tells of one.
+pub(crate) fn recover_fleet(found: &[Segment]) -> io::Result<Option<FleetRecovered>> {
+    let Newest { replay, torn, newer } = newest(found, |fleet: &Fleet| fleet.seq() != Seq::default())?;
+    if replay.is_none() && newer.is_empty() {
+        return Ok(None);
+    }
+    let fleet = replay.map(|replay| {
+        let mut fleet = replay.state;
+        fleet.forget();
+        fleet
+    });
+    Ok(Some(FleetRecovered { fleet, torn, newer }))
 }

@@ -37,10 +37,10 @@
 //!
 //! Every type in a public signature is reachable from this crate.
 //!
-//! For readers of the source: the folders are rooms, `secret`, `config`, `log`, `engine`, `process`, `http`, `audit`,
-//! `ops`, `uplink`, `pool`, and each imports only from rooms before it in this list. Read [`pool`](AgentPool), then
-//! [`gate`], where commands become entries, then [`control`], which turns entries into effects, then [`ports`], which
-//! says what the control loop needs from the world, then [`journal`].
+//! For readers of the source: the folders are rooms, `secret`, `config`, `log`, `engine`, `writer`, `process`, `http`,
+//! `audit`, `ops`, `uplink`, `pool`, and each imports only from rooms before it in this list. Read
+//! [`pool`](AgentPool), then [`gate`], where commands become entries, then [`control`], which turns entries into
+//! effects, then [`ports`], which says what the control loop needs from the world, then [`journal`].
 //!
 //! # Features
 //! - `http` (default): the ops endpoints, registration and the audit trail's webhook.
@@ -62,6 +62,7 @@ pub mod process;
 mod secret;
 #[cfg(feature = "http")]
 mod uplink;
+pub mod writer;
 
 pub use config::{
     Config, ConfigError, Control, DrainTerms, Duplicates, FLUSH, SocketMode, Start, UrlError, VARIABLES, Variable,

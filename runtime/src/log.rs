@@ -16,7 +16,9 @@ mod relay;
 
 pub use limit::Limit;
 pub use output::{Output, stderr, stdout};
-pub(crate) use relay::{say, start};
+#[doc(hidden)]
+pub use relay::say;
+pub(crate) use relay::start;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

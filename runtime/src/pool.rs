@@ -19,7 +19,6 @@ mod tokio_ports;
 pub mod tower;
 mod unique;
 pub(crate) mod view;
-mod writer;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

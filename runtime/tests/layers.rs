@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 /// Every room, from the one that knows nothing of the others downwards.
-const ROOMS: [&str; 10] = ["secret", "config", "log", "engine", "process", "http", "audit", "ops", "uplink", "pool"];
+const ROOMS: [&str; 11] =
+    ["secret", "config", "log", "engine", "writer", "process", "http", "audit", "ops", "uplink", "pool"];
 
 #[test]
 fn a_room_uses_only_rooms_above_it_and_no_file_is_in_a_circle() {

@@ -6,5 +6,6 @@ mod children;
 mod ends;
 mod http;
 mod matrix;
+mod records;
 mod rig;
 mod upgrades;

@@ -200,9 +200,10 @@ impl Programs {
 
     /// A program is gone.
     async fn forget(&self, run: Run) {
+        // First: whoever waits until it is forgotten finds its end in the fleet.
+        self.submit(Command::Gone { run });
         self.lock().programs.retain(|_, program| program.run != run);
         self.write_record().await;
-        self.submit(Command::Gone { run });
         self.0.changed.send_replace(());
     }
 

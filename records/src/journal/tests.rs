@@ -1,14 +1,15 @@
 use std::fs;
 use std::path::Path;
 
-use openrtc_core::id::{Actor, CallNo, Deployment, DigestKey, Incarnation, Seq, Version, WorkerId};
+use openrtc_core::id::{Actor, CallNo, Deployment, DigestKey, Identity, Incarnation, Seq, Version, WorkerId};
 use openrtc_core::journal::{Ledger, Left, TornFault};
 use openrtc_core::machine::Machine;
-use openrtc_core::time::Span;
-use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits, Outcome, Terms};
+use openrtc_core::time::{Instant, Span};
+use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Limits, Outcome, Terms, Worker};
 use tempfile::tempdir;
 
 use super::*;
+use crate::directory::segments;
 use crate::read::{ReadError, runs};
 
 const IDENTITY: Identity = Identity {

@@ -29,7 +29,7 @@ pub(crate) fn start() -> io::Result<()> {
 }
 
 /// Says a line, on the thread for that. Returns at once; what a subscriber does about the line harms nobody here.
-pub(crate) fn say(line: impl FnOnce() + Send + 'static) {
+pub fn say(line: impl FnOnce() + Send + 'static) {
     let Some(relay) = relay().clone() else { return line() };
     if relay.try_send(Box::new(line)).is_err() {
         UNTOLD.fetch_add(1, Ordering::Relaxed);

@@ -17,7 +17,6 @@ use super::network::Network;
 use super::runner::Runner;
 use super::tokio_ports::Host;
 use super::unique::Unique;
-use super::writer::Writer;
 use super::{AgentPool, Built};
 use crate::audit::{AuditSink, Outlets};
 use crate::config::{Config, ConfigError, Control, Duplicates, KeySource, Settings, SocketMode, Start};
@@ -32,6 +31,7 @@ use crate::process::signal::{self, Orders};
 use crate::process::systemd::Systemd;
 use crate::process::{attend, supervisor, watchdog};
 use crate::secret::Secret;
+use crate::writer::Writer;
 
 /// Builds an [`AgentPool`].
 #[derive(Default)]
@@ -215,13 +215,13 @@ impl AgentPoolBuilder {
         #[cfg(not(feature = "http"))]
         let open = |trail| Outlets::open(trail, &settings.identity, key, self.sinks);
         let outlets = settings.trail.map(open).transpose()?;
-        let (mut identity, mut recovered, mut writer) = (settings.identity, None, None);
+        let (mut identity, mut recovered, mut writer) = (settings.identity, None, Writer::none());
         identity.incarnation = Incarnation::new(clock.now().as_micros());
         if let Some(journal) = settings.journal {
             let journal = JournalConfig { say: |line| log::say(line), ..journal };
             let (journal, numbered, found) = Journal::open(journal, identity, clock.now(), &start)?;
             (identity, recovered) = (numbered, found);
-            writer = Some(Writer::start(journal).map_err(StartError::Thread)?);
+            writer = Writer::start(journal).map_err(StartError::Thread)?;
         }
         report(recovered.as_ref());
         let audit = outlets.map(|outlets| outlets.start(identity, clock, start.clone())).transpose();

@@ -18,9 +18,9 @@ use crate::pool::call_end::{CallEnd, Reporter};
 use crate::pool::source::{CallSource, Offer};
 use crate::pool::tokio_ports::Host;
 use crate::pool::view::WorkerView;
-use crate::pool::writer::stalled::{self, Disk};
 use crate::pool::{AgentPool, Built};
 use crate::process::systemd::Systemd;
+use crate::writer::stalled::{self, Disk};
 
 /// Long, and shorter than the control loop's patience with a disk.
 const A_WHILE: Duration = Duration::from_millis(500);
@@ -82,7 +82,7 @@ async fn serving() -> (AgentPool, Disk) {
     let clock = Clock::start();
     let (worker, publisher) = WorkerHandle::for_test(&start, clock);
     let (writer, mut disk) = stalled::writer();
-    let mut host = Host::new(clock, Some(writer), None, publisher, Systemd::default());
+    let mut host = Host::new(clock, writer, None, publisher, Systemd::default());
     let control = worker.clone();
     tokio::spawn(async move { control::run(control.gate(), start, &mut host).await });
     worker.submit(Command::Serve).expect("it has just started");

@@ -5,11 +5,9 @@ use std::io;
 
 use openrtc_core::id::Seq;
 use openrtc_core::journal::Batch;
-use openrtc_core::snapshot::JournalHealth;
 use openrtc_core::time::Instant;
-use openrtc_core::worker::{Alert, Availability, Effect, Entry, Event, Worker};
+use openrtc_core::worker::{Alert, Availability, Effect, Event, Worker};
 
-use super::writer::Writer;
 use crate::audit::Feed;
 use crate::engine::clock::Clock;
 use crate::engine::handle::Publisher;
@@ -17,15 +15,15 @@ use crate::engine::ports::Ports;
 use crate::engine::roster::Roster;
 use crate::log::{Limit, say};
 use crate::process::systemd::Systemd;
+use crate::writer::Writer;
 
 static STALLED: Limit = Limit::new();
 
 #[derive(Debug)]
 pub(crate) struct Host {
     clock: Clock,
-    writer: Option<Writer<Worker>>,
+    writer: Writer<Worker>,
     audit: Option<Feed>,
-    health: JournalHealth,
     publisher: Publisher,
     /// Who hears of every call, if anybody asks for them.
     roster: Option<Roster>,
@@ -35,13 +33,12 @@ pub(crate) struct Host {
 impl Host {
     pub(crate) fn new(
         clock: Clock,
-        writer: Option<Writer<Worker>>,
+        writer: Writer<Worker>,
         audit: Option<Feed>,
         publisher: Publisher,
         systemd: Systemd,
     ) -> Self {
-        let health = JournalHealth { kept: writer.is_some(), ..JournalHealth::default() };
-        Self { clock, writer, audit, health, publisher, roster: None, systemd }
+        Self { clock, writer, audit, publisher, roster: None, systemd }
     }
 
     /// Keeps the calls in flight by name.
@@ -51,37 +48,12 @@ impl Host {
     }
 
     async fn journal(&mut self, before: &Worker, batch: &Batch<Worker>) -> io::Result<()> {
-        let Some(writer) = &mut self.writer else { return Ok(()) };
         let last = batch.entries.last().is_some_and(|entry| matches!(entry.event, Event::Exited { .. }));
-        let written = writer.append(before, batch, last).await;
-        self.note(&written, &batch.entries);
+        let written = self.writer.append(before, batch, last).await;
         if let Some(audit) = &self.audit {
             audit.give(batch);
         }
         written
-    }
-
-    fn note(&mut self, written: &io::Result<()>, entries: &[Entry]) {
-        match written {
-            Ok(()) => {
-                if self.health.failing {
-                    let missed = self.health.missed;
-                    say(move || tracing::info!(missed, "the journal is written again"));
-                }
-                self.health.failing = false;
-                self.health.written = entries.last().map_or(self.health.written, |entry| entry.seq);
-            }
-            Err(error) => {
-                if !self.health.failing {
-                    let error = error.to_string();
-                    say(move || {
-                        tracing::error!(error, "the journal cannot be written; calls and drain go on without it");
-                    });
-                }
-                self.health.failing = true;
-                self.health.missed += entries.len() as u64;
-            }
-        }
     }
 }
 
@@ -104,7 +76,7 @@ impl Ports<Worker> for Host {
     }
 
     fn publish(&mut self, settled: Seq, state: &Worker) {
-        self.publisher.publish(settled, state, self.health);
+        self.publisher.publish(settled, state, self.writer.health());
     }
 
     async fn perform(&mut self, effect: Effect) {
@@ -140,10 +112,10 @@ mod tests {
     use openrtc_core::worker::{Cause, Class, Command, DrainOrder, EndReason, Leave, Limits, Outcome, Terms};
     use tokio::time::{sleep, timeout};
 
-    use super::super::writer::stalled;
     use super::*;
     use crate::engine::control;
     use crate::engine::handle::WorkerHandle;
+    use crate::writer::stalled;
 
     const CALL: CallId = CallId::from_static("call");
     const DRAIN: Command = Command::BeginDrain(DrainOrder {
@@ -162,7 +134,7 @@ mod tests {
         let (worker, publisher) = WorkerHandle::for_test(&start, clock);
         let gate = worker.gate();
         let (writer, disk) = stalled::writer();
-        let mut host = Host::new(clock, Some(writer), None, publisher, Systemd::default());
+        let mut host = Host::new(clock, writer, None, publisher, Systemd::default());
         let shell = tokio::spawn({
             let (worker, start) = (worker.clone(), start.clone());
             async move { control::run(worker.gate(), start, &mut host).await }

@@ -1,4 +1,8 @@
-//! The journal's own thread: a disk that stalls must not stall the calls.
+//! A machine's journal, written on a thread of its own: a disk that stalls must not stall the calls, and one that is
+//! full must not end them. Whoever runs a control loop appends here, for every machine.
+
+#[cfg(test)]
+pub(crate) mod stalled;
 
 use std::io;
 use std::mem;
@@ -6,6 +10,7 @@ use std::time::Duration;
 
 use openrtc_core::id::IdLog;
 use openrtc_core::journal::{Batch, Journaled};
+use openrtc_core::snapshot::JournalHealth;
 use openrtc_records::journal::{Journal, Sync};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -17,9 +22,85 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked whether what was written is still there.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
+/// Writes what a control loop appends, and says how that goes. Dropped, the thread finishes what it was given.
+#[derive(Debug)]
+pub struct Writer<M: Journaled> {
+    /// `None` if no journal is kept.
+    thread: Option<Thread<M>>,
+    health: JournalHealth,
+}
+
+impl<M> Writer<M>
+where
+    M: Journaled<Event: Send, About: Send> + Send + 'static,
+{
+    /// Starts the journal's thread.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn start(journal: Journal<M>) -> io::Result<Self> {
+        Thread::start(journal).map(|thread| Self::to(Some(thread)))
+    }
+
+    /// Keeps no journal.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::to(None)
+    }
+
+    fn to(thread: Option<Thread<M>>) -> Self {
+        let health = JournalHealth { kept: thread.is_some(), ..JournalHealth::default() };
+        Self { thread, health }
+    }
+
+    /// How the journal is.
+    #[must_use]
+    pub const fn health(&self) -> JournalHealth {
+        self.health
+    }
+
+    /// Appends the decisions of a batch; `before` is the state that it follows, `last` that nothing follows. It waits
+    /// for the disk, but not for longer than a second.
+    ///
+    /// # Errors
+    /// If they are not written. That is said, once; whoever runs goes on. What was missed is covered by the state that
+    /// the journal goes on with.
+    ///
+    /// # Cancellation
+    /// Dropped, it is not known whether the batch is written.
+    pub async fn append(&mut self, before: &M, batch: &Batch<M>, last: bool) -> io::Result<()> {
+        let Some(thread) = &mut self.thread else { return Ok(()) };
+        let mut decisions = batch.entries.iter().filter(|entry| !M::is_observation(&entry.event));
+        let Some(decision) = decisions.next_back().map(|entry| entry.seq) else { return Ok(()) };
+        let missed = decisions.count() as u64 + 1;
+        let written = thread.append(before, batch, last).await;
+        match &written {
+            Ok(()) => {
+                if self.health.failing {
+                    let missed = self.health.missed;
+                    say(move || tracing::info!(missed, "the journal is written again"));
+                }
+                self.health.failing = false;
+                self.health.written = decision;
+            }
+            Err(error) => {
+                if !self.health.failing {
+                    let error = error.to_string();
+                    say(move || {
+                        tracing::error!(error, "the journal cannot be written; calls and drain go on without it");
+                    });
+                }
+                self.health.failing = true;
+                self.health.missed += missed;
+            }
+        }
+        written
+    }
+}
+
 /// Hands batches to the journal's thread, one at a time.
 #[derive(Debug)]
-pub(crate) struct Writer<M: Journaled> {
+struct Thread<M: Journaled> {
     jobs: mpsc::Sender<Job<M>>,
     /// The answer to a batch the disk has not finished with.
     stuck: Option<oneshot::Receiver<Written<M>>>,
@@ -47,12 +128,12 @@ struct Written<M: Journaled> {
     spare: Batch<M>,
 }
 
-impl<M> Writer<M>
+impl<M> Thread<M>
 where
     M: Journaled<Event: Send, About: Send> + Send + 'static,
 {
-    /// Starts the thread; it ends when the writer is dropped.
-    pub(crate) fn start(mut journal: Journal<M>) -> io::Result<Self> {
+    /// Starts the thread; it ends when this is dropped.
+    fn start(mut journal: Journal<M>) -> io::Result<Self> {
         let (jobs, mut queue) = mpsc::channel(1);
         let wants_state = journal.wants_state();
         std::thread::Builder::new().name("openrtc-journal".into()).spawn(move || {
@@ -65,8 +146,7 @@ where
         Ok(Self { jobs, stuck: None, wants_state, missed: IdLog::default(), spare: Batch::default() })
     }
 
-    /// Appends a batch; `before` is the state it follows, `last` that nothing follows.
-    pub(crate) async fn append(&mut self, before: &M, batch: &Batch<M>, last: bool) -> io::Result<()> {
+    async fn append(&mut self, before: &M, batch: &Batch<M>, last: bool) -> io::Result<()> {
         if let Some(mut stuck) = self.stuck.take() {
             match stuck.try_recv() {
                 Err(oneshot::error::TryRecvError::Empty) => {
@@ -148,40 +228,5 @@ async fn write_all<M: Journaled>(journal: &mut Journal<M>, queue: &mut mpsc::Rec
 fn report(synced: io::Result<()>) {
     if let Err(error) = synced {
         say(move || tracing::error!(%error, "the journal could not be forced to the disk"));
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod stalled {
-    use openrtc_core::worker::Worker;
-
-    use super::*;
-
-    /// A disk that has been given a batch and does not finish it until it is told to.
-    #[derive(Debug)]
-    pub(crate) struct Disk(mpsc::Receiver<Job<Worker>>);
-
-    /// A writer to such a disk.
-    pub(crate) fn writer() -> (Writer<Worker>, Disk) {
-        let (jobs, queue) = mpsc::channel(1);
-        let (missed, spare) = (IdLog::default(), Batch::default());
-        (Writer { jobs, stuck: None, wants_state: false, missed, spare }, Disk(queue))
-    }
-
-    impl Disk {
-        /// Finishes the next batch that it is given, and no other.
-        pub(crate) async fn finish_one(&mut self) {
-            let Some(Job { batch, done, .. }) = self.0.recv().await else { return };
-            let _ = done.send(Written { result: Ok(()), wants_state: false, spare: batch });
-        }
-
-        /// Finishes everything it was given, from now on at once. Returns the state each batch came with, if any, the
-        /// ids that were missed before it, and the batch.
-        pub(crate) async fn finish(mut self, mut each: impl FnMut(Option<Worker>, &IdLog, &Batch<Worker>)) {
-            while let Some(Job { before, missed, batch, done, .. }) = self.0.recv().await {
-                each(before.map(|before| *before), &missed, &batch);
-                let _ = done.send(Written { result: Ok(()), wants_state: false, spare: batch });
-            }
-        }
     }
 }

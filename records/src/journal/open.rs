@@ -1,0 +1,106 @@
+//! Opens a journal for a new run, and tells what the run before left.
+
+use std::path::PathBuf;
+
+use openrtc_core::fleet::Fleet;
+use openrtc_core::id::{CallId, Identity, Incarnation};
+use openrtc_core::journal::{Head, Office, Predecessor, Run, Torn};
+use openrtc_core::time::Instant;
+use openrtc_core::worker::Worker;
+
+use super::{Journal, JournalConfig, JournalError};
+use crate::directory::{Segment, ledgers, segments};
+use crate::lock::{self, Lock};
+use crate::read::{recover, recover_fleet};
+
+/// What the journal of the run before tells.
+#[derive(Clone, Debug)]
+pub struct Recovered {
+    /// In the words that the next run's journal uses; `None` if only a newer build can read what the run before left.
+    pub predecessor: Option<Predecessor>,
+    /// The calls that were open when it ended, oldest first: what a crash took. Empty if it left by itself.
+    pub lost_calls: Vec<CallId>,
+    /// How many calls its forced drain cut.
+    pub dropped_calls: u64,
+    /// Where its newest segment stops making sense, if it does.
+    pub torn: Option<(PathBuf, Torn)>,
+    /// Segments that a newer build wrote, after whatever this build can read. They stay as they are.
+    pub newer: Vec<PathBuf>,
+}
+
+/// What the journal of a fleet tells of the run before.
+#[derive(Clone, Debug)]
+pub struct FleetRecovered {
+    /// The fleet as the last whole entry left it, without what was only observed: every worker of it is unknown. `None`
+    /// if only a newer build can read what the run before left.
+    pub fleet: Option<Fleet>,
+    /// Where its newest segment stops making sense, if it does.
+    pub torn: Option<(PathBuf, Torn)>,
+    /// Segments that a newer build wrote, after whatever this build can read. They stay as they are.
+    pub newer: Vec<PathBuf>,
+}
+
+/// A worker's journal, its identity with the number of its run, and what the run before left.
+pub type Opened = (Journal<Worker>, Identity, Option<Recovered>);
+
+/// A fleet's journal, the fleet that it begins with, and what the run before left.
+pub type OpenedFleet = (Journal<Fleet>, Fleet, Option<FleetRecovered>);
+
+impl Journal<Worker> {
+    /// Locks the directory, reads what the run before left, and opens the first segment of a new run of a worker in
+    /// `state`. The new incarnation is later than every one found.
+    pub fn open(
+        config: JournalConfig,
+        mut identity: Identity,
+        now: Instant,
+        state: &Worker,
+    ) -> Result<Opened, JournalError> {
+        let (lock, found, last) = look(&config, Head::Worker)?;
+        let recovered = recover(&found).map_err(|source| config.error("read the last segment", source))?;
+        identity.incarnation = later(Incarnation::new(now.as_micros()), last);
+        let predecessor = recovered.as_ref().and_then(|recovered| recovered.predecessor);
+        let journal = Self::begin(config, lock, Run { identity, predecessor }, state)?;
+        Ok((journal, identity, recovered))
+    }
+}
+
+impl Journal<Fleet> {
+    /// Locks the directory, reads what the run before left, and opens the first segment of a new run of the fleet that
+    /// `start` makes of it. `office` says who writes it; its incarnation becomes later than every one found.
+    pub fn open_fleet(
+        config: JournalConfig,
+        mut office: Office,
+        start: impl FnOnce(Option<&FleetRecovered>) -> Fleet,
+    ) -> Result<OpenedFleet, JournalError> {
+        let (lock, found, last) = look(&config, Head::Fleet)?;
+        let recovered = recover_fleet(&found).map_err(|source| config.error("read the last segment", source))?;
+        office.incarnation = later(office.incarnation, last);
+        let fleet = start(recovered.as_ref());
+        let mut journal = Self::begin(config, lock, office, &fleet)?;
+        // Orders are told apart by the term that this opens with: it must not be lost once one is given.
+        journal.sync().map_err(|source| journal.config.error("force it to the disk", source))?;
+        Ok((journal, fleet, recovered))
+    }
+}
+
+/// Locks the directory, and returns its segments and the last run of which something is there.
+fn look(config: &JournalConfig, own: Head) -> Result<(Lock, Vec<Segment>, Option<Incarnation>), JournalError> {
+    let lock = lock::prepare(&config.dir)?;
+    let found = segments(&config.dir).map_err(|source| config.error("list segments", source))?;
+    let others = found.iter().filter_map(Segment::head).find_map(|head| match head {
+        Head::Worker if own != Head::Worker => Some("a worker's"),
+        Head::Fleet if own != Head::Fleet => Some("a fleet's"),
+        Head::Worker | Head::Fleet | Head::Newer => None,
+    });
+    if let Some(holds) = others {
+        return Err(JournalError::OtherKind { dir: config.dir.clone(), holds });
+    }
+    let kept = ledgers(&config.dir).map_err(|source| config.error("list ledgers", source))?;
+    let last = found.last().map(|found| found.incarnation).max(kept.last().map(|kept| kept.incarnation));
+    Ok((lock, found, last))
+}
+
+/// The number of a run: that of the time, unless a run before it has a later one.
+fn later(now: Incarnation, last: Option<Incarnation>) -> Incarnation {
+    last.map_or(now, |last| now.max(Incarnation::new(last.get() + 1)))
+}
