@@ -35,6 +35,9 @@ async fn demo(server: Server, kill_one: bool) -> (Summary, LivekitSummary) {
     let livekit = summary.livekit.take().unwrap();
     let kept = fs::read_to_string(dir.path().join("rollout/dispatches.jsonl")).unwrap();
     assert_eq!(kept.lines().count(), livekit.dispatches);
+    let certificate = fs::read_to_string(&summary.certificate_file).unwrap();
+    let certificate = openrtc_evidence::check(&certificate, None).unwrap();
+    assert_eq!(certificate.dispatches, livekit.each, "the certificate covers what the dispatcher saw");
     (summary, livekit)
 }
 
@@ -65,5 +68,9 @@ async fn what_the_server_loses_is_named_and_made_again_and_a_killed_worker_costs
     assert_eq!(livekit.dispatches, summary.calls_offered + 3);
     let lost: Vec<_> = livekit.each.iter().filter(|dispatch| dispatch.lost.is_some()).collect();
     assert!(lost.iter().all(|lost| lost.dispatch.is_some() && lost.answered_by.is_none()), "{lost:?}");
+    let again = |lost: &&openrtc_evidence::dispatch::Dispatch| {
+        livekit.each.iter().any(|next| lost.again.as_ref() == Some(&next.room))
+    };
+    assert!(lost.iter().all(again), "what was made in its place is named: {lost:?}");
     assert!(livekit.to_string().contains(&lost[0].room), "{livekit}");
 }

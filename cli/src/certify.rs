@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use openrtc_core::id::Incarnation;
 use openrtc_core::membership::KeyId;
 use openrtc_core::time::Instant;
+use openrtc_evidence::dispatch::{self, Dispatch};
 use openrtc_evidence::{Certificate, CheckError, Selection, Verdict, check, issue, read};
 use openrtc_runtime::{Exit, read_public_key, read_signing_key};
 
@@ -60,6 +61,10 @@ struct IssueArgs {
     /// By how much the workers' clocks may differ.
     #[arg(long, default_value = "1s", value_name = "SPAN", value_parser = humantime::parse_duration)]
     skew: Duration,
+    /// What whoever handed out the calls saw of them (`openrtc livekit guard --record`), to be told as well; may be
+    /// repeated. It changes no verdict.
+    #[arg(long, value_name = "FILE")]
+    dispatches: Vec<PathBuf>,
     /// Where to write the certificate.
     #[arg(long, default_value = "certificate.jsonl", value_name = "FILE")]
     out: PathBuf,
@@ -93,6 +98,7 @@ fn run_issue(args: &IssueArgs) -> anyhow::Result<ExitCode> {
     }
     let key = args.signing_key.as_deref().map(read_signing_key).transpose().map_err(Usage::new)?;
     let selection = args.selection();
+    let dispatches = args.dispatches().map_err(Usage)?;
     let mut certificate = Certificate::over(&args.journals, &selection)?;
     // A clock that is further ahead is not waited for.
     while let Some(wait) = certificate.settles_at().and_then(until).filter(|wait| *wait <= args.skew) {
@@ -104,6 +110,7 @@ fn run_issue(args: &IssueArgs) -> anyhow::Result<ExitCode> {
             Usage(anyhow!("no run is as asked: see `openrtc journal verify DIR` for those that there are")).into()
         );
     }
+    certificate.dispatches = dispatches;
     let page = issue(&certificate, &args.out, key.as_ref())?;
     println!("{certificate}");
     println!("written to {} and {}", args.out.display(), page.display());
@@ -120,6 +127,14 @@ impl IssueArgs {
             all: self.all,
             skew: self.skew.into(),
         }
+    }
+
+    fn dispatches(&self) -> anyhow::Result<Vec<Dispatch>> {
+        let mut found = Vec::new();
+        for file in &self.dispatches {
+            found.extend(dispatch::read(file).with_context(|| format!("the dispatches in {}", file.display()))?);
+        }
+        Ok(found)
     }
 }
 

@@ -1,13 +1,17 @@
 //! `openrtc livekit`: LiveKit's side of the agent protocol, for development.
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use openrtc_evidence::dispatch::Dispatch;
 use openrtc_livekit::dispatcher::{Fault, Progress};
-use openrtc_livekit::{Api, ApiKey, DevServer, Guard, GuardCounts};
+use openrtc_livekit::{Api, ApiKey, DevServer, Guard, GuardCounts, LostDispatch};
 use tokio::time::sleep;
 
 use crate::Usage;
@@ -43,6 +47,9 @@ struct GuardArgs {
     /// How long a room may be without its agent: longer than an agent takes to join.
     #[arg(long, default_value = "10s", value_parser = openrtc_runtime::parse_duration, value_name = "TIME")]
     after: Duration,
+    /// Where each lost dispatch is written down, a line of JSON for each: `openrtc certify --dispatches` takes it.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 /// Run a LiveKit server for development: workers register and get jobs, callers dispatch over HTTP, without media.
@@ -82,6 +89,9 @@ async fn guard(args: GuardArgs) -> anyhow::Result<ExitCode> {
         api = api.with_ca_file(&file).context("OPENRTC_TLS_CA_FILE").map_err(Usage)?;
     }
     let mut guard = Guard::new(api, args.after);
+    if let Some(path) = &args.record {
+        guard = guard.telling(recorder(path, args.after).map_err(Usage)?);
+    }
     let stopped = tokio::select! {
         stopped = tokio::signal::ctrl_c() => stopped,
         () = guard.run() => Ok(()),
@@ -90,6 +100,22 @@ async fn guard(args: GuardArgs) -> anyhow::Result<ExitCode> {
     println!("{lost} dispatches lost, {repeated} made again, {taken} left to another guard, {errors} requests failed");
     stopped.context("cannot wait for Ctrl-C")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes lost dispatches down. What cannot be written is logged, and the guard goes on.
+fn recorder(path: &Path, after: Duration) -> anyhow::Result<impl FnMut(&LostDispatch) + Send + use<>> {
+    let opened = OpenOptions::new().append(true).create(true).open(path);
+    let mut file = opened.with_context(|| format!("cannot write to {}", path.display()))?;
+    let why = format!("no agent came within {after:?}");
+    Ok(move |lost: &LostDispatch| {
+        let (dispatch, room) = (Some(lost.dispatch.clone()), lost.room.clone());
+        let line =
+            Dispatch { dispatch, room, lost: Some(why.clone()), again: lost.again.clone(), ..Dispatch::default() };
+        // In one piece: another guard may write to the same file.
+        if let Err(error) = file.write_all(format!("{}\n", serde_json::json!(line)).as_bytes()) {
+            tracing::error!(%error, room = lost.room, "a lost dispatch could not be written down");
+        }
+    })
 }
 
 async fn dev_server(args: DevServerArgs) -> anyhow::Result<ExitCode> {

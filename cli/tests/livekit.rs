@@ -1,10 +1,14 @@
 //! `openrtc demo --livekit`, behind the dev server and behind a real one.
 #![expect(clippy::unwrap_used, reason = "a test's set-up that fails is a failed test")]
 
+use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 
+use openrtc_livekit::{Api, ApiKey, Dispatched};
 use serde_json::Value;
+use tempfile::tempdir;
 
 fn demo(options: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_openrtc")).args(["demo", "--livekit"]).args(options).output().unwrap()
@@ -27,6 +31,84 @@ fn spotless(options: &[&str]) -> Value {
 fn behind_the_dev_server_a_rollout_drops_no_job_and_loses_no_dispatch() {
     let report = spotless(&[]);
     assert_eq!(report["livekit"]["lost"], 0, "{report:#}");
+}
+
+#[test]
+fn a_dispatch_that_a_guard_made_again_stands_in_the_certificate() {
+    let (dir, openrtc) = (tempdir().unwrap(), || Command::new(env!("CARGO_BIN_EXE_openrtc")));
+    let path = |name: &str| dir.path().join(name).into_os_string().into_string().unwrap();
+    let (record, journal, out) = (path("lost.jsonl"), path("journal"), path("certificate.jsonl"));
+    let mut dev = openrtc();
+    dev.args(["livekit", "dev-server", "--listen", "127.0.0.1:0", "--fault", "lose-search=1"]);
+    let dev = Running::start(&mut dev);
+    let url = dev.first_line.split_once("LIVEKIT_URL=").unwrap().1.trim().to_owned();
+    let api = Api::new(&url, ApiKey::new("devkey", "secret")).unwrap();
+    let asked = async { api.create_room("room-1", &Dispatched::of_agent("agent")).await };
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(asked).unwrap();
+    let mut guard = openrtc();
+    guard.args(["livekit", "guard", "--url", &url, "--key", "devkey", "--secret", "secret", "--after", "100ms"]);
+    let mut guard = guard.args(["--record", &record]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(guard.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let made_again = log.find(|line| line.contains("the dispatch was made again"));
+    signal(&guard, "-INT");
+    assert_eq!(guard.wait().unwrap().code(), Some(0));
+    assert!(made_again.is_some());
+    let mut worker = openrtc();
+    worker.args(["worker", "--deployment-version", "v1"]).env("OPENRTC_JOURNAL_DIR", &journal);
+    let worker = Running::start(&mut worker);
+    signal(&worker.child, "-TERM");
+    assert_eq!(worker.end(), Some(0));
+
+    let certify =
+        |record: &str| openrtc().args(["certify", "--out", &out, "--dispatches", record, &journal]).output().unwrap();
+    let issued = certify(&record);
+    let said = String::from_utf8_lossy(&issued.stdout);
+    assert_eq!(issued.status.code(), Some(0), "{issued:?}");
+    assert!(
+        said.contains("0 answered, 0 refused by a worker, ") && said.contains(" in room room-1: no agent"),
+        "{said}"
+    );
+    let checked = openrtc().args(["certify", "check", &out]).output().unwrap();
+    let checked = String::from_utf8_lossy(&checked.stdout);
+    assert!(checked.contains("made again as AD_"), "{checked}");
+    assert!(fs::read_to_string(path("certificate.html")).unwrap().contains("made again as AD_"));
+
+    fs::write(&record, "{}\n").unwrap();
+    let refused = certify(&record);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(2) && said.contains("lost.jsonl: line 1"), "{said}");
+}
+
+fn signal(child: &Child, signal: &str) {
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// A process that has said its first line. It is killed when it is dropped.
+struct Running {
+    child: Child,
+    first_line: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that is gone already needs no kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut first_line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first_line).unwrap();
+        Self { child, first_line }
+    }
+
+    fn end(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
 }
 
 #[test]
@@ -59,9 +141,11 @@ impl Real {
         #[expect(clippy::disallowed_methods, reason = "where the server is, is said by whoever runs the test")]
         let program =
             std::env::var("OPENRTC_LIVEKIT_SERVER").expect("OPENRTC_LIVEKIT_SERVER names the server's program");
-        let held = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [port, tcp, udp] = held.each_ref().map(|listener| listener.local_addr().unwrap().port());
-        drop(held);
+        // The system gives clients no port below 32768, so these stay free until the server has them.
+        let first = 15_000 + u16::try_from(std::process::id() % 16_000).unwrap();
+        let mut free = (first..32_000).filter_map(|port| TcpListener::bind(("0.0.0.0", port)).ok());
+        let held = [(); 3].map(|()| free.next().unwrap());
+        let [port, tcp, udp] = held.map(|listener| listener.local_addr().unwrap().port());
         let config = format!("port: {port}\nrtc:\n  tcp_port: {tcp}\n  udp_port: {udp}\n");
         let mut command = Command::new(program);
         command.args(["--dev", "--bind", "127.0.0.1", "--node-ip", "127.0.0.1", "--config-body", &config]);

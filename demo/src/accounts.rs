@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use openrtc_core::worker::Outcome;
+use openrtc_evidence::dispatch::Dispatch;
 use openrtc_evidence::{Certificate, Selection, Verdict, accounts, issue};
 use openrtc_runtime::Exit;
 use tokio::time::Instant;
@@ -64,18 +65,26 @@ impl Rollout<'_> {
                 last_hangup_to_exit_ms: ledger.last_hang_up_to(index, *exited).map(millis),
             });
         }
-        let certificate = self.certify(&dropped, &mut disagreements)?;
         let livekit = self.livekit(&mut disagreements);
         if let Some(livekit) = &livekit {
             write_lines(&self.dir.join("dispatches.jsonl"), livekit.each.iter())?;
         }
+        let dispatches = livekit.as_ref().map(|livekit| livekit.each.clone()).unwrap_or_default();
+        let certificate = self.certify(dispatches, &dropped, &mut disagreements)?;
         let summed_up = self.sum_up(&ledger, moments, workers, dropped, disagreements, certificate);
         Ok(Summary { livekit, ..summed_up })
     }
 
-    /// Certifies the rollout from the journals alone, and holds the certificate against the callers' ledger.
-    fn certify(&self, dropped: &[DroppedCall], disagreements: &mut Vec<String>) -> Result<&'static str, DemoError> {
+    /// Certifies the rollout from the journals alone, and holds the certificate against the callers' ledger. What
+    /// became of the dispatches is added as it was seen.
+    fn certify(
+        &self,
+        dispatches: Vec<Dispatch>,
+        dropped: &[DroppedCall],
+        disagreements: &mut Vec<String>,
+    ) -> Result<&'static str, DemoError> {
         let certificate = Certificate::over(&self.journals, &Selection::everything())?;
+        let certificate = Certificate { dispatches, ..certificate };
         issue(&certificate, &self.dir.join(CERTIFICATE), Some(&self.membership.key))?;
         let certified: BTreeSet<_> = certificate.drops().map(|call| &call.id).collect();
         let seen: BTreeSet<_> = dropped.iter().map(|drop| &drop.call).collect();

@@ -33,7 +33,7 @@ pub use load::{CallsError, Load};
 use membership::Membership;
 pub use process::WorkerCommand;
 use rollout::Rollout;
-pub use summary::{DispatchSummary, DroppedCall, LivekitSummary, RejectedWorker, Summary, WorkerSummary};
+pub use summary::{DroppedCall, LivekitSummary, RejectedWorker, Summary, WorkerSummary};
 
 const BLUE: &str = "v1";
 const GREEN: &str = "v2";

@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use openrtc_evidence::dispatch::Dispatch;
 use openrtc_runtime::Exit;
 use serde::Serialize;
 
@@ -130,24 +131,7 @@ pub struct LivekitSummary {
     /// Of those, lost by the server.
     pub lost: usize,
     /// Each of them.
-    pub each: Vec<DispatchSummary>,
-}
-
-/// What became of one dispatch.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct DispatchSummary {
-    /// Its id; none if the server did not take it.
-    pub dispatch: Option<String>,
-    /// The room that asked for an agent.
-    pub room: String,
-    /// The job that an agent came with: the call's id.
-    pub job: Option<String>,
-    /// The worker whose agent came.
-    pub answered_by: Option<String>,
-    /// The workers that refused it, in order, as they told the callers.
-    pub refused_by: Vec<String>,
-    /// Why no agent came, if none did. The dev server tells; of another one it is known only that none came.
-    pub lost: Option<String>,
+    pub each: Vec<Dispatch>,
 }
 
 /// At most so many dropped calls are printed by name; JSON has them all.

@@ -9,6 +9,7 @@ use openrtc_core::time::{Instant, Span};
 use openrtc_core::worker::Cause;
 use serde::{Deserialize, Serialize};
 
+use crate::dispatch::Dispatch;
 use crate::end::{CallEnd, Meaning, RunEnd};
 use crate::gap::Untold;
 use crate::select::Role;
@@ -37,6 +38,10 @@ pub struct Certificate {
     pub calls: Vec<Call>,
     /// What the evidence does not tell.
     pub unknown: Vec<Untold>,
+    /// What whoever handed out the calls saw, if it was asked. It changes no verdict: what nobody promised cannot be
+    /// dropped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dispatches: Vec<Dispatch>,
 }
 
 /// How a certificate is written.

@@ -9,6 +9,7 @@
 mod account;
 mod across_runs;
 mod certificate;
+pub mod dispatch;
 mod end;
 mod gap;
 pub mod journal;

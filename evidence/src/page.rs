@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use openrtc_core::time::Instant;
 
 use crate::certificate::{Certificate, WorkerRun};
+use crate::dispatch::{Dispatch, DispatchSums};
 use crate::select::Role;
 use chart::Chart;
 
@@ -40,6 +41,7 @@ pub(crate) fn render(certificate: &Certificate, digest: &str, key: Option<&str>)
     list(&mut page, "Dropped calls", "drops", dropped);
     let unknown = certificate.unknown.iter().map(|untold| untold.gap.to_string());
     list(&mut page, "What the evidence does not tell", "gaps", unknown);
+    dispatches(&mut page, &certificate.dispatches);
     lanes(&mut page, certificate);
     let signer = key.map_or_else(|| "not signed".into(), |key| format!("signed by key {}", escape(key)));
     let _ = writeln!(
@@ -67,6 +69,13 @@ fn sums(page: &mut String, certificate: &Certificate) {
         }
     }
     let _ = writeln!(page, "<div><dt>offers declined</dt><dd>{least}{}</dd></div></dl>", sums.declined);
+}
+
+fn dispatches(page: &mut String, all: &[Dispatch]) {
+    if !all.is_empty() {
+        let _ = writeln!(page, "<p class=about>Its dispatcher saw {}.</p>", DispatchSums::of(all));
+    }
+    list(page, "Lost before a worker took them", "losses", all.iter().filter_map(Dispatch::loss));
 }
 
 fn lanes(page: &mut String, certificate: &Certificate) {

@@ -6,6 +6,7 @@
 //! without input and output; [`Guard`] asks the server and does what it says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use openrtc_runtime::Clock;
@@ -72,23 +73,52 @@ pub struct GuardCounts {
     pub errors: u64,
 }
 
+/// A dispatch that was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LostDispatch {
+    /// The room that has no agent.
+    pub room: String,
+    /// Its id.
+    pub dispatch: String,
+    /// The id of the one that was made in its place; none if another guard makes it.
+    pub again: Option<String>,
+}
+
+type Tell = Box<dyn FnMut(&LostDispatch) + Send>;
+
 /// Watches the rooms of a LiveKit server, and makes lost dispatches again.
 ///
 /// Several guards may watch one server: a lost dispatch is deleted first, and only whoever deleted it makes it again.
 /// The deletion also ends an agent that would join late, so a room does not get two. One race is left: an agent that
 /// joins between the look and the deletion is told to leave, and another one comes.
-#[derive(Debug)]
 pub struct Guard {
     api: Api,
     watch: Watch,
     counts: GuardCounts,
+    tell: Option<Tell>,
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { api, watch, counts, tell: _ } = self;
+        f.debug_struct("Guard").field("api", api).field("watch", watch).field("counts", counts).finish_non_exhaustive()
+    }
 }
 
 impl Guard {
     /// A guard that takes a dispatch for lost when its room has had no agent for `after`: see [`Watch::new`].
     #[must_use]
     pub fn new(api: Api, after: Duration) -> Self {
-        Self { api, watch: Watch::new(after.into()), counts: GuardCounts::default() }
+        Self { api, watch: Watch::new(after.into()), counts: GuardCounts::default(), tell: None }
+    }
+
+    /// Hands each lost dispatch to `tell`, once it was made again or another guard has taken it. The guard waits for
+    /// `tell`.
+    #[must_use]
+    pub fn telling(mut self, tell: impl FnMut(&LostDispatch) + Send + 'static) -> Self {
+        self.tell = Some(Box::new(tell));
+        self
     }
 
     /// What it has done.
@@ -133,13 +163,18 @@ impl Guard {
         let agents = if dispatches.is_empty() { 0 } else { self.api.agents(room).await? };
         for lost in self.watch.look(Clock::wall(), room, agents, &dispatches) {
             self.counts.lost += 1;
-            if !self.api.delete_dispatch(room, &lost.id).await? {
+            let again = if self.api.delete_dispatch(room, &lost.id).await? {
+                let again = self.api.create_dispatch(room, &lost).await?;
+                self.counts.repeated += 1;
+                tracing::warn!(room, lost = lost.id, again = again.id, "no agent came: the dispatch was made again");
+                Some(again.id)
+            } else {
                 self.counts.taken += 1;
-                continue;
+                None
+            };
+            if let Some(tell) = &mut self.tell {
+                tell(&LostDispatch { room: room.to_owned(), dispatch: lost.id, again });
             }
-            let again = self.api.create_dispatch(room, &lost).await?;
-            self.counts.repeated += 1;
-            tracing::warn!(room, lost = lost.id, again = again.id, "no agent came: the dispatch was made again");
         }
         Ok(())
     }

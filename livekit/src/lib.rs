@@ -33,7 +33,7 @@ mod worker;
 #[cfg(feature = "guard")]
 pub use api::{Api, ApiError, Dispatched};
 #[cfg(feature = "guard")]
-pub use guard::{Guard, GuardCounts, Watch};
+pub use guard::{Guard, GuardCounts, LostDispatch, Watch};
 #[cfg(feature = "server")]
 pub use server::DevServer;
 pub use session::{BadDeployment, Registration};

@@ -1,6 +1,7 @@
 //! The guard against the dev server: what is lost is made again, once.
 #![cfg(all(feature = "guard", feature = "server"))]
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use openrtc_livekit::dispatcher::{Asked, Fault, Progress};
@@ -38,7 +39,13 @@ async fn what_the_server_loses_two_guards_make_again_once() {
         rooms.sort_unstable();
         rooms
     };
-    let guard = || Guard::new(Api::new(&server.url(), key()).expect("a good URL"), Duration::from_millis(300));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let guard = || {
+        let told = Arc::clone(&told);
+        let api = Api::new(&server.url(), key()).expect("a good URL");
+        Guard::new(api, Duration::from_millis(300))
+            .telling(move |lost| told.lock().expect("no panic").push(lost.clone()))
+    };
     let (mut one, mut other) = (guard(), guard());
     let watch = async {
         while agents().len() < 10 {
@@ -53,6 +60,11 @@ async fn what_the_server_loses_two_guards_make_again_once() {
     assert_eq!(agents(), rooms, "one agent in each room, and two in none");
     let (one, other) = (*one.counts(), *other.counts());
     assert_eq!((one.repeated + other.repeated, one.errors + other.errors), (5, 0), "{one:?} {other:?}");
+    let told = told.lock().expect("no panic").clone();
+    assert_eq!(told.len() as u64, one.lost + other.lost, "{told:?}");
+    let again: Vec<_> = told.iter().filter_map(|lost| lost.again.clone()).collect();
+    assert_eq!(again.len(), 5, "{told:?}");
+    assert!(again.iter().all(|id| server.dispatches().iter().any(|(known, _)| known == id)), "{told:?}");
     for (id, _) in server.dispatches() {
         server.delete(&id);
     }

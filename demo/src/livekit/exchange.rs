@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use openrtc_livekit::dispatcher::{Dispatch, Progress};
+use openrtc_evidence::dispatch::{Dispatch, DispatchSums};
+use openrtc_livekit::dispatcher::{Dispatch as Known, Progress};
 use openrtc_livekit::{Api, ApiKey, DevServer, Dispatched};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -20,7 +21,7 @@ use crate::dispatch::{Target, lock};
 use crate::error::DemoError;
 use crate::ledger::OfferedCall;
 use crate::process::WorkerCommand;
-use crate::summary::{DispatchSummary, LivekitSummary};
+use crate::summary::LivekitSummary;
 
 /// A dispatch without an agent after this time is lost: LiveKit gives it 3 s in all.
 const LOST_AFTER: Duration = Duration::from_secs(5);
@@ -40,7 +41,7 @@ pub(crate) struct Exchange {
     agent: String,
     callers: SocketAddr,
     lobby: Arc<Lobby>,
-    dispatches: Mutex<Vec<DispatchSummary>>,
+    dispatches: Mutex<Vec<Dispatch>>,
     listening: AbortHandle,
 }
 
@@ -111,15 +112,18 @@ impl Exchange {
     pub(crate) async fn place(&self, record: &mut OfferedCall) -> Option<(usize, Box<Talk>)> {
         let give_up = Instant::now() + GIVE_UP;
         let call = record.id.clone();
+        let room = |attempt: u32| format!("{}-{call}-{attempt}", self.agent);
         let mut attempt = 1;
         loop {
-            let mut seen = DispatchSummary { room: format!("{}-{call}-{attempt}", self.agent), ..Default::default() };
+            let mut seen = Dispatch { room: room(attempt), ..Default::default() };
             let placed = self.dispatch(&mut seen, record).await;
+            let is_last = placed.is_some() || Instant::now() > give_up;
             if placed.is_none() {
                 self.lose(&mut seen).await;
+                seen.again = (!is_last).then(|| room(attempt + 1));
             }
             lock(&self.dispatches).push(seen);
-            if placed.is_some() || Instant::now() > give_up {
+            if is_last {
                 return placed;
             }
             attempt += 1;
@@ -127,7 +131,7 @@ impl Exchange {
     }
 
     /// One dispatch, until an agent comes or its time is over.
-    async fn dispatch(&self, seen: &mut DispatchSummary, record: &mut OfferedCall) -> Option<(usize, Box<Talk>)> {
+    async fn dispatch(&self, seen: &mut Dispatch, record: &mut OfferedCall) -> Option<(usize, Box<Talk>)> {
         let (tell, mut said) = mpsc::unbounded_channel();
         let _waits = self.lobby.wait(&seen.room, tell);
         // Before the server knows of it: whoever was closed then must not take it.
@@ -157,7 +161,7 @@ impl Exchange {
     }
 
     /// Notes why no agent came, as far as that can be known, and ends the room.
-    async fn lose(&self, seen: &mut DispatchSummary) {
+    async fn lose(&self, seen: &mut Dispatch) {
         if seen.dispatch.is_none() {
             // A server that does not answer does not say.
             let made = self.api.list_dispatches(&seen.room).await.unwrap_or_default();
@@ -174,7 +178,7 @@ impl Exchange {
 
     /// The caller of a job has left: its room is over.
     pub(crate) async fn leave(&self, job: &str) {
-        let is_its = |seen: &&DispatchSummary| seen.job.as_deref() == Some(job);
+        let is_its = |seen: &&Dispatch| seen.job.as_deref() == Some(job);
         let room = lock(&self.dispatches).iter().find(is_its).map(|seen| seen.room.clone());
         if let Some(room) = room {
             self.end(&room).await;
@@ -189,15 +193,9 @@ impl Exchange {
     /// What became of all dispatches.
     pub(crate) fn summary(&self) -> LivekitSummary {
         let each = lock(&self.dispatches).clone();
-        let count = |is: fn(&DispatchSummary) -> bool| each.iter().filter(|dispatch| is(dispatch)).count();
-        LivekitSummary {
-            server: if self.own.is_some() { "the dev server".into() } else { self.url.clone() },
-            dispatches: each.len(),
-            answered: count(|dispatch| dispatch.answered_by.is_some()),
-            refused: count(|dispatch| !dispatch.refused_by.is_empty()),
-            lost: count(|dispatch| dispatch.lost.is_some()),
-            each,
-        }
+        let DispatchSums { made, answered, refused, lost, .. } = DispatchSums::of(&each);
+        let server = if self.own.is_some() { "the dev server".into() } else { self.url.clone() };
+        LivekitSummary { server, dispatches: made, answered, refused, lost, each }
     }
 
     /// Where the demo's own server saw something else than the callers did.
@@ -227,12 +225,12 @@ impl Drop for Exchange {
     }
 }
 
-fn known(server: &DevServer, id: &str) -> Option<Dispatch> {
+fn known(server: &DevServer, id: &str) -> Option<Known> {
     server.dispatches().into_iter().find(|(known, _)| known == id).map(|(_, dispatch)| dispatch)
 }
 
 /// How a server's account of a dispatch differs from its caller's, if it does.
-fn disagreement(id: &str, seen: &DispatchSummary, dispatch: &Dispatch) -> Option<String> {
+fn disagreement(id: &str, seen: &Dispatch, dispatch: &Known) -> Option<String> {
     let yes = dispatch.answers.iter().find(|(_, answer)| answer.available);
     let worker = yes.and_then(|(_, answer)| answer.participant_attributes.get("openrtc.worker"));
     let refusals = dispatch.answers.iter().filter(|(_, answer)| !answer.available).count();
@@ -330,7 +328,7 @@ mod tests {
             AvailabilityResponse { available, participant_attributes, ..AvailabilityResponse::default() }
         };
         let peer = openrtc_livekit::dispatcher::PeerId(1);
-        let dispatch = Dispatch {
+        let dispatch = Known {
             asked: Asked::default(),
             at: openrtc_core::time::Instant::EPOCH,
             job: openrtc_livekit::proto::Job::default(),
@@ -338,10 +336,10 @@ mod tests {
             tried: vec![peer],
             answers: vec![(peer, answer(false)), (peer, answer(true))],
         };
-        let seen = |answered_by: &str, refused: usize| DispatchSummary {
+        let seen = |answered_by: &str, refused: usize| Dispatch {
             answered_by: Some(answered_by.to_owned()),
             refused_by: vec!["blue-1".to_owned(); refused],
-            ..DispatchSummary::default()
+            ..Dispatch::default()
         };
         assert_eq!(disagreement("AD", &seen("green-1", 1), &dispatch), None);
         let wrong = disagreement("AD", &seen("blue-1", 1), &dispatch).expect("another worker");

@@ -71,6 +71,7 @@ impl Certificate {
             workers: Vec::new(),
             calls: Vec::new(),
             unknown: Vec::new(),
+            dispatches: Vec::new(),
         }
     }
 

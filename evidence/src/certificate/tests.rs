@@ -9,6 +9,7 @@ use openrtc_core::worker::{Command, Decline, EndReason};
 use tempfile::tempdir;
 
 use super::*;
+use crate::seal::{CheckError, check, issue};
 use crate::select::Selection;
 use crate::test_journals::Scribe;
 
@@ -39,6 +40,31 @@ fn a_closed_journal_in_several_segments_is_proof() {
     scribe.save();
     let certificate = over(dir.path());
     assert_eq!((certificate.verdict, certificate.sums.promised, certificate.sums.ended), (Verdict::Proven, 2, 2));
+}
+
+#[test]
+fn what_the_dispatcher_saw_is_sealed_with_the_rest_and_changes_no_verdict() {
+    let dir = tempdir().expect("a directory");
+    let (mut scribe, b) = begin(dir.path(), 1, None);
+    scribe.end(b, EndReason::CallerHangup);
+    scribe.drain_and_exit();
+    scribe.save();
+    let without = over(dir.path());
+    let lost = Dispatch { room: "room".into(), lost: Some("no agent came".into()), ..Dispatch::default() };
+    let certificate = Certificate { dispatches: vec![lost], ..without.clone() };
+    let out = dir.path().join("certificate.jsonl");
+    issue(&certificate, &out, None).expect("written");
+    let text = fs::read_to_string(&out).expect("it is there");
+    assert_eq!(check(&text, None).expect("it holds"), certificate);
+    assert_eq!(certificate.judge(), Verdict::Proven);
+    assert!(
+        certificate.to_string().contains("1 dispatches, 0 answered, 0 refused by a worker, 1 lost"),
+        "{certificate}"
+    );
+    assert!(matches!(check(&text.replace("no agent came", "no agent CAME"), None), Err(CheckError::Digest)));
+    // One that was not asked for is written as before there were any.
+    issue(&without, &out, None).expect("written");
+    assert!(!fs::read_to_string(&out).expect("it is there").contains("dispatches"));
 }
 
 #[test]

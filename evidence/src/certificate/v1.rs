@@ -86,8 +86,8 @@ impl From<CertificateV1> for Certificate {
         let sums = Sums { promised, ended, dropped, declined, declined_exact, ..Sums::default() };
         let unknown = unknown.into_iter().map(|text| Untold { run: None, gap: Gap::Told { text } }).collect();
         let workers = workers.into_iter().map(WorkerRun::from).collect();
-        let (until, skew) = (None, Span::ZERO);
-        Self { format: Format::V1, verdict, until, skew, sums, workers, calls, unknown }
+        let (until, skew, dispatches) = (None, Span::ZERO, Vec::new());
+        Self { format: Format::V1, verdict, until, skew, sums, workers, calls, unknown, dispatches }
     }
 }
 

@@ -3,12 +3,16 @@
 use std::fmt::{self, Write as _};
 
 use super::{Certificate, Verdict};
+use crate::dispatch::{Dispatch, DispatchSums};
 use crate::select::Role;
 
 impl fmt::Display for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.verdict.sentence())?;
         writeln!(f, "  {}", self.totals())?;
+        if !self.dispatches.is_empty() {
+            writeln!(f, "  {}", DispatchSums::of(&self.dispatches))?;
+        }
         for (worker, verdict) in self.workers.iter().zip(self.verdicts()) {
             if verdict >= Verdict::Open && worker.role == Role::Retired {
                 writeln!(f, "  {}: {} {} {}", verdict.word(), worker.name, worker.version, worker.standing)?;
@@ -17,6 +21,9 @@ impl fmt::Display for Certificate {
         for call in self.drops() {
             let (worker, version) = self.worker(call).map_or(("?", "?"), |run| (&run.name, &run.version));
             writeln!(f, "  dropped: {} on {worker} {version}: {}", call.id, call.end)?;
+        }
+        for loss in self.dispatches.iter().filter_map(Dispatch::loss) {
+            writeln!(f, "  lost: {loss}")?;
         }
         self.unknown.iter().try_for_each(|untold| writeln!(f, "  unknown: {}", untold.gap))
     }

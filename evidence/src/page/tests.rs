@@ -4,6 +4,7 @@ use openrtc_core::worker::{Cause, EndReason};
 
 use super::*;
 use crate::certificate::{Call, Drain, Format, Sums, Verdict};
+use crate::dispatch::Dispatch;
 use crate::end::CallEnd;
 use crate::gap::{Gap, Untold};
 use crate::standing::Standing;
@@ -40,6 +41,9 @@ fn certificate(calls: u64, name: &str) -> Certificate {
         drain: Some(drain),
     };
     let gap = Gap::Told { text: name.into() };
+    let (room, lost) = (name.into(), Some(name.into()));
+    let dispatch =
+        Dispatch { dispatch: Some(name.into()), room, lost, again: Some(name.into()), ..Dispatch::default() };
     let mut certificate = Certificate {
         format: Format::V2,
         verdict: Verdict::Unknown,
@@ -49,6 +53,7 @@ fn certificate(calls: u64, name: &str) -> Certificate {
         workers: vec![worker],
         calls: (0..calls).map(call).collect(),
         unknown: vec![Untold { run: Some(0), gap }],
+        dispatches: vec![dispatch],
     };
     certificate.sums = certificate.sum_up();
     certificate
