@@ -69,7 +69,9 @@ impl<'a> Chart<'a> {
         for (at, x) in self.ticks() {
             let (tenths, text) = (x % 10, moment(at).to_string());
             let clock = text.split_once(' ').map_or("", |(_, clock)| clock);
-            let _ = write!(page, "<span style='left:{}.{tenths}%'>{clock}</span>", x / 10);
+            // The first begins at the left edge, the last ends at the right one.
+            let percent = format!("{}.{tenths}%", x / 10);
+            let _ = write!(page, "<span style='left:{percent};transform:translateX(-{percent})'>{clock}</span>");
         }
         page.push_str("</div>\n");
     }
