@@ -10,6 +10,7 @@ use openrtc_core::worker::{BadDeadline, OnDeadline, Terms};
 use openrtc_runtime::parse_duration;
 use serde_json::{Map, Value};
 
+use crate::at::order_workers;
 use crate::order::{Orders, Patience};
 
 /// Begin, cancel, extend or force the drain of workers.
@@ -45,6 +46,9 @@ pub(crate) struct DrainArgs {
     /// Wait no longer than this, e.g. 2h; default: for as long as calls last.
     #[arg(long, requires = "wait", value_name = "TIME", value_parser = parse_duration)]
     timeout: Option<Duration>,
+    /// Ask this coordinator, and give the workers' names instead of their URLs. A worker that drains so leaves then.
+    #[arg(long, conflicts_with_all = ["extend", "wait"], value_name = "URL")]
+    coordinator: Option<String>,
 }
 
 /// Take workers out of rotation until they are uncordoned: a drain without a deadline that can be taken back.
@@ -55,6 +59,9 @@ pub(crate) struct DrainArgs {
 pub(crate) struct CordonArgs {
     #[command(flatten)]
     orders: Orders,
+    /// Ask this coordinator, and give the workers' names instead of their URLs.
+    #[arg(long, value_name = "URL")]
+    coordinator: Option<String>,
 }
 
 /// Put cordoned workers back into rotation.
@@ -64,12 +71,15 @@ pub(crate) struct CordonArgs {
 pub(crate) struct UncordonArgs {
     #[command(flatten)]
     orders: Orders,
+    /// Ask this coordinator, and give the workers' names instead of their URLs. This takes back a drain, too.
+    #[arg(long, value_name = "URL")]
+    coordinator: Option<String>,
 }
 
 /// Have workers in standby take calls.
 ///
-/// Exits 1 if a worker refused or did not answer; the others were still asked. One that registers refuses: its
-/// registrar decides.
+/// Exits 1 if a worker refused or did not answer; the others were still asked. One that registers, or dials in to a
+/// coordinator, refuses: that decides.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct PromoteArgs {
     #[command(flatten)]
@@ -92,22 +102,36 @@ fn deadline(text: &str) -> Result<Duration, String> {
 }
 
 /// Whole seconds, rounded up: a deadline may come a moment late, never early.
-fn seconds(time: Duration) -> u64 {
+pub(crate) fn seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 /// Gives the order to every worker.
 pub(crate) async fn run(args: DrainArgs) -> anyhow::Result<ExitCode> {
     let (path, body) = order(&args);
+    if let Some(coordinator) = &args.coordinator {
+        let order = match path {
+            "/drain/cancel" => "uncordon",
+            "/drain/force" => "force",
+            _ => "drain",
+        };
+        return order_workers(coordinator, &args.orders, order, &body).await;
+    }
     let wait: Patience = args.wait.then_some(args.timeout);
     args.orders.give(path, body, wait).await
 }
 
 pub(crate) async fn cordon(args: CordonArgs) -> anyhow::Result<ExitCode> {
+    if let Some(coordinator) = &args.coordinator {
+        return order_workers(coordinator, &args.orders, "cordon", &Map::new()).await;
+    }
     args.orders.give("/cordon", Map::new(), None).await
 }
 
 pub(crate) async fn uncordon(args: UncordonArgs) -> anyhow::Result<ExitCode> {
+    if let Some(coordinator) = &args.coordinator {
+        return order_workers(coordinator, &args.orders, "uncordon", &Map::new()).await;
+    }
     args.orders.give("/uncordon", Map::new(), None).await
 }
 

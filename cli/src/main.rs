@@ -5,11 +5,13 @@
 #[macro_use]
 mod say;
 
+mod at;
 mod audit;
 mod callers;
 mod calls;
 mod certify;
 mod completions;
+mod coordinator;
 mod demo;
 mod drain;
 mod endpoints;
@@ -28,6 +30,7 @@ mod order;
 #[cfg(feature = "advise")]
 mod plan;
 mod registrar;
+mod rollout;
 mod run;
 mod screen;
 mod snapshot;
@@ -69,8 +72,10 @@ enum Command {
     Call(callers::CallArgs),
     Certify(certify::CertifyArgs),
     Completions(completions::CompletionsArgs),
+    Coordinator(coordinator::CoordinatorArgs),
     Cordon(drain::CordonArgs),
     Demo(demo::DemoArgs),
+    Deploy(rollout::DeployArgs),
     Drain(drain::DrainArgs),
     Journal(journal::JournalArgs),
     Keygen(keygen::KeygenArgs),
@@ -80,6 +85,7 @@ enum Command {
     Promote(drain::PromoteArgs),
     Load(callers::LoadArgs),
     Registrar(registrar::RegistrarArgs),
+    Rollout(rollout::RolloutArgs),
     Run(run::RunArgs),
     Sign(membership::SignArgs),
     Status(status::StatusArgs),
@@ -87,6 +93,7 @@ enum Command {
     Upgrade(upgrade::UpgradeArgs),
     Verify(membership::VerifyArgs),
     Worker(worker::WorkerArgs),
+    Workers(rollout::WorkersArgs),
 }
 
 /// An error in what the user gave, not in doing it: exits with [`Exit::USAGE`].
@@ -154,8 +161,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Audit(args) => audit::run(&args),
         Command::Calls(args) => calls::run(args).await,
         Command::Completions(args) => Ok(completions::run(&args)),
+        Command::Coordinator(args) => coordinator::run(args).await,
         Command::Cordon(args) => drain::cordon(args).await,
         Command::Demo(args) => demo::run(args).await,
+        Command::Deploy(args) => rollout::deploy(args).await,
         Command::Drain(args) => drain::run(args).await,
         Command::Keygen(args) => keygen::run(&args),
         Command::Lint(args) => lint::run(args).await,
@@ -165,6 +174,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Call(args) => callers::run_call(args).await,
         Command::Load(args) => callers::run_load(args).await,
         Command::Registrar(args) => registrar::run(args).await,
+        Command::Rollout(args) => rollout::run(args).await,
         Command::Run(args) => Box::pin(run::run(args)).await,
         Command::Journal(args) => journal::run(&args),
         Command::Sign(args) => membership::sign(&args),
@@ -173,6 +183,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Upgrade(args) => upgrade::run(args).await,
         Command::Verify(args) => membership::verify(&args),
         Command::Worker(args) => worker::run(args).await,
+        Command::Workers(args) => rollout::workers(args).await,
     }
 }
 

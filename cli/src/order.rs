@@ -22,7 +22,7 @@ pub(crate) struct Orders {
     #[arg(required = true, value_name = "URL")]
     pub(crate) urls: Vec<String>,
     #[command(flatten)]
-    asker: Asker,
+    pub(crate) asker: Asker,
     #[command(flatten)]
     pub(crate) access: Access,
     /// Print JSON: one object per worker.

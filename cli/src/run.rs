@@ -88,7 +88,9 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 fn explained(error: HostError) -> anyhow::Error {
     match error {
         HostError::Start(error) => error.into(),
-        HostError::NoCommand | HostError::Version { .. } | HostError::Listen { .. } => Usage::new(error).into(),
+        HostError::Coordinator | HostError::NoCommand | HostError::Version { .. } | HostError::Listen { .. } => {
+            Usage::new(error).into()
+        }
         error => error.into(),
     }
 }

@@ -53,6 +53,7 @@ mod scale;
 mod seen;
 mod step;
 mod timeouts;
+mod wait;
 
 use alloc::collections::BTreeMap;
 
@@ -71,6 +72,7 @@ pub use rollout::{Rollout, Stage, VersionInfo, VersionState, Wave};
 pub use room::Room;
 pub use seen::{Heard, Seen, View};
 pub use timeouts::{BadTimeouts, Timeouts};
+pub use wait::Wait;
 
 use self::annex::Annex;
 use crate::id::{Actor, Epoch, Seq, Version, WorkerId};

@@ -1,10 +1,12 @@
 //! The worker's half of its conversation with a coordinator, without I/O: what to say next, and what to do about an
 //! answer. Both sides state levels: whatever was lost on the way, the next message makes good.
 
+pub mod wire;
+
 use crate::fleet::{Facts, Report, Run};
 use crate::id::{Actor, Epoch, Seq, Version};
 use crate::order::{Order, Stamp, Wish};
-use crate::worker::{Command, Life};
+use crate::worker::Command;
 
 /// Who lets a worker in, in its journal.
 const COORDINATOR: Actor = Actor::from_static("coordinator");
@@ -58,15 +60,11 @@ impl Uplink {
         self.joined
     }
 
-    /// What to say now: upon every change, and every so often.
+    /// What a worker that is like this says now: upon every change, and every so often.
     #[must_use]
-    pub fn message(&self, life: &Life) -> Message {
+    pub const fn message(&self, facts: Facts) -> Message {
         let Self { run, version, joined } = *self;
-        if joined {
-            Message::Report(Report { run, version, facts: Facts::of(life) })
-        } else {
-            Message::Register { run, version }
-        }
+        if joined { Message::Report(Report { run, version, facts }) } else { Message::Register { run, version } }
     }
 
     /// Takes an answer; the command that the worker must be given for it, if any. The machine judges whether an order
@@ -107,12 +105,12 @@ mod tests {
             uplink.hear(answer).map(|command| worker.step(Instant::EPOCH, command).map(|entry| entry.event.stamp()))
         };
         let register = Message::Register { run, version };
-        assert_eq!(uplink.message(worker.life()), register);
+        assert_eq!(uplink.message(Facts::of(worker.life())), register);
 
         let epoch = Epoch::new(3);
         let stamp = |order| Stamp { epoch, order: Seq::new(order) };
         assert_eq!(hear(&mut uplink, &mut worker, Answer::Joined { epoch }), Some(Ok(Some(stamp(0)))));
-        let Message::Report(report) = uplink.message(worker.life()) else { panic!("it is in") };
+        let Message::Report(report) = uplink.message(Facts::of(worker.life())) else { panic!("it is in") };
         assert_eq!((report.facts.phase, report.facts.obeyed), (Phase::Starting, stamp(0)));
 
         let order = |wish| Answer::Order(Order { stamp: stamp(5), actor: COORDINATOR, wish });
@@ -122,6 +120,6 @@ mod tests {
         assert_eq!(worker.phase(), Phase::Serving);
 
         assert_eq!(hear(&mut uplink, &mut worker, Answer::NotRegistered), None);
-        assert_eq!(uplink.message(worker.life()), register);
+        assert_eq!(uplink.message(Facts::of(worker.life())), register);
     }
 }

@@ -52,6 +52,24 @@ fn a_token_in_order_is_admitted_in_both_forms() {
     assert_eq!(admitted.claims, claims());
 }
 
+/// A coordinator's fleet says which versions may join; all else is judged as ever.
+#[test]
+fn whoever_judges_versions_itself_judges_nothing_else_less() {
+    let mut verifier = verifier();
+    let judge = |verifier: &MembershipVerifier, claims: &Claims| {
+        verifier.judge_but_version(NOW, &sign_membership(&key(), claims).to_bytes())
+    };
+    let other = with(|claims| claims.identity.version = Version::from_static("v9"));
+    assert_eq!(judge(&verifier, &other).unwrap().claims, other);
+    let late = with(|claims| claims.epoch = Epoch::new(8));
+    assert_eq!(judge(&verifier, &late), Err(MembershipError::StaleEpoch(Epoch::new(8))));
+    let foreign = with(|claims| claims.identity.deployment = Deployment::from_static("chat"));
+    assert_eq!(judge(&verifier, &foreign), Err(MembershipError::WrongDeployment(Deployment::from_static("chat"))));
+    let admitted = judge(&verifier, &other).unwrap();
+    verifier.apply(&admitted);
+    assert_eq!(judge(&verifier, &other), Err(MembershipError::Replayed));
+}
+
 #[test]
 fn the_bytes_are_the_documented_ones() {
     let token = sign_membership(&key(), &claims());

@@ -68,17 +68,26 @@ impl Shell {
     /// who writes; its incarnation becomes the time, or later than every one found. Blocks on the disk.
     ///
     /// # Errors
-    /// If the journal cannot be kept: also if another process keeps it.
+    /// If the journal cannot be kept: also if another process keeps it, if it is another deployment's, or if a newer
+    /// build wrote what it tells last. Nothing was written then.
     pub fn open(config: JournalConfig, office: Office, fresh: Fleet) -> Result<(Self, Running, Found), JournalError> {
         let clock = Clock::start();
         let office = Office { incarnation: Incarnation::new(clock.now().as_micros()), ..office };
         let actor = Actor::new(office.coordinator.as_str());
+        let (dir, deployment) = (config.dir.clone(), office.deployment);
         let go_on = |found: Found| {
+            let holds = found.as_ref().and_then(|found| found.office).map(|office| office.deployment);
+            if let Some(holds) = holds.filter(|holds| *holds != deployment) {
+                return Err(JournalError::OtherDeployment { dir, holds });
+            }
+            if found.as_ref().is_some_and(|found| !found.newer.is_empty()) {
+                return Err(JournalError::Newer { dir });
+            }
             let mut fleet = found.and_then(|found| found.fleet).unwrap_or(fresh);
             let epoch = Epoch::new(fleet.latest_epoch().get() + 1);
             let actor = actor.unwrap_or(COORDINATOR);
             fleet.step(clock.now(), Command::TakeOver { epoch, actor }).expect("a later term takes over");
-            fleet
+            Ok(fleet)
         };
         let (writer, fleet, found) = keep(config, office, go_on)?;
         let (shell, running) = Self::begin(fleet, clock);
@@ -157,7 +166,7 @@ impl Running {
     /// As for [`Shell::open`].
     pub fn journaled(self, config: JournalConfig, office: Office) -> Result<(Self, Found), JournalError> {
         let Self { shell, fleet, .. } = self;
-        let (writer, fleet, found) = keep(config, office, |_| fleet)?;
+        let (writer, fleet, found) = keep(config, office, |_| Ok(fleet))?;
         Ok((Self { shell, fleet, writer }, found))
     }
 
@@ -176,7 +185,7 @@ pub type Found = Option<FleetRecovered>;
 fn keep(
     config: JournalConfig,
     office: Office,
-    start: impl FnOnce(Found) -> Fleet,
+    start: impl FnOnce(Found) -> Result<Fleet, JournalError>,
 ) -> Result<(Writer<Fleet>, Fleet, Found), JournalError> {
     let (dir, config) = (config.dir.clone(), JournalConfig { say: |line| log::say(line), ..config });
     let (journal, fleet, found) = Journal::open_fleet(config, office, |found| start(found.cloned()))?;

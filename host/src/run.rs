@@ -99,6 +99,9 @@ pub enum HostError {
         /// What is wrong with it.
         error: BadName,
     },
+    /// Somebody else is to say when the host takes calls.
+    #[error("OPENRTC_COORDINATOR is set, and a host does not dial in to a coordinator: unset it for `openrtc run`")]
+    Coordinator,
     /// Nobody can connect.
     #[error("cannot listen for calls on {addr}: {error} (is another host there? port 0 picks a free one)")]
     Listen {
@@ -146,6 +149,9 @@ impl Host {
         let name = options.version.clone().unwrap_or_else(|| "1".into());
         let version = Version::new(&name).map_err(|error| HostError::Version { version: name.clone(), error })?;
         let launch = launch(&options.command).ok_or(HostError::NoCommand)?;
+        if config.coordinator.is_some() {
+            return Err(HostError::Coordinator);
+        }
         let listening = TcpListener::bind(options.listen).await;
         let listener = listening.map_err(|error| HostError::Listen { addr: options.listen, error })?;
         config.deployment_version = name;

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use openrtc_core::id::{IdLog, OpenIds};
+use openrtc_core::id::{Deployment, IdLog, OpenIds};
 use openrtc_core::journal::{self, Batch, Journaled, Opening};
 
 use crate::directory;
@@ -97,6 +97,20 @@ pub enum JournalError {
         dir: PathBuf,
         /// Whose is there: `a worker's` or `a fleet's`.
         holds: &'static str,
+    },
+    /// The journal of another deployment's fleet is there.
+    #[error("journal directory {dir:?} holds the journal of deployment {holds}'s fleet: name another directory")]
+    OtherDeployment {
+        /// The directory.
+        dir: PathBuf,
+        /// Whose is there.
+        holds: Deployment,
+    },
+    /// Only a newer build can read what the run before left, and it must not be done without.
+    #[error("journal directory {dir:?}: a newer build wrote what is there: start that one, which goes on with it")]
+    Newer {
+        /// The directory.
+        dir: PathBuf,
     },
     /// The operating system refused.
     #[error("journal directory {dir:?}: cannot {what}: {source}{}", hint(.source))]

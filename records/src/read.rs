@@ -124,10 +124,10 @@ pub(crate) fn recover_fleet(found: &[Segment]) -> io::Result<Option<FleetRecover
     if replay.is_none() && newer.is_empty() {
         return Ok(None);
     }
-    let fleet = replay.map(|replay| {
-        let mut fleet = replay.state;
+    let (fleet, office) = replay.map(|replay| (replay.state, replay.opening.about)).unzip();
+    let fleet = fleet.map(|mut fleet: Fleet| {
         fleet.forget();
         fleet
     });
-    Ok(Some(FleetRecovered { fleet, torn, newer }))
+    Ok(Some(FleetRecovered { fleet, office, torn, newer }))
 }

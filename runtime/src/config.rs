@@ -2,6 +2,8 @@
 
 mod env;
 mod error;
+#[cfg(feature = "http")]
+mod loopback;
 mod settings;
 mod url;
 
@@ -16,6 +18,8 @@ use openrtc_records::journal::JournalConfig;
 use crate::secret::Secret;
 pub use env::{VARIABLES, Variable};
 pub use error::ConfigError;
+#[cfg(feature = "http")]
+pub(crate) use loopback::{host, is_loopback};
 pub use settings::DrainTerms;
 #[cfg(feature = "http")]
 pub(crate) use settings::{HttpSettings, OpsSettings, SocketSettings};
@@ -125,7 +129,11 @@ pub struct Config {
     /// The URL of the registrar. The worker waits in standby until the registrar admits it. Needs a key. `None`: the
     /// worker does not register.
     pub register: Option<String>,
-    /// The file (PEM) of the authorities that the registrar and the webhook must be vouched for by, instead of the
+    /// The URL of the coordinator. The worker keeps one connection to it, waits in standby until it is told to take
+    /// calls, and parks when it has drained ([`Leave::Parked`]), whatever `leave` says. Needs a key. `None`: nobody
+    /// coordinates the worker.
+    pub coordinator: Option<String>,
+    /// The file (PEM) of the authorities that the registrar, the coordinator and the webhook must be vouched for by, instead of the
     /// platform's. Read at start.
     pub tls_ca_file: Option<PathBuf>,
     /// Where the ops endpoints listen. `None`: there are none.
@@ -178,6 +186,7 @@ impl Default for Config {
             signing_key_file: None,
             signing_key: None,
             register: None,
+            coordinator: None,
             tls_ca_file: None,
             ops: None,
             ops_socket: None,

@@ -1,13 +1,14 @@
 //! HTTP as this project needs it: a client and an accept loop, both bounded in time and size.
 
 mod accept;
+#[doc(hidden)]
+pub mod auth;
 mod backoff;
 mod client;
 mod connect;
 mod error;
 #[cfg(feature = "tls")]
 mod fault;
-mod loopback;
 mod pem;
 #[doc(hidden)]
 pub mod server;
@@ -16,6 +17,8 @@ mod socket;
 #[doc(hidden)]
 pub mod tls;
 mod trust;
+#[doc(hidden)]
+pub mod websocket;
 
 pub use crate::config::parse_url;
 pub use accept::{Listener, Peer, Seat, accept_each, accept_until};

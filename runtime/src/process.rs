@@ -19,7 +19,7 @@ use crate::engine::done::{CommandError, Done};
 use crate::engine::handle::WorkerHandle;
 use crate::log::{self, say};
 #[doc(hidden)]
-pub use descriptors::{Reserve, descriptors_given};
+pub use descriptors::{Reserve, descriptors_given, raise_descriptors};
 pub use exit::Exit;
 use signal::{Ask, Order, Orders};
 pub use signal::{Rule, SIGNALS, SignalRule};
@@ -50,7 +50,7 @@ use systemd::Systemd;
 pub fn begin() -> Process {
     // What fails here fails again in building a pool, which says so.
     let _ = signal::install();
-    descriptors::raise();
+    raise_descriptors();
     panic::tell_panics();
     Process(())
 }

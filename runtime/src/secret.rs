@@ -28,7 +28,8 @@ impl Secret {
     }
 
     /// Whether a header can carry it and nobody would guess it.
-    pub(crate) fn is_usable(&self) -> bool {
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
         self.0.len() >= Self::LEN_MIN && self.0.bytes().all(|byte| byte.is_ascii_graphic())
     }
 }

@@ -85,6 +85,34 @@ fn a_check_reads_opens_and_creates_nothing() {
     assert!(matches!(error, Err(ConfigError::TrailWithoutJournal)), "{error:?}");
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn a_coordinator_is_one_that_nobody_on_the_way_can_pose_as() {
+    let check = |more: &[(&str, &str)]| {
+        let vars = [("OPENRTC_DEPLOYMENT_VERSION", "v1"), ("OPENRTC_SIGNING_KEY_FILE", "key")];
+        let checked = read(&[&vars[..], more].concat()).unwrap().check();
+        checked.err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    for (url, says) in [
+        ("http://127.0.0.1:9600", ""),
+        ("http://localhost:9600/prefix/", ""),
+        ("http://[::1]:9600", ""),
+        ("https://coordinator.example", ""),
+        ("http://10.0.0.1:9600", "must be an https:// URL"),
+        ("http://localhost.example", "must be an https:// URL"),
+        ("ws://127.0.0.1:9600", "is not a URL like"),
+        ("https://me:hunter2@coordinator.example", "leave out everything up to the @"),
+    ] {
+        let error = check(&[("OPENRTC_COORDINATOR", url)]);
+        assert!(error.contains(says) && (error.is_empty() == says.is_empty()), "{url}: {error:?}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    let both = [("OPENRTC_COORDINATOR", "http://127.0.0.1:1"), ("OPENRTC_REGISTER_URL", "http://127.0.0.1:1/register")];
+    assert!(check(&both).contains("keep one"));
+    let keyless = read(&[("OPENRTC_DEPLOYMENT_VERSION", "v1"), both[0]]).unwrap().check();
+    assert!(matches!(keyless, Err(ConfigError::RegisterWithoutKey)), "{keyless:?}");
+}
+
 #[test]
 fn a_pool_that_cannot_start_says_whether_the_settings_are_to_blame() {
     let outside = AgentPool::builder().deployment_version("v1").build();

@@ -26,6 +26,16 @@ impl Gate {
     /// Every gate.
     pub const ALL: [Self; 3] = [Self::ErrorRate, Self::Webhook, Self::Person];
 
+    /// The gate as programs write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ErrorRate => "error_rate",
+            Self::Webhook => "webhook",
+            Self::Person => "person",
+        }
+    }
+
     const fn bit(self) -> u8 {
         1 << self as u8
     }

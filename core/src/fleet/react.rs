@@ -123,17 +123,25 @@ impl Fleet {
     }
 
     fn owe_order(&self, worker: WorkerId, effects: &mut impl Sink<Effect>) {
-        let Some(member) = self.members.get(worker) else { return };
-        let Some(order) = member.order.filter(OrderInForce::is_owed) else { return };
+        if let Some(order) = self.order_owed(worker) {
+            effects.emit(order);
+        }
+    }
+
+    /// The order in force to a worker, as long as it was not seen to obey: what a connection of it begins with.
+    #[must_use]
+    pub fn order_owed(&self, worker: WorkerId) -> Option<Effect> {
+        let member = self.members.get(worker)?;
+        let order = member.order.filter(OrderInForce::is_owed)?;
         let run = member.run(worker);
         let stamp = Stamp { epoch: self.epoch, order: order.stamp.order };
-        effects.emit(match order.task {
+        Some(match order.task {
             Task::Cancel => Effect::CancelDrain { run, stamp },
             Task::Drain(terms) => Effect::OrderDrain { run, stamp, terms },
             Task::Force => Effect::ForceDrain { run, stamp },
             Task::Serve => Effect::Promote { run, stamp },
             Task::Stop => Effect::StopWorker { run, stamp },
-        });
+        })
     }
 
     /// How a rollout's workers drain, and those that are fenced.

@@ -199,10 +199,28 @@ impl MembershipVerifier {
     /// Judges a token's bytes. `presenter` is the worker at the other end, where something else than the token says
     /// who that is.
     pub fn judge(&self, at: Instant, token: &[u8], presenter: Option<WorkerId>) -> Result<Admitted, MembershipError> {
+        self.judge_for(at, token, presenter, |version| self.manifest.versions.contains(&version))
+    }
+
+    /// Judges a token's bytes, but for the version: for a coordinator, whose fleet says which versions may join.
+    pub fn judge_but_version(&self, at: Instant, token: &[u8]) -> Result<Admitted, MembershipError> {
+        self.judge_for(at, token, None, |_| true)
+    }
+
+    fn judge_for(
+        &self,
+        at: Instant,
+        token: &[u8],
+        presenter: Option<WorkerId>,
+        allows: impl FnOnce(Version) -> bool,
+    ) -> Result<Admitted, MembershipError> {
         let token = Token::from_bytes(token).map_err(MembershipError::Malformed)?;
         self.check_signature(&token)?;
         let claims = token.claims;
         self.check_target(&claims, presenter)?;
+        if !allows(claims.identity.version) {
+            return Err(MembershipError::VersionNotAllowed(claims.identity.version));
+        }
         let at = at.max(self.latest);
         self.check_time(at, claims.issued_at)?;
         self.check_history(at, &claims)?;
@@ -240,9 +258,6 @@ impl MembershipVerifier {
         }
         if epoch > self.manifest.epoch {
             return Err(MembershipError::FutureEpoch(epoch));
-        }
-        if !self.manifest.versions.contains(&identity.version) {
-            return Err(MembershipError::VersionNotAllowed(identity.version));
         }
         Ok(())
     }

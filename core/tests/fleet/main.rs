@@ -9,4 +9,5 @@ mod laws;
 mod restarts;
 mod scale;
 mod stories;
+mod waits;
 mod world;

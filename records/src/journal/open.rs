@@ -34,6 +34,8 @@ pub struct FleetRecovered {
     /// The fleet as the last whole entry left it, without what was only observed: every worker of it is unknown. `None`
     /// if only a newer build can read what the run before left.
     pub fleet: Option<Fleet>,
+    /// Who wrote that; `None` with it.
+    pub office: Option<Office>,
     /// Where its newest segment stops making sense, if it does.
     pub torn: Option<(PathBuf, Torn)>,
     /// Segments that a newer build wrote, after whatever this build can read. They stay as they are.
@@ -66,16 +68,17 @@ impl Journal<Worker> {
 
 impl Journal<Fleet> {
     /// Locks the directory, reads what the run before left, and opens the first segment of a new run of the fleet that
-    /// `start` makes of it. `office` says who writes it; its incarnation becomes later than every one found.
+    /// `start` makes of it. `office` says who writes it; its incarnation becomes later than every one found. If `start`
+    /// refuses, nothing was written.
     pub fn open_fleet(
         config: JournalConfig,
         mut office: Office,
-        start: impl FnOnce(Option<&FleetRecovered>) -> Fleet,
+        start: impl FnOnce(Option<&FleetRecovered>) -> Result<Fleet, JournalError>,
     ) -> Result<OpenedFleet, JournalError> {
         let (lock, found, last) = look(&config, Head::Fleet)?;
         let recovered = recover_fleet(&found).map_err(|source| config.error("read the last segment", source))?;
         office.incarnation = later(office.incarnation, last);
-        let fleet = start(recovered.as_ref());
+        let fleet = start(recovered.as_ref())?;
         let mut journal = Self::begin(config, lock, office, &fleet)?;
         // Orders are told apart by the term that this opens with: it must not be lost once one is given.
         journal.sync().map_err(|source| journal.config.error("force it to the disk", source))?;

@@ -164,6 +164,10 @@ pub const VARIABLES: &[Variable] = &[
             Ok(())
         },
     ),
+    variable("OPENRTC_COORDINATOR", "the coordinator that the worker dials in to", "no coordinator", |config, text| {
+        config.coordinator = Some(text.into());
+        Ok(())
+    }),
     variable(
         "OPENRTC_TLS_CA_FILE",
         "the authorities (PEM) to trust when asking over HTTPS",

@@ -103,9 +103,18 @@ pub enum ConfigError {
     Key(#[from] KeyError),
     /// A worker that registers signs its membership.
     #[error(
-        "a worker that registers needs a key to sign with: set OPENRTC_SIGNING_KEY_FILE (`openrtc keygen` writes one)"
+        "a worker that registers or dials in needs a key to sign with: set OPENRTC_SIGNING_KEY_FILE (`openrtc keygen` writes one)"
     )]
     RegisterWithoutKey,
+    /// Two say when the worker takes calls.
+    #[error("OPENRTC_REGISTER_URL and OPENRTC_COORDINATOR are both set: a coordinator is the registrar; keep one")]
+    RegisterAndCoordinator,
+    /// The coordinator's URL cannot be used.
+    #[error("OPENRTC_COORDINATOR: {0}")]
+    Coordinator(UrlError),
+    /// Whoever is on the way could give the worker orders.
+    #[error("OPENRTC_COORDINATOR={0:?}: orders come from there, so beyond loopback it must be an https:// URL")]
+    CoordinatorInTheOpen(String),
     /// The registrar's URL cannot be used.
     #[error("OPENRTC_REGISTER_URL: {0}")]
     Register(UrlError),

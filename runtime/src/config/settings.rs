@@ -6,11 +6,15 @@ use std::time::Duration;
 use openrtc_core::id::{Deployment, Identity, Incarnation, Version, WorkerId};
 use openrtc_core::membership::SigningKey;
 use openrtc_core::time::{Instant, Span};
-use openrtc_core::worker::{BadDeadline, Limits, OnDeadline, Terms};
+#[cfg(feature = "http")]
+use openrtc_core::uplink::wire;
+use openrtc_core::worker::{BadDeadline, Leave, Limits, OnDeadline, Terms};
 use openrtc_records::journal::{JournalConfig, Sync};
 
 #[cfg(feature = "http")]
 use super::SocketMode;
+#[cfg(feature = "http")]
+use super::loopback::is_loopback;
 #[cfg(feature = "http")]
 use super::url::parse_url;
 use super::{Config, ConfigError, Control, Duplicates, FLUSH, Start};
@@ -91,6 +95,8 @@ pub(crate) struct HttpSettings {
     pub(crate) ops: Option<OpsSettings>,
     /// Where the worker registers. Needs a key.
     pub(crate) register: Option<reqwest::Url>,
+    /// The coordinator that it dials in to. Needs a key.
+    pub(crate) coordinator: Option<reqwest::Url>,
     /// The authorities that whoever is asked over TLS must be vouched for by. `None`: the platform's.
     pub(crate) ca_file: Option<PathBuf>,
 }
@@ -164,8 +170,12 @@ impl Config {
     pub(crate) fn settings(&self, has_sinks: bool) -> Result<Settings, ConfigError> {
         self.check_build()?;
         let trail = self.trail(has_sinks)?;
-        let key = if trail.is_some() || self.register.is_some() { self.key_source()? } else { None };
-        if self.register.is_some() && key.is_none() {
+        let is_admitted = match (&self.register, &self.coordinator) {
+            (Some(_), Some(_)) => return Err(ConfigError::RegisterAndCoordinator),
+            (register, coordinator) => register.is_some() || coordinator.is_some(),
+        };
+        let key = if trail.is_some() || is_admitted { self.key_source()? } else { None };
+        if is_admitted && key.is_none() {
             return Err(ConfigError::RegisterWithoutKey);
         }
         let (limits, identity) = (self.limits()?, self.identity()?);
@@ -173,7 +183,7 @@ impl Config {
             limits,
             identity,
             terms: DrainTerms { timeout: self.drain_timeout, on_deadline: self.on_deadline },
-            start: if self.register.is_some() { Start::Standby } else { self.start },
+            start: if is_admitted { Start::Standby } else { self.start },
             signals: self.signals,
             control: self.control,
             // Who shares his runtime controls its end as well.
@@ -188,6 +198,7 @@ impl Config {
             http: HttpSettings {
                 ops: self.ops_settings(),
                 register: self.register_url()?,
+                coordinator: self.coordinator_url()?,
                 ca_file: self.tls_ca_file.clone(),
             },
         })
@@ -208,6 +219,7 @@ impl Config {
             ("OPENRTC_OPS_ADDR", self.ops.is_some()),
             ("OPENRTC_OPS_SOCKET", self.ops_socket.is_some()),
             ("OPENRTC_REGISTER_URL", self.register.is_some()),
+            ("OPENRTC_COORDINATOR", self.coordinator.is_some()),
             ("OPENRTC_AUDIT_WEBHOOK", self.audit_webhook.is_some()),
         ];
         let tls = [
@@ -232,7 +244,8 @@ impl Config {
             reservation_ttl: self.reservation_ttl.into(),
             stall_after: self.stall_after.map(|limit| limit.map(Into::into)),
             lame_duck: self.lame_duck.into(),
-            leave: self.leave,
+            // Whoever coordinates it says when it leaves.
+            leave: if self.coordinator.is_some() { Leave::Parked } else { self.leave },
         };
         limits.check()?;
         self.check_drain()?;
@@ -302,6 +315,18 @@ impl Config {
     #[cfg(feature = "http")]
     fn register_url(&self) -> Result<Option<reqwest::Url>, ConfigError> {
         self.register.as_deref().map(parse_url).transpose().map_err(ConfigError::Register)
+    }
+
+    #[cfg(feature = "http")]
+    fn coordinator_url(&self) -> Result<Option<reqwest::Url>, ConfigError> {
+        let Some(text) = &self.coordinator else { return Ok(None) };
+        let mut url = parse_url(text).map_err(ConfigError::Coordinator)?;
+        if url.scheme() != "https" && !is_loopback(&url) {
+            return Err(ConfigError::CoordinatorInTheOpen(text.clone()));
+        }
+        let path = format!("{}{}", url.path().trim_end_matches('/'), wire::PATH);
+        url.set_path(&path);
+        Ok(Some(url))
     }
 
     fn check_drain(&self) -> Result<(), ConfigError> {

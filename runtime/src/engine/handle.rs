@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use openrtc_core::fleet::Facts;
 use openrtc_core::id::{Actor, CallNo, DigestKey, Identity, Seq, Version};
 use openrtc_core::snapshot::{JournalHealth, RuntimeSnapshot};
 use openrtc_core::time::Instant;
@@ -51,10 +52,8 @@ type Listeners = Arc<Mutex<Vec<mpsc::UnboundedSender<(CallNo, Ended)>>>>;
 pub(crate) struct Published {
     /// Entries up to here are in the journal, or never will be.
     pub(crate) settled: Seq,
-    /// Where the worker is in its life, as far as that.
-    pub(crate) phase: Phase,
-    /// Calls reserved or active, as far as that.
-    pub(crate) in_flight: u32,
+    /// What the worker says of itself, as far as that.
+    pub(crate) facts: Facts,
     /// What dispatchers may be told.
     pub(crate) availability: Availability,
     /// How the worker left, once it has.
@@ -82,9 +81,8 @@ pub(crate) struct Publisher {
 impl Publisher {
     /// Publishes the state as far as the journal has it.
     pub(crate) fn publish(&self, settled: Seq, worker: &Worker, health: JournalHealth) {
-        let (phase, in_flight) = (worker.phase(), worker.word().in_flight());
-        self.published
-            .send_modify(|published| *published = Published { settled, phase, in_flight, health, ..*published });
+        let facts = Facts::of(worker.life());
+        self.published.send_modify(|published| *published = Published { settled, facts, health, ..*published });
     }
 
     /// Tells the receivers how calls ended. The journal has the entries, or never will.
@@ -130,8 +128,7 @@ impl WorkerHandle {
     ) -> (Self, Publisher) {
         let first = Published {
             settled: worker.word().seq(),
-            phase: worker.phase(),
-            in_flight: worker.word().in_flight(),
+            facts: Facts::of(worker.life()),
             availability: worker.availability(),
             outcome: worker.outcome(),
             health: JournalHealth::default(),
@@ -256,9 +253,9 @@ impl WorkerHandle {
 
     /// Resolves when the worker is in another phase than this, and the journal says so.
     pub(crate) async fn has_left_phase(&self, phase: Phase) {
-        let over = |published: &Published| published.phase != Phase::Exited || published.outcome.is_some();
+        let over = |published: &Published| published.facts.phase != Phase::Exited || published.outcome.is_some();
         // Of a worker whose control loop is lost, nothing more becomes known.
-        let _ = self.wait(|published| published.phase != phase && over(published)).await;
+        let _ = self.wait(|published| published.facts.phase != phase && over(published)).await;
     }
 
     /// The worker as it is now.
@@ -280,7 +277,8 @@ impl WorkerHandle {
 
     /// Resolves when the last call of a drain has ended, or the worker has left or is lost.
     pub(crate) async fn drained(&self) {
-        let drained = self.wait(|published| published.phase == Phase::Drained || published.outcome.is_some()).await;
+        let drained =
+            self.wait(|published| published.facts.phase == Phase::Drained || published.outcome.is_some()).await;
         if drained.is_err() {
             self.outlived().await;
         }
@@ -304,7 +302,7 @@ impl WorkerHandle {
             }
             // It takes calls again. What is published may say so a moment later.
             self.gate().nudge();
-            if self.wait(|published| published.phase != Phase::Drained).await.is_err() {
+            if self.wait(|published| published.facts.phase != Phase::Drained).await.is_err() {
                 return Err(self.outlived().await);
             }
         }

@@ -14,8 +14,8 @@ pub use reqwest::{Method, Url};
 use reqwest::{RequestBuilder, redirect};
 
 use super::error::{ANSWER_MAX, Fault, HttpError, PATIENCE};
-use super::loopback::is_loopback;
 use super::trust::Trust;
+use crate::config::is_loopback;
 
 /// A response.
 #[derive(Debug)]

@@ -5,11 +5,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::error::HttpError;
-use super::loopback::host;
 use super::trust::Trust;
 #[cfg(feature = "tls")]
 use super::{error::causes, fault::tls_fault};
-use crate::config::UrlError;
+use crate::config::{UrlError, host};
 
 /// A connection that bytes can be read from and written to.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -9,8 +9,7 @@ use reqwest::Url;
 
 #[cfg(feature = "tls")]
 use super::fault::tls_fault;
-use super::loopback::is_loopback;
-use crate::config::UrlError;
+use crate::config::{UrlError, is_loopback};
 
 /// How long an answer may take, from the beginning of the request to its last byte.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);

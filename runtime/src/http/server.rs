@@ -1,10 +1,13 @@
 //! HTTP connections, bounded in number and each in time. So clients that are slow, silent or many cannot keep other
 //! clients out.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, StatusCode};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -49,7 +52,8 @@ pub fn read_body<T: Default + DeserializeOwned>(body: &[u8]) -> Result<T, String
 const HEAD_MAX: usize = 16 << 10;
 
 /// Answers one request per connection, for as long as the process lives. Requests carry their [`Peer`] and their
-/// connection's [`Seat`] as extensions.
+/// connection's [`Seat`] as extensions. One that becomes a WebSocket is its handler's from then on, which keeps the
+/// seat for as long as it lasts.
 pub async fn answer_all(listener: impl Listener, router: Router, bounds: Bounds) {
     let reserve = Reserve::of(bounds.reserve);
     accept_each(listener, bounds.connections, reserve, |stream, peer, seat| {
@@ -60,7 +64,7 @@ pub async fn answer_all(listener: impl Listener, router: Router, bounds: Bounds)
 
 /// Answers one request on a connection.
 pub(super) async fn answer(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     peer: Peer,
     seat: Arc<Seat>,
     router: Router,
@@ -70,11 +74,19 @@ pub(super) async fn answer(
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(Arc::clone(&seat));
-        router.clone().call(request)
+        let answered = router.clone().call(request);
+        async {
+            let mut answer = answered.await?;
+            // One request is all: to say so to hyper would deny an upgrade, too.
+            if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut http = http1::Builder::new();
-    http.keep_alive(false).max_buf_size(HEAD_MAX).timer(TokioTimer::new()).header_read_timeout(bounds.head);
-    let connection = http.serve_connection(TokioIo::new(stream), service);
+    http.max_buf_size(HEAD_MAX).timer(TokioTimer::new()).header_read_timeout(bounds.head);
+    let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
     match timeout(bounds.whole, connection).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(?peer, %error, "an HTTP connection broke"),

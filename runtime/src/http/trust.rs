@@ -11,9 +11,9 @@ use {
     tokio_rustls::{TlsConnector, client::TlsStream},
 };
 
-#[cfg(feature = "tls")]
-use super::loopback::host;
 use super::pem::PemError;
+#[cfg(feature = "tls")]
+use crate::config::host;
 
 /// The certificate authorities that a client trusts. Cheap to clone.
 #[derive(Clone, Debug)]

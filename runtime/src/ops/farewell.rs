@@ -66,6 +66,13 @@ impl Farewell {
     }
 }
 
+impl Watcher {
+    /// The client knows how the worker left, and does not ask again.
+    pub(crate) fn dismiss(mut self) {
+        self.told = true;
+    }
+}
+
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.of.0.send_modify(|watched| {

@@ -123,7 +123,7 @@ pub(super) async fn cordon(State(ops): State<Arc<Ops>>, Extension(peer): Extensi
 pub(super) async fn promote(State(ops): State<Arc<Ops>>, Extension(peer): Extension<Peer>, body: Bytes) -> Response {
     with_order(&ops, peer, &body, |order| {
         if ops.registers {
-            return Err(Refused::No("its registrar (OPENRTC_REGISTER_URL) decides when this worker takes calls"));
+            return Err(Refused::No("its registrar or coordinator decides when this worker takes calls"));
         }
         let done = ops.worker.promote()?;
         tracing::info!(actor = %order.actor, "promoted");

@@ -139,8 +139,12 @@ impl AgentPoolBuilder {
         /// Registers at this URL. The worker waits in standby until the registrar there admits it, and leaves with
         /// [`Exit::REJECTED`](crate::Exit::REJECTED) if it is refused. Needs a key.
         register(url: String) => |config, url| config.register = Some(url);
-        /// A file (PEM) of the certificate authorities to trust, in place of the platform's, for HTTPS to the registrar
-        /// and the webhook. It is read when the pool is built.
+        /// Dials in to the coordinator at this URL, over TLS unless it is on loopback. The worker waits in standby until
+        /// the coordinator tells it to take calls, and parks when it has drained. It serves on while the coordinator is
+        /// away. Needs a key.
+        coordinator(url: String) => |config, url| config.coordinator = Some(url);
+        /// A file (PEM) of the certificate authorities to trust, in place of the platform's, for HTTPS to the
+        /// registrar, the coordinator and the webhook. It is read when the pool is built.
         tls_ca_file(file: PathBuf) => |config, file| config.tls_ca_file = Some(file);
         /// Where the ops endpoints listen. Port 0 picks a free one: see [`AgentPool::ops_addr`]. Default: nowhere.
         ops(addr: SocketAddr) => |config, addr| config.ops = Some(addr);

@@ -1,4 +1,4 @@
-//! What a worker does over HTTP beside its calls: it answers on its ops endpoints, and it registers.
+//! What a worker does over HTTP beside its calls: it answers on its ops endpoints, it registers, and it dials in to a coordinator.
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -18,11 +18,13 @@ use crate::http::tls::ServerCertificate;
 use crate::http::{Client, Trust};
 use crate::ops::{self, Before, Endpoint, Farewell, Ops};
 use crate::secret::Secret;
+use crate::uplink::coordinator::DialIn;
 use crate::uplink::register::Registration;
 
 pub(super) struct Network {
     ops: Option<OpsListener>,
     registration: Option<Registration>,
+    dial_in: Option<DialIn>,
     farewell: Farewell,
     /// What whoever owns more than the worker answers there.
     orders: Router,
@@ -44,8 +46,9 @@ impl Network {
     ) -> Result<Self, StartError> {
         let ops = settings.ops.map(OpsListener::open).transpose()?;
         let register = |(url, key)| Registration::new(Client::new(trust), url, key);
-        let registration = settings.register.zip(key).map(register);
-        Ok(Self { ops, registration, farewell: Farewell::new(), orders })
+        let registration = settings.register.zip(key.clone()).map(register);
+        let dial_in = settings.coordinator.zip(key).map(|(url, key)| DialIn::new(url, trust.clone(), key));
+        Ok(Self { ops, registration, dial_in, farewell: Farewell::new(), orders })
     }
 
     /// Whether there are ops endpoints.
@@ -70,12 +73,14 @@ impl Network {
         trail: Option<Trail>,
         recovered: Option<&Recovered>,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let (registers, before) = (self.registration.is_some(), recovered.map(Before::of).unwrap_or_default());
-        let Self { ops, registration, farewell, orders } = self;
+        let registers = self.registration.is_some() || self.dial_in.is_some();
+        let before = recovered.map(Before::of).unwrap_or_default();
+        let Self { ops, registration, dial_in, farewell, orders } = self;
         async move {
             let answer = async {
                 let Some(OpsListener { endpoint, token, .. }) = ops else { return };
-                let ops = Ops::new(worker.clone(), trail, token, registers, before, farewell).with_orders(orders);
+                let ops =
+                    Ops::new(worker.clone(), trail, token, registers, before, farewell.clone()).with_orders(orders);
                 // In a task of its own: whatever goes wrong there ends there.
                 if let Err(error) = tokio::spawn(ops::answer_all(endpoint, ops)).await {
                     tracing::error!(%error, "the ops endpoints have failed; calls and drains go on");
@@ -87,7 +92,12 @@ impl Network {
                     registration.run(&worker).await;
                 }
             };
-            tokio::join!(answer, register);
+            let coordinate = async {
+                if let Some(dial_in) = dial_in {
+                    dial_in.run(&worker, &farewell).await;
+                }
+            };
+            tokio::join!(answer, register, coordinate);
         }
     }
 }

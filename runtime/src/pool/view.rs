@@ -43,13 +43,13 @@ impl WorkerView {
     /// Where the worker is in its life.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        self.published.borrow().phase
+        self.published.borrow().facts.phase
     }
 
     /// The calls in flight, reserved ones included.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        self.published.borrow().in_flight
+        self.published.borrow().facts.in_flight
     }
 
     /// The most calls that the worker may have in flight.
@@ -97,5 +97,5 @@ impl WorkerView {
 }
 
 const fn seen(published: &Published) -> Seen {
-    (published.availability, published.in_flight)
+    (published.availability, published.facts.in_flight)
 }

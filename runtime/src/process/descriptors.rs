@@ -36,8 +36,13 @@ pub fn descriptors_given() -> Option<u64> {
     *GIVEN.get_or_init(|| getrlimit(Resource::Nofile).current)
 }
 
-/// Raises the limit as far as it goes. Returns it; `None` if there is none.
-pub(crate) fn raise() -> Option<u64> {
+/// Raises the limit of open descriptors as far as the system allows.
+pub fn raise_descriptors() {
+    raise();
+}
+
+/// The same. Returns the limit; `None` if there is none.
+fn raise() -> Option<u64> {
     let _ = descriptors_given();
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {

@@ -16,21 +16,18 @@
 use std::time::Duration;
 
 use openrtc_core::id::{Epoch, WorkerId};
-use openrtc_core::membership::{Claims, SigningKey, sign_membership};
-use openrtc_core::time::{Instant, Span};
+use openrtc_core::membership::SigningKey;
 use openrtc_core::worker::Command;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::clock::Clock;
+use super::shown;
+use super::sign::Signer;
 use crate::engine::handle::WorkerHandle;
 use crate::http::{Backoff, Client, Method, Response, Url};
 use crate::log::say;
 
 /// How long to wait at most before asking again.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-
-/// How much of the registrar's text is logged, in characters.
-const SHOWN_MAX: usize = 200;
 
 /// What a worker sends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -59,11 +56,9 @@ pub struct Answer {
 pub(crate) struct Registration {
     client: Client,
     url: Url,
-    key: SigningKey,
+    signer: Signer,
     /// The epoch last told; before that, a guess.
     epoch: Epoch,
-    /// When the last token was issued: each must be later than the one before.
-    issued_at: Instant,
 }
 
 /// What the registrar replied.
@@ -77,7 +72,7 @@ enum Reply {
 
 impl Registration {
     pub(crate) fn new(client: Client, url: Url, key: SigningKey) -> Self {
-        Self { client, url, key, epoch: Epoch::new(1), issued_at: Instant::EPOCH }
+        Self { client, url, signer: Signer::new(key), epoch: Epoch::new(1) }
     }
 
     /// Asks until there is an answer, or the worker leaves without one.
@@ -124,10 +119,8 @@ impl Registration {
     }
 
     fn request(&mut self, worker: &WorkerHandle) -> String {
-        self.issued_at = Clock::wall().max(self.issued_at + Span::from_micros(1));
         let identity = *worker.identity();
-        let claims = Claims { identity, epoch: self.epoch, issued_at: self.issued_at };
-        let token = sign_membership(&self.key, &claims).to_text();
+        let token = self.signer.token(identity, self.epoch);
         let request = Request { worker: identity.worker, token };
         serde_json::to_string(&request).expect("names and text are JSON")
     }
@@ -161,11 +154,6 @@ fn judge(response: &Response) -> Reply {
     }
 }
 
-/// Foreign text on one line, not too long.
-fn shown(text: &str) -> String {
-    text.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,11 +169,5 @@ mod tests {
         for (status, body) in [(403, "<html>Forbidden</html>"), (404, refusal), (500, ""), (409, refusal), (200, "")] {
             assert!(matches!(reply(status, body), Reply::NotNow(_)), "{status} {body}");
         }
-    }
-
-    #[test]
-    fn foreign_text_is_shown_on_one_bounded_line() {
-        assert_eq!(shown("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
-        assert_eq!(shown(&"x".repeat(10_000)).len(), SHOWN_MAX);
     }
 }

@@ -58,7 +58,8 @@ impl Host {
 impl Surroundings<'_, '_> {
     /// The worker says how it is.
     pub(super) fn report(&mut self, process: &Process<Offers>) {
-        let Message::Report(mut report) = self.host.uplink.core.message(process.machine.life()) else { return };
+        let facts = Facts::of(process.machine.life());
+        let Message::Report(mut report) = self.host.uplink.core.message(facts) else { return };
         if process.is_doomed {
             return;
         }

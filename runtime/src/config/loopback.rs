@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use reqwest::Url;
 
 /// The host as the system knows it: an IPv6 address without its brackets. Empty if the URL has none.
-pub(super) fn host(url: &Url) -> &str {
+pub(crate) fn host(url: &Url) -> &str {
     url.host_str().unwrap_or_default().trim_matches(['[', ']'])
 }
 
 /// Whether a URL names this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     let host = host(url);
     match host.parse::<IpAddr>() {
         Ok(addr) => addr.to_canonical().is_loopback(),
