@@ -106,8 +106,8 @@ struct SteerArgs {
 
 /// Go back: the old version takes the new calls again, and the new one's calls run to their end.
 ///
-/// Exit codes: 0 the order was taken, and with --watch the new version has drained; 1 it was refused, or was not done in
-/// time; 3 with --watch, it is done and calls were dropped meanwhile; 2 bad usage.
+/// Exit codes: 0 the order was taken, and with --watch the new version has drained; 1 it was refused, or was not done
+/// in time; 3 with --watch, it is done and calls were dropped meanwhile; 2 bad usage.
 #[derive(Args, Clone, Debug)]
 struct UndoArgs {
     #[command(flatten)]
@@ -325,7 +325,10 @@ mod tests {
 
     #[test]
     fn a_rollout_ends_as_it_was_meant_to_or_not() {
-        let state = |version: &str, stage: &str, over: bool| json!({"rollout": {"version": version, "stage": stage, "over": over}});
+        let state = |version: &str, stage: &str, over: bool| {
+            let rollout = json!({"version": version, "stage": stage, "over": over});
+            json!({"rollout": rollout})
+        };
         let goal = |stage| Goal { version: "v2".into(), stage };
         for (wanted, state, dropped, code) in [
             ("completed", state("v2", "draining", false), 0, None),

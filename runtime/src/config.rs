@@ -133,8 +133,8 @@ pub struct Config {
     /// calls, and parks when it has drained ([`Leave::Parked`]), whatever `leave` says. Needs a key. `None`: nobody
     /// coordinates the worker.
     pub coordinator: Option<String>,
-    /// The file (PEM) of the authorities that the registrar, the coordinator and the webhook must be vouched for by, instead of the
-    /// platform's. Read at start.
+    /// The file (PEM) of the authorities that the registrar, the coordinator and the webhook must be vouched for by,
+    /// instead of the platform's. Read at start.
     pub tls_ca_file: Option<PathBuf>,
     /// Where the ops endpoints listen. `None`: there are none.
     pub ops: Option<SocketAddr>,

@@ -227,7 +227,10 @@ fn a_worker_obeys_no_old_order_and_serves_on_without_a_coordinator() {
         end.say(&json!({"type": "joined", "epoch": epoch, "report_every_ms": 200, "reconnect_within_ms": 50}));
         end
     };
-    let order = |epoch: u64, order: u64, wish: Value| json!({"type": "order", "stamp": {"epoch": epoch, "order": order}, "actor": "c", "wish": wish});
+    let order = |epoch: u64, order: u64, wish: Value| {
+        let stamp = json!({"epoch": epoch, "order": order});
+        json!({"type": "order", "stamp": stamp, "actor": "c", "wish": wish})
+    };
     let drain = || json!({"drain": {"within": null, "on_deadline": "wait"}});
     let obeyed =
         |epoch: u64, order: u64| move |report: &Value| report["obeyed"] == json!({"epoch": epoch, "order": order});

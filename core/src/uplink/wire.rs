@@ -1,5 +1,5 @@
-//! What a worker and its coordinator send each other: JSON objects, each a text message of a WebSocket. `docs/coordinator.md`
-//! lays it down for other languages.
+//! What a worker and its coordinator send each other: JSON objects, each a text message of a WebSocket.
+//! `docs/coordinator.md` lays it down for other languages.
 //!
 //! A field that a side does not know is ignored, and so is a message whose `type` it does not know. So builds that are
 //! one version apart understand each other.
@@ -79,7 +79,7 @@ pub enum FromCoordinator {
     },
     /// I do not know you, or no longer: register again.
     NotRegistered {
-        /// Why.
+        /// Why it has to.
         message: String,
     },
     /// What I want of you.
@@ -151,7 +151,10 @@ mod tests {
             assert_eq!((to_value(&message).unwrap(), from_value::<FromWorker>(wire.clone()).unwrap()), (wire, message));
         }
         let order = |wish| FromCoordinator::Order(Order { stamp, actor: Actor::from_static("coordinator"), wish });
-        let ordered = |wish: Value| json!({"type": "order", "stamp": {"epoch": 3, "order": 17}, "actor": "coordinator", "wish": wish});
+        let ordered = |wish: Value| {
+            let stamp = json!({"epoch": 3, "order": 17});
+            json!({"type": "order", "stamp": stamp, "actor": "coordinator", "wish": wish})
+        };
         let terms = json!({"drain": {"within": 30_000_000, "on_deadline": "force"}});
         let within = Some(Span::from_secs(30));
         let (message, reason) = ("so it is".to_string(), "expired".to_string());

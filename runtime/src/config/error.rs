@@ -103,7 +103,8 @@ pub enum ConfigError {
     Key(#[from] KeyError),
     /// A worker that registers signs its membership.
     #[error(
-        "a worker that registers or dials in needs a key to sign with: set OPENRTC_SIGNING_KEY_FILE (`openrtc keygen` writes one)"
+        "a worker that registers or dials in needs a key to sign with: set OPENRTC_SIGNING_KEY_FILE (`openrtc keygen` \
+         writes one)"
     )]
     RegisterWithoutKey,
     /// Two say when the worker takes calls.

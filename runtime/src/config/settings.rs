@@ -6,15 +6,11 @@ use std::time::Duration;
 use openrtc_core::id::{Deployment, Identity, Incarnation, Version, WorkerId};
 use openrtc_core::membership::SigningKey;
 use openrtc_core::time::{Instant, Span};
-#[cfg(feature = "http")]
-use openrtc_core::uplink::wire;
 use openrtc_core::worker::{BadDeadline, Leave, Limits, OnDeadline, Terms};
 use openrtc_records::journal::{JournalConfig, Sync};
 
 #[cfg(feature = "http")]
 use super::SocketMode;
-#[cfg(feature = "http")]
-use super::loopback::is_loopback;
 #[cfg(feature = "http")]
 use super::url::parse_url;
 use super::{Config, ConfigError, Control, Duplicates, FLUSH, Start};
@@ -312,23 +308,6 @@ impl Config {
         parse_url(url).map(Some).map_err(ConfigError::Webhook)
     }
 
-    #[cfg(feature = "http")]
-    fn register_url(&self) -> Result<Option<reqwest::Url>, ConfigError> {
-        self.register.as_deref().map(parse_url).transpose().map_err(ConfigError::Register)
-    }
-
-    #[cfg(feature = "http")]
-    fn coordinator_url(&self) -> Result<Option<reqwest::Url>, ConfigError> {
-        let Some(text) = &self.coordinator else { return Ok(None) };
-        let mut url = parse_url(text).map_err(ConfigError::Coordinator)?;
-        if url.scheme() != "https" && !is_loopback(&url) {
-            return Err(ConfigError::CoordinatorInTheOpen(text.clone()));
-        }
-        let path = format!("{}{}", url.path().trim_end_matches('/'), wire::PATH);
-        url.set_path(&path);
-        Ok(Some(url))
-    }
-
     fn check_drain(&self) -> Result<(), ConfigError> {
         if self.force_grace.is_zero() {
             return Err(ConfigError::Zero("force_grace"));
@@ -394,6 +373,7 @@ mod tests {
         for (config, name) in [
             (Config { ops: Some(([127, 0, 0, 1], 0).into()), ..start() }, "OPENRTC_OPS_ADDR"),
             (Config { register: url(), ..start() }, "OPENRTC_REGISTER_URL"),
+            (Config { coordinator: url(), ..start() }, "OPENRTC_COORDINATOR"),
             (Config { audit_webhook: url(), ..start() }, "OPENRTC_AUDIT_WEBHOOK"),
         ] {
             let error = config.check().expect_err("HTTP is not built in").to_string();

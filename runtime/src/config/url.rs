@@ -1,5 +1,13 @@
 //! The URLs that a worker sends requests to: nothing in them that must not be shown.
 
+#[cfg(feature = "http")]
+use openrtc_core::uplink::wire;
+
+#[cfg(feature = "http")]
+use super::loopback::is_loopback;
+#[cfg(feature = "http")]
+use super::{Config, ConfigError};
+
 /// Why a URL cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -28,5 +36,25 @@ pub fn parse_url(text: &str) -> Result<reqwest::Url, UrlError> {
         "https" if !cfg!(feature = "tls") => Err(UrlError::WithoutTls(text.into())),
         "http" | "https" => Ok(url),
         _ => Err(malformed()),
+    }
+}
+
+#[cfg(feature = "http")]
+impl Config {
+    /// Where the worker registers.
+    pub(super) fn register_url(&self) -> Result<Option<reqwest::Url>, ConfigError> {
+        self.register.as_deref().map(parse_url).transpose().map_err(ConfigError::Register)
+    }
+
+    /// Where the worker dials in: the place for that at the coordinator.
+    pub(super) fn coordinator_url(&self) -> Result<Option<reqwest::Url>, ConfigError> {
+        let Some(text) = &self.coordinator else { return Ok(None) };
+        let mut url = parse_url(text).map_err(ConfigError::Coordinator)?;
+        if url.scheme() != "https" && !is_loopback(&url) {
+            return Err(ConfigError::CoordinatorInTheOpen(text.clone()));
+        }
+        let path = format!("{}{}", url.path().trim_end_matches('/'), wire::PATH);
+        url.set_path(&path);
+        Ok(Some(url))
     }
 }

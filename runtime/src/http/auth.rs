@@ -1,5 +1,5 @@
-//! Authorization. A request may give orders and see call ids if it came through a Unix socket or presents the token. Its
-//! address proves nothing: behind a proxy on the same host, every client has a loopback address.
+//! Authorization. A request may give orders and see call ids if it came through a Unix socket or presents the token.
+//! Its address proves nothing: behind a proxy on the same host, every client has a loopback address.
 
 use axum::http::{HeaderMap, StatusCode, header};
 use subtle::ConstantTimeEq;

@@ -155,8 +155,8 @@ impl TextSocket {
     }
 }
 
-/// Makes a request a WebSocket: the answer to it, and what resolves to the socket once the answer is sent; `None` if the
-/// connection broke before that.
+/// Makes a request a WebSocket: the answer to it, and what resolves to the socket once the answer is sent; `None` if
+/// the connection broke before that.
 ///
 /// # Errors
 /// The answer to a request that asks for no such socket.

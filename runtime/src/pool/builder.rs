@@ -139,9 +139,9 @@ impl AgentPoolBuilder {
         /// Registers at this URL. The worker waits in standby until the registrar there admits it, and leaves with
         /// [`Exit::REJECTED`](crate::Exit::REJECTED) if it is refused. Needs a key.
         register(url: String) => |config, url| config.register = Some(url);
-        /// Dials in to the coordinator at this URL, over TLS unless it is on loopback. The worker waits in standby until
-        /// the coordinator tells it to take calls, and parks when it has drained. It serves on while the coordinator is
-        /// away. Needs a key.
+        /// Dials in to the coordinator at this URL, over TLS unless it is on loopback. The worker waits in standby
+        /// until the coordinator tells it to take calls, and parks when it has drained. It serves on while the
+        /// coordinator is away. Needs a key.
         coordinator(url: String) => |config, url| config.coordinator = Some(url);
         /// A file (PEM) of the certificate authorities to trust, in place of the platform's, for HTTPS to the
         /// registrar, the coordinator and the webhook. It is read when the pool is built.

@@ -1,4 +1,5 @@
-//! What a worker does over HTTP beside its calls: it answers on its ops endpoints, it registers, and it dials in to a coordinator.
+//! What a worker does over HTTP beside its calls: it answers on its ops endpoints, it registers, and it dials in to a
+//! coordinator.
 
 use std::future::pending;
 use std::net::SocketAddr;
