@@ -1,7 +1,5 @@
 //! Commands that this build was made without: each says how to get it.
 
-use std::process::ExitCode;
-
 use anyhow::anyhow;
 
 use crate::Usage;
@@ -45,7 +43,7 @@ not_built_in!(
     "Say when to roll, how long the drain will take, what a deadline would cut. This build was made without it."
 );
 
-pub(crate) fn how_to_get(command: &str, feature: &str) -> anyhow::Result<ExitCode> {
+pub(crate) fn how_to_get<T>(command: &str, feature: &str) -> anyhow::Result<T> {
     let build = format!("cargo build --release -p openrtc --features {feature}");
     Err(Usage(anyhow!("this openrtc was built without `{command}`: build it with `{build}`")).into())
 }

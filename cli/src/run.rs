@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -26,8 +26,12 @@ use crate::{Usage, endpoints};
 #[command(disable_version_flag = true)]
 pub(crate) struct RunArgs {
     /// Where callers connect; port 0 picks a free one. They speak HTTP, and a call is a WebSocket.
-    #[arg(long, value_name = "ADDR")]
-    listen: SocketAddr,
+    #[arg(long, value_name = "ADDR", required_unless_present = "livekit")]
+    listen: Option<SocketAddr>,
+    /// Nobody connects: the program is a LiveKit agent worker, and a job is a call. The server is the one that
+    /// LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET name.
+    #[arg(long, conflicts_with_all = ["listen", "tcp", "health", "trust_proxy", "half_open"])]
+    livekit: bool,
     /// Callers speak any protocol: each connection is a call.
     #[arg(long)]
     tcp: bool,
@@ -65,15 +69,20 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let mut config = Config::default();
     config.merge_env()?;
     let given = args.version.or_else(|| Some(config.deployment_version.clone()).filter(|version| !version.is_empty()));
+    let front = match args.listen {
+        None => jobs()?,
+        Some(_) if args.tcp => Front::Tcp,
+        Some(_) => Front::Http { health: args.health, proxies: args.trust_proxy },
+    };
     let options = Options {
         version: given,
-        front: if args.tcp { Front::Tcp } else { Front::Http { health: args.health, proxies: args.trust_proxy } },
+        front,
         programs: args.programs.into(),
         ready_within: args.ready_within,
         settle: args.settle,
         stop_within: args.stop_within,
         half_open: args.half_open,
-        ..Options::new(args.listen, args.command)
+        ..Options::new(args.listen.unwrap_or(NOWHERE), args.command)
     };
     let socket = config.ops_socket.clone();
     let host = Host::start(options, config).await.map_err(explained)?;
@@ -82,6 +91,21 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     // It cannot fail: what cannot be written is dropped.
     let _ = writeln!(log::stderr(), "openrtc run: {exit}");
     Ok(exit.into())
+}
+
+/// Where nobody listens.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Jobs of the LiveKit server that the environment names.
+#[cfg(feature = "livekit")]
+fn jobs() -> Result<Front, Usage> {
+    openrtc_host::Upstream::from_env().map(Front::LiveKit).map_err(Usage::new)
+}
+
+/// Says how to get them.
+#[cfg(not(feature = "livekit"))]
+fn jobs() -> anyhow::Result<Front> {
+    crate::not_built_in::how_to_get("run --livekit", "livekit")
 }
 
 /// What the user gave is told apart from what went wrong.
@@ -95,9 +119,10 @@ fn explained(error: HostError) -> anyhow::Error {
     }
 }
 
-fn say_ready(pool: &AgentPool, addr: SocketAddr, socket: Option<&Path>) {
+fn say_ready(pool: &AgentPool, addr: Option<SocketAddr>, socket: Option<&Path>) {
     let version = pool.identity().version;
     let nowhere = || "nowhere: set OPENRTC_OPS_SOCKET to upgrade and to drain it".to_owned();
     let ops = endpoints::urls(pool, socket).unwrap_or_else(nowhere);
-    let _ = writeln!(log::stderr(), "ready: version {version} takes calls on {addr}, ops on {ops}");
+    let calls = addr.map_or_else(|| "jobs of LiveKit".to_owned(), |addr| format!("calls on {addr}"));
+    let _ = writeln!(log::stderr(), "ready: version {version} takes {calls}, ops on {ops}");
 }

@@ -1,7 +1,7 @@
 //! Where calls come from: connections to an address, each offered to the host's gate and then passed to a program.
 
 mod hangup;
-mod head;
+pub(crate) mod head;
 pub(crate) mod http;
 
 use std::convert::Infallible;

@@ -15,6 +15,7 @@ use openrtc_core::worker::{
 use openrtc_fleet::child::Child;
 
 use crate::fate::{Fate, Looks};
+use crate::spot::Spot;
 
 /// What a program serves, one at a time for each connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,9 @@ pub(crate) struct Program {
     pub(crate) run: Run,
     pub(crate) version: Version,
     pub(crate) child: Child,
-    /// Where it listens; `None` until it does.
+    /// Where it is reached, once it is ready.
+    pub(crate) spot: Spot,
+    /// Where it was found; `None` until it is ready.
     pub(crate) addr: Option<SocketAddr>,
     /// Whether it was told to end, so that its end is none of its own doing.
     pub(crate) is_told_to_end: bool,
@@ -45,12 +48,12 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    pub(crate) fn new(run: Run, version: Version, child: Child, capacity: u32) -> Result<Self, BadLimits> {
+    pub(crate) fn new(run: Run, version: Version, child: Child, spot: Spot, capacity: u32) -> Result<Self, BadLimits> {
         // The host's own machine looks after silent calls.
         let limits = Limits { capacity, leave: Leave::Parked, stall_after: [None; CLASSES], ..Limits::default() };
         let machine = Worker::new(limits)?;
         let looks = Looks::default();
-        Ok(Self { run, version, child, addr: None, is_told_to_end: false, looks, machine, requests: 0, lost: 0 })
+        Ok(Self { run, version, child, spot, addr: None, is_told_to_end: false, looks, machine, requests: 0, lost: 0 })
     }
 
     /// What its fleet hears of it.

@@ -27,6 +27,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::left_behind::Record;
 use crate::program::Program;
+use crate::spot::Reach;
 
 pub(crate) use slot::Slot;
 
@@ -45,6 +46,8 @@ pub(crate) const REQUESTS: Duration = Duration::from_secs(30);
 /// How programs are started and ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    /// How programs are reached.
+    pub(crate) reach: Reach,
     /// The most calls of one program: those of the host.
     pub(crate) capacity: u32,
     /// How long a program may take to listen.

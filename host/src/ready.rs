@@ -49,6 +49,31 @@ pub(crate) enum NotReady {
         /// The process that listens there, as far as the system tells.
         owner: String,
     },
+    /// A LiveKit worker ended before it had registered, and another one has the port of its health server.
+    #[cfg(feature = "livekit")]
+    #[error(
+        "it ended before it was ready: {ending} (something has port {port}, where livekit-agents opens its health \
+         server: have it take the one in PORT, with AgentServer(port=int(os.environ[\"PORT\"])) in Python)"
+    )]
+    HealthPort {
+        /// How it ended.
+        ending: Ending,
+        /// The port.
+        port: u16,
+    },
+    /// It registers as what the host is not.
+    #[cfg(feature = "livekit")]
+    #[error("{0}")]
+    Refused(String),
+    /// It took too long to register.
+    #[cfg(feature = "livekit")]
+    #[error("it is not ready after {after:?}: it has not registered as a worker at {url} (it is told in LIVEKIT_URL)")]
+    Unregistered {
+        /// How long it was given.
+        after: Duration,
+        /// Where it should have.
+        url: String,
+    },
     /// It took too long.
     #[error("it is not ready after {after:?}: nothing of it listens on port {port} (it is told the port in PORT)")]
     TooLate {
@@ -120,15 +145,20 @@ pub(crate) async fn listens(child: &Child, port: u16) -> bool {
 async fn ended(child: &Child, port: u16) -> NotReady {
     let ending = child.left().await;
     let child = child.clone();
-    let looked = spawn_blocking(move || [members(child.pid()), strays(&child, port)].concat()).await;
+    let looked = spawn_blocking(move || [members(child.pid()), strays(&child, &told(port))].concat()).await;
     let left: Vec<_> = looked.unwrap_or_default().iter().map(ToString::to_string).collect();
     if left.is_empty() { NotReady::Ended(ending) } else { NotReady::WentToBackground(left.join(", ")) }
+}
+
+/// The variable that names the port.
+fn told(port: u16) -> String {
+    format!("PORT={port}")
 }
 
 /// Whose the port is, if not the program's session's: a daemon that it started, or a stranger.
 async fn foreign(child: &Child, port: u16, owner: String) -> NotReady {
     let child = child.clone();
-    let left = spawn_blocking(move || strays(&child, port)).await.unwrap_or_default();
+    let left = spawn_blocking(move || strays(&child, &told(port))).await.unwrap_or_default();
     match left.iter().find(|process| process.to_string() == owner) {
         Some(process) => NotReady::LeftSession(process.to_string()),
         None => NotReady::Foreign { port, owner },

@@ -1,23 +1,28 @@
 //! `openrtc run`: the host's whole life around its programs.
 
 use std::ffi::OsString;
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use openrtc_core::fleet::{Fleet, Request, Stage};
 use openrtc_core::id::{Actor, BadName, Version};
 use openrtc_fleet::child::Launch;
 use openrtc_fleet::shell::Running;
-use openrtc_runtime::{AgentPool, Config, Exit, ServeError, Start, StartError, VARIABLES, process};
-use tokio::net::TcpListener;
+#[cfg(feature = "livekit")]
+use openrtc_livekit::{Unregistered, Upstream};
+use openrtc_runtime::{
+    AgentPool, Call, CallSource, Config, Ending, Exit, Offer, ServeError, Start, StartError, VARIABLES, process,
+};
 
 use crate::before;
-use crate::front::http::Settings as Http;
-use crate::front::{self, CONNECTIONS_MAX, Speaks, carry};
+use crate::entrance::Entrance;
+use crate::front::{self, CONNECTIONS_MAX, carry};
 use crate::left_behind::{Record, end_left_behind};
+#[cfg(feature = "livekit")]
+use crate::livekit;
 use crate::programs::{HOST, Programs, REQUESTS, Settings};
 use crate::upgrade::Upgrades;
 
@@ -29,7 +34,7 @@ const MARGIN: Duration = Duration::from_secs(10);
 const SLACK: Duration = Duration::from_secs(1);
 
 /// What callers speak.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Front {
     /// Any protocol over TCP: each connection is a call.
     Tcp,
@@ -40,12 +45,15 @@ pub enum Front {
         /// The proxies in front, which may say where a request comes from.
         proxies: Vec<IpAddr>,
     },
+    /// Nobody connects: the program is a worker of this LiveKit server, and a job is a call.
+    #[cfg(feature = "livekit")]
+    LiveKit(Upstream),
 }
 
 /// What a host runs, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where callers connect.
+    /// Where callers connect, if they do.
     pub listen: SocketAddr,
     /// What callers speak.
     pub front: Front,
@@ -121,6 +129,10 @@ pub enum HostError {
         /// Why it is not.
         why: String,
     },
+    /// LiveKit has not let the host register for too long.
+    #[cfg(feature = "livekit")]
+    #[error(transparent)]
+    Unregistered(#[from] Unregistered),
     /// The host's own worker was lost.
     #[error("the host's control loop was lost")]
     Lost,
@@ -129,9 +141,9 @@ pub enum HostError {
 /// A host that listens. Its program is started by [`Host::serve`].
 #[derive(Debug)]
 pub struct Host {
-    options: Options,
+    half_open: Duration,
     version: Version,
-    listener: TcpListener,
+    entrance: Entrance,
     answer_within: Duration,
     pool: AgentPool,
     programs: Programs,
@@ -152,17 +164,16 @@ impl Host {
         if config.coordinator.is_some() {
             return Err(HostError::Coordinator);
         }
-        let listening = TcpListener::bind(options.listen).await;
-        let listener = listening.map_err(|error| HostError::Listen { addr: options.listen, error })?;
+        let entrance = Entrance::open(&options).await?;
         config.deployment_version = name;
         let is_to_serve = config.start == Start::Serving;
         config.start = Start::Standby;
-        // The caller's connection, and the program's.
-        config.call_descriptors = 2;
+        entrance.set(&mut config);
         config.exit_watchdog = REQUESTS + options.settle + options.stop_within + MARGIN;
         let answer_within = config.reservation_ttl;
         config.reservation_ttl += SLACK;
         let settings = Settings {
+            reach: entrance.reach(),
             // Plain requests are no calls of the host, and take a program's time all the same.
             capacity: config.capacity.saturating_add(CONNECTIONS_MAX.into()),
             ready_within: options.ready_within,
@@ -190,15 +201,20 @@ impl Host {
         if let Some(record) = &record {
             end_left_behind(record.file(), stop_within).await;
         }
-        Ok(Self { options, version, listener, answer_within, pool, programs, running, is_to_serve })
+        let half_open = options.half_open;
+        Ok(Self { half_open, version, entrance, answer_within, pool, programs, running, is_to_serve })
     }
 
-    /// Where callers connect, with the port that the system chose if it was 0.
+    /// Where callers connect, with the port that the system chose if it was 0; `None` if nobody does.
     ///
     /// # Errors
     /// What the system said.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    pub fn local_addr(&self) -> io::Result<Option<SocketAddr>> {
+        match &self.entrance {
+            Entrance::Callers(listener, _) => listener.local_addr().map(Some),
+            #[cfg(feature = "livekit")]
+            Entrance::Jobs(_) => Ok(None),
+        }
     }
 
     /// The host's worker.
@@ -216,14 +232,50 @@ impl Host {
     /// # Cancellation
     /// Dropped, the host cuts its calls and leaves its programs running.
     pub async fn serve(self, ready: impl FnOnce(&AgentPool)) -> Result<Exit, HostError> {
-        let Self { options, version, listener, answer_within, pool, programs, running, is_to_serve } = self;
-        let half_open = options.half_open;
-        let speaks = match options.front {
-            Front::Tcp => Speaks::Tcp,
-            Front::Http { health, proxies } => Speaks::Http(Arc::new(Http { health, proxies, half_open })),
-        };
-        let front = front::Front::new(listener, speaks, programs.clone(), answer_within);
-        let serve = pool.serve(front, move |call| carry(call, half_open));
+        let Self { half_open, version, entrance, answer_within, pool, programs, running, is_to_serve } = self;
+        let life = Life { version, pool, programs, running, is_to_serve };
+        match entrance {
+            Entrance::Callers(listener, speaks) => {
+                let front = front::Front::new(listener, speaks, life.programs.clone(), answer_within);
+                Box::pin(life.live(front, move |call| carry(call, half_open), ready, |never| match never {})).await
+            }
+            #[cfg(feature = "livekit")]
+            Entrance::Jobs(hub) => {
+                let front = livekit::Front::new(hub.clone(), life.programs.clone());
+                let served = Box::pin(life.live(front, livekit::carry, ready, HostError::from)).await;
+                hub.left().await;
+                served
+            }
+        }
+    }
+}
+
+/// What a host lives on, whatever its calls are.
+struct Life {
+    version: Version,
+    pool: AgentPool,
+    programs: Programs,
+    running: Running,
+    is_to_serve: bool,
+}
+
+impl Life {
+    /// From the first program's start to the last one's end.
+    async fn live<S, H, F>(
+        self,
+        front: S,
+        handler: H,
+        ready: impl FnOnce(&AgentPool),
+        broken: impl FnOnce(S::Error) -> HostError,
+    ) -> Result<Exit, HostError>
+    where
+        S: CallSource,
+        H: Fn(Call<<S::Offer as Offer>::Session>) -> F + Send + Sync + 'static,
+        F: Future + Send + 'static,
+        F::Output: Ending,
+    {
+        let Self { version, pool, programs, running, is_to_serve } = self;
+        let serve = pool.serve(front, handler);
         let open = open(&programs, version, &pool, is_to_serve, ready);
         let served = async {
             let mut serve = pin!(serve);
@@ -235,7 +287,7 @@ impl Host {
             programs.end_all().await;
             opened?;
             served.map_err(|error| match error {
-                ServeError::Source(never) => match never {},
+                ServeError::Source(error) => broken(error),
                 _ => HostError::Lost,
             })
         };

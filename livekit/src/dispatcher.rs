@@ -201,7 +201,7 @@ impl Dispatcher {
         Job {
             id: self.name("AJ"),
             r#type: asked.kind.into(),
-            room: Some(Room { sid: self.name("RM"), name: asked.room.clone(), metadata: String::new() }),
+            room: Some(Room { sid: self.name("RM"), name: asked.room.clone(), ..Room::default() }),
             metadata: asked.metadata.clone(),
             agent_name: asked.agent_name.clone(),
             dispatch_id: dispatch_id.to_owned(),

@@ -11,6 +11,7 @@
 //! # Features
 //! - `worker` (default): [`Worker`], with its socket: tokio, tungstenite, and the runtime's client for HTTP and TLS.
 //! - `server` (default): `DevServer`.
+//! - `peer`: `Peer` and `Upstream`, for whoever stands between a worker and its server.
 //! - `guard` (default): `Guard`, which makes lost dispatches again, and `Api`, the requests for that.
 #![forbid(unsafe_code)]
 
@@ -19,6 +20,8 @@ mod api;
 pub mod dispatcher;
 #[cfg(feature = "guard")]
 mod guard;
+#[cfg(feature = "peer")]
+mod peer;
 pub mod proto;
 mod random;
 #[cfg(feature = "server")]
@@ -26,6 +29,8 @@ mod server;
 pub mod session;
 #[cfg(feature = "worker")]
 mod token;
+#[cfg(feature = "peer")]
+mod upstream;
 mod url;
 #[cfg(feature = "worker")]
 mod worker;
@@ -34,11 +39,15 @@ mod worker;
 pub use api::{Api, ApiError, Dispatched};
 #[cfg(feature = "guard")]
 pub use guard::{Guard, GuardCounts, LostDispatch, Watch};
+#[cfg(feature = "peer")]
+pub use peer::{Assigned, Peer};
 #[cfg(feature = "server")]
 pub use server::DevServer;
-pub use session::{BadDeployment, Registration};
+pub use session::{BadDeployment, Joining, Registration};
 #[cfg(feature = "worker")]
 pub use token::{ApiKey, BadToken};
+#[cfg(feature = "peer")]
+pub use upstream::Upstream;
 pub use url::{BadUrl, ServerUrl};
 #[cfg(feature = "worker")]
 pub use worker::{

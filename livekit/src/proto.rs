@@ -19,6 +19,7 @@ pub struct WorkerMessage {
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
+#[expect(clippy::large_enum_variant, reason = "a message is read at once, and few are held")]
 pub enum ToServer {
     #[prost(message, tag = "1")]
     Register(RegisterWorkerRequest),
@@ -294,8 +295,13 @@ pub struct JobState {
     pub participant_identity: String,
     #[prost(string, tag = "7")]
     pub worker_id: String,
+    #[prost(string, tag = "8")]
+    pub agent_id: String,
+    #[prost(int32, tag = "9")]
+    pub reason: i32,
 }
 
+/// Here and below, messages that only whoever joins a room reads are kept as the bytes that they came as.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Room {
     #[prost(string, tag = "1")]
@@ -304,6 +310,26 @@ pub struct Room {
     pub name: String,
     #[prost(string, tag = "8")]
     pub metadata: String,
+    #[prost(uint32, tag = "3")]
+    pub empty_timeout: u32,
+    #[prost(uint32, tag = "4")]
+    pub max_participants: u32,
+    #[prost(int64, tag = "5")]
+    pub creation_time: i64,
+    #[prost(bytes = "vec", repeated, tag = "7")]
+    pub enabled_codecs: Vec<Vec<u8>>,
+    #[prost(uint32, tag = "9")]
+    pub num_participants: u32,
+    #[prost(bool, tag = "10")]
+    pub active_recording: bool,
+    #[prost(uint32, tag = "11")]
+    pub num_publishers: u32,
+    #[prost(bytes = "vec", optional, tag = "13")]
+    pub version: Option<Vec<u8>>,
+    #[prost(uint32, tag = "14")]
+    pub departure_timeout: u32,
+    #[prost(int64, tag = "15")]
+    pub creation_time_ms: i64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -320,6 +346,32 @@ pub struct ParticipantInfo {
     pub kind: i32,
     #[prost(btree_map = "string, string", tag = "15")]
     pub attributes: BTreeMap<String, String>,
+    #[prost(int32, tag = "3")]
+    pub state: i32,
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub tracks: Vec<Vec<u8>>,
+    #[prost(int64, tag = "6")]
+    pub joined_at: i64,
+    #[prost(uint32, tag = "10")]
+    pub version: u32,
+    #[prost(message, optional, tag = "11")]
+    pub permission: Option<ParticipantPermission>,
+    #[prost(string, tag = "12")]
+    pub region: String,
+    #[prost(bool, tag = "13")]
+    pub is_publisher: bool,
+    #[prost(int32, tag = "16")]
+    pub disconnect_reason: i32,
+    #[prost(int64, tag = "17")]
+    pub joined_at_ms: i64,
+    #[prost(int32, repeated, tag = "18")]
+    pub kind_details: Vec<i32>,
+    #[prost(bytes = "vec", repeated, tag = "19")]
+    pub data_tracks: Vec<Vec<u8>>,
+    #[prost(int32, tag = "20")]
+    pub client_protocol: i32,
+    #[prost(int32, repeated, tag = "21")]
+    pub capabilities: Vec<i32>,
 }
 
 /// What an agent may do in its room.
@@ -335,4 +387,14 @@ pub struct ParticipantPermission {
     pub hidden: bool,
     #[prost(bool, tag = "10")]
     pub can_update_metadata: bool,
+    #[prost(bool, tag = "8")]
+    pub recorder: bool,
+    #[prost(int32, repeated, tag = "9")]
+    pub can_publish_sources: Vec<i32>,
+    #[prost(bool, tag = "11")]
+    pub agent: bool,
+    #[prost(bool, tag = "12")]
+    pub can_subscribe_metrics: bool,
+    #[prost(bool, tag = "13")]
+    pub can_manage_agent_session: bool,
 }

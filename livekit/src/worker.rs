@@ -17,12 +17,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::session::{Counts, End, Patience, Registration};
 use driver::{Driver, Order};
 use offer::Decide;
-use socket::Server;
 
 pub use builder::{SetupError, WorkerBuilder};
 pub use job::Job;
 pub use offer::{Decision, JobOffer, Request};
-#[cfg(any(feature = "guard", feature = "server"))]
+pub(crate) use socket::Server;
+#[cfg(any(feature = "guard", feature = "peer", feature = "server"))]
 pub(crate) use socket::now_secs;
 
 /// A worker of a LiveKit server: registers with it, and yields the jobs that it offers as calls.
@@ -175,6 +175,12 @@ impl Worker {
         let exit = pool.serve(self, handler).await;
         monitor.left().await;
         exit
+    }
+
+    /// One that takes every offer and has the usual patience.
+    #[cfg(feature = "peer")]
+    pub(crate) fn plain(server: Server, registration: Registration) -> Self {
+        Self::new(server, registration, Patience::default(), None)
     }
 
     fn new(server: Server, registration: Registration, patience: Patience, decide: Option<Arc<dyn Decide>>) -> Self {

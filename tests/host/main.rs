@@ -5,6 +5,8 @@ mod bytes;
 mod children;
 mod ends;
 mod http;
+mod livekit;
+mod livekit_real;
 mod matrix;
 mod records;
 mod rig;

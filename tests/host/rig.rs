@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -16,6 +16,9 @@ use tempfile::{TempDir, tempdir};
 /// Longer than anything here takes: it ends a test that would hang.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Where nobody listens.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
+
 /// The program of these tests.
 pub(crate) fn agent() -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("host/agent.py").to_str().unwrap().to_owned()
@@ -25,6 +28,8 @@ pub(crate) fn agent() -> String {
 pub(crate) struct Rig {
     command: Command,
     program: Vec<String>,
+    /// Where its calls come from.
+    front: &'static [&'static str],
     flags: Vec<String>,
     dir: TempDir,
 }
@@ -40,10 +45,16 @@ impl Rig {
         Self::of(&[]).ways("http")
     }
 
+    /// A host for LiveKit's jobs.
+    pub(crate) fn livekit() -> Self {
+        Self { front: &["--livekit"], ..Self::of(&[]) }
+    }
+
     fn of(flags: &[&str]) -> Self {
         let program = vec!["python3".to_owned(), agent()];
         let common = ["--settle", "0s", "--stop-within", "20s", "--version", "v1"].map(str::to_owned).to_vec();
-        let rig = Self { command: Command::new(openrtc()), program, flags: common, dir: tempdir().unwrap() };
+        let front = &["--listen", "127.0.0.1:0"];
+        let rig = Self { command: Command::new(openrtc()), program, front, flags: common, dir: tempdir().unwrap() };
         rig.flags(flags)
     }
 
@@ -82,7 +93,8 @@ impl Rig {
         let signals = self.dir.path().join("signals");
         let mut child = self
             .command
-            .args(["run", "--listen", "127.0.0.1:0"])
+            .arg("run")
+            .args(self.front)
             .args(&self.flags)
             .arg("--")
             .args(&self.program)
@@ -115,14 +127,13 @@ impl Rig {
         let mut running = self.spawn();
         let ready = running.wait_for_log("ready: version");
         let word = |after: &str| ready.split(after).nth(1).unwrap().split([',', ' ']).next().unwrap().to_owned();
-        let (calls, ops) = (word("takes calls on ").parse().unwrap(), word("ops on http://").parse().unwrap());
-        Hosted { running, dir: self.dir, calls, ops }
+        let calls = if ready.contains("takes calls on ") { word("takes calls on ").parse().unwrap() } else { NOWHERE };
+        Hosted { running, dir: self.dir, calls, ops: word("ops on http://").parse().unwrap() }
     }
 
     /// Starts the host, whose program need not become ready. Nobody can connect to it yet.
     pub(crate) fn begin(mut self) -> Hosted {
-        let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
-        Hosted { running: self.spawn(), dir: self.dir, calls: nowhere, ops: nowhere }
+        Hosted { running: self.spawn(), dir: self.dir, calls: NOWHERE, ops: NOWHERE }
     }
 
     /// Starts the host, which has to fail; returns its exit code and what it said.

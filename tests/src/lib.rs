@@ -28,7 +28,7 @@ pub fn openrtc() -> &'static Path {
         let deps = std::env::current_exe().unwrap().parent().unwrap().to_owned();
         let profile = deps.parent().unwrap();
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--package", "openrtc"]);
+        build.args(["build", "--package", "openrtc", "--features", "livekit"]);
         if profile.ends_with("release") {
             build.arg("--release");
         }

@@ -127,6 +127,16 @@ fn is_ambiguous(headers: &[httparse::Header<'_>]) -> bool {
     count("content-length") + count("transfer-encoding") > 1
 }
 
+/// What a request's whole head says under a name; the first, if there are several.
+#[cfg(feature = "livekit")]
+pub(crate) fn header(bytes: &[u8], name: &str) -> Option<String> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut headers);
+    request.parse(bytes).ok()?;
+    let found = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+    String::from_utf8(found.value.to_vec()).ok()
+}
+
 /// The status of an answer's whole head; `None` if it is none.
 pub(crate) fn status(bytes: &[u8]) -> Option<u16> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];

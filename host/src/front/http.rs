@@ -19,7 +19,7 @@ use crate::programs::{Programs, Slot};
 use crate::relay::{Early, Side, relay};
 
 /// How long a request's head may take to arrive.
-const HEAD: Duration = Duration::from_secs(10);
+pub(crate) const HEAD: Duration = Duration::from_secs(10);
 /// The longest head of an answer, in bytes.
 const ANSWER_MAX: usize = 64 << 10;
 /// What a head gets that is too long, or has too many headers.
@@ -73,7 +73,7 @@ impl Request {
 }
 
 /// Reads until a head ends; where it does, or that it does not within `most` bytes.
-async fn read_head(stream: &mut TcpStream, most: usize) -> io::Result<(Vec<u8>, Option<usize>)> {
+pub(crate) async fn read_head(stream: &mut TcpStream, most: usize) -> io::Result<(Vec<u8>, Option<usize>)> {
     let mut bytes = Vec::with_capacity(1_024);
     loop {
         let before = bytes.len();
@@ -176,7 +176,7 @@ pub(crate) async fn refuse(caller: &mut TcpStream, why: &str) {
 }
 
 /// The host's own answer, after which the connection is closed.
-async fn answer(caller: &mut TcpStream, status: &str, body: &str) {
+pub(crate) async fn answer(caller: &mut TcpStream, status: &str, body: &str) {
     let retry = if matches!(&status[..3], "503" | "504") { "Retry-After: 1\r\n" } else { "" };
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n{retry}");

@@ -1,6 +1,5 @@
 //! Keeps a version's program running: starts it, waits until it is ready, and starts it again when it ends by itself.
 
-use std::ffi::OsString;
 use std::time::Duration;
 
 use openrtc_core::fleet::{Command, Request, Run, Stage};
@@ -11,7 +10,8 @@ use tokio::time::{Instant, sleep};
 
 use super::{HOST, Programs};
 use crate::program::Program;
-use crate::ready::{self, NotReady};
+use crate::ready::NotReady;
+use crate::spot::Spot;
 use crate::stray::kill_strays;
 
 /// How long is waited before a program that ended is started again: at first, and at most.
@@ -24,9 +24,6 @@ const PORTS: u32 = 5;
 
 /// How often it is looked whether what a program's first process left behind still listens.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// What stands for the port in a program's arguments.
-const PORT: &str = "{port}";
 
 impl Programs {
     /// Keeps a program of this version running, unless somebody does.
@@ -111,13 +108,13 @@ impl Programs {
     async fn over(&self, run: Run, child: &Child) -> Ending {
         child.left().await;
         loop {
-            let addr = self.with(run, |program| program.addr).flatten();
-            let listens = match addr {
-                Some(addr) => ready::listens(child, addr.port()).await,
+            let found = self.with(run, |program| program.addr.map(|addr| (addr, program.spot.clone()))).flatten();
+            let listens = match &found {
+                Some((_, spot)) => spot.is_served(child).await,
                 None => false,
             };
             let is_useless = self.with(run, |program| {
-                program.addr = addr.filter(|_| listens);
+                program.addr = found.map(|(addr, _)| addr).filter(|_| listens);
                 program.looks.note(listens);
                 !listens && !program.is_told_to_end && program.in_flight() == 0
             });
@@ -135,30 +132,25 @@ impl Programs {
     /// Starts the program and waits until it listens.
     async fn start(&self, version: Version) -> Result<Run, NotReady> {
         let not_started = |error: std::io::Error| NotReady::NotStarted(error.to_string());
-        let port = ready::free_port().map_err(not_started)?;
         let Some(mut launch) = self.launch(version) else {
             return Err(NotReady::NotStarted("nobody said how".into()));
         };
-        for arg in &mut launch.args {
-            if let Some(text) = arg.to_str().filter(|text| text.contains(PORT)) {
-                *arg = text.replace(PORT, &port.to_string()).into();
-            }
-        }
-        let set = [("PORT", port.to_string()), ("OPENRTC_DEPLOYMENT_VERSION", version.to_string())];
-        launch.set.extend(set.map(|(name, value)| (OsString::from(name), OsString::from(value))));
+        let spot = self.0.settings.reach.spot().map_err(not_started)?;
+        spot.tell(&mut launch);
+        launch.set.push(("OPENRTC_DEPLOYMENT_VERSION".into(), version.to_string().into()));
         let program = launch.program.to_string_lossy().into_owned();
         let named = |error: std::io::Error| NotReady::NotStarted(format!("{program}: {error}"));
         // It waits for the new process to begin, and looks at the disk: not on a thread that calls need.
         let starting = spawn_blocking(move || launch.start(version.as_str()));
         let child = starting.await.map_err(|error| not_started(error.into()))?.map_err(named)?;
-        let run = match self.enrol(version, &child).await {
+        let run = match self.enrol(version, &child, &spot).await {
             Ok(run) => run,
             Err(error) => {
                 let _ = child.kill().await;
                 return Err(not_started(error));
             }
         };
-        match ready::listening(&child, port, self.0.settings.ready_within).await {
+        match spot.ready(&child, self.0.settings.ready_within).await {
             Ok(addr) => {
                 let (pid, now) = (child.pid(), self.0.shell.now());
                 tracing::info!(%version, pid, %addr, "the program is ready");
@@ -170,7 +162,8 @@ impl Programs {
                 self.with(run, |program| program.is_told_to_end = true);
                 // It never had a call.
                 let _ = child.kill().await;
-                kill_strays(&child, port).await;
+                let (name, value) = spot.variable();
+                kill_strays(&child, &format!("{name}={value}")).await;
                 self.forget(run).await;
                 Err(why)
             }
@@ -178,7 +171,7 @@ impl Programs {
     }
 
     /// The fleet hears of a program that starts.
-    async fn enrol(&self, version: Version, child: &Child) -> std::io::Result<Run> {
+    async fn enrol(&self, version: Version, child: &Child, spot: &Spot) -> std::io::Result<Run> {
         let invalid = |error: String| std::io::Error::new(std::io::ErrorKind::InvalidInput, error);
         let worker = WorkerId::new(version.as_str()).map_err(|error| invalid(error.to_string()))?;
         let run = {
@@ -188,7 +181,7 @@ impl Programs {
             }
             state.runs += 1;
             let run = Run { worker, incarnation: Incarnation::new(state.runs) };
-            let program = Program::new(run, version, child.clone(), self.0.settings.capacity);
+            let program = Program::new(run, version, child.clone(), spot.clone(), self.0.settings.capacity);
             state.programs.insert(worker, program.map_err(|error| invalid(error.to_string()))?);
             run
         };

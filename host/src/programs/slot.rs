@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Programs, State};
 use crate::fate::Fate;
 use crate::program::{Program, Served};
+use crate::spot::Spot;
 
 impl Programs {
     /// The version that takes new calls: it gets them, and its program is there.
@@ -58,8 +59,8 @@ impl Programs {
             let program = state.programs.values_mut().find(|program| program.version == version)?;
             let addr = program.addr?;
             let call = program.admit(now, served)?;
-            let (run, fate) = (program.run, program.fate());
-            Some(Slot { programs: self.clone(), run, version, fate, addr, call, served, is_lost: false })
+            let (run, fate, spot) = (program.run, program.fate(), program.spot.clone());
+            Some(Slot { programs: self.clone(), run, version, fate, spot, addr, call, served, is_lost: false })
         })
     }
 }
@@ -80,6 +81,8 @@ pub(crate) struct Slot {
     run: Run,
     pub(crate) version: Version,
     pub(crate) fate: Fate,
+    #[cfg_attr(not(feature = "livekit"), expect(dead_code, reason = "without it the address tells all"))]
+    pub(crate) spot: Spot,
     pub(crate) addr: SocketAddr,
     call: CallNo,
     served: Served,

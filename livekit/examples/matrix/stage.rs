@@ -333,7 +333,7 @@ pub(crate) fn registered(id: &str) -> ToWorker {
 
 /// A job whose metadata tells the worker what to do.
 pub(crate) fn job(id: &str, metadata: &str) -> Job {
-    let room = Room { sid: format!("RM_{id}"), name: format!("room-{id}"), metadata: String::new() };
+    let room = Room { sid: format!("RM_{id}"), name: format!("room-{id}"), ..Room::default() };
     Job { id: id.to_owned(), room: Some(room), metadata: metadata.to_owned(), ..Job::default() }
 }
 

@@ -61,6 +61,20 @@ impl Registration {
         check_deployment(&self.deployment)
     }
 
+    /// That of a worker that says this on its socket.
+    #[must_use]
+    pub fn of(message: &RegisterWorkerRequest) -> Self {
+        Self {
+            agent_name: message.agent_name.clone(),
+            kind: message.r#type(),
+            version: message.version.clone(),
+            namespace: message.namespace.clone(),
+            deployment: message.deployment.clone(),
+            permissions: message.allowed_permissions.clone(),
+            ..Self::default()
+        }
+    }
+
     /// The first message on a socket.
     pub(super) fn message(&self) -> RegisterWorkerRequest {
         RegisterWorkerRequest {

@@ -175,14 +175,21 @@ impl WorkerBuilder {
 
     /// Checks the settings, and reads the file of authorities if there is one. Connects nothing: the pool does when it
     /// serves.
-    pub fn build(self) -> Result<Worker, SetupError> {
+    pub fn build(mut self) -> Result<Worker, SetupError> {
+        let (registration, patience) = (std::mem::take(&mut self.registration), self.patience);
+        let decide = self.decide.take();
+        let server = self.server()?;
+        registration.check()?;
+        Ok(Worker::new(server, registration, patience, decide))
+    }
+
+    /// The server that the settings name.
+    pub(crate) fn server(self) -> Result<Server, SetupError> {
         let url = ServerUrl::parse(self.url.as_deref().ok_or(SetupError::Missing("LIVEKIT_URL"))?)?;
         let key = self.key.ok_or(SetupError::Missing("LIVEKIT_API_KEY"))?;
         let secret = self.secret.ok_or(SetupError::Missing("LIVEKIT_API_SECRET"))?;
-        self.registration.check()?;
         let trust = Trust::new(self.ca_file.as_deref())?;
-        let server = Server { base: url.http()?, url, key: ApiKey::new(key, secret.as_str()), trust };
-        Ok(Worker::new(server, self.registration, self.patience, self.decide))
+        Ok(Server { base: url.http()?, url, key: ApiKey::new(key, secret.as_str()), trust })
     }
 }
 

@@ -26,13 +26,14 @@ const CLOSE: Duration = Duration::from_millis(500);
 const SAID_MAX: usize = 200;
 
 /// Where to connect, and with what.
-pub(super) struct Server {
-    pub(super) url: ServerUrl,
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) url: ServerUrl,
     /// The same, with the scheme `http` or `https`.
-    pub(super) base: Url,
-    pub(super) key: ApiKey,
+    pub(crate) base: Url,
+    pub(crate) key: ApiKey,
     /// Whom to believe if the connection is encrypted.
-    pub(super) trust: Trust,
+    pub(crate) trust: Trust,
 }
 
 /// What a socket tells the driver.
