@@ -245,7 +245,10 @@ impl Goal {
         }
         let wanted = stage == self.stage;
         let words = match &*stage {
-            "completed" => format!("{version} takes all calls, and the version before has drained"),
+            "completed" => match rollout["from"].as_str() {
+                Some(from) => format!("{version} takes all calls, and {} has drained", screen::plain(from)),
+                None => format!("{version} takes all calls"),
+            },
             "rolled_back" => format!("the rollout to {version} is taken back, and {version} has drained"),
             "failed" => format!("{version} was not ready in time: the version before was not touched"),
             // The rollout that takes its place begins a moment later.
