@@ -152,7 +152,7 @@ impl Link {
             Ok(Err(end)) => end,
             Err(_) => End::Unregistered,
         };
-        self.forget();
+        self.forget(matches!(end, End::Left));
         let code = match &end {
             End::Odd(_) => PROTOCOL_ERROR,
             End::Cut(Cut::TooLong(_)) => TOO_LONG,
@@ -334,8 +334,9 @@ impl Link {
         if facts.phase == Phase::Exited { Err(End::Left) } else { Ok(()) }
     }
 
-    /// The connection is over. A worker that was told to leave has left: nobody else could say so.
-    fn forget(&self) {
+    /// The connection is over. A worker that was told to leave, and did not say so itself, has left all the same: nobody
+    /// else could say it.
+    fn forget(&self, told: bool) {
         let Some((run, _)) = self.worker else { return };
         let mut uplinks = self.coordinator.uplinks();
         if uplinks.get(&run).is_none_or(|uplink| !uplink.orders.same_channel(&self.uplink.orders)) {
@@ -347,8 +348,8 @@ impl Link {
         let leaves = shell.view(|fleet| {
             fleet.members().of(run).and_then(|member| member.order).is_some_and(|order| order.task == Task::Stop)
         });
-        if leaves {
-            // It may have said so itself a moment ago.
+        if leaves && !told {
+            // On another connection it may have said so a moment ago.
             let _ = shell.submit(Command::Gone { run });
         }
     }
