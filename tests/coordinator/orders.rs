@@ -1,8 +1,8 @@
 //! What people ask of a coordinator, and what it answers.
 
-use std::process::Output;
+use std::process::{Command, Output};
 
-use e2e::{Caller, TOKEN, said};
+use e2e::{Caller, TOKEN, openrtc, said};
 use serde_json::Value;
 
 use crate::rig::{Coordinator, is, waits_for};
@@ -54,6 +54,7 @@ fn one_worker_is_cordoned_put_back_and_drained_by_its_name() {
     let call = Caller::call(one.calls, "a");
     coordinator.order(&["cordon", "w1"]);
     one.wait_until(is("draining"));
+    coordinator.wait_until(|state| state["versions"][0]["calls"] == 1);
     let workers = json(&coordinator.ask(&["workers", "--json"]));
     let shown = |name: &str| workers.as_array().unwrap().iter().find(|row| row["worker"] == name).unwrap().clone();
     assert_eq!((&shown("w1")["status"], &shown("w2")["status"]), (&"cordoned".into(), &"member".into()));
@@ -96,6 +97,16 @@ fn orders_need_the_token_and_bodies_are_bounded() {
         let answer = send(&head, body);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(says), "{head}{body}: {answer}");
     }
+}
+
+#[test]
+fn a_host_says_that_it_does_not_dial_in() {
+    let run = Command::new(openrtc())
+        .args(["run", "--listen", "127.0.0.1:0", "--", "true"])
+        .env("OPENRTC_COORDINATOR", "http://127.0.0.1:1")
+        .output()
+        .unwrap();
+    assert!(run.status.code() == Some(2) && said(&run).contains("a host does not dial in"), "{}", said(&run));
 }
 
 /// One request, byte by byte; the whole answer.

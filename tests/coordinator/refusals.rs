@@ -113,7 +113,7 @@ fn report(in_flight: u32, available: u32) -> Value {
 fn a_worker_of_another_version_or_with_another_key_leaves_and_says_why() {
     let coordinator = Coordinator::start();
     coordinator.order(&["deploy", "v1"]);
-    let other = coordinator.path("other");
+    let (other, mut rejected) = (coordinator.path("other"), Vec::new());
     for (version, settings, says) in [
         ("v2", vec![], "this worker is not wanted: the version is unknown or retired"),
         ("v1", vec![("OPENRTC_SIGNING_KEY_FILE", other.to_str().unwrap())], "is not accepted: sign with a current key"),
@@ -121,8 +121,9 @@ fn a_worker_of_another_version_or_with_another_key_leaves_and_says_why() {
         let (status, log) = coordinator.worker_with("w", version, &settings).end();
         assert_eq!(status.code(), Some(4), "{log}");
         assert!(log.contains(says), "{log}");
+        rejected.push(coordinator.state()["tally"]["rejected"].as_u64().unwrap());
     }
-    assert_eq!(coordinator.state()["tally"]["rejected"], 1, "a token that proves nothing is no entry");
+    assert!(rejected[0] > 0 && rejected[0] == rejected[1], "a token that proves nothing is no entry: {rejected:?}");
 }
 
 #[test]

@@ -59,8 +59,7 @@ fn green_takes_the_new_calls_and_blue_drains_to_its_hang_ups() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let state = coordinator.wait_until(|state| waits_for(state, "calls"));
-    assert_eq!(state["waits"][0]["what"], "2 workers of v1 drain, with 3 calls");
+    coordinator.wait_until(|state| state["waits"][0]["what"] == "2 workers of v1 drain, with 3 calls");
     assert!(blue.iter().all(declines), "blue takes no more");
     calls.extend(green.iter().zip(["4", "5"]).map(|(worker, id)| Caller::call(worker.calls, id)));
     for (number, call) in calls.iter_mut().enumerate() {

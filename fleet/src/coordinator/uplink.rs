@@ -334,8 +334,8 @@ impl Link {
         if facts.phase == Phase::Exited { Err(End::Left) } else { Ok(()) }
     }
 
-    /// The connection is over. A worker that was told to leave, and did not say so itself, has left all the same: nobody
-    /// else could say it.
+    /// The connection is over. A worker that was told to leave, and did not say so itself, has left all the same:
+    /// nobody else could say it.
     fn forget(&self, told: bool) {
         let Some((run, _)) = self.worker else { return };
         let mut uplinks = self.coordinator.uplinks();
