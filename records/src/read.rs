@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use openrtc_core::fleet::Fleet;
 use openrtc_core::id::{Incarnation, Seq};
-use openrtc_core::journal::{IdsSoFar, Journaled, Replay, Torn, replay};
+use openrtc_core::journal::{Head, IdsSoFar, Journaled, Replay, Torn, head, replay};
 use openrtc_core::machine::{Entry, Machine};
 use openrtc_core::word::Phase;
 use openrtc_core::worker::{EndReason, Outcome, Worker};
@@ -79,30 +79,49 @@ struct Newest<M: Journaled> {
     newer: Vec<PathBuf>,
 }
 
+/// Why nobody can go on from what is in a directory.
+pub(crate) enum Unusable {
+    /// The newest segment cannot be read.
+    Io(io::Error),
+    /// Another machine's journal is there: whose.
+    OtherKind(&'static str),
+}
+
 /// Folds the newest segment that tells of a run. One whose very opening a crash cut short tells nothing, nor does one
 /// of a run that could not start, as `tells` says; the one before it is newest then. What a newer build wrote is named
 /// and left alone.
-fn newest<M: Journaled>(found: &[Segment], tells: impl Fn(&M) -> bool) -> io::Result<Newest<M>> {
+fn newest<M: Journaled>(found: &[Segment], tells: impl Fn(&M) -> bool) -> Result<Newest<M>, Unusable> {
     let mut newer = Vec::new();
-    for segment in found.iter().rev() {
-        match segment.replay::<M>(|_, _, _| {}) {
+    for Segment { path, .. } in found.iter().rev() {
+        // Once: a disk may take its time for each look at a file.
+        let bytes = fs::read(path).map_err(Unusable::Io)?;
+        if let Some(whose) = others::<M>(&bytes) {
+            return Err(Unusable::OtherKind(whose));
+        }
+        match replay::<M>(&bytes, |_, _, _| {}) {
             Ok(replay) if !tells(&replay.state) => {}
             Ok(replay) => {
-                let torn = replay.torn.map(|torn| (segment.path.clone(), torn));
+                let torn = replay.torn.map(|torn| (path.clone(), torn));
                 return Ok(Newest { replay: Some(replay), torn, newer });
             }
-            Err(ReadError::Torn { path, torn }) if torn.fault.is_newer() => newer.push(path),
-            Err(ReadError::Torn { path, torn }) => {
-                tracing::warn!(segment = %path.display(), %torn, "a journal segment tells nothing");
-            }
-            Err(ReadError::Io { error, .. }) => return Err(error),
+            Err(torn) if torn.fault.is_newer() => newer.push(path.clone()),
+            Err(torn) => tracing::warn!(segment = %path.display(), %torn, "a journal segment tells nothing"),
         }
     }
     Ok(Newest { replay: None, torn: None, newer })
 }
 
+/// Whose segment this is, if it is not of machine `M`.
+fn others<M: Journaled>(bytes: &[u8]) -> Option<&'static str> {
+    match head(bytes).ok()? {
+        Head::Worker if M::OPENING != Worker::OPENING => Some("a worker's"),
+        Head::Fleet if M::OPENING != Fleet::OPENING => Some("a fleet's"),
+        Head::Worker | Head::Fleet | Head::Newer => None,
+    }
+}
+
 /// What the run of a worker before left; `None` if nothing tells of one.
-pub(crate) fn recover(found: &[Segment]) -> io::Result<Option<Recovered>> {
+pub(crate) fn recover(found: &[Segment]) -> Result<Option<Recovered>, Unusable> {
     let Newest { replay, torn, newer } = newest(found, |worker: &Worker| worker.phase() != Phase::Starting)?;
     let Some(replay) = replay else {
         let only_newer = Recovered { predecessor: None, lost_calls: Vec::new(), dropped_calls: 0, torn, newer };
@@ -119,7 +138,7 @@ pub(crate) fn recover(found: &[Segment]) -> io::Result<Option<Recovered>> {
 }
 
 /// What the run of a fleet before left; `None` if nothing tells of one.
-pub(crate) fn recover_fleet(found: &[Segment]) -> io::Result<Option<FleetRecovered>> {
+pub(crate) fn recover_fleet(found: &[Segment]) -> Result<Option<FleetRecovered>, Unusable> {
     let Newest { replay, torn, newer } = newest(found, |fleet: &Fleet| fleet.seq() != Seq::default())?;
     if replay.is_none() && newer.is_empty() {
         return Ok(None);

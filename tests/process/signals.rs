@@ -27,6 +27,16 @@ fn no_signal_without_an_order_ends_a_call() {
         call.talk(round);
     }
     assert_eq!(worker.snapshot()["phase"], "serving");
+    // Of so many, not each has a line.
+    let log = leaves_clean(worker, call);
+    assert!(log.contains("the signal has no effect"), "{log}");
+}
+
+#[test]
+fn a_signal_without_effect_is_named() {
+    let worker = Worker::start(&[]);
+    let call = Caller::call(worker.calls, "call");
+    worker.signal(Signal::HUP);
     let log = leaves_clean(worker, call);
     assert!(log.contains("the signal has no effect") && log.contains("SIGHUP"), "{log}");
 }

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use openrtc_core::fleet::Fleet;
 use openrtc_core::id::{CallId, Identity, Incarnation};
-use openrtc_core::journal::{Head, Office, Predecessor, Run, Torn};
+use openrtc_core::journal::{Office, Predecessor, Run, Torn};
 use openrtc_core::time::Instant;
 use openrtc_core::worker::Worker;
 
 use super::{Journal, JournalConfig, JournalError};
 use crate::directory::{Segment, ledgers, segments};
 use crate::lock::{self, Lock};
-use crate::read::{recover, recover_fleet};
+use crate::read::{Unusable, recover, recover_fleet};
 
 /// What the journal of the run before tells.
 #[derive(Clone, Debug)]
@@ -57,8 +57,8 @@ impl Journal<Worker> {
         now: Instant,
         state: &Worker,
     ) -> Result<Opened, JournalError> {
-        let (lock, found, last) = look(&config, Head::Worker)?;
-        let recovered = recover(&found).map_err(|source| config.error("read the last segment", source))?;
+        let (lock, found, last) = look(&config)?;
+        let recovered = recover(&found).map_err(|why| unusable(&config, why))?;
         identity.incarnation = later(Incarnation::new(now.as_micros()), last);
         let predecessor = recovered.as_ref().and_then(|recovered| recovered.predecessor);
         let journal = Self::begin(config, lock, Run { identity, predecessor }, state)?;
@@ -75,8 +75,8 @@ impl Journal<Fleet> {
         mut office: Office,
         start: impl FnOnce(Option<&FleetRecovered>) -> Result<Fleet, JournalError>,
     ) -> Result<OpenedFleet, JournalError> {
-        let (lock, found, last) = look(&config, Head::Fleet)?;
-        let recovered = recover_fleet(&found).map_err(|source| config.error("read the last segment", source))?;
+        let (lock, found, last) = look(&config)?;
+        let recovered = recover_fleet(&found).map_err(|why| unusable(&config, why))?;
         office.incarnation = later(office.incarnation, last);
         let fleet = start(recovered.as_ref())?;
         let mut journal = Self::begin(config, lock, office, &fleet)?;
@@ -87,20 +87,19 @@ impl Journal<Fleet> {
 }
 
 /// Locks the directory, and returns its segments and the last run of which something is there.
-fn look(config: &JournalConfig, own: Head) -> Result<(Lock, Vec<Segment>, Option<Incarnation>), JournalError> {
+fn look(config: &JournalConfig) -> Result<(Lock, Vec<Segment>, Option<Incarnation>), JournalError> {
     let lock = lock::prepare(&config.dir)?;
     let found = segments(&config.dir).map_err(|source| config.error("list segments", source))?;
-    let others = found.iter().filter_map(Segment::head).find_map(|head| match head {
-        Head::Worker if own != Head::Worker => Some("a worker's"),
-        Head::Fleet if own != Head::Fleet => Some("a fleet's"),
-        Head::Worker | Head::Fleet | Head::Newer => None,
-    });
-    if let Some(holds) = others {
-        return Err(JournalError::OtherKind { dir: config.dir.clone(), holds });
-    }
     let kept = ledgers(&config.dir).map_err(|source| config.error("list ledgers", source))?;
     let last = found.last().map(|found| found.incarnation).max(kept.last().map(|kept| kept.incarnation));
     Ok((lock, found, last))
+}
+
+fn unusable(config: &JournalConfig, why: Unusable) -> JournalError {
+    match why {
+        Unusable::Io(source) => config.error("read the last segment", source),
+        Unusable::OtherKind(holds) => JournalError::OtherKind { dir: config.dir.clone(), holds },
+    }
 }
 
 /// The number of a run: that of the time, unless a run before it has a later one.
