@@ -181,6 +181,52 @@ fn a_worker_that_lies_or_talks_nonsense_is_named_and_cut() {
     coordinator.wait_until(|state| state["versions"][0]["ready"] == 1);
 }
 
+/// The order to leave is lost with its connection: the worker comes back, drained, and gets it again.
+#[test]
+fn an_order_that_was_lost_is_what_the_next_connection_begins_with() {
+    let coordinator = Coordinator::start();
+    coordinator.order(&["deploy", "v1", "--workers", "1"]);
+    let join = || {
+        let (mut end, hello) = End::dial(&coordinator);
+        end.say(&token(&coordinator, "good", "v1", &hello));
+        assert_eq!(end.hear()["type"], "joined");
+        end
+    };
+    let mut seq = 0;
+    let mut said = |phase: &str, stamp: &Value| {
+        seq += 1;
+        let available = if phase == "serving" { 5 } else { 0 };
+        json!({"type": "report", "seq": seq, "phase": phase, "in_flight": 0, "capacity": 5, "available": available,
+            "sealed": phase == "exited", "obeyed": stamp})
+    };
+    let ordered = |end: &mut End, wish: &str| {
+        let order = end.hear();
+        let found = order["wish"].as_str().or_else(|| order["wish"].as_object()?.keys().next().map(String::as_str));
+        assert_eq!((&order["type"], found), (&"order".into(), Some(wish)), "{order}");
+        order["stamp"].clone()
+    };
+    let mut end = join();
+    end.say(&said("standby", &json!({"epoch": 1, "order": 0})));
+    let stamp = ordered(&mut end, "serve");
+    end.say(&said("serving", &stamp));
+    coordinator.wait_for("completed");
+    coordinator.order(&["drain", "w"]);
+    let stamp = ordered(&mut end, "drain");
+    drop(end);
+
+    let mut end = join();
+    assert_eq!(ordered(&mut end, "drain"), stamp, "it has not said that it drains");
+    end.say(&said("drained", &stamp));
+    let leave = ordered(&mut end, "leave");
+    drop(end);
+    let mut end = join();
+    assert_eq!(ordered(&mut end, "leave"), leave);
+    end.say(&said("exited", &leave));
+    assert_eq!(end.closed(), (1000, "the worker has left".into()));
+    let state = coordinator.wait_until(|state| state["versions"][0]["workers"] == 0);
+    assert_eq!((&state["tally"]["lost"], &state["tally"]["rejected"]), (&0.into(), &0.into()), "{state}");
+}
+
 /// Over TLS all is the same, and a worker that does not know the authority says nothing to anybody.
 #[test]
 fn over_tls_a_worker_joins_whom_it_trusts_and_nobody_else() {

@@ -22,7 +22,7 @@ use openrtc_runtime::http::websocket::{self, Cut, TextSocket};
 use openrtc_runtime::http::{Peer, Seat};
 use openrtc_runtime::log::Limit;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{Coordinator, order_of};
 
@@ -152,7 +152,7 @@ impl Link {
             Ok(Err(end)) => end,
             Err(_) => End::Unregistered,
         };
-        self.forget(matches!(end, End::Left));
+        self.forget();
         let code = match &end {
             End::Odd(_) => PROTOCOL_ERROR,
             End::Cut(Cut::TooLong(_)) => TOO_LONG,
@@ -334,9 +334,9 @@ impl Link {
         if facts.phase == Phase::Exited { Err(End::Left) } else { Ok(()) }
     }
 
-    /// The connection is over. A worker that was told to leave, and did not say so itself, has left all the same:
-    /// nobody else could say it.
-    fn forget(&self, told: bool) {
+    /// The connection is over. A worker that was told to leave may not have heard it, and comes back for the order
+    /// then. If it does not, it has left: nobody else could say so.
+    fn forget(&self) {
         let Some((run, _)) = self.worker else { return };
         let mut uplinks = self.coordinator.uplinks();
         if uplinks.get(&run).is_none_or(|uplink| !uplink.orders.same_channel(&self.uplink.orders)) {
@@ -344,15 +344,26 @@ impl Link {
         }
         uplinks.remove(&run);
         drop(uplinks);
-        let shell = self.coordinator.shell();
-        let leaves = shell.view(|fleet| {
-            fleet.members().of(run).and_then(|member| member.order).is_some_and(|order| order.task == Task::Stop)
-        });
-        if leaves && !told {
-            // On another connection it may have said so a moment ago.
-            let _ = shell.submit(Command::Gone { run });
+        if leaves(&self.coordinator, run) {
+            let coordinator = self.coordinator.clone();
+            tokio::spawn(async move {
+                let patience = coordinator.shell().view(|fleet| fleet.timeouts().report_ttl);
+                sleep(patience.into()).await;
+                let is_back = coordinator.uplinks().contains_key(&run);
+                if !is_back && leaves(&coordinator, run) {
+                    // It may have come and gone a moment ago.
+                    let _ = coordinator.shell().submit(Command::Gone { run });
+                }
+            });
         }
     }
+}
+
+/// Whether a worker was told to leave.
+fn leaves(coordinator: &Coordinator, run: Run) -> bool {
+    coordinator.shell().view(|fleet| {
+        fleet.members().of(run).and_then(|member| member.order).is_some_and(|order| order.task == Task::Stop)
+    })
 }
 
 /// Refuses a token. A worker that signed for another term, or that there is no room for, comes again.
