@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use e2e::{run, said};
-use openrtc_livekit::dispatcher::{Asked, Progress};
+use openrtc_livekit::dispatcher::{Asked, Fault, Progress};
 use openrtc_livekit::proto::JobStatus;
 use openrtc_livekit::{ApiKey, DevServer};
 use rustix::process::Signal;
@@ -108,11 +108,38 @@ fn jobs_run_on_over_upgrades_and_the_server_sees_one_worker_that_never_flaps() {
 }
 
 #[test]
+fn a_job_goes_to_the_program_that_was_offered_it_however_late_it_is_assigned() {
+    let livekit = Livekit::start();
+    let host = livekit.host(livekit.rig().env("OPENRTC_RESERVATION_TTL", "30s"));
+    livekit.server.break_next(Fault::LateAssignment, 1);
+    livekit.dispatch("late");
+    host.wait_until(|host| noted(host, "v1 is offered late"));
+    assert_eq!(order(&host, &["--version", "v2"]).0, Some(0));
+    livekit.dispatch("prompt");
+    assigned(&host, "v2", "prompt");
+    assigned(&host, "v1", "late");
+    assert_eq!(host.programs().len(), 2);
+}
+
+#[test]
+fn a_companys_proxy_is_not_between_a_program_and_the_host_and_the_program_can_use_it_for_the_rest() {
+    let livekit = Livekit::start();
+    let proxy = "http://127.0.0.1:9";
+    let host = livekit.host(livekit.rig().env("HTTPS_PROXY", proxy));
+    assert!(host.running_log().contains("the program gets it as https_proxy"), "{}", host.running_log());
+    assert!(noted(&host, &format!("v1 https_proxy {proxy}")) && !noted(&host, &format!("v1 HTTPS_PROXY {proxy}")));
+}
+
+#[test]
 fn each_answer_and_each_end_of_a_job_is_the_programs_own() {
     let livekit = Livekit::start();
     let mut host = livekit.host(livekit.rig());
-    let refused = livekit.dispatch("refuse");
-    host.wait_until(|_| matches!(livekit.progress(&refused), Progress::Lost(_)));
+    for room in ["refuse", "no-answer"] {
+        let refused = livekit.dispatch(room);
+        host.wait_until(|_| matches!(livekit.progress(&refused), Progress::Lost(_)));
+        assert!(noted(&host, &format!("v1 is offered {room}")));
+        host.wait_until(|host| host.snapshot()["active_sessions"] == 0);
+    }
     livekit.dispatch("short");
     let short = assigned(&host, "v1", "short");
     host.wait_until(|_| ends(&livekit, &short) == [SUCCESS]);

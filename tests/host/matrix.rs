@@ -90,8 +90,8 @@ const CASES: &[(&str, Held)] = &[
     ("46 the program works on after its last call", By(&["a_program_is_left_alone_for_its_settle_time"])),
     ("47 --livekit registers twice, or as another", By(&[OTHER_AGENT, ANSWERS])),
     ("48 --livekit says FULL, or no", By(&[JOBS, ANSWERS])),
-    ("49 --livekit assigns late", Not("an assignment goes to whom the offer went; no test is late yet")),
-    ("50 --livekit behind a proxy", Not("the proxy's variables are passed on in lower case; not tested yet")),
+    ("49 --livekit assigns late", By(&[LATE])),
+    ("50 --livekit behind a company's proxy", Partly(&[PROXY], "not with the Python worker itself")),
     ("51 --per-call ends", Not(PER_CALL)),
     ("52 --per-call with a socket", Not(PER_CALL)),
     ("53 10,000 calls and 200 upgrades leave nothing", Partly(&[ROW, MANY], "500 calls and 3 upgrades")),
@@ -115,6 +115,8 @@ const FORGED: &str = "a_stranger_cannot_say_where_a_request_comes_from_and_a_tru
 const HEADS: &str = "a_head_of_8_kib_and_one_in_single_bytes_pass_and_one_of_64_kib_is_refused";
 const INHERITS: &str = "a_program_inherits_nothing_of_what_the_host_was_given";
 const KILLED: &str = "a_killed_host_loses_its_calls_and_the_next_one_names_them_and_ends_the_program_left_behind";
+const LATE: &str = "a_job_goes_to_the_program_that_was_offered_it_however_late_it_is_assigned";
+const PROXY: &str = "a_companys_proxy_is_not_between_a_program_and_the_host_and_the_program_can_use_it_for_the_rest";
 const MANY: &str = "many_calls_leave_no_descriptor_behind";
 const LEAVES: &str =
     "a_program_whose_listener_leaves_its_session_is_given_up_at_once_by_name_and_nothing_of_it_is_left";

@@ -33,6 +33,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut told = signal(SignalKind::terminate())?;
         let mut agent = Agent::from_env()?;
         agent.note(&format!("LIVEKIT_URL {}", agent.url));
+        for name in ["HTTPS_PROXY", "https_proxy"] {
+            #[expect(clippy::disallowed_methods, reason = "what a program is told")]
+            if let Ok(value) = std::env::var(name) {
+                agent.note(&format!("{name} {value}"));
+            }
+        }
         agent.ask().await?;
         tokio::select! {
             worked = agent.work() => worked?,
@@ -116,8 +122,8 @@ impl Agent {
                 Some(ToWorker::Availability(offer)) => {
                     let job = offer.job.unwrap_or_default();
                     let room = job.room.unwrap_or_default().name;
+                    self.note(&format!("is offered {room}"));
                     if room == "no-answer" {
-                        self.note("is silent");
                         continue;
                     }
                     let answer = AvailabilityResponse {
