@@ -105,7 +105,7 @@ impl Session {
         if self.offers.contains_key(job) {
             self.conclude(now, job, Answer::No);
         }
-        if self.promises.remove(job).is_some() {
+        if self.void(job) {
             self.counts.lapsed += u64::from(end == End::Lapsed);
             self.fates.note(job.clone(), Fate::Lapsed);
         }
@@ -207,7 +207,7 @@ impl Session {
                 self.counts.terminated += 1;
                 self.emit(Output::Terminated(job));
             }
-        } else if self.promises.remove(&job).is_some() {
+        } else if self.void(&job) {
             self.counts.terminated += 1;
             self.fates.note(job.clone(), Fate::Cancelled);
             self.emit(Output::Withdrawn(job));
@@ -267,7 +267,9 @@ impl Session {
         for job in offers {
             self.withdraw_offer(now, &job);
         }
-        for job in std::mem::take(&mut self.promises).into_keys() {
+        let promises: Vec<_> = self.promises.keys().cloned().collect();
+        for job in promises {
+            self.void(&job);
             self.fates.note(job.clone(), Fate::Lapsed);
             self.emit(Output::Withdrawn(job));
         }
@@ -290,6 +292,13 @@ impl Session {
         self.offers.insert(job.clone(), Offered { number, asks, late });
         self.answer_by.push_back((now + self.patience.answer, number, job.clone()));
         self.emit(Output::Offered(job, number, Box::new(request)));
+    }
+
+    /// Takes a promise back, also where it still waits to be sent. Returns whether there was one.
+    fn void(&mut self, job: &CallId) -> bool {
+        let stood = self.promises.remove(job).is_some();
+        self.links.iter_mut().for_each(|link| link.take_back(job));
+        stood
     }
 
     /// Refuses an offer on the gate's behalf, and tells the gate.
@@ -386,6 +395,6 @@ fn waits(offers: &BTreeMap<CallId, Offered>, job: &CallId, number: OfferNo) -> b
     offers.get(job).is_some_and(|offer| offer.number == number)
 }
 
-fn no(job: &str, terminate: bool) -> AvailabilityResponse {
+pub(super) fn no(job: &str, terminate: bool) -> AvailabilityResponse {
     AvailabilityResponse { job_id: job.to_owned(), terminate, ..AvailabilityResponse::default() }
 }

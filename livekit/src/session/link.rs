@@ -6,6 +6,7 @@ use openrtc_runtime::CallId;
 use openrtc_runtime::time::Instant;
 
 use super::Patience;
+use super::jobs::no;
 use super::standing::{Tell, Teller};
 use crate::proto::{AvailabilityResponse, UpdateWorkerStatus};
 
@@ -99,6 +100,13 @@ impl Link {
     /// Whether everything that was begun here has been sent, and what must be proven is proven.
     pub(super) fn is_settled(&self) -> bool {
         self.answers.is_empty() && self.reports.is_empty() && self.unproven.is_empty() && self.proving.is_empty()
+    }
+
+    /// A yes to this job that waits to be sent goes out as a no.
+    pub(super) fn take_back(&mut self, job: &CallId) {
+        for answer in self.answers.iter_mut().filter(|answer| answer.available && answer.job_id == job.as_str()) {
+            *answer = no(job.as_str(), false);
+        }
     }
 
     /// Notes that an ended job's status was sent. A ping behind it proves its arrival, because frames keep their order.

@@ -1,11 +1,12 @@
 //! Offers, promises and assignments.
 
 use openrtc_core::time::Span;
-use openrtc_livekit::proto::{JobAssignment, JobStatus, ToWorker};
-use openrtc_livekit::session::{Answer, End, Joining, Notice};
+use openrtc_livekit::proto::{JobAssignment, JobStatus, JobTermination, ServerMessage, ToWorker};
+use openrtc_livekit::session::{Answer, End, Joining, Notice, Output};
+use prost::Message as _;
 
 use crate::cases::cases;
-use crate::rig::{Rig, id, job, secs};
+use crate::rig::{Rig, id, job, offer, secs};
 
 fn yes() -> Answer {
     Answer::Yes(Joining::default())
@@ -247,5 +248,26 @@ cases! {
         assert_eq!(rig.started.len(), 1);
         rig.end("j", End::Succeeded);
         assert_eq!(rig.ends("j"), [(JobStatus::Success, "")]);
+    }
+}
+
+#[test]
+fn a_yes_that_waits_to_be_sent_goes_out_as_a_no_once_its_job_is_over() {
+    let frame = |message| ServerMessage { message: Some(message) }.encode_to_vec();
+    for is_terminated in [true, false] {
+        let mut rig = Rig::new(4);
+        let link = rig.last();
+        rig.session.received(rig.now, link, &frame(offer("j")));
+        let Some(Output::Offered(job, number, _)) = rig.session.poll() else { panic!("it is offered") };
+        assert!(rig.gate.reserve(rig.now, &job) && rig.session.answer(rig.now, &job, number, yes()));
+        // The socket has taken nothing yet.
+        if is_terminated {
+            let over = ToWorker::Termination(JobTermination { job_id: "j".to_owned() });
+            rig.session.received(rig.now, link, &frame(over));
+        } else {
+            rig.session.ended(rig.now, &job, End::Lapsed);
+        }
+        rig.pump();
+        assert_eq!(rig.said("j"), [false], "whoever is told yes assigns the job");
     }
 }
