@@ -220,6 +220,10 @@ fn an_order_that_was_lost_is_what_the_next_connection_begins_with() {
     let leave = ordered(&mut end, "leave");
     drop(end);
     let mut end = join();
+    // The order comes before the answer to anything that is said now.
+    end.say(&json!([]));
+    assert_eq!((ordered(&mut end, "leave"), end.hear()["type"].as_str()), (leave.clone(), Some("error")));
+    let mut end = join();
     assert_eq!(ordered(&mut end, "leave"), leave);
     end.say(&said("exited", &leave));
     assert_eq!(end.closed(), (1000, "the worker has left".into()));
