@@ -113,6 +113,24 @@ fn an_undo_in_the_middle_gives_blue_its_calls_back() {
 }
 
 #[test]
+fn a_coordinator_that_has_lost_its_records_turns_no_worker_away() {
+    let mut coordinator = Coordinator::start();
+    let workers = coordinator.serving("v1", ["b1", "b2"]);
+    let mut call = Caller::call(workers[0].calls, "call");
+    coordinator.kill();
+    std::fs::remove_dir_all(coordinator.path("coordinator")).unwrap();
+    coordinator.come_back();
+    // Nobody joins a coordinator that knows no version; once it knows this one again, both do.
+    coordinator.order(&["deploy", "v1", "--workers", "2"]);
+    coordinator.wait_for("completed");
+    call.talk(0);
+    for worker in &workers {
+        let snapshot = worker.snapshot();
+        assert_eq!((&snapshot["phase"], &snapshot["draining"]), (&"serving".into(), &false.into()), "{snapshot}");
+    }
+}
+
+#[test]
 fn a_coordinator_that_is_killed_goes_on_where_it_was_and_calls_do_not_notice() {
     let mut coordinator = Coordinator::start();
     let blue = coordinator.serving("v1", ["b1", "b2"]);

@@ -235,6 +235,9 @@ impl Link {
             say(socket, &FromCoordinator::Error { message: message.clone() }).await?;
             return Err(End::Odd(message));
         }
+        if !self.coordinator.shell().view(|fleet| fleet.versions().contains_key(&version)) {
+            return self.put_off(socket, run, version).await;
+        }
         // Before the fleet hears of it: what it orders then finds this connection.
         self.worker = Some((run, version));
         let earlier = self.coordinator.uplinks().insert(run, self.uplink.clone());
@@ -264,6 +267,16 @@ impl Link {
                 Err(End::Odd(message))
             }
         }
+    }
+
+    /// A version that was never deployed here may take calls elsewhere, by the order of a coordinator whose records are
+    /// lost: its worker goes on as it is, and comes again.
+    async fn put_off(&self, socket: &mut TextSocket, run: Run, version: Version) -> Result<(), End> {
+        let message =
+            format!("version {version} was never deployed here: `openrtc deploy {version}` lets this worker in");
+        tracing::warn!(target: "openrtc::audit", event = "worker.put_off", worker = %run.worker, %version, "{message}");
+        say(socket, &FromCoordinator::NotNow { message: message.clone() }).await?;
+        Err(End::Told(message))
     }
 
     /// Judges and remembers in one step, so that of two connections with one token only one is admitted.
