@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use openrtc_core::fleet::{Command, Event, Facts, Refused, RejectReason, Rejection, Report, Run, Task};
+use openrtc_core::fleet::{Command, Event, Facts, Fleet, Refused, RejectReason, Rejection, Report, Run, Task};
 use openrtc_core::id::{Identity, Version};
 use openrtc_core::membership::{MembershipError, Token};
 use openrtc_core::order::Order;
@@ -174,7 +174,7 @@ impl Link {
     /// Greets, and waits until the worker has registered.
     async fn join(&mut self, socket: &mut TextSocket) -> Result<(), End> {
         let inner = &self.coordinator.0;
-        let (deployment, epoch) = (inner.deployment, inner.shell.view(openrtc_core::fleet::Fleet::epoch));
+        let (deployment, epoch) = (inner.deployment, inner.shell.view(Fleet::epoch));
         say(socket, &FromCoordinator::Hello { deployment, epoch }).await?;
         while self.worker.is_none() {
             if let Some(text) = socket.receive().await? {
@@ -235,7 +235,8 @@ impl Link {
             say(socket, &FromCoordinator::Error { message: message.clone() }).await?;
             return Err(End::Odd(message));
         }
-        if !self.coordinator.shell().view(|fleet| fleet.versions().contains_key(&version)) {
+        let is_known = |fleet: &Fleet| fleet.versions().contains_key(&version) || fleet.members().of(run).is_some();
+        if !self.coordinator.shell().view(is_known) {
             return self.put_off(socket, run, version).await;
         }
         // Before the fleet hears of it: what it orders then finds this connection.
