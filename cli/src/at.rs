@@ -45,7 +45,8 @@ impl At {
     pub(crate) async fn order(&self, path: &str, asker: &Asker, mut body: Map<String, Value>) -> anyhow::Result<Told> {
         body.insert("actor".into(), asker.name().as_str().into());
         let token = self.access.token()?;
-        let response = http::post(&self.coordinator, path, token.as_deref(), Value::Object(body).to_string()).await?;
+        let posted = http::post(&self.coordinator, path, token.as_deref(), Value::Object(body).to_string());
+        let response = posted.await.with_context(|| self.unreachable())?;
         let mut answer: Value = serde_json::from_str(&response.body).unwrap_or_default();
         match (answer["ok"].as_bool(), answer["message"].as_str().map(screen::plain)) {
             (Some(ok), Some(message)) => Ok(Told { ok, message, state: answer["state"].take() }),
@@ -73,8 +74,12 @@ impl At {
         }
     }
 
+    fn unreachable(&self) -> String {
+        format!("no coordinator answers at {} (workers serve on without one)", self.coordinator)
+    }
+
     async fn get(&self, path: &str) -> anyhow::Result<Value> {
-        let response = http::get(&self.coordinator, path, None).await?;
+        let response = http::get(&self.coordinator, path, None).await.with_context(|| self.unreachable())?;
         let not_one = || format!("{} answers {}: is this a coordinator?", self.coordinator, response.status);
         serde_json::from_str(&response.body).with_context(not_one)
     }

@@ -121,3 +121,14 @@ fn raw(coordinator: &Coordinator, head: &str, body: &str) -> String {
     stream.read_to_string(&mut answer).unwrap();
     answer
 }
+
+#[test]
+fn a_coordinator_that_does_not_answer_is_named() {
+    let mut coordinator = Coordinator::start();
+    coordinator.kill();
+    for command in [&["rollout", "status"][..], &["workers"], &["deploy", "v1"]] {
+        let told = coordinator.ask(command);
+        assert_eq!(told.status.code(), Some(1), "{}", said(&told));
+        assert!(said(&told).contains(&format!("no coordinator answers at {}", coordinator.url())), "{}", said(&told));
+    }
+}
