@@ -1,14 +1,13 @@
 //! `openrtc registrar`: a registrar that a user runs, beside real workers.
 #![expect(clippy::unwrap_used, reason = "a test's set-up that fails is a failed test")]
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
+use e2e::authority::ServerFiles;
 use e2e::{Worker, keygen, openrtc, run, said};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
@@ -144,17 +143,7 @@ fn a_revoked_key_lets_nobody_in_until_it_is_no_longer_revoked() {
 #[test]
 fn over_https_a_worker_that_trusts_the_authority_is_let_in_and_one_that_does_not_says_why() {
     let dir = tempdir().unwrap();
-    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    let (ca, cert, key) = (path("ca.pem"), path("tls.pem"), path("tls.key"));
-    let mut authority = CertificateParams::default();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
-    let pair = KeyPair::generate().unwrap();
-    let server = CertificateParams::new(vec!["127.0.0.1".into()]).unwrap().signed_by(&pair, &authority).unwrap();
-    fs::write(&ca, authority.pem()).unwrap();
-    fs::write(&cert, server.pem()).unwrap();
-    fs::write(&key, pair.serialize_pem()).unwrap();
-    fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    let ServerFiles { ca, cert, key } = ServerFiles::make(dir.path());
     let mut fleet = Fleet::start_in(dir, "version v1\n", &["--tls-cert", &cert, "--tls-key", &key]);
     assert!(fleet.url.starts_with("https://"), "{}", fleet.url);
 

@@ -3,8 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-#[cfg(feature = "tls")]
-use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -20,6 +18,8 @@ use tokio::net::TcpListener;
 
 use crate::Usage;
 use crate::http::Access;
+#[cfg(feature = "tls")]
+use crate::tls::TlsArgs;
 
 /// Roll versions out over workers that dial in (OPENRTC_COORDINATOR), and answer `openrtc deploy` and the like.
 ///
@@ -46,14 +46,9 @@ pub(crate) struct CoordinatorArgs {
     name: WorkerId,
     #[command(flatten)]
     access: Access,
-    /// The certificate to answer over HTTPS with (PEM), with the chain up to its authority; read again when replaced.
     #[cfg(feature = "tls")]
-    #[arg(long, requires = "tls_key", value_name = "FILE")]
-    tls_cert: Option<PathBuf>,
-    /// Its key (PEM), not readable by others.
-    #[cfg(feature = "tls")]
-    #[arg(long, requires = "tls_cert", value_name = "FILE")]
-    tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Print JSON when ready instead of text.
     #[arg(long)]
     json: bool,
@@ -65,7 +60,7 @@ pub(crate) async fn run(args: CoordinatorArgs) -> anyhow::Result<ExitCode> {
     let keys = args.key.iter().map(|file| Ok(read_public_key(file)?)).collect::<anyhow::Result<Vec<_>>>();
     let settings = Settings { deployment: args.deployment, keys: keys.map_err(Usage)?, token };
     #[cfg(feature = "tls")]
-    let certificate = args.certificate()?;
+    let certificate = args.tls.certificate()?;
     #[cfg(feature = "tls")]
     let is_open = certificate.is_none();
     #[cfg(not(feature = "tls"))]
@@ -108,13 +103,6 @@ impl CoordinatorArgs {
             return Ok(token);
         }
         Err(Usage(anyhow!("the token can be guessed, or is no header's: use at least 16 printable characters")).into())
-    }
-
-    #[cfg(feature = "tls")]
-    fn certificate(&self) -> anyhow::Result<Option<Arc<openrtc_runtime::http::tls::ServerCertificate>>> {
-        let files = self.tls_cert.clone().zip(self.tls_key.clone());
-        let read = |(cert, key)| openrtc_runtime::http::tls::ServerCertificate::read(cert, key).map(Arc::new);
-        Ok(files.map(read).transpose().map_err(Usage::new)?)
     }
 }
 

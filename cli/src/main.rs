@@ -35,6 +35,8 @@ mod run;
 mod screen;
 mod snapshot;
 mod status;
+#[cfg(feature = "tls")]
+mod tls;
 mod upgrade;
 mod worker;
 

@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-#[cfg(feature = "tls")]
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -21,6 +19,8 @@ use tokio::time::sleep;
 
 use crate::Usage;
 use crate::membership::Bench;
+#[cfg(feature = "tls")]
+use crate::tls::TlsArgs;
 
 /// How often the manifest is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -46,14 +46,9 @@ pub(crate) struct RegistrarArgs {
     /// changes, which is a new epoch.
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
-    /// The certificate to answer over HTTPS with (PEM), with the chain up to its authority; read again when replaced.
     #[cfg(feature = "tls")]
-    #[arg(long, requires = "tls_key", value_name = "FILE")]
-    tls_cert: Option<PathBuf>,
-    /// Its key (PEM), not readable by others.
-    #[cfg(feature = "tls")]
-    #[arg(long, requires = "tls_cert", value_name = "FILE")]
-    tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Print JSON: one object a line.
     #[arg(long)]
     json: bool,
@@ -67,7 +62,7 @@ pub(crate) async fn run(args: RegistrarArgs) -> anyhow::Result<ExitCode> {
     let verifier = args.bench.verifier(manifest, WORKERS_MAX).map_err(Usage)?;
     let keys = args.bench.keys().map_err(Usage)?;
     #[cfg(feature = "tls")]
-    let certificate = args.certificate()?;
+    let certificate = args.tls.certificate()?;
     let listener = TcpListener::bind(args.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", args.listen)).map_err(Usage)?;
     let addr = listener.local_addr()?;
@@ -97,13 +92,6 @@ impl RegistrarArgs {
             Some(path) => Ok(Allowed::read(path)?),
             None => Ok(Allowed { versions: self.allow.clone(), revoked: Vec::new() }),
         }
-    }
-
-    #[cfg(feature = "tls")]
-    fn certificate(&self) -> anyhow::Result<Option<Arc<openrtc_runtime::http::tls::ServerCertificate>>> {
-        let files = self.tls_cert.clone().zip(self.tls_key.clone());
-        let read = |(cert, key)| openrtc_runtime::http::tls::ServerCertificate::read(cert, key).map(Arc::new);
-        Ok(files.map(read).transpose().map_err(Usage::new)?)
     }
 }
 

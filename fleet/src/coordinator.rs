@@ -42,8 +42,9 @@ const COORDINATOR: Actor = Actor::from_static("coordinator");
 /// Connections beyond those of workers.
 const OTHERS_MAX: usize = 512;
 
-/// How old a token may be, and how far ahead of this clock.
+/// How old a worker's token may be.
 const TOKEN_AGE_MAX: Span = Span::from_secs(60);
+/// How far ahead of this clock a worker's may be when it signs.
 const TOKEN_AHEAD_MAX: Span = Span::from_secs(5);
 
 /// What a coordinator is set up with.

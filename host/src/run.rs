@@ -129,7 +129,7 @@ pub enum HostError {
         /// Why it is not.
         why: String,
     },
-    /// LiveKit has not let the host register for too long.
+    /// For too long, LiveKit has not let the host register.
     #[cfg(feature = "livekit")]
     #[error(transparent)]
     Unregistered(#[from] Unregistered),

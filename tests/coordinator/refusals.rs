@@ -1,16 +1,14 @@
 //! What a coordinator does not put up with from a worker, and a worker not from a coordinator.
 
-use std::fs::{self, Permissions};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
 
+use e2e::authority::ServerFiles;
 use e2e::{Caller, TOKEN, Worker, openrtc, said};
 use openrtc_core::id::{Deployment, Epoch, Identity, Incarnation, Version, WorkerId};
 use openrtc_core::membership::{Claims, sign_membership};
 use openrtc_runtime::{Clock, read_signing_key};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -247,17 +245,7 @@ fn an_order_that_was_lost_is_what_the_next_connection_begins_with() {
 #[test]
 fn over_tls_a_worker_joins_whom_it_trusts_and_nobody_else() {
     let dir = tempdir().unwrap();
-    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    let (ca, cert, key) = (path("ca.pem"), path("tls.pem"), path("tls.key"));
-    let mut authority = CertificateParams::default();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
-    let pair = KeyPair::generate().unwrap();
-    let server = CertificateParams::new(vec!["127.0.0.1".into()]).unwrap().signed_by(&pair, &authority).unwrap();
-    fs::write(&ca, authority.pem()).unwrap();
-    fs::write(&cert, server.pem()).unwrap();
-    fs::write(&key, pair.serialize_pem()).unwrap();
-    fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    let ServerFiles { ca, cert, key } = ServerFiles::make(dir.path());
     let args = ["--tls-cert", &cert, "--tls-key", &key].map(str::to_owned).into();
     let coordinator = Coordinator::start_in(dir, args);
     assert!(coordinator.url().starts_with("https://"), "{}", coordinator.ready);

@@ -159,7 +159,7 @@ impl Drop for Coordinator {
     }
 }
 
-/// Whether a state waits for this, in one word.
+/// Whether one of the things that a state waits for is of this kind.
 pub(crate) fn waits_for(state: &Value, what: &str) -> bool {
     state["waits"].as_array().unwrap().iter().any(|wait| wait["for"] == what)
 }

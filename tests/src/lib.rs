@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's set-up that fails is a failed test")]
 #![expect(clippy::must_use_candidate, reason = "a test that ignores what it asked for asserts nothing and shows it")]
 
+pub mod authority;
 pub mod deadline;
 mod once;
 pub mod registrar;
