@@ -108,6 +108,8 @@ fn boot() -> String {
 
 #[cfg(test)]
 mod tests {
+    use openrtc_fleet::child::Launch;
+
     use super::*;
 
     #[test]
@@ -123,16 +125,20 @@ mod tests {
         assert_eq!(failed, 0);
     }
 
-    #[test]
-    fn only_the_very_process_is_found() {
-        let me = Process::of(std::process::id().cast_signed()).expect("it runs");
+    #[tokio::test]
+    async fn only_the_very_process_is_found() {
+        let (program, args) = ("sleep".into(), vec!["60".into()]);
+        let launch = Launch { program, args, set: Vec::new(), unset: Vec::new(), descriptors: None };
+        let child = launch.start("sleeper").expect("it starts");
+        let (pid, began) = (child.pid(), child.began().expect("it runs"));
         let boot = boot();
-        let leader = Process::of(me.session).expect("a session's first process");
-        let line = |boot: &str, began: u64| format!("{boot} {} {began} v1", leader.pid);
-        assert_eq!(left_behind(&line(&boot, leader.began), &boot), Some(("v1", leader.pid)));
-        assert_eq!(left_behind(&line(&boot, leader.began + 1), &boot), None, "another process by that number");
-        assert_eq!(left_behind(&line("another", leader.began), &boot), None, "the system was started anew");
+        let line = |boot: &str, began: u64| format!("{boot} {pid} {began} v1");
+        assert_eq!(left_behind(&line(&boot, began), &boot), Some(("v1", pid)));
+        assert_eq!(left_behind(&line(&boot, began + 1), &boot), None, "another process by that number");
+        assert_eq!(left_behind(&line("another", began), &boot), None, "the system was started anew");
         assert_eq!(left_behind(&format!("{boot} 1 1 v1"), &boot), None, "the first process is nobody's program");
         assert_eq!(left_behind("torn", &boot), None);
+        child.kill().await;
+        assert_eq!(left_behind(&line(&boot, began), &boot), None, "it is gone");
     }
 }
