@@ -342,11 +342,16 @@ impl Machine for Fleet {
             return None;
         }
         let Some(watch) = self.members.watch() else { return Some((self.now, Why::Watch)) };
-        let worker = self.members.first_due().map(|(at, worker)| (at, Why::Worker(worker)));
-        let step = self.step().map(|_| (self.now, Why::Step));
-        let verify = self.verify_by(watch.since).map(|at| (at, Why::Verify));
-        let first = [worker, step, verify].into_iter().flatten().min();
-        first.map(|(at, why)| (at.max(self.now), why))
+        let worker = self.members.first_due().map(|(at, worker)| (at.max(self.now), Why::Worker(worker)));
+        // Steps take longest to find, and whatever is due of a worker now comes before them.
+        if worker.is_some_and(|(at, _)| at == self.now) {
+            return worker;
+        }
+        if self.step().is_some() {
+            return Some((self.now, Why::Step));
+        }
+        let verify = self.verify_by(watch.since).map(|at| (at.max(self.now), Why::Verify));
+        worker.into_iter().chain(verify).min()
     }
 
     fn obligations(&self, effects: &mut impl Sink<Effect>) {

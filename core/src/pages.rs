@@ -49,6 +49,13 @@ impl<K: Copy + Ord, V: Copy> Pages<K, V> {
         self.pages.iter().flat_map(Page::iter)
     }
 
+    /// The entry with the smallest key.
+    pub(crate) fn first(&self) -> Option<(K, &V)> {
+        let page = self.pages.front()?;
+        let slot = page.live.trailing_zeros() as usize;
+        Some((page.keys[slot], &page.values[slot]))
+    }
+
     /// Where the key lies, if it is in the map.
     pub(crate) fn place(&self, key: K) -> Option<Place> {
         let (page, slot) = self.find(key).ok()?;
@@ -240,6 +247,7 @@ mod tests {
                 }
                 prop_assert_eq!(pages.place(key).map(|place| pages.at(place)), model.get(&key));
                 prop_assert_eq!(pages.len(), model.len());
+                prop_assert_eq!(pages.first().map(|(key, at)| (key, *at)), model.first_key_value().map(|(key, at)| (*key, *at)));
             }
             prop_assert!(pages.iter().eq(model.iter().map(|(key, value)| (*key, value))));
             let sound = |page: &Page<_, _>| page.live != 0 && page.keys.len() <= PAGE && page.first == page.keys[0];

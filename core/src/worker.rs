@@ -301,9 +301,9 @@ impl Machine for Worker {
     fn deadline(&self) -> Option<(Instant, Why)> {
         let living = (self.phase() != Phase::Exited).then_some(&self.calls);
         let ttl = self.limits().reservation_ttl;
-        let lapse = living.and_then(|calls| calls.reservations().next());
+        let lapse = living.and_then(Calls::first_reservation);
         let lapse = lapse.map(|(call, since)| (since + ttl, Why::Lapse(call)));
-        let stall = living.and_then(|calls| calls.watched().next()).map(|(at, call)| (at, Why::Stall(call)));
+        let stall = living.and_then(Calls::first_watched).map(|(at, call)| (at, Why::Stall(call)));
         [self.life.deadline(), lapse, stall].into_iter().flatten().min()
     }
 

@@ -117,11 +117,11 @@ impl Fleet {
 
     /// Whether steps are taken.
     pub(super) fn is_stepping(&self) -> bool {
-        self.is_running() && self.gates().failed.is_empty() && !self.members.has_any(|pool| pool.withdrawn)
+        self.is_running() && self.gates().failed.is_empty() && self.members.total().withdrawn == 0
     }
 
     fn must_pause(&self) -> bool {
-        self.is_running() && self.members.has_any(|pool| pool.withdrawn)
+        self.is_running() && self.members.total().withdrawn > 0
     }
 
     fn is_at(&self, stage: Stage) -> bool {

@@ -114,6 +114,8 @@ pub struct Members {
     watched: BTreeSet<(Instant, WorkerId)>,
     /// Counts by version; a version without workers has none.
     pools: BTreeMap<Version, Pool>,
+    /// Counts over all of them.
+    total: Pool,
 }
 
 impl Members {
@@ -154,18 +156,8 @@ impl Members {
 
     /// The counts over all workers.
     #[must_use]
-    pub fn total(&self) -> Pool {
-        self.pools.values().copied().fold(Pool::default(), Pool::plus)
-    }
-
-    /// Whether any version has workers that are counted so.
-    pub(super) fn has_any(&self, of: fn(&Pool) -> u32) -> bool {
-        self.pools.values().any(|pool| of(pool) > 0)
-    }
-
-    /// The calls in flight on all of them, as last heard.
-    pub(super) fn calls(&self) -> u64 {
-        self.pools.values().fold(0, |calls, pool| calls.saturating_add(pool.calls))
+    pub const fn total(&self) -> &Pool {
+        &self.total
     }
 
     /// From when on they are listened to.
@@ -221,6 +213,7 @@ impl Members {
             && let Some(sum) = self.pools.get_mut(&version)
         {
             *sum = sum.minus(pool).plus(pool_now);
+            self.total = self.total.minus(pool).plus(pool_now);
         }
     }
 
@@ -260,6 +253,7 @@ impl Members {
     fn index_all(&mut self) {
         self.watched.clear();
         self.pools.clear();
+        self.total = Pool::default();
         for (worker, member) in core::mem::take(&mut self.live) {
             self.insert(worker, &member);
         }
@@ -273,17 +267,20 @@ impl Members {
         if let Some(at) = self.due_at(member) {
             self.watched.insert((at, worker));
         }
-        let pool = self.pools.entry(member.version).or_default();
-        *pool = pool.plus(Pool::of(member));
+        let (pool, sum) = (Pool::of(member), self.pools.entry(member.version).or_default());
+        *sum = sum.plus(pool);
+        self.total = self.total.plus(pool);
     }
 
     fn unindex(&mut self, worker: WorkerId, member: &Member) {
         if let Some(at) = self.due_at(member) {
             self.watched.remove(&(at, worker));
         }
-        if let Some(pool) = self.pools.get_mut(&member.version) {
-            *pool = pool.minus(Pool::of(member));
-            if pool.members == 0 {
+        if let Some(sum) = self.pools.get_mut(&member.version) {
+            let pool = Pool::of(member);
+            *sum = sum.minus(pool);
+            self.total = self.total.minus(pool);
+            if sum.members == 0 {
                 self.pools.remove(&member.version);
             }
         }

@@ -22,7 +22,7 @@ impl Fleet {
     /// more.
     #[must_use]
     pub fn demand(&self) -> u64 {
-        self.members.calls().max(self.demand.into())
+        self.members.total().calls.max(self.demand.into())
     }
 
     /// The calls there must be room for: the demand with headroom, rounded up.

@@ -145,7 +145,7 @@ impl Fleet {
         room: Room,
         steps: [Event; N],
     ) -> Option<Event> {
-        if self.members.has_any(|pool| pool.awaited) {
+        if self.members.total().awaited > 0 {
             return None;
         }
         let step = steps.into_iter().find_map(|step| self.take(step));
@@ -161,12 +161,12 @@ impl Fleet {
             return self.take(Event::VersionDrained { version: *version });
         }
         let wave = self.wave.filter(|wave| wave.left > 0 && self.left_to_drain(wave.version) > 0);
-        let room = self.room_to_drain();
         if let Some(wave) = wave {
             // The workers are looked through last: this is asked after every report.
             if self.draining() >= self.policy().wave {
                 return None;
             }
+            let room = self.room_to_drain();
             if !self.can_drain(&room) {
                 return self.first_with_room(StepKind::Wave, room, []);
             }
@@ -175,10 +175,12 @@ impl Fleet {
             return self.first_with_room(StepKind::Wave, room, [ordered]);
         }
         let version = *self.versions.keys().find(|version| self.left_to_drain(**version) > 0)?;
-        let size = self.left_to_drain(version).min(self.policy().wave);
+        if self.draining() > 0 {
+            return None;
+        }
+        let (size, room) = (self.left_to_drain(version).min(self.policy().wave), self.room_to_drain());
         let wave = self.wave.map_or(1, |wave| wave.number.saturating_add(1));
-        let started = Event::WaveStarted { version, wave, size, room };
-        (self.draining() == 0).then(|| self.first_with_room(StepKind::Wave, room, [started])).flatten()
+        self.first_with_room(StepKind::Wave, room, [Event::WaveStarted { version, wave, size, room }])
     }
 
     /// Whether a version gets no more calls and its workers are to drain.

@@ -1,6 +1,5 @@
 //! The calls in flight.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use serde::ser::SerializeSeq;
@@ -47,8 +46,8 @@ impl Call {
 #[serde(from = "Vec<(CallNo, Call)>")]
 pub struct Calls {
     live: Pages<CallNo, Call>,
-    /// Reservations in the order they were made, which is the order they lapse in.
-    reserved: BTreeSet<CallNo>,
+    /// Reservations in the order they were made, which is the order they lapse in, and when each was made.
+    reserved: Pages<CallNo, Instant>,
     /// When each watched call will be flagged.
     watched: Pages<Watch, ()>,
     /// How many are flagged.
@@ -85,7 +84,7 @@ impl Calls {
 
     /// How many are reserved and not yet assigned.
     #[must_use]
-    pub fn reserved(&self) -> usize {
+    pub const fn reserved(&self) -> usize {
         self.reserved.len()
     }
 
@@ -117,12 +116,22 @@ impl Calls {
 
     /// The reservations in the order they lapse, and when each was made.
     pub(super) fn reservations(&self) -> impl Iterator<Item = (CallNo, Instant)> {
-        self.reserved.iter().filter_map(|number| Some((*number, self.get(*number)?.since)))
+        self.reserved.iter().map(|(call, since)| (call, *since))
+    }
+
+    /// The reservation that lapses first, and when it was made.
+    pub(super) fn first_reservation(&self) -> Option<(CallNo, Instant)> {
+        self.reserved.first().map(|(call, since)| (call, *since))
     }
 
     /// The calls that will be flagged, in that order, and when.
     pub(super) fn watched(&self) -> impl Iterator<Item = (Instant, CallNo)> {
         self.watched.iter().map(|(watch, ())| watch.parts())
+    }
+
+    /// The call that will be flagged first, and when.
+    pub(super) fn first_watched(&self) -> Option<(Instant, CallNo)> {
+        self.watched.first().map(|(watch, ())| watch.parts())
     }
 
     pub(super) fn insert(&mut self, number: CallNo, call: Call) {
@@ -158,10 +167,10 @@ impl Calls {
 
     /// Whether these can be the calls of a worker at `now` whose last entry was `seq`.
     pub(super) fn is_sound(&self, now: Instant, seq: Seq) -> bool {
-        let reserved = self.iter().filter(|(_, call)| !call.active).map(|(number, _)| number);
+        let reserved = self.iter().filter(|(_, call)| !call.active).map(|(number, call)| (number, call.since));
         let lapses_in_order = self.reservations().is_sorted_by_key(|(_, since)| since);
         let numbered = self.iter().all(|(number, _)| (1..=seq.get()).contains(&number.get()));
-        reserved.eq(self.reserved.iter().copied())
+        reserved.eq(self.reservations())
             && lapses_in_order
             && numbered
             && self.iter().all(|(_, call)| call.is_sound(now))
@@ -180,7 +189,7 @@ impl Calls {
     fn index(&mut self, number: CallNo, call: Call) {
         self.stalled += usize::from(call.stalled);
         if !call.active {
-            self.reserved.insert(number);
+            self.reserved.insert(number, call.since);
         }
         if let Some(at) = call.stalls_at {
             self.watched.insert(Watch::new(at, number), ());
@@ -189,8 +198,9 @@ impl Calls {
 
     fn unindex(&mut self, number: CallNo, call: Call) {
         self.stalled -= usize::from(call.stalled);
-        if !call.active {
-            self.reserved.remove(&number);
+        let reservation = (!call.active).then_some(number);
+        if let Some(place) = reservation.and_then(|number| self.reserved.place(number)) {
+            self.reserved.remove(place);
         }
         let watch = call.stalls_at.map(|at| Watch::new(at, number));
         if let Some(place) = watch.and_then(|watch| self.watched.place(watch)) {

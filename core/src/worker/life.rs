@@ -110,6 +110,7 @@ impl Life {
     /// The earliest time-out that the drain owes. The worker adds the time-outs of single calls.
     #[must_use]
     pub fn deadline(&self) -> Option<(Instant, Why)> {
+        self.drain.as_ref()?;
         let whys = [Why::Empty, Why::GraceOver, Why::Force, Why::Overdue, Why::Leave];
         whys.into_iter().filter_map(|why| Some((self.due(why)?, why))).min()
     }

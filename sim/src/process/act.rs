@@ -25,7 +25,6 @@ impl<B: Promises, O: Environment<B>> Running<'_, B, O> {
     /// [`Running::give`] for a command that reserves a place for an offer.
     pub(super) fn give_about(&mut self, command: Command, offer: Option<B::Offer>) -> Result<Entry, Rejection> {
         let at = self.env.now(self.process);
-        self.count_before_exit(at, command);
         let decided = self.claim(at, command);
         if let (Command::Reserve { .. }, Err(Rejection::Refused(Refused::Admission(refusal)))) = (command, &decided) {
             self.process.declined[decline(*refusal) as usize] += 1;
@@ -34,10 +33,14 @@ impl<B: Promises, O: Environment<B>> Running<'_, B, O> {
         decided
     }
 
-    /// The machine's part of a command.
+    /// The machine's part of a command. What was declined is counted before the worker leaves.
     fn claim(&mut self, at: Instant, command: Command) -> Result<Entry, Rejection> {
+        let mut entry = self.process.machine.decide(at, command)?;
+        if matches!(entry.event, Event::Exited { .. }) {
+            self.count_declines(at);
+            entry = self.process.machine.decide(at, command)?;
+        }
         let process = &mut *self.process;
-        let entry = process.machine.decide(at, command)?;
         process.is_doomed |= take(&mut process.crash_armed);
         if process.record.is_none() {
             check_fit(process.machine.fits(&entry), &mut self.env);
@@ -68,16 +71,7 @@ impl<B: Promises, O: Environment<B>> Running<'_, B, O> {
     /// The machine's earliest time-out is reached.
     pub(crate) fn wake(&mut self, at: Instant) -> Result<Entry, Rejection> {
         let at = at.max(self.process.machine.now());
-        self.count_before_exit(at, Command::Wake);
         self.claim(at, Command::Wake)
-    }
-
-    /// What was declined is counted before the worker leaves.
-    fn count_before_exit(&mut self, at: Instant, command: Command) {
-        let decided = self.process.machine.decide(at, command);
-        if decided.is_ok_and(|entry| matches!(entry.event, Event::Exited { .. })) {
-            self.count_declines(at);
-        }
     }
 
     /// Declined offers are counted into the journal, a second's together.

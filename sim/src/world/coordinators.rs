@@ -174,9 +174,9 @@ impl Coordinators {
                 coordinator.keep(&entry);
             }
         }
-        let fleet = &mut coordinator.fleet;
+        coordinator.apply(&entry);
+        let fleet = &coordinator.fleet;
         let mut effects = Vec::new();
-        fleet.apply(&entry);
         fleet.react(&entry, &mut |effect| effects.push(effect));
         if in_full {
             checked = checked.and_then(|()| invariant::outcome(office, &entry, fleet, &effects));
@@ -202,8 +202,8 @@ impl Coordinators {
     fn settle(&mut self, context: &mut Context<'_>, workers: &mut Workers, index: CoordinatorIndex) {
         while context.scene.violation.is_none() {
             let now = context.scene.now;
-            let Coordinator { fleet, is_up, wake_at, .. } = &mut self.list[index];
-            let Some((due, _)) = fleet.deadline().filter(|_| *is_up) else { return };
+            let Coordinator { due, is_up, wake_at, .. } = &mut self.list[index];
+            let Some(due) = due.filter(|_| *is_up) else { return };
             if due > clock(&context.scene) {
                 let due = Clock::default().when(due);
                 if wake_at.is_none_or(|armed| due < armed || armed <= now) {
@@ -251,7 +251,10 @@ impl Coordinators {
         let Context { scene, books, network } = context;
         match effect {
             Effect::Alert(_) | Effect::Judge { gate: Gate::Person, .. } => {}
-            Effect::Judge { gate, step, .. } => scene.after(JUDGED_AFTER, Event::GateResult(gate, step)),
+            Effect::Judge { gate, step, .. } => {
+                let colour = Colour::of(step.version).expect("a run has two versions");
+                scene.after(JUDGED_AFTER, Event::GateResult(gate, colour, step.weight));
+            }
             Effect::Provision { version, workers: wanted, .. } => {
                 let colour = Colour::of(version).expect("a run has two versions");
                 platform::provision(scene, workers, colour, wanted);

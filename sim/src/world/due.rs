@@ -1,5 +1,6 @@
 //! What comes due: each event finds the subject that it is about.
 
+use openrtc_core::fleet::GatedStep;
 use openrtc_core::id::Incarnation;
 use openrtc_core::time::Span;
 
@@ -30,7 +31,10 @@ impl World<'_> {
             Event::Mail(mail) => self.deliver(mail),
             Event::Route(colour, weight, term) => self.dispatcher.route(colour, weight, term),
             Event::FleetWake(coordinator) => self.coordinators.wake(context, workers, coordinator),
-            Event::GateResult(gate, step) => self.coordinators.judge(context, workers, gate, step),
+            Event::GateResult(gate, colour, weight) => {
+                let step = GatedStep { version: colour.version(), weight };
+                self.coordinators.judge(context, workers, gate, step);
+            }
             Event::CoordinatorBack => self.coordinators.come_back(context, workers),
         }
     }

@@ -36,23 +36,22 @@ impl World<'_> {
 
     fn pending_of(&self, node: &Node) -> Option<Pending> {
         let worker = node.host.worker;
-        let name = self.context.scene.name(worker);
+        let name = || self.context.scene.name(worker);
         match (node.life(), node.machine().phase()) {
             (Life::Absent | Life::Gone, _) => None,
-            (Life::Booting, _) => Some(Pending::Waits(format!("{name} is starting"))),
-            (Life::Up, Phase::Draining) => Some(self.pending_drain(node, &name)),
-            (Life::Up, _) if node.process.must_go() => Some(Pending::Fault(
-                Invariant::DrainedLeaves,
-                Some(worker),
-                format!("{name} is drained and does not leave"),
-            )),
+            (Life::Booting, _) => Some(Pending::Waits(format!("{} is starting", name()))),
+            (Life::Up, Phase::Draining) => Some(self.pending_drain(node, &name())),
+            (Life::Up, _) if node.process.must_go() => {
+                let what = format!("{} is drained and does not leave", name());
+                Some(Pending::Fault(Invariant::DrainedLeaves, Some(worker), what))
+            }
             (Life::Up, phase) if node.process.signals > 0 && phase < Phase::Draining => {
-                let what = format!("{name} was told to leave and goes on {phase}");
+                let what = format!("{} was told to leave and goes on {phase}", name());
                 Some(Pending::Fault(Invariant::DrainEnds, Some(worker), what))
             }
             (Life::Up, _) => {
                 let call = self.over(node).find(|call| !self.is_phantom(*call))?;
-                let what = format!("{name} still holds call {call}, which is over");
+                let what = format!("{} still holds call {call}, which is over", name());
                 Some(Pending::Fault(Invariant::DrainEnds, Some(worker), what))
             }
         }

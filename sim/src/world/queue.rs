@@ -3,7 +3,7 @@
 use core::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use openrtc_core::fleet::{Gate, GatedStep};
+use openrtc_core::fleet::Gate;
 use openrtc_core::id::{Epoch, Incarnation};
 use openrtc_core::time::Instant;
 
@@ -17,8 +17,8 @@ pub(super) enum Event {
     Attempt(AttemptIndex, OfAttempt),
     CoordinatorBack,
     FleetWake(CoordinatorIndex),
-    /// A gate was judged.
-    GateResult(Gate, GatedStep),
+    /// A gate was judged for a version at a share of new calls.
+    GateResult(Gate, Colour, u8),
     Mail(MailIndex),
     Message(Say, AttemptIndex),
     Place(CallIndex),

@@ -8,6 +8,8 @@ use openrtc_core::time::Instant;
 #[derive(Debug)]
 pub(super) struct Coordinator {
     pub(super) fleet: Fleet,
+    /// When something is due of the fleet next. Asked often, and it costs much to find.
+    pub(super) due: Option<Instant>,
     /// Every decision so far: all that is left of it after a crash.
     store: Vec<Entry>,
     pub(super) is_up: bool,
@@ -24,7 +26,12 @@ impl Coordinator {
     fn start(store: Vec<Entry>) -> Self {
         let mut fleet = Fleet::new(Timeouts::default()).expect("the defaults work");
         fold(&mut fleet, &store);
-        Self { fleet, store, is_up: true, wake_at: None }
+        Self { due: due(&fleet), fleet, store, is_up: true, wake_at: None }
+    }
+
+    pub(super) fn apply(&mut self, entry: &Entry) {
+        self.fleet.apply(entry);
+        self.due = due(&self.fleet);
     }
 
     /// Another process, which starts from the same store.
@@ -44,4 +51,8 @@ impl Coordinator {
     pub(super) fn keep(&mut self, decision: &Entry) {
         self.store.push(*decision);
     }
+}
+
+fn due(fleet: &Fleet) -> Option<Instant> {
+    fleet.deadline().map(|(at, _)| at)
 }
