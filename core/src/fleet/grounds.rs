@@ -17,12 +17,14 @@ impl Event {
     /// Whether this is an observation: it is never stored, takes no number, and is forgotten in a restart. Everything
     /// else is a decision.
     #[must_use]
+    #[inline]
     pub const fn is_observation(&self) -> bool {
         self.grounds().is_none()
     }
 
     /// What a decision was judged on; `None` of an observation.
     #[must_use]
+    #[inline]
     pub const fn grounds(&self) -> Option<Grounds> {
         Some(match *self {
             Self::WatchBegan | Self::WorkerReported(_) | Self::WorkerSilent { .. } | Self::Reissued { .. } => {

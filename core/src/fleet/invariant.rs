@@ -130,21 +130,24 @@ pub fn state(fleet: &Fleet) -> Checked {
 
 /// S10.
 fn one_current(fleet: &Fleet) -> Checked {
-    let count = |state| fleet.versions().values().filter(|info| info.state == state).count();
-    let shares: u32 = fleet.versions().values().map(|info| u32::from(info.weight)).sum();
-    let one = count(VersionState::Current) <= 1 && count(VersionState::Ramping) <= 1;
-    holds(Invariant::OneCurrent, None, one && (shares == 100 || shares == 0))
+    let (mut current, mut ramping, mut shares) = (0, 0, 0);
+    for info in fleet.versions().values() {
+        current += u32::from(info.state == VersionState::Current);
+        ramping += u32::from(info.state == VersionState::Ramping);
+        shares += u32::from(info.weight);
+    }
+    holds(Invariant::OneCurrent, None, current <= 1 && ramping <= 1 && (shares == 100 || shares == 0))
 }
 
 /// S3, S6, S7 and S15 of one worker.
 fn worker_state(run: Run, member: &Member) -> Checked {
-    let ordered = |is: fn(Task) -> bool| member.order.is_some_and(|order| is(order.task));
-    let stop = ordered(|task| task == Task::Stop);
+    let task = member.order.as_ref().map(|order| order.task);
+    let stop = task == Some(Task::Stop);
     let heard = member.view() == View::Known || stop;
     let empty = member.facts().is_none_or(|facts| facts.phase > Phase::Draining && facts.in_flight == 0);
-    let returns = ordered(|task| task == Task::Cancel);
+    let returns = task == Some(Task::Cancel);
     let given_up = member.status == MemberStatus::WrittenOff;
-    let leaves = ordered(|task| matches!(task, Task::Drain(_) | Task::Force | Task::Stop));
+    let leaves = matches!(task, Some(Task::Drain(_) | Task::Force | Task::Stop));
     holds(Invariant::ShiftClosed, Some(run), !leaves || member.slots() == 0)?;
     holds(Invariant::DrainedSound, Some(run), !member.is_drained() || (member.drained && empty && heard && !returns))?;
     holds(Invariant::KillSafety, Some(run), !stop || member.drained || given_up)?;

@@ -86,25 +86,25 @@ impl<B: Promises, O: Environment<B>> Running<'_, B, O> {
 
     /// Journals what was claimed, then does what follows from it. Returns whether there was anything.
     pub(crate) fn act(&mut self) -> bool {
-        if self.process.claimed.is_empty() {
-            return false;
-        }
-        let claimed = take(&mut self.process.claimed);
-        let mut effects = Vec::new();
-        for entry in &claimed {
-            self.journal(entry);
-            self.process.record().react(entry, &mut |effect| effects.push(effect));
+        let (claimed, mut effects) = (self.process.claimed.len(), Vec::new());
+        for place in 0..claimed {
+            let entry = self.process.claimed[place];
+            self.journal(&entry);
+            self.process.record().react(&entry, &mut |effect| effects.push(effect));
         }
         if self.process.is_doomed {
-            return true;
+            self.process.claimed.clear();
+            return claimed > 0;
         }
-        for entry in &claimed {
-            self.follow(entry);
+        // What is claimed meanwhile waits for the next time.
+        for _ in 0..claimed {
+            let Some(entry) = self.process.next_claimed() else { break };
+            self.follow(&entry);
         }
         for effect in effects {
             self.perform(effect);
         }
-        true
+        claimed > 0
     }
 
     /// An entry goes to the journal.

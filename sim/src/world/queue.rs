@@ -54,14 +54,28 @@ pub(super) enum OfRun {
 
 #[derive(Clone, Copy, Debug)]
 struct Due {
-    at: Instant,
-    order: u64,
+    place: Place,
     event: Event,
+}
+
+/// When an event comes due and how many were made before it: one number, so that two are compared at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place(u128);
+
+impl Place {
+    fn new(at: Instant, order: u64) -> Self {
+        Self(u128::from(at.as_micros()) << 64 | u128::from(order))
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the high half is the time")]
+    const fn at(self) -> Instant {
+        Instant::from_micros((self.0 >> 64) as u64)
+    }
 }
 
 impl PartialEq for Due {
     fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
+        self.place == other.place
     }
 }
 
@@ -76,7 +90,7 @@ impl PartialOrd for Due {
 impl Ord for Due {
     /// The heap gives out its greatest, so the earliest is the greatest here.
     fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.order).cmp(&(self.at, self.order))
+        other.place.cmp(&self.place)
     }
 }
 
@@ -90,11 +104,11 @@ pub(super) struct Queue {
 impl Queue {
     pub(super) fn push(&mut self, at: Instant, event: Event) {
         self.order += 1;
-        self.heap.push(Due { at, order: self.order, event });
+        self.heap.push(Due { place: Place::new(at, self.order), event });
     }
 
     pub(super) fn next_at(&self) -> Option<Instant> {
-        self.heap.peek().map(|due| due.at)
+        self.heap.peek().map(|due| due.place.at())
     }
 
     pub(super) fn pop(&mut self) -> Option<Event> {
