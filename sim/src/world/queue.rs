@@ -67,7 +67,6 @@ impl Place {
         Self(u128::from(at.as_micros()) << 64 | u128::from(order))
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the high half is the time")]
     const fn at(self) -> Instant {
         Instant::from_micros((self.0 >> 64) as u64)
     }
