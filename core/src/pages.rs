@@ -247,7 +247,8 @@ mod tests {
                 }
                 prop_assert_eq!(pages.place(key).map(|place| pages.at(place)), model.get(&key));
                 prop_assert_eq!(pages.len(), model.len());
-                prop_assert_eq!(pages.first().map(|(key, at)| (key, *at)), model.first_key_value().map(|(key, at)| (*key, *at)));
+                let first = model.first_key_value().map(|(key, at)| (*key, at));
+                prop_assert_eq!(pages.first(), first);
             }
             prop_assert!(pages.iter().eq(model.iter().map(|(key, value)| (*key, value))));
             let sound = |page: &Page<_, _>| page.live != 0 && page.keys.len() <= PAGE && page.first == page.keys[0];
