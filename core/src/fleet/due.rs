@@ -80,7 +80,9 @@ impl Member {
         if undone && self.status != MemberStatus::WrittenOff {
             return Some(News::Undone);
         }
-        let drained = facts.is_empty() && !self.drained && !self.is_returning();
+        // While an order is on its way, an earlier one may be too, and open the worker again.
+        let awaits = self.order.is_some_and(|order| order.is_owed() && facts.obeyed < order.stamp);
+        let drained = facts.is_empty() && !self.drained && !awaits;
         self.reply(facts).or_else(|| drained.then_some(News::Drained))
     }
 
@@ -92,8 +94,8 @@ impl Member {
         let acked = match order.task {
             Task::Cancel if closed && (facts.sealed || obeyed) => return Some(News::Refusal),
             Task::Cancel => !closed && obeyed,
-            Task::Drain(_) => closed,
-            Task::Force => closed && facts.in_flight == 0,
+            Task::Drain(_) => closed && obeyed,
+            Task::Force => closed && obeyed && facts.in_flight == 0,
             Task::Serve => facts.phase > Phase::Standby,
             Task::Stop => false,
         };

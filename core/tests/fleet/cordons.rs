@@ -49,6 +49,24 @@ fn a_cordoned_worker_keeps_its_calls_stays_when_they_end_and_comes_back() {
 }
 
 #[test]
+fn a_worker_that_has_yet_to_hear_two_orders_has_drained_once_it_took_the_last() {
+    let mut world = World::serving(2);
+    cordon(&mut world, "v1-0").unwrap();
+    world.run(3);
+    let is_drained = |world: &World| world.fleet.members().get(id("v1-0")).unwrap().is_drained();
+    assert!(is_drained(&world));
+    world.fake("v1-0").deaf = true;
+    uncordon(&mut world, "v1-0").unwrap();
+    cordon(&mut world, "v1-0").unwrap();
+    world.run(3);
+    assert_eq!(world.fake("v1-0").phase, Phase::Drained, "as the first order left it");
+    assert!(!is_drained(&world), "the second may still arrive, and open it");
+    world.fake("v1-0").deaf = false;
+    world.run(30);
+    assert!(is_drained(&world));
+}
+
+#[test]
 fn a_worker_that_is_drained_alone_leaves_and_the_others_serve_on() {
     let mut world = World::serving(2);
     world.fake("v1-0").calls = 2;
