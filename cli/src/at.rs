@@ -178,8 +178,10 @@ pub(crate) fn words(state: &Value) -> String {
     for wait in state["waits"].as_array().into_iter().flatten() {
         lines.push(("waits", format!("{}: {}", text(&wait["what"]), text(&wait["way_out"]))));
     }
-    if state["journal"]["failing"] == true {
-        lines.push(("journal", "FAILING: what is decided may be lost in a restart; is the disk full?".into()));
+    if let Some(trouble) = state["journal"]["trouble"].as_str() {
+        lines.push(("STOPPED", format!("{trouble}: nothing is decided until it can be")));
+    } else if state["journal"]["failing"] == true {
+        lines.push(("STOPPED", "the journal's directory was deleted: nothing is decided until it is back".into()));
     }
     let lines: Vec<_> = lines.into_iter().map(|(name, words)| (name, screen::plain(&words))).collect();
     let mut shown = screen::entries(&lines, screen::width());

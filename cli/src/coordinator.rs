@@ -9,8 +9,9 @@ use clap::Args;
 use openrtc_core::fleet::{Fleet, Timeouts};
 use openrtc_core::id::{Deployment, Incarnation, WorkerId};
 use openrtc_core::journal::Office;
+pub(crate) use openrtc_fleet::coordinator::LOG;
 use openrtc_fleet::coordinator::{Coordinator, Settings};
-use openrtc_fleet::shell::Shell;
+use openrtc_fleet::shell::{OnDamage, Shell};
 use openrtc_runtime::journal::JournalConfig;
 use openrtc_runtime::{Secret, process, read_public_key};
 use serde_json::json;
@@ -41,6 +42,9 @@ pub(crate) struct CoordinatorArgs {
     /// The public key's file that workers sign with; may be repeated.
     #[arg(long, required = true, value_name = "FILE.pub")]
     key: Vec<PathBuf>,
+    /// If its journal is damaged, go on with what stands before the damage. What was decided after it is lost.
+    #[arg(long)]
+    accept_loss: bool,
     /// Its own name, in the journal.
     #[arg(long, default_value = "coordinator", value_name = "NAME")]
     name: WorkerId,
@@ -77,7 +81,8 @@ pub(crate) async fn run(args: CoordinatorArgs) -> anyhow::Result<ExitCode> {
     let addr = listener.local_addr()?;
     let office = Office { deployment: args.deployment, coordinator: args.name, incarnation: Incarnation::new(0) };
     let fresh = Fleet::new(Timeouts::default()).expect("the defaults are valid");
-    let (shell, running, found) = Shell::open(JournalConfig::new(&args.dir), office, fresh)?;
+    let on_damage = if args.accept_loss { OnDamage::GoOn } else { OnDamage::Refuse };
+    let (shell, running, found) = Shell::open(JournalConfig::new(&args.dir), office, fresh, on_damage)?;
     let coordinator = Coordinator::new(shell.clone(), settings).map_err(Usage::new)?;
     let scheme = if is_open { "http" } else { "https" };
     println!("{}", ready(&args, &format!("{scheme}://{addr}"), &shell, found.is_some()));

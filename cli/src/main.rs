@@ -120,7 +120,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // Whoever runs another command may end it with any signal, as usual.
     let _process = matches!(cli.command, Command::Run(_) | Command::Worker(_)).then(process::begin);
-    start_log();
+    start_log(matches!(cli.command, Command::Coordinator(_)));
     let code = execute(cli.command);
     log::flush();
     code
@@ -140,13 +140,16 @@ fn execute(command: Command) -> ExitCode {
 }
 
 /// Writes log lines to standard error, from `warn` upwards unless `RUST_LOG` says otherwise: `info`, or a level for
-/// each target (`openrtc_runtime=debug,warn`).
+/// each target (`openrtc_runtime=debug,warn`). A coordinator also says who joined and what was ordered, by whom.
 #[expect(clippy::disallowed_methods, reason = "RUST_LOG is read before there is a configuration")]
-fn start_log() {
+fn start_log(coordinates: bool) {
     let set = env::var_os("RUST_LOG");
     let wanted = set.as_ref().and_then(|targets| targets.to_str()?.parse().ok());
     let misread = set.is_some() && wanted.is_none();
-    let filter = wanted.unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN));
+    let filter = wanted.unwrap_or_else(|| {
+        let usual = Targets::new().with_default(LevelFilter::WARN);
+        if coordinates { usual.with_target(coordinator::LOG, LevelFilter::INFO) } else { usual }
+    });
     let lines = tracing_subscriber::fmt::layer().with_writer(log::stderr).log_internal_errors(false);
     let lines = lines.with_ansi(std::io::stderr().is_terminal());
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();

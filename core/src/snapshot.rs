@@ -56,7 +56,7 @@ pub struct JournalHealth {
     pub kept: bool,
     /// The last entry that was written.
     pub written: Seq,
-    /// Whether the last write failed.
+    /// Whether the last write failed, or the journal's directory was deleted and cannot be created anew.
     pub failing: bool,
     /// Entries that could not be written and are covered only by the state the next segment opens with.
     pub missed: u64,

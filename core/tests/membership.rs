@@ -52,12 +52,12 @@ fn a_token_in_order_is_admitted_in_both_forms() {
     assert_eq!(admitted.claims, claims());
 }
 
-/// A coordinator's fleet says which versions may join; all else is judged as ever.
+/// A coordinator's fleet says which versions and which runs may join; all else is judged as ever.
 #[test]
-fn whoever_judges_versions_itself_judges_nothing_else_less() {
+fn whoever_judges_versions_and_runs_itself_judges_nothing_else_less() {
     let mut verifier = verifier();
     let judge = |verifier: &MembershipVerifier, claims: &Claims| {
-        verifier.judge_but_version(NOW, &sign_membership(&key(), claims).to_bytes())
+        verifier.judge_but_place(NOW, &sign_membership(&key(), claims).to_bytes())
     };
     let other = with(|claims| claims.identity.version = Version::from_static("v9"));
     assert_eq!(judge(&verifier, &other).unwrap().claims, other);
@@ -68,6 +68,14 @@ fn whoever_judges_versions_itself_judges_nothing_else_less() {
     let admitted = judge(&verifier, &other).unwrap();
     verifier.apply(&admitted);
     assert_eq!(judge(&verifier, &other), Err(MembershipError::Replayed));
+
+    let later = with(|claims| claims.identity.incarnation = Incarnation::new(10));
+    verifier.apply(&judge(&verifier, &later).unwrap());
+    let earlier = judge(&verifier, &claims()).unwrap();
+    verifier.apply(&earlier);
+    assert_eq!(judge(&verifier, &later), Err(MembershipError::Replayed), "the later run stays the one that is known");
+    let forged = with(|claims| claims.epoch = Epoch::new(8));
+    assert_eq!(judge(&verifier, &forged), Err(MembershipError::StaleEpoch(Epoch::new(8))), "an earlier run's too");
 }
 
 #[test]

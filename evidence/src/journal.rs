@@ -142,7 +142,7 @@ impl Problem {
     fn of(torn: Torn) -> Self {
         match torn.fault {
             fault if fault.is_newer() => Self::Newer,
-            TornFault::Short => Self::Unopened,
+            fault if fault.is_cut_short() => Self::Unopened,
             _ => Self::Torn(torn),
         }
     }
@@ -203,7 +203,7 @@ impl History {
             }
             match replayed.torn.filter(|torn| !torn.fault.is_newer()) {
                 // A crash cuts an append short; nothing is appended behind that, nor after an exit.
-                Some(torn @ Torn { fault: TornFault::Short, .. }) if is_last && replayed.state.outcome().is_none() => {
+                Some(torn) if torn.fault.is_cut_short() && is_last && replayed.state.outcome().is_none() => {
                     history.cut_short = Some(fault(Problem::Torn(torn)));
                 }
                 Some(torn) => history.enter(fault(Problem::Torn(torn)), Some(replayed.state.now())),

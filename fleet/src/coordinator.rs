@@ -39,6 +39,9 @@ use crate::shell::{Performer, Shell};
 /// Who gives workers their orders, in their journals. On whose behalf, the coordinator's own journal says.
 const COORDINATOR: Actor = Actor::from_static("coordinator");
 
+/// The target of its log lines that say who joined and what was ordered, by whom.
+pub const LOG: &str = "openrtc::audit";
+
 /// Connections beyond those of workers.
 const OTHERS_MAX: usize = 512;
 
@@ -157,7 +160,7 @@ impl Performer for Coordinator {
         match effect {
             // It is in the state, with what it waits for, and ends with the next report that shows room.
             Effect::Alert(Alert::CapacityBlocked) => {}
-            Effect::Alert(alert) => tracing::warn!(?alert, "a person should know"),
+            Effect::Alert(alert) => tracing::warn!("{alert}"),
             // Somebody else starts workers; whether a worker takes calls is all the route there is; and of the gates
             // only a person's is asked for.
             effect => tracing::debug!(%effect, "nothing to be done"),

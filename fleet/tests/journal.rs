@@ -12,7 +12,7 @@ use openrtc_core::id::{Actor, Deployment, Epoch, Incarnation, Seq, Version, Work
 use openrtc_core::journal::Office;
 use openrtc_core::machine::Machine;
 use openrtc_core::word::Phase;
-use openrtc_fleet::shell::{Found, Performer, Shell};
+use openrtc_fleet::shell::{Found, OnDamage, Performer, Running, Shell};
 use openrtc_records::{LockState, lock_state};
 use openrtc_runtime::journal::{JournalConfig, JournalError};
 use tempfile::tempdir;
@@ -47,10 +47,10 @@ struct Coordinator {
 
 impl Coordinator {
     fn open(dir: &Path) -> Self {
-        let fresh = Fleet::new(Timeouts::default()).unwrap();
-        // Small segments: a directory that is gone is noticed by whoever opens the next one.
-        let config = JournalConfig { segment_bytes: 1_024, ..JournalConfig::new(dir) };
-        let (shell, running, found) = Shell::open(config, OFFICE, fresh).unwrap();
+        Self::go(open(dir, OnDamage::Refuse).unwrap())
+    }
+
+    fn go((shell, running, found): (Shell, Running, Found)) -> Self {
         let notes = Notes::default();
         let running = tokio::spawn(running.run(notes.clone()));
         Self { shell, found, notes, running }
@@ -86,13 +86,17 @@ impl Coordinator {
 
     /// Ends it, with everything that was decided in its journal.
     async fn end(self) -> Fleet {
-        self.shell.settle().await;
+        self.shell.settle().await.unwrap();
         self.running.abort();
         let _ = self.running.await;
         let mut fleet = self.shell.view(Fleet::clone);
         fleet.forget();
         fleet
     }
+}
+
+fn open(dir: &Path, on_damage: OnDamage) -> Result<(Shell, Running, Found), JournalError> {
+    Shell::open(JournalConfig::new(dir), OFFICE, Fleet::new(Timeouts::default()).unwrap(), on_damage)
 }
 
 fn run(worker: &str) -> Run {
@@ -126,8 +130,7 @@ async fn a_coordinator_started_anew_knows_every_decision_and_no_worker_until_it_
     first.join(run("blue"), V1);
     first.until(Stage::Completed).await;
     first.roll_out(V2);
-    let fresh = Fleet::new(Timeouts::default()).unwrap();
-    let refused = Shell::open(JournalConfig::new(dir.path()), OFFICE, fresh).map(drop);
+    let refused = open(dir.path(), OnDamage::Refuse).map(drop);
     assert!(matches!(refused, Err(JournalError::InUse { .. })), "two coordinators write one journal: {refused:?}");
     let left = first.end().await;
 
@@ -170,33 +173,110 @@ async fn of_a_torn_journal_what_is_whole_counts_and_the_lost_orders_stamps_are_n
     second.end().await;
 }
 
-/// The directory cannot be had for a while: as with a disk that is full, decisions go on.
+/// Damage that no crash leaves: what was decided behind it may be all there is of a rollout.
 #[tokio::test]
-async fn a_disk_that_fails_costs_entries_and_no_decision_and_is_made_up_for_once_it_can_be() {
+async fn a_damaged_journal_is_named_and_gone_on_with_only_by_somebody_who_accepts_the_loss() {
+    let dir = tempdir().unwrap();
+    let first = Coordinator::open(dir.path());
+    first.roll_out(V1);
+    first.join(run("blue"), V1);
+    first.until(Stage::Completed).await;
+    first.shell.settle().await.unwrap();
+    let opening = fs::read(newest(dir.path())).unwrap();
+    first.roll_out(V2);
+    let left = first.end().await;
+    let segment = newest(dir.path());
+    let whole = fs::read(&segment).unwrap();
+    is_let_go(dir.path()).await;
+
+    let damage = |at: usize| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(&segment, bytes).unwrap();
+    };
+    // In the middle, in the last entry, and in the state that the segment opens with.
+    for at in [opening.len() + 20, whole.len() - 1, 40] {
+        damage(at);
+        let files = fs::read_dir(dir.path()).unwrap().count();
+        let refused = open(dir.path(), OnDamage::Refuse).map(drop).unwrap_err().to_string();
+        let named = [segment.to_str().unwrap(), "at byte ", "a checksum does not match", "backup", "--accept-loss"];
+        assert!(named.iter().all(|name| refused.contains(name)), "{refused}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), files, "nothing is written");
+    }
+    damage(opening.len() + 20);
+    let second = Coordinator::go(open(dir.path(), OnDamage::GoOn).unwrap());
+    let (rollout, found) = (second.shell.view(|fleet| fleet.rollout().copied()), second.found.clone().unwrap());
+    assert_eq!(rollout.map(|rollout| (rollout.green(), rollout.stage)), Some((V1, Stage::Completed)));
+    assert!(found.torn.is_some() && found.fleet.unwrap().seq() < left.seq());
+    second.end().await;
+    again(dir.path()).await.end().await;
+}
+
+/// Until the directory is there again nothing is done and nobody is told that it is.
+#[tokio::test]
+async fn a_fleet_whose_disk_takes_nothing_stands_still_and_says_why() {
     let parent = tempdir().unwrap();
     let dir = parent.path().join("fleet");
     let first = Coordinator::open(&dir);
     first.roll_out(V1);
-    first.shell.settle().await;
-    assert!(!first.shell.journal().failing);
+    first.join(run("blue"), V1);
+    first.until(Stage::Completed).await;
+    first.shell.settle().await.unwrap();
+    assert!(first.shell.trouble().is_none() && !first.shell.journal().failing);
     fs::remove_dir_all(&dir).unwrap();
     fs::write(&dir, "in the way").unwrap();
-    // Once the journal has noticed.
+
+    first.shell.request(ALICE, Request::Cordon { worker: run("blue").worker }).unwrap();
+    let trouble = first.shell.settle().await.unwrap_err().to_string();
+    assert!(trouble.contains(dir.to_str().unwrap()) && trouble.contains("deleted"), "{trouble}");
+    assert!(first.shell.journal().failing && first.shell.trouble().is_some());
+    let drains =
+        |notes: &Notes| notes.0.lock().unwrap().iter().any(|effect| matches!(effect, Effect::OrderDrain { .. }));
+    assert!(!drains(&first.notes), "an order that is not on the disk is not sent");
+
+    fs::remove_file(&dir).unwrap();
+    while !drains(&first.notes) {
+        tokio::task::yield_now().await;
+    }
+    first.shell.settle().await.unwrap();
+    let journal = first.shell.journal();
+    assert!(first.shell.trouble().is_none() && !journal.failing && journal.missed == 0, "{journal:?}");
+    let left = first.end().await;
+    let second = again(&dir).await;
+    assert_eq!(second.found.as_ref().and_then(|found| found.fleet.as_ref()), Some(&left));
+    second.end().await;
+}
+
+/// A host has calls: as with a worker's, a disk that takes nothing costs entries and no decision.
+#[tokio::test]
+async fn a_hosts_fleet_goes_on_without_its_disk_and_what_it_missed_is_made_up_for() {
+    let parent = tempdir().unwrap();
+    let dir = parent.path().join("fleet");
+    let (shell, running) = Shell::new(Fleet::new(Timeouts::default()).unwrap());
+    // Small segments: a directory that is gone is noticed by whoever opens the next one.
+    let config = JournalConfig { segment_bytes: 1_024, ..JournalConfig::new(&dir) };
+    let (running, found) = running.journaled(config, OFFICE).unwrap();
+    let first = Coordinator::go((shell, running, found));
+    first.roll_out(V1);
+    first.shell.settle().await.unwrap();
+    fs::remove_dir_all(&dir).unwrap();
+    fs::write(&dir, "in the way").unwrap();
     let mut calls = 1;
-    while !first.shell.journal().failing {
+    let mut decide = async || {
         calls = 3 - calls;
         first.shell.submit(Command::Demand { calls }).unwrap();
-        first.shell.settle().await;
+        first.shell.settle().await.unwrap();
+    };
+    while first.shell.journal().missed == 0 {
+        decide().await;
     }
+    assert!(first.shell.journal().failing);
     first.join(run("blue"), V1);
     first.until(Stage::Completed).await;
     fs::remove_file(&dir).unwrap();
     while first.shell.journal().failing {
-        calls = 3 - calls;
-        first.shell.submit(Command::Demand { calls }).unwrap();
-        first.shell.settle().await;
+        decide().await;
     }
-    assert!(first.shell.journal().missed > 0);
     let left = first.end().await;
     let second = again(&dir).await;
     assert_eq!(second.found.as_ref().and_then(|found| found.fleet.as_ref()), Some(&left));
@@ -213,12 +293,7 @@ async fn a_fleet_that_begins_anew_is_told_what_was_before_and_goes_on_with_none_
         let before = found.and_then(|found| found.fleet).and_then(|fleet| fleet.rollout().map(Rollout::green));
         assert_eq!(before, (round == 1).then_some(V1));
         assert_eq!(shell.view(|fleet| fleet.versions().len()), 0);
-        let coordinator = Coordinator {
-            shell,
-            found: None,
-            notes: Notes::default(),
-            running: tokio::spawn(running.run(Notes::default())),
-        };
+        let coordinator = Coordinator::go((shell, running, None));
         coordinator.roll_out(V1);
         coordinator.end().await;
     }
@@ -236,7 +311,6 @@ async fn the_journal_of_a_worker_is_none_of_a_fleets() {
     let _ = (pool.begin_drain(ALICE), pool.leave());
     pool.retired().await;
     is_let_go(dir.path()).await;
-    let fresh = Fleet::new(Timeouts::default()).unwrap();
-    let refused = Shell::open(JournalConfig::new(dir.path()), OFFICE, fresh).map(drop).unwrap_err().to_string();
+    let refused = open(dir.path(), OnDamage::GoOn).map(drop).unwrap_err().to_string();
     assert!(refused.contains("holds a worker's journal"), "{refused}");
 }

@@ -239,7 +239,8 @@ impl Programs {
         }
         while ending.join_next().await.is_some() {}
         // So that the journal tells of their ends.
-        self.0.shell.settle().await;
+        // A host's programs never stand still for a disk.
+        let _ = self.0.shell.settle().await;
     }
 
     /// Waits until it is so.
@@ -317,7 +318,7 @@ impl Performer for Programs {
             | Effect::Judge { .. }
             | Effect::Promote { .. }
             | Effect::Reject { .. } => {}
-            Effect::Alert(alert) => tracing::warn!(?alert, "the host's fleet wants a person to know"),
+            Effect::Alert(alert) => tracing::warn!("of the host's programs: {alert}"),
         }
     }
 }

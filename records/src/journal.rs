@@ -22,7 +22,7 @@ use std::thread;
 use std::time::Duration;
 
 use openrtc_core::id::{Deployment, IdLog, OpenIds};
-use openrtc_core::journal::{self, Batch, Journaled, Opening};
+use openrtc_core::journal::{self, Batch, Journaled, Opening, Torn};
 
 use crate::directory;
 use crate::lock::{self, Lock};
@@ -111,6 +111,15 @@ pub enum JournalError {
     Newer {
         /// The directory.
         dir: PathBuf,
+    },
+    /// What is there is damaged, and it must not be done without.
+    #[error("{}: {torn}; what was decided there is lost: restore the directory from a backup, or accept the loss \
+             (openrtc coordinator --accept-loss)", path.display())]
+    Damaged {
+        /// The segment.
+        path: PathBuf,
+        /// Where it stops making sense.
+        torn: Torn,
     },
     /// The operating system refused.
     #[error("journal directory {dir:?}: cannot {what}: {source}{}", hint(.source))]
@@ -258,9 +267,9 @@ impl<M: Journaled> Journal<M> {
             match disk::loss(&open.file, &open.path, bytes) {
                 None => {}
                 Some(loss @ Loss::Gone) => {
-                    let segment = open.path.clone();
+                    let segment = open.path.display().to_string();
                     say(Box::new(move || {
-                        tracing::error!(?segment, "the journal's segment {loss}: it is written anew");
+                        tracing::error!(segment, "the journal's segment {loss}: it is written anew");
                     }));
                     match disk::put_back(&open.file, &open.path, bytes) {
                         Ok(file) => (open.file, open.listed) = (file, false),
@@ -273,8 +282,8 @@ impl<M: Journaled> Journal<M> {
                     }
                 }
                 Some(loss @ Loss::Shorter) => {
-                    let segment = open.path.clone();
-                    say(Box::new(move || tracing::error!(?segment, "the journal's segment {loss}: another begins")));
+                    let segment = open.path.display().to_string();
+                    say(Box::new(move || tracing::error!(segment, "the journal's segment {loss}: another begins")));
                     self.segment = None;
                 }
             }
@@ -291,7 +300,7 @@ impl<M: Journaled> Journal<M> {
         match lock::prepare(&dir) {
             Ok(lock) => {
                 let told = "somebody deleted the journal's lock, or its directory: it is created anew";
-                say(Box::new(move || tracing::error!(?dir, "{told}")));
+                say(Box::new(move || tracing::error!(dir = %dir.display(), "{told}")));
                 (self.lock, self.spare, self.is_homeless) = (lock, None, false);
                 true
             }
@@ -304,6 +313,12 @@ impl<M: Journaled> Journal<M> {
                 false
             }
         }
+    }
+
+    /// Whether its directory was deleted and cannot be created anew, as far as that was noticed.
+    #[must_use]
+    pub const fn is_homeless(&self) -> bool {
+        self.is_homeless
     }
 
     /// Opens a file, with the descriptor that is held back if there is no other. Somebody else may be faster to take

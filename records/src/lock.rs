@@ -118,13 +118,20 @@ pub(crate) fn is_elsewhere(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let id = |found: io::Result<fs::Metadata>| found.map(|found| (found.dev(), found.ino())).ok();
     let (open, there) = (id(file.metadata()), id(fs::symlink_metadata(path)));
-    // What cannot be looked at may be there.
-    open.is_some() && there != open && (there.is_some() || !path.try_exists().unwrap_or(true))
+    open.is_some() && there != open && (there.is_some() || !may_be_there(path))
 }
 
 #[cfg(not(unix))]
 pub(crate) fn is_elsewhere(_: &File, path: &Path) -> bool {
-    !path.try_exists().unwrap_or(true)
+    !may_be_there(path)
+}
+
+/// Whether a file may be there: what cannot be looked at may be. In what is no directory any more there is none.
+fn may_be_there(path: &Path) -> bool {
+    match path.try_exists() {
+        Ok(is_there) => is_there,
+        Err(error) => error.kind() != io::ErrorKind::NotADirectory,
+    }
 }
 
 #[cfg(test)]

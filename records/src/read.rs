@@ -75,6 +75,7 @@ pub fn runs(dir: &Path) -> io::Result<Vec<Run>> {
 /// What the newest segment that tells of a run says.
 struct Newest<M: Journaled> {
     replay: Option<Replay<M>>,
+    /// Where the newest segment that does not make sense to its end stops doing so.
     torn: Option<(PathBuf, Torn)>,
     newer: Vec<PathBuf>,
 }
@@ -91,7 +92,7 @@ pub(crate) enum Unusable {
 /// of a run that could not start, as `tells` says; the one before it is newest then. What a newer build wrote is named
 /// and left alone.
 fn newest<M: Journaled>(found: &[Segment], tells: impl Fn(&M) -> bool) -> Result<Newest<M>, Unusable> {
-    let mut newer = Vec::new();
+    let (mut newer, mut damaged) = (Vec::new(), None);
     for Segment { path, .. } in found.iter().rev() {
         // Once: a disk may take its time for each look at a file.
         let bytes = fs::read(path).map_err(Unusable::Io)?;
@@ -101,14 +102,17 @@ fn newest<M: Journaled>(found: &[Segment], tells: impl Fn(&M) -> bool) -> Result
         match replay::<M>(&bytes, |_, _, _| {}) {
             Ok(replay) if !tells(&replay.state) => {}
             Ok(replay) => {
-                let torn = replay.torn.map(|torn| (path.clone(), torn));
+                let torn = damaged.or_else(|| replay.torn.map(|torn| (path.clone(), torn)));
                 return Ok(Newest { replay: Some(replay), torn, newer });
             }
             Err(torn) if torn.fault.is_newer() => newer.push(path.clone()),
-            Err(torn) => tracing::warn!(segment = %path.display(), %torn, "a journal segment tells nothing"),
+            Err(torn) => {
+                tracing::warn!(segment = %path.display(), %torn, "a journal segment tells nothing");
+                damaged = damaged.or_else(|| torn.fault.is_damage().then(|| (path.clone(), torn)));
+            }
         }
     }
-    Ok(Newest { replay: None, torn: None, newer })
+    Ok(Newest { replay: None, torn: damaged, newer })
 }
 
 /// Whose segment this is, if it is not of machine `M`.
@@ -140,7 +144,7 @@ pub(crate) fn recover(found: &[Segment]) -> Result<Option<Recovered>, Unusable> 
 /// What the run of a fleet before left; `None` if nothing tells of one.
 pub(crate) fn recover_fleet(found: &[Segment]) -> Result<Option<FleetRecovered>, Unusable> {
     let Newest { replay, torn, newer } = newest(found, |fleet: &Fleet| fleet.seq() != Seq::default())?;
-    if replay.is_none() && newer.is_empty() {
+    if replay.is_none() && newer.is_empty() && torn.is_none() {
         return Ok(None);
     }
     let (fleet, office) = replay.map(|replay| (replay.state, replay.opening.about)).unzip();

@@ -2,6 +2,7 @@
 //! is killed; and what it does not put up with.
 #![expect(clippy::unwrap_used, reason = "a test's set-up that fails is a failed test")]
 
+mod disk;
 mod orders;
 mod refusals;
 mod rig;

@@ -191,6 +191,34 @@ fn a_worker_that_lies_or_talks_nonsense_is_named_and_cut() {
     coordinator.wait_until(|state| state["versions"][0]["ready"] == 1);
 }
 
+/// A second process by mistake: it may not take the place of one that has calls, and a rollout waits for that one.
+#[test]
+fn a_second_worker_of_a_name_is_put_off_while_the_first_is_there_and_nothing_completes_without_the_first() {
+    let mut coordinator = Coordinator::start();
+    let [first, other] = coordinator.serving("v1", ["b1", "b2"]);
+    let mut call = Caller::call(first.calls, "a");
+    let journal = coordinator.path("b1-again");
+    let settings = [("OPENRTC_JOURNAL_DIR", journal.to_str().unwrap())];
+    let mut second = coordinator.worker_with("b1", "v1", &settings);
+    let told = second.wait_for_log("is connected already");
+    assert!(told.contains("worker b1") && told.contains("OPENRTC_WORKER"), "{told}");
+    coordinator.order(&["deploy", "v2", "--workers", "1"]);
+    let green = coordinator.worker("g1", "v2");
+    first.wait_until(is("draining"));
+    green.wait_until(is("serving"));
+    assert_eq!(coordinator.state()["rollout"]["stage"], "draining", "it waits for the first one's call");
+
+    // Whoever is there first after a restart, the place stays the first one's.
+    coordinator.kill();
+    coordinator.come_back();
+    coordinator.wait_until(|state| state["versions"][0]["calls"] == 1);
+    call.talk(1);
+    assert_eq!((&second.snapshot()["phase"], &coordinator.state()["tally"]["lost"]), (&"standby".into(), &0.into()));
+    call.hang_up();
+    coordinator.wait_for("completed");
+    [first, other].into_iter().for_each(left);
+}
+
 /// The order to leave is lost with its connection: the worker comes back, drained, and gets it again.
 #[test]
 fn an_order_that_was_lost_is_what_the_next_connection_begins_with() {

@@ -1,8 +1,9 @@
 //! A coordinator's process, workers that dial in to it, and the commands that steer it.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::yield_now;
 
@@ -15,7 +16,9 @@ pub(crate) struct Coordinator {
     dir: TempDir,
     process: Option<Child>,
     /// Further arguments that it is started with.
-    args: Vec<String>,
+    pub(crate) args: Vec<String>,
+    /// How large the disk of its own is that it keeps its journal on, in kilobytes.
+    disk: Option<u32>,
     pub(crate) addr: SocketAddr,
     /// What it said when it was ready.
     pub(crate) ready: Value,
@@ -29,11 +32,20 @@ impl Coordinator {
 
     /// The same in a directory that has something already, with further arguments.
     pub(crate) fn start_in(dir: TempDir, args: Vec<String>) -> Self {
+        Self::start_on(dir, args, None)
+    }
+
+    /// The same with its journal on a disk of its own, of so many kilobytes, which goes with the process.
+    pub(crate) fn start_on_a_disk(kilobytes: u32) -> Self {
+        Self::start_on(tempdir().unwrap(), Vec::new(), Some(kilobytes))
+    }
+
+    fn start_on(dir: TempDir, args: Vec<String>, disk: Option<u32>) -> Self {
         for key in ["good", "other"] {
             keygen(&dir.path().join(key));
         }
         let addr = "127.0.0.1:0".parse().unwrap();
-        let mut coordinator = Self { dir, process: None, args, addr, ready: Value::Null };
+        let mut coordinator = Self { dir, process: None, args, disk, addr, ready: Value::Null };
         coordinator.come_back();
         coordinator
     }
@@ -55,7 +67,10 @@ impl Coordinator {
 
     /// The same for another deployment.
     pub(crate) fn command_for(&self, deployment: &str) -> Command {
-        let mut command = Command::new(openrtc());
+        let mut command = match self.disk {
+            None => Command::new(openrtc()),
+            Some(kilobytes) => on_a_disk(&self.path("coordinator"), kilobytes),
+        };
         command.args(["coordinator", "--json", "--deployment", deployment, "--listen", &self.addr.to_string()]);
         command.arg("--dir").arg(self.path("coordinator")).arg("--key").arg(self.path("good.pub"));
         command.args(&self.args).env("OPENRTC_OPS_TOKEN", TOKEN).env("RUST_LOG", "info");
@@ -67,6 +82,12 @@ impl Coordinator {
         let mut process = self.process.take().expect("it runs");
         process.kill().unwrap();
         process.wait().unwrap();
+    }
+
+    /// Where a path is for its process.
+    pub(crate) fn in_its_world(&self, name: &str) -> PathBuf {
+        let pid = self.process.as_ref().expect("it runs").id();
+        Path::new("/proc").join(pid.to_string()).join("root").join(self.path(name).strip_prefix("/").unwrap())
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -157,6 +178,26 @@ impl Drop for Coordinator {
             let _ = process.wait();
         }
     }
+}
+
+/// A command line for `openrtc` with a small disk at `dir`. The mount is in a namespace of its own: nothing outside
+/// sees it, and it goes with the process.
+fn on_a_disk(dir: &Path, kilobytes: u32) -> Command {
+    fs::create_dir_all(dir).unwrap();
+    let script = format!("mount -t tmpfs -o size={kilobytes}k tmpfs '{}' && exec \"$@\"", dir.display());
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--map-root-user", "sh", "-c", &script, "sh"]).arg(openrtc());
+    command
+}
+
+/// Whether this machine lets a process mount a disk of its own. Says loudly if not.
+pub(crate) fn may_mount() -> bool {
+    let dir = tempdir().unwrap();
+    let allowed = on_a_disk(dir.path(), 64).arg("--version").output().is_ok_and(|output| output.status.success());
+    if !allowed {
+        eprintln!("SKIPPED: this machine lets nobody mount a disk of its own, so no full disk was tried");
+    }
+    allowed
 }
 
 /// Whether one of the things that a state waits for is of this kind.

@@ -59,6 +59,29 @@ impl TornFault {
             | Self::FleetMisfit(_) => false,
         }
     }
+
+    /// Whether it is the end that a crash leaves: an append that it cut short, and that was answered to nobody.
+    #[must_use]
+    pub const fn is_cut_short(self) -> bool {
+        match self {
+            Self::Short => true,
+            Self::Checksum
+            | Self::Format(_)
+            | Self::Huge(_)
+            | Self::Newer
+            | Self::NotASegment
+            | Self::Misplaced
+            | Self::Unsound
+            | Self::Misfit(_)
+            | Self::FleetMisfit(_) => false,
+        }
+    }
+
+    /// Whether what was written is not there any more, wherever in the segment. A crash does not do that.
+    #[must_use]
+    pub const fn is_damage(self) -> bool {
+        !self.is_cut_short() && !self.is_newer()
+    }
 }
 
 impl fmt::Display for TornFault {

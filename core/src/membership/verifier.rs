@@ -8,7 +8,7 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use super::{Claims, KeyId, Malformed, Token, wire};
-use crate::id::{Deployment, Epoch, Incarnation, Version, WorkerId};
+use crate::id::{Deployment, Epoch, Identity, Incarnation, Version, WorkerId};
 use crate::time::{Instant, Span};
 
 /// What may run now.
@@ -202,9 +202,15 @@ impl MembershipVerifier {
         self.judge_for(at, token, presenter, |version| self.manifest.versions.contains(&version))
     }
 
-    /// Judges a token's bytes, but for the version: for a coordinator, whose fleet says which versions may join.
-    pub fn judge_but_version(&self, at: Instant, token: &[u8]) -> Result<Admitted, MembershipError> {
-        self.judge_for(at, token, None, |_| true)
+    /// Judges whether a token's bytes are authentic and new: for a coordinator, whose fleet says which versions, and
+    /// which runs of a worker, may join.
+    pub fn judge_but_place(&self, at: Instant, token: &[u8]) -> Result<Admitted, MembershipError> {
+        let judged = self.judge_for(at, token, None, |_| true);
+        match (judged, Token::from_bytes(token)) {
+            // The last thing that is looked at: all else holds.
+            (Err(MembershipError::StaleIncarnation(_)), Ok(token)) => Ok(Admitted { at, claims: token.claims }),
+            (judged, _) => judged,
+        }
     }
 
     fn judge_for(
@@ -235,7 +241,10 @@ impl MembershipVerifier {
             let (latest, age_max) = (self.latest, self.limits.age_max);
             self.workers.retain(|_, (_, issued_at)| latest.since(*issued_at) <= age_max);
         }
-        self.workers.insert(claims.identity.worker, (claims.identity.incarnation, claims.issued_at));
+        let Identity { worker, incarnation, .. } = claims.identity;
+        if self.workers.get(&worker).is_none_or(|(known, _)| *known <= incarnation) {
+            self.workers.insert(worker, (incarnation, claims.issued_at));
+        }
     }
 
     fn check_signature(&self, token: &Token) -> Result<(), MembershipError> {

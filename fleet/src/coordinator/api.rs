@@ -10,7 +10,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use openrtc_core::fleet::{DrainTerms, Fleet, Gate, GateSet, OnGateFailure, Policy, Request, Spec};
+use openrtc_core::fleet::{DrainTerms, Fleet, Gate, GateSet, OnGateFailure, Policy, Rejection, Request, Spec};
 use openrtc_core::id::{Actor, Version, WorkerId};
 use openrtc_core::machine::Machine;
 use openrtc_core::time::Span;
@@ -21,8 +21,8 @@ use openrtc_runtime::http::{Peer, Seat};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::Coordinator;
-use super::view::{State, WorkerShown};
+use super::view::{JournalShown, State, WorkerShown};
+use super::{Coordinator, LOG};
 
 /// No request's body needs more, in bytes.
 const BODY_MAX: usize = 4096;
@@ -252,7 +252,7 @@ impl Deploy {
 impl Coordinator {
     fn state(&self) -> State {
         let shell = self.shell();
-        let (now, journal) = (shell.now(), shell.journal());
+        let (now, journal) = (shell.now(), JournalShown::of(shell.journal(), shell.trouble()));
         shell.view(|fleet| State::of(fleet, self.0.deployment, now, journal))
     }
 
@@ -267,16 +267,28 @@ impl Coordinator {
     }
 
     async fn ask(&self, actor: Actor, request: Request) -> Response {
+        if let Some(trouble) = self.shell().trouble() {
+            let message = format!("nothing was decided: {trouble}; make that good, and give the order again");
+            return self.answer(StatusCode::SERVICE_UNAVAILABLE, message);
+        }
         let asked = self.shell().request(actor, request);
-        self.shell().settle().await;
-        match asked {
-            Ok(entry) => {
-                tracing::info!(target: "openrtc::audit", %actor, seq = %entry.seq, "{}", entry.event);
+        match (asked, self.shell().settle().await) {
+            // The first order that meets a disk that takes nothing.
+            (Ok(_) | Err(Rejection::Repeat(_)), Err(trouble)) => {
+                let message = format!(
+                    "not done: {trouble}; once it can be, this is done, unless the coordinator ends before: see \
+                     `openrtc rollout status` then"
+                );
+                tracing::warn!(target: LOG, event = "order", %actor, "{message}");
+                self.answer(StatusCode::SERVICE_UNAVAILABLE, message)
+            }
+            (Ok(entry), Ok(())) => {
+                tracing::info!(target: LOG, event = "order", %actor, seq = %entry.seq, "{}", entry.event);
                 self.answer(StatusCode::OK, entry.event.to_string())
             }
             // True already: whoever repeats a request wants to hear that it holds.
-            Err(rejection) if rejection.is_repeat() => self.answer(StatusCode::OK, rejection.to_string()),
-            Err(rejection) => self.answer(StatusCode::CONFLICT, rejection.to_string()),
+            (Err(rejection @ Rejection::Repeat(_)), Ok(())) => self.answer(StatusCode::OK, rejection.to_string()),
+            (Err(rejection), _) => self.answer(StatusCode::CONFLICT, rejection.to_string()),
         }
     }
 

@@ -2,6 +2,8 @@
 //! worker reports, and gets orders. A connection carries levels, so a newer order takes the place of one that was not
 //! sent yet.
 
+mod end;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,19 +14,20 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use openrtc_core::fleet::{Command, Event, Facts, Fleet, Refused, RejectReason, Rejection, Report, Run, Task};
-use openrtc_core::id::{Identity, Version};
+use openrtc_core::id::{Identity, Incarnation, Version};
 use openrtc_core::membership::{MembershipError, Token};
 use openrtc_core::order::Order;
 use openrtc_core::uplink::wire::{FromCoordinator, FromWorker, MESSAGE_MAX, PATH, PROTOCOL, SILENCE_MAX};
 use openrtc_core::word::Phase;
 use openrtc_runtime::Clock;
-use openrtc_runtime::http::websocket::{self, Cut, TextSocket};
+use openrtc_runtime::http::websocket::{self, TextSocket};
 use openrtc_runtime::http::{Peer, Seat};
 use openrtc_runtime::log::Limit;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::{Coordinator, order_of};
+use self::end::{End, not_now, put_off, refuse, say};
+use super::{Coordinator, LOG, order_of};
 
 /// The most connections at once whose worker has yet to register.
 pub(super) const JOINING_MAX: usize = 256;
@@ -39,17 +42,12 @@ const REPORTS_PER_TTL: u64 = 3;
 const RECONNECTS_PER_S: u64 = 500;
 const RECONNECT_MS_MIN: u64 = 1_000;
 
-/// Close codes of RFC 6455.
-const NORMAL: u16 = 1000;
-const PROTOCOL_ERROR: u16 = 1002;
-const NOT_TEXT: u16 = 1003;
-const TOO_LONG: u16 = 1009;
-
 static BROKEN: Limit = Limit::new();
 
 /// What the rest of the coordinator holds of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Uplink {
+    peer: Peer,
     orders: watch::Sender<Option<Order>>,
 }
 
@@ -64,29 +62,6 @@ impl Uplink {
             !is_older
         });
     }
-}
-
-/// Why a connection ends.
-#[derive(Debug, thiserror::Error)]
-enum End {
-    #[error("the worker has left")]
-    Left,
-    #[error("it registered on another connection")]
-    Replaced,
-    #[error("the worker is not wanted")]
-    Unwanted,
-    #[error("it did not register within {REGISTER:?}")]
-    Unregistered,
-    #[error("it said nothing for {0:?}")]
-    Silent(Duration),
-    #[error("{0}")]
-    Cut(#[from] Cut),
-    /// What was said last is the reason.
-    #[error("{0}")]
-    Told(String),
-    /// The worker breaks the protocol, or lies.
-    #[error("{0}")]
-    Odd(String),
 }
 
 pub(super) fn routes(coordinator: Coordinator) -> Router {
@@ -140,7 +115,7 @@ impl Link {
     fn new(coordinator: Coordinator, peer: Peer) -> Self {
         let (sender, orders) = watch::channel(None);
         let (now, silence) = (Instant::now(), Duration::from(SILENCE_MAX));
-        let uplink = Uplink { orders: sender };
+        let uplink = Uplink { peer, orders: sender };
         Self { coordinator, peer, worker: None, uplink, orders, ping: now + silence / 3, silent: now + silence }
     }
 
@@ -153,22 +128,16 @@ impl Link {
             Err(_) => End::Unregistered,
         };
         self.forget();
-        let code = match &end {
-            End::Odd(_) => PROTOCOL_ERROR,
-            End::Cut(Cut::TooLong(_)) => TOO_LONG,
-            End::Cut(Cut::NotText) => NOT_TEXT,
-            _ => NORMAL,
-        };
         let (peer, worker, said) = (self.peer, self.worker.map(|(run, _)| run.to_string()), end.to_string());
-        match end {
-            End::Left | End::Replaced | End::Unwanted => tracing::debug!(?peer, worker, "a connection ends: {said}"),
+        match &end {
+            End::Left | End::Replaced | End::Unwanted => tracing::debug!(%peer, worker, "a connection ends: {said}"),
             _ => {
                 if let Some(suppressed) = BROKEN.pass() {
-                    tracing::warn!(?peer, worker, suppressed, "a worker's connection ends: {said}");
+                    tracing::warn!(%peer, worker, suppressed, "a worker's connection ends: {said}");
                 }
             }
         }
-        socket.close(code, &said).await;
+        socket.close(end.code(), &said).await;
     }
 
     /// Greets, and waits until the worker has registered.
@@ -225,10 +194,12 @@ impl Link {
     }
 
     async fn register(&mut self, socket: &mut TextSocket, token: &str) -> Result<(), End> {
-        let Identity { version, worker, incarnation, .. } = match self.judge(token) {
-            Ok(identity) => identity,
+        let identity = match self.judge(token) {
+            Ok(Ok(identity)) => identity,
+            Ok(Err((identity, message))) => return put_off(socket, &identity, message).await,
             Err(error) => return Err(refuse(socket, &error).await?),
         };
+        let Identity { version, worker, incarnation, .. } = identity;
         let run = Run { worker, incarnation };
         if self.worker.is_some_and(|known| known != (run, version)) {
             let message = "one connection is for one run of one worker".to_owned();
@@ -237,7 +208,13 @@ impl Link {
         }
         let is_known = |fleet: &Fleet| fleet.versions().contains_key(&version) || fleet.members().of(run).is_some();
         if !self.coordinator.shell().view(is_known) {
-            return self.put_off(socket, run, version).await;
+            // It may take calls elsewhere, by the order of a coordinator whose records are lost.
+            let message =
+                format!("version {version} was never deployed here: `openrtc deploy {version}` lets this worker in");
+            return put_off(socket, &identity, message).await;
+        }
+        if let Some(trouble) = self.coordinator.shell().trouble() {
+            return not_now(socket, trouble.to_string()).await;
         }
         // Before the fleet hears of it: what it orders then finds this connection.
         self.worker = Some((run, version));
@@ -246,21 +223,19 @@ impl Link {
             earlier.orders.send_replace(None);
         }
         let registered = self.coordinator.shell().submit(Command::Register { run, version });
-        self.coordinator.shell().settle().await;
+        if let Err(trouble) = self.coordinator.shell().settle().await {
+            return not_now(socket, trouble.to_string()).await;
+        }
         match registered.map(|entry| entry.event) {
             Ok(Event::WorkerRejected { reason, .. }) => {
-                tracing::warn!(target: "openrtc::audit", event = "worker.rejected", %worker, %version, "{reason}");
+                tracing::warn!(target: LOG, event = "worker.rejected", %worker, %version, "{reason}");
                 self.send_away(socket, reason).await
             }
             Ok(_) | Err(Rejection::Repeat(_)) => {
-                tracing::info!(target: "openrtc::audit", event = "worker.registered", %worker, %version, %incarnation);
+                tracing::info!(target: LOG, event = "worker.registered", %worker, %version, %incarnation);
                 self.welcome(socket).await
             }
-            Err(Rejection::Refused(refused)) => {
-                let message = refused.to_string();
-                say(socket, &FromCoordinator::NotNow { message: message.clone() }).await?;
-                Err(End::Told(message))
-            }
+            Err(Rejection::Refused(refused)) => not_now(socket, refused.to_string()).await,
             Err(Rejection::Misuse(misuse)) => {
                 let message = misuse.to_string();
                 let reason = "version_changed".to_owned();
@@ -270,23 +245,18 @@ impl Link {
         }
     }
 
-    /// A version that was never deployed here may take calls elsewhere, by the order of a coordinator whose records are
-    /// lost: its worker goes on as it is, and comes again.
-    async fn put_off(&self, socket: &mut TextSocket, run: Run, version: Version) -> Result<(), End> {
-        let message =
-            format!("version {version} was never deployed here: `openrtc deploy {version}` lets this worker in");
-        tracing::warn!(target: "openrtc::audit", event = "worker.put_off", worker = %run.worker, %version, "{message}");
-        say(socket, &FromCoordinator::NotNow { message: message.clone() }).await?;
-        Err(End::Told(message))
-    }
-
-    /// Judges and remembers in one step, so that of two connections with one token only one is admitted.
-    fn judge(&self, token: &str) -> Result<Identity, MembershipError> {
+    /// Judges and remembers in one step, so that of two connections with one token only one is admitted. A worker whose
+    /// name is taken is told by whom, and nothing is remembered of it.
+    fn judge(&self, token: &str) -> Result<Result<Identity, (Identity, String)>, MembershipError> {
         let token = Token::from_text(token).map_err(MembershipError::Malformed)?;
         let mut verifier = self.coordinator.verifier();
-        let admitted = verifier.judge_but_version(Clock::wall(), &token.to_bytes())?;
+        let admitted = verifier.judge_but_place(Clock::wall(), &token.to_bytes())?;
+        let identity = admitted.claims.identity;
+        if let Some(taken) = self.coordinator.taken(&identity) {
+            return Ok(Err((identity, taken)));
+        }
         verifier.apply(&admitted);
-        Ok(admitted.claims.identity)
+        Ok(Ok(identity))
     }
 
     /// Tells the worker that it has joined, and what is wanted of it.
@@ -296,6 +266,10 @@ impl Link {
         let (epoch, ttl, workers, owed) = shell.view(|fleet| {
             (fleet.epoch(), fleet.timeouts().report_ttl, fleet.members().len(), fleet.order_owed(worker))
         });
+        // A worker obeys at once: what is owed to it may have been decided a moment ago, and is not on the disk yet.
+        if let Err(trouble) = shell.settle().await {
+            return not_now(socket, trouble.to_string()).await;
+        }
         let report_every_ms = ttl.as_micros() / 1_000 / REPORTS_PER_TTL;
         let spread = u64::try_from(workers).unwrap_or(u64::MAX).saturating_mul(1_000) / RECONNECTS_PER_S;
         let reconnect_within_ms = spread.max(RECONNECT_MS_MIN);
@@ -326,6 +300,11 @@ impl Link {
             say(socket, &FromCoordinator::NotRegistered { message }).await?;
             return Ok(());
         };
+        // A fleet that stands still takes no reports: the next one says all that this does. After the last there is
+        // none.
+        if self.coordinator.shell().trouble().is_some() && facts.phase != Phase::Exited {
+            return Ok(());
+        }
         let reported = self.coordinator.shell().submit(Command::Report(Report { run, version, facts }));
         match reported.map(|entry| entry.event) {
             Ok(Event::WorkerRejected { reason, .. }) => return self.send_away(socket, reason).await,
@@ -333,14 +312,10 @@ impl Link {
             Err(Rejection::Refused(refused @ (Refused::NotRegistered | Refused::LeaseExpired))) => {
                 say(socket, &FromCoordinator::NotRegistered { message: refused.to_string() }).await?;
             }
-            Err(Rejection::Refused(refused)) => {
-                let message = refused.to_string();
-                say(socket, &FromCoordinator::NotNow { message: message.clone() }).await?;
-                return Err(End::Told(message));
-            }
+            Err(Rejection::Refused(refused)) => return not_now(socket, refused.to_string()).await,
             Err(Rejection::Misuse(misuse)) => {
                 let message = misuse.to_string();
-                tracing::warn!(target: "openrtc::audit", event = "worker.lied", worker = %run.worker, "{message}");
+                tracing::warn!(target: LOG, event = "worker.lied", worker = %run.worker, "{message}");
                 say(socket, &FromCoordinator::Error { message: message.clone() }).await?;
                 return Err(End::Odd(message));
             }
@@ -373,28 +348,35 @@ impl Link {
     }
 }
 
+impl Coordinator {
+    /// Why a run cannot take the place of an earlier one of its worker, if it cannot. One that is connected is no
+    /// earlier run but another worker of the same name, started by mistake: whichever came first would take calls
+    /// unseen. One that this coordinator has yet to hear of since it started may be connected in a moment. Any other
+    /// has ended, as far as can be told: its connection did.
+    fn taken(&self, identity: &Identity) -> Option<String> {
+        let Identity { worker, incarnation, .. } = *identity;
+        let of = |incarnation| Run { worker, incarnation };
+        let before = of(Incarnation::new(0))..of(incarnation);
+        let connected = self.uplinks().range(before).next_back().map(|(run, uplink)| (run.incarnation, uplink.peer));
+        if let Some((other, peer)) = connected {
+            return Some(format!(
+                "worker {worker} is connected already, as run {other} from {peer}: give this one a name of its own \
+                 (OPENRTC_WORKER), or end the other"
+            ));
+        }
+        self.shell().view(|fleet| {
+            let member = fleet.members().get(worker).filter(|member| member.incarnation < incarnation)?;
+            member.is_awaited().then(|| {
+                let other = member.incarnation;
+                format!("run {other} of worker {worker} was there before this coordinator started, and may be still")
+            })
+        })
+    }
+}
+
 /// Whether a worker was told to leave.
 fn leaves(coordinator: &Coordinator, run: Run) -> bool {
     coordinator.shell().view(|fleet| {
         fleet.members().of(run).and_then(|member| member.order).is_some_and(|order| order.task == Task::Stop)
     })
-}
-
-/// Refuses a token. A worker that signed for another term, or that there is no room for, comes again.
-async fn refuse(socket: &mut TextSocket, error: &MembershipError) -> Result<End, End> {
-    let (reason, message) = (error.word().to_owned(), error.to_string());
-    tracing::warn!(target: "openrtc::audit", event = "worker.rejected", reason, "{message}");
-    let told = match error {
-        MembershipError::StaleEpoch(_) | MembershipError::FutureEpoch(_) | MembershipError::TooManyWorkers => {
-            FromCoordinator::NotNow { message: message.clone() }
-        }
-        _ => FromCoordinator::Refused { reason, message: message.clone() },
-    };
-    say(socket, &told).await?;
-    Ok(End::Told(message))
-}
-
-async fn say(socket: &mut TextSocket, said: &FromCoordinator) -> Result<(), Cut> {
-    let text = serde_json::to_string(said).expect("names, numbers and text are JSON");
-    socket.send(text).await
 }

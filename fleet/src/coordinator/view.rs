@@ -7,6 +7,8 @@ use openrtc_core::time::{Instant, Span};
 use openrtc_core::word::Phase;
 use serde::Serialize;
 
+use crate::shell::Trouble;
+
 /// The fleet, without its workers one by one.
 #[derive(Debug, Serialize)]
 pub(super) struct State {
@@ -22,7 +24,23 @@ pub(super) struct State {
     waits: Vec<WaitShown>,
     versions: Vec<VersionShown>,
     tally: Tally,
-    journal: JournalHealth,
+    journal: JournalShown,
+}
+
+/// How the coordinator's journal is.
+#[derive(Debug, Serialize)]
+pub(super) struct JournalShown {
+    #[serde(flatten)]
+    health: JournalHealth,
+    /// Why nothing is decided, if nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
+}
+
+impl JournalShown {
+    pub(super) fn of(health: JournalHealth, trouble: Option<Trouble>) -> Self {
+        Self { health, trouble: trouble.map(|trouble| trouble.to_string()) }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -112,7 +130,7 @@ struct OrderShown {
 }
 
 impl State {
-    pub(super) fn of(fleet: &Fleet, deployment: Deployment, now: Instant, journal: JournalHealth) -> Self {
+    pub(super) fn of(fleet: &Fleet, deployment: Deployment, now: Instant, journal: JournalShown) -> Self {
         let for_s = |since: Instant| now.since(since).as_micros() / Span::from_secs(1).as_micros();
         let names = |gates: openrtc_core::fleet::GateSet| gates.iter().map(Gate::as_str).collect();
         let gates = fleet.gates();

@@ -121,7 +121,7 @@ impl Closed {
         if self.is_lost {
             return;
         }
-        let (segment, loss) = (self.path.clone(), disk::loss(&self.file, &self.path, self.bytes));
+        let (segment, loss) = (self.path.display().to_string(), disk::loss(&self.file, &self.path, self.bytes));
         let put_back = match loss {
             None => return,
             Some(Loss::Gone) => disk::put_back(&self.file, &self.path, self.bytes),
@@ -130,11 +130,11 @@ impl Closed {
         let loss = loss.map(|loss| loss.to_string()).unwrap_or_default();
         match put_back {
             Ok(file) => {
-                say(Box::new(move || tracing::error!(?segment, "a closed segment {loss}: it is written anew")));
+                say(Box::new(move || tracing::error!(segment, "a closed segment {loss}: it is written anew")));
                 self.file = file;
             }
             Err(error) => {
-                say(Box::new(move || tracing::error!(?segment, %error, "a closed segment {loss}")));
+                say(Box::new(move || tracing::error!(segment, %error, "a closed segment {loss}")));
                 self.is_lost = true;
             }
         }

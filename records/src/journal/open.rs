@@ -22,7 +22,7 @@ pub struct Recovered {
     pub lost_calls: Vec<CallId>,
     /// How many calls its forced drain cut.
     pub dropped_calls: u64,
-    /// Where its newest segment stops making sense, if it does.
+    /// Where its newest segment stops making sense, if it does: its end is cut short, or it is damaged.
     pub torn: Option<(PathBuf, Torn)>,
     /// Segments that a newer build wrote, after whatever this build can read. They stay as they are.
     pub newer: Vec<PathBuf>,
@@ -32,11 +32,11 @@ pub struct Recovered {
 #[derive(Clone, Debug)]
 pub struct FleetRecovered {
     /// The fleet as the last whole entry left it, without what was only observed: every worker of it is unknown. `None`
-    /// if only a newer build can read what the run before left.
+    /// if nothing of what the run before left is whole, or only a newer build can read it.
     pub fleet: Option<Fleet>,
     /// Who wrote that; `None` with it.
     pub office: Option<Office>,
-    /// Where its newest segment stops making sense, if it does.
+    /// Where its newest segment stops making sense, if it does: its end is cut short, or it is damaged.
     pub torn: Option<(PathBuf, Torn)>,
     /// Segments that a newer build wrote, after whatever this build can read. They stay as they are.
     pub newer: Vec<PathBuf>,

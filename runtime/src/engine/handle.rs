@@ -85,6 +85,11 @@ impl Publisher {
         self.published.send_modify(|published| *published = Published { settled, facts, health, ..*published });
     }
 
+    /// Publishes how the journal fares.
+    pub(crate) fn publish_health(&self, health: JournalHealth) {
+        self.published.send_modify(|published| published.health = health);
+    }
+
     /// Tells the receivers how calls ended. The journal has the entries, or never will.
     pub(crate) fn report(&self, entries: &[Entry]) {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);

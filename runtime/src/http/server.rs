@@ -89,7 +89,7 @@ pub(super) async fn answer(
     let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
     match timeout(bounds.whole, connection).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(?peer, %error, "an HTTP connection broke"),
-        Err(_) => tracing::debug!(?peer, "an HTTP connection took too long"),
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "an HTTP connection broke"),
+        Err(_) => tracing::debug!(%peer, "an HTTP connection took too long"),
     }
 }

@@ -60,8 +60,8 @@ pub async fn answer_all(listener: TcpListener, router: Router, bounds: Bounds, c
             match timeout(bounds.head, certificate.accept(stream)).await {
                 Ok(Ok(Accepted::Tls(stream))) => answer(stream, peer, seat, router, bounds).await,
                 Ok(Ok(Accepted::Plain(stream))) => answer(stream, peer, seat, https_only, bounds).await,
-                Ok(Err(error)) => tracing::debug!(?peer, %error, "a TLS handshake failed"),
-                Err(_) => tracing::debug!(?peer, "a TLS handshake took too long"),
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+                Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
             }
         }
     });

@@ -135,7 +135,11 @@ impl Collector for View {
             self.before.dropped,
         )?;
         page.gauge("previous_run_calls_lost", "Calls open when the run before ended without a word", self.before.lost)?;
-        page.gauge("journal_failing", "Whether the last journal write failed", snapshot.journal.failing)?;
+        page.gauge(
+            "journal_failing",
+            "Whether the journal cannot be written, or its directory is gone",
+            snapshot.journal.failing,
+        )?;
         let behind =
             if snapshot.journal.kept { snapshot.seq.get().saturating_sub(snapshot.journal.written.get()) } else { 0 };
         page.gauge("journal_entries_behind", "Entries that happened and are not yet in the journal", behind)?;

@@ -63,7 +63,10 @@ impl Ports<Worker> for Host {
     }
 
     async fn next(&mut self, deadline: Option<Instant>, work: impl Future<Output = ()>) {
-        self.clock.wait(deadline, work).await;
+        tokio::select! {
+            () = self.clock.wait(deadline, work) => {}
+            () = self.writer.changed() => self.publisher.publish_health(self.writer.health()),
+        }
     }
 
     async fn append(&mut self, before: &Worker, batch: &Batch<Worker>) -> io::Result<()> {

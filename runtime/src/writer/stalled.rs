@@ -12,7 +12,8 @@ pub(crate) struct Disk(mpsc::Receiver<Job<Worker>>);
 pub(crate) fn writer() -> (Writer<Worker>, Disk) {
     let (jobs, queue) = mpsc::channel(1);
     let (missed, spare) = (IdLog::default(), Batch::default());
-    (Writer::to(Some(Thread { jobs, stuck: None, wants_state: false, missed, spare })), Disk(queue))
+    let homeless = watch::channel(false).1;
+    (Writer::to(Some(Thread { jobs, stuck: None, wants_state: false, missed, spare, homeless })), Disk(queue))
 }
 
 impl Disk {
