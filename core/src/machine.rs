@@ -258,3 +258,45 @@ where
         machine.apply(entry);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    type Answer = Rejection<&'static str, &'static str, &'static str>;
+
+    #[test]
+    fn a_repeat_is_what_was_true_already_and_no_refusal() {
+        let answers = [Answer::Repeat("already"), Answer::Refused("no"), Answer::Misuse("nonsense")];
+        assert_eq!(answers.map(|answer| answer.is_repeat()), [true, false, false]);
+        assert_eq!(answers.map(|answer| answer.to_string()), ["already", "no", "nonsense"]);
+    }
+
+    #[test]
+    fn a_decision_takes_the_next_number_and_an_observation_none() {
+        let head = Head { seq: Seq::new(7), now: Instant::from_micros(100) };
+        let placed = |entry: Entry<()>| (entry.seq.get(), entry.at.as_micros(), entry.behind.as_micros());
+        assert_eq!(placed(head.entry(Instant::from_micros(130), ())), (8, 130, 0));
+        assert_eq!(placed(head.entry(Instant::from_micros(70), ())), (8, 100, 30), "a clock that stepped back");
+        assert_eq!(placed(head.observation(Instant::from_micros(130), ())), (7, 130, 0));
+    }
+
+    #[test]
+    fn an_entry_follows_with_the_next_number_and_not_before_the_last() {
+        let head = Head { seq: Seq::new(7), now: Instant::from_micros(100) };
+        let follows = |seq, at, behind| {
+            let (at, behind) = (Instant::from_micros(at), Span::from_micros(behind));
+            head.precedes::<_, ()>(&Entry { seq: Seq::new(seq), at, behind, event: () })
+        };
+        for (seq, at, behind) in [(8, 100, 0), (8, 101, 0), (8, 100, 30)] {
+            assert_eq!(follows(seq, at, behind), Ok(()), "#{seq} at {at}, {behind} behind");
+        }
+        let sequence = Misfit::Sequence { expected: Seq::new(8) };
+        assert_eq!((follows(7, 100, 0), follows(9, 100, 0)), (Err(sequence), Err(sequence)));
+        let backwards = Misfit::Backwards { last: head.now };
+        assert_eq!(follows(8, 99, 0), Err(backwards));
+        assert_eq!(follows(8, 101, 30), Err(backwards), "a clock that stepped back is held at the last entry");
+    }
+}

@@ -7,7 +7,7 @@
 use core::fmt;
 
 use super::{
-    Effect, Entry, Event, Fleet, Gate, GatedStep, Member, MemberStatus, Rollout, Run, Stage, Task, VersionInfo,
+    Effect, Entry, Event, Facts, Fleet, Gate, GatedStep, Member, MemberStatus, Rollout, Run, Stage, Task, VersionInfo,
     VersionState, View,
 };
 use crate::id::{Epoch, Version};
@@ -144,7 +144,7 @@ fn worker_state(run: Run, member: &Member) -> Checked {
     let task = member.order.as_ref().map(|order| order.task);
     let stop = task == Some(Task::Stop);
     let heard = member.view() == View::Known || stop;
-    let empty = member.facts().is_none_or(|facts| facts.phase > Phase::Draining && facts.in_flight == 0);
+    let empty = member.facts().is_none_or(Facts::is_empty);
     let returns = task == Some(Task::Cancel);
     let given_up = member.status == MemberStatus::WrittenOff;
     let leaves = matches!(task, Some(Task::Drain(_) | Task::Force | Task::Stop));
@@ -358,3 +358,6 @@ pub fn gates_hold(before: &Fleet, entry: &Entry) -> Checked {
     let passed = gates.asked.iter().all(|gate| gates.passed.has(gate) && !gates.failed.has(gate));
     holds(Invariant::GatesHold, None, !goes_on || passed)
 }
+
+#[cfg(test)]
+mod edges;

@@ -161,3 +161,40 @@ impl Worker {
         self.calls.insert(CallNo::new(entry.seq.get()), call);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Incarnation;
+    use crate::worker::{EndReason, Origin};
+
+    /// A history from outside may say anything. Whatever it says, the count stays within what the word can hold, and
+    /// the entry takes its number.
+    #[test]
+    fn an_entry_that_no_call_can_be_behind_takes_a_number_and_no_more() {
+        let (call, class, id) = (CallNo::new(2), Class::default(), Digest::new(7));
+        let ends = [
+            Event::CallEnded { call, reason: EndReason::CallerHangup },
+            Event::CallHandedOver { call, to: Incarnation::new(2) },
+            Event::ReservationLapsed { call },
+        ];
+        let empty = Word::START.enter(Phase::Serving);
+        let one = empty.admit(1).unwrap();
+        for event in ends {
+            assert_eq!(event.transition(empty, None), empty.note(), "{event:?}");
+            assert_eq!(event.transition(one, None), one.release(), "{event:?}");
+        }
+        let begins = [
+            Event::CallAdmitted { id, class },
+            Event::CallReserved { id, class },
+            Event::CallTakenOver { id, class, origin: Origin { run: Incarnation::new(1), call, given: true } },
+        ];
+        let most = Word::IN_FLIGHT_MAX;
+        let full = (0..most).fold(empty, |word, _| Word::from_bits(word.admit(most).unwrap().to_bits() - 1));
+        let last = Word::from_bits(full.release().to_bits() - 1);
+        for event in begins {
+            assert_eq!(event.transition(full, None), full.note(), "{event:?}");
+            assert_eq!(event.transition(last, None).in_flight(), most, "{event:?}");
+        }
+    }
+}

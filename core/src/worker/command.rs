@@ -202,3 +202,43 @@ pub enum Command {
         reason: EndReason,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The gate files a command under its call: one that it took for a command to the worker would wait for nobody.
+    #[test]
+    fn a_command_speaks_of_a_call_if_it_names_one() {
+        let call = CallNo::new(7);
+        let (reason, to) = (EndReason::CallerHangup, Incarnation::new(2));
+        for command in [
+            Command::Assign { call },
+            Command::End { call, reason },
+            Command::Expire(Why::Lapse(call)),
+            Command::Expire(Why::Stall(call)),
+            Command::HandOver { call, to },
+            Command::Progress { call },
+            Command::Withdraw { call, reason },
+        ] {
+            assert_eq!(command.call(), Some(call), "{command:?}");
+        }
+        let (id, class) = (Digest::new(7), Class::default());
+        for command in [
+            Command::Admit { id, class },
+            Command::Reserve { id, class },
+            Command::Expire(Why::Overdue),
+            Command::Leave,
+            Command::Wake,
+        ] {
+            assert_eq!(command.call(), None, "{command:?}");
+        }
+    }
+
+    #[test]
+    fn there_are_as_many_classes_as_limits() {
+        let last = u8::try_from(CLASSES - 1).unwrap();
+        assert_eq!(Class::new(last).map(Class::index), Some(last));
+        assert_eq!(Class::try_from(last + 1), Err(NoSuchClass { index: last + 1 }));
+    }
+}

@@ -5,7 +5,7 @@ mod sample;
 
 use openrtc_core::codec;
 use openrtc_core::fleet::{Entry, Fleet, Misfit};
-use openrtc_core::id::IdLog;
+use openrtc_core::id::{IdLog, Incarnation};
 use openrtc_core::journal::{
     Batch, Journaled, Opening, Record, Records, TornFault, replay, write_batch, write_opening,
 };
@@ -95,6 +95,13 @@ fn a_segment_goes_on_from_wherever_the_last_one_ended() {
         assert_eq!((replayed.torn, replayed.entries), (None, after.len() as u64), "after {count} decisions");
         assert_eq!(replayed.state, forgetful(&live), "after {count} decisions");
     }
+}
+
+/// By it a coordinator that starts finds the run before its own.
+#[test]
+fn an_opening_says_which_run_of_the_coordinator_wrote_it() {
+    assert_ne!(OFFICE.incarnation, Incarnation::default());
+    assert_eq!(Fleet::incarnation(&OFFICE), OFFICE.incarnation);
 }
 
 #[test]

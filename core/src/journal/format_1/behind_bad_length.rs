@@ -28,3 +28,50 @@ fn is_entry(bytes: &[u8]) -> bool {
             Checksum::new().then(&bytes[..5]).then(payload).get() == u32::from_le_bytes([*c0, *c1, *c2, *c3])
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    /// A frame with these bytes in it, and what its own length says.
+    fn frame(payload: &[u8], claimed: usize) -> Vec<u8> {
+        let head = |len: usize| [&u32::try_from(len).unwrap().to_le_bytes()[..], &[FORMAT]].concat();
+        let check = Checksum::new().then(&head(payload.len())).then(payload).get();
+        [&head(claimed)[..], &check.to_le_bytes(), payload].concat()
+    }
+
+    fn hides(bytes: &[u8]) -> bool {
+        hides_frames(bytes, u32::from_le_bytes(bytes[5..HEAD].try_into().unwrap()))
+    }
+
+    /// Whatever a frame holds, what a crash leaves of it is no damage.
+    #[test]
+    fn a_frame_that_a_crash_cut_short_hides_none() {
+        for payload in [&[FORMAT; 40][..], &[0; 40], b"what a worker has to say of its call"] {
+            let whole = frame(payload, payload.len());
+            for cut in HEAD..whole.len() {
+                assert!(!hides(&whole[..cut]), "cut at {cut} of {}", whole.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_with_a_wrong_length_hides_itself_or_those_behind_it() {
+        let wrong = frame(b"a call", 5_000);
+        assert!(hides(&wrong), "the whole of it is there");
+        let tail = &wrong[..wrong.len() - 1];
+        assert!(!hides(tail), "not the whole of it");
+        for size in [0, 1, ENTRY_MAX] {
+            let behind = frame(&[7].repeat(size), size);
+            assert!(hides(&[tail, &behind].concat()), "a whole entry of {size} bytes is behind it");
+            assert!(!hides(&[tail, &behind[..behind.len() - 1]].concat()), "a part of an entry is behind it");
+        }
+        let long = frame(&[7; ENTRY_MAX + 1], ENTRY_MAX + 1);
+        assert!(!hides(&[tail, &long].concat()), "no entry is so long");
+        let mut newer = frame(b"a call", 6);
+        newer[4] = FORMAT + 1;
+        assert!(!hides(&[tail, &newer].concat()), "no frame of this format");
+    }
+}
