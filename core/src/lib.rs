@@ -29,6 +29,8 @@ pub mod snapshot;
 pub mod time;
 pub mod uplink;
 pub mod word;
+#[cfg(test)]
+mod words;
 pub mod worker;
 
 #[cfg(doctest)]
