@@ -112,10 +112,18 @@ fn a_word_has_one_spelling() {
     fn same<T: Serialize>(value: T, word: &'static str) {
         assert_eq!(to_value(value).unwrap(), json!(word));
     }
-    Phase::ALL.into_iter().for_each(|phase| same(phase, phase.as_str()));
-    OnDeadline::ALL.into_iter().for_each(|policy| same(policy, policy.as_str()));
-    EndReason::ALL.into_iter().for_each(|reason| same(reason, reason.as_str()));
-    Decline::ALL.into_iter().for_each(|reason| same(reason, reason.as_str()));
+    for phase in Phase::ALL {
+        same(phase, phase.as_str());
+    }
+    for policy in OnDeadline::ALL {
+        same(policy, policy.as_str());
+    }
+    for reason in EndReason::ALL {
+        same(reason, reason.as_str());
+    }
+    for reason in Decline::ALL {
+        same(reason, reason.as_str());
+    }
     for cause in [Cause::Api, Cause::Signal, Cause::Coordinator, Cause::Fence] {
         same(cause, cause.as_str());
     }

@@ -254,3 +254,31 @@ impl Fleet {
         !self.gates().failed.is_empty() && self.undoing().is_none()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_is_in_a_set_once_however_often_it_is_put_there() {
+        let twice: GateSet = [Gate::Webhook, Gate::Person, Gate::Webhook].into_iter().collect();
+        assert!(twice.iter().eq([Gate::Webhook, Gate::Person]));
+        let without = twice.without(Gate::Webhook);
+        assert_eq!((without.without(Gate::Webhook), without.with(Gate::Webhook)), (without, twice));
+        assert!(twice.has_all(without) && !without.has_all(twice) && twice.has_all(GateSet::NONE));
+        assert_eq!((GateSet::NONE.is_empty(), without.is_empty()), (true, false));
+        assert_eq!(GateSet::try_from(u8::from(twice)), Ok(twice));
+        assert!(GateSet::try_from(8).is_err(), "three gates are known");
+    }
+
+    #[test]
+    fn gates_are_judged_once_each_and_only_those_that_are_asked() {
+        let (asked, one) = (GateSet::NONE.with(Gate::Webhook).with(Gate::Person), GateSet::NONE.with(Gate::Webhook));
+        let gates = |passed, failed| Gates { asked, passed, failed, ..Gates::default() };
+        assert!(gates(one, GateSet::NONE).is_sound() && gates(GateSet::NONE, one).is_sound());
+        assert!(!gates(one, one).is_sound(), "it passed and it failed");
+        assert!(!gates(GateSet::NONE.with(Gate::ErrorRate), GateSet::NONE).is_sound(), "nobody asked for it");
+        assert!(gates(asked, GateSet::NONE).are_open() && !gates(one, GateSet::NONE).are_open());
+        assert!(!Gates { failed: one, ..gates(asked, GateSet::NONE) }.are_open());
+    }
+}

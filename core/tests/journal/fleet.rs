@@ -5,7 +5,7 @@ mod sample;
 
 use openrtc_core::codec;
 use openrtc_core::fleet::{Entry, Fleet, Misfit};
-use openrtc_core::id::{IdLog, Incarnation};
+use openrtc_core::id::{CallNo, IdLog, Incarnation};
 use openrtc_core::journal::{
     Batch, Journaled, Opening, Record, Records, TornFault, replay, write_batch, write_opening,
 };
@@ -102,6 +102,18 @@ fn a_segment_goes_on_from_wherever_the_last_one_ended() {
 fn an_opening_says_which_run_of_the_coordinator_wrote_it() {
     assert_ne!(OFFICE.incarnation, Incarnation::default());
     assert_eq!(Fleet::incarnation(&OFFICE), OFFICE.incarnation);
+}
+
+/// A fleet has workers, and no call of its own.
+#[test]
+fn no_entry_of_a_fleet_is_about_a_call() {
+    let (start, entries, live) = life();
+    assert!(entries.iter().all(|entry| Fleet::ends_call(entry).is_none() && !Fleet::begins_call(&entry.event)));
+    assert_eq!((live.open_calls().count(), live.has_call(CallNo::new(1))), (0, false));
+    let called = [&encoded(&CallNo::new(1))[..], b"id"].concat();
+    let journal = [segment(&start, &[]), frame(2, &called)].concat();
+    let torn = replay::<Fleet>(&journal, |_, _, _| {}).expect("the opening is whole").torn.expect("no fleet wrote it");
+    assert_eq!(torn.fault, TornFault::Misplaced);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod format_1;
 mod golden;
 mod hostile;
 mod ids;
+mod ledger;
 mod newer;
 mod reader;
 mod reader_1;

@@ -74,15 +74,18 @@ fn serves(calls: u32) -> Facts {
     }
 }
 
-fn told(task: Task) -> Option<OrderInForce> {
+fn told(member: &mut Member, task: Task) {
     let stamp = Stamp::default();
     let (acked, overdue_at, stands_for) = (None, None, None);
-    Some(OrderInForce { task, stamp, given: HEARD, stands_for, acked, overdue_at, overdue: false })
+    member.order = Some(OrderInForce { task, stamp, given: HEARD, stands_for, acked, overdue_at, overdue: false });
 }
 
 fn drains(member: &mut Member) {
-    member.order = told(Task::Drain(TERMS));
+    told(member, Task::Drain(TERMS));
 }
+
+/// Something that is forged of a worker, and what that is.
+type Forged = (&'static str, fn(&mut Member));
 
 /// The invariant that an entry at the time of the reports breaks.
 fn broken(judge: fn(&Fleet, &Entry) -> Checked, fleet: &Fleet, event: Event) -> Option<Invariant> {
@@ -102,6 +105,7 @@ fn a_breach_names_the_invariant_and_the_run() {
 
 #[test]
 fn one_version_is_current_and_one_ramps_at_most() {
+    use VersionState::{Current, Draining, Inactive, Ramping};
     let judged = |new: (VersionState, u8), old: (VersionState, u8)| {
         let fleet = with(|fleet| {
             state_of(fleet, NEW, new.0, new.1);
@@ -109,7 +113,6 @@ fn one_version_is_current_and_one_ramps_at_most() {
         });
         state(&fleet).err().map(|breach| breach.invariant)
     };
-    use VersionState::{Current, Draining, Inactive, Ramping};
     assert_eq!(judged((Ramping, 30), (Current, 70)), None);
     assert_eq!(judged((Inactive, 0), (Current, 100)), None);
     assert_eq!(judged((Ramping, 0), (Draining, 0)), None, "nobody has a share");
@@ -137,11 +140,11 @@ fn room_is_counted_from_the_reports_of_workers_that_can_take_calls() {
     for (need, have) in [(5, 30), (7, 30), (6, 29), (6, 31), (6, 50)] {
         assert_eq!(judged(&fleet(), need, have), Some(Invariant::Capacity), "need {need}, have {have}");
     }
-    let does_not_count: [(&str, fn(&mut Member)); 6] = [
+    let does_not_count: [Forged; 6] = [
         ("not heard of late", |member| member.seen.fresh = false),
         ("cordoned", |member| member.status = MemberStatus::Cordoned),
         ("told to drain", drains),
-        ("told to come back", |member| member.order = told(Task::Cancel)),
+        ("told to come back", |member| told(member, Task::Cancel)),
         ("draining by somebody else's order", |member| {
             member.seen.hear(HEARD, Facts { phase: Phase::Draining, available: 0, ..serves(1) });
         }),
@@ -151,7 +154,7 @@ fn room_is_counted_from_the_reports_of_workers_that_can_take_calls() {
         let fleet = with(|fleet| change(fleet, "new-0", forge));
         assert_eq!((judged(&fleet, 6, 20), judged(&fleet, 6, 30)), (None, Some(Invariant::Capacity)), "{what}");
     }
-    let serves_on = with(|fleet| change(fleet, "new-0", |member| member.order = told(Task::Serve)));
+    let serves_on = with(|fleet| change(fleet, "new-0", |member| told(member, Task::Serve)));
     assert_eq!(judged(&serves_on, 6, 30), None);
     let given_up = with(|fleet| change(fleet, "old-0", |member| member.status = MemberStatus::WrittenOff));
     assert_eq!(judged(&given_up, 4, 30), None, "nobody waits for the calls of a worker given up");
@@ -281,8 +284,8 @@ fn as_many_workers_drain_as_a_wave_has() {
     let beside = |forge: fn(&mut Member)| with(|fleet| change(fleet, "old-0", forge));
     assert_eq!(judged(&fleet()), None);
     assert_eq!(judged(&beside(drains)), Some(Invariant::Bounds));
-    assert_eq!(judged(&beside(|member| member.order = told(Task::Force))), Some(Invariant::Bounds));
-    let free: [(&str, fn(&mut Member)); 3] = [
+    assert_eq!(judged(&beside(|member| told(member, Task::Force))), Some(Invariant::Bounds));
+    let free: [Forged; 3] = [
         ("it has drained", |member| {
             drains(member);
             member.drained = true;
@@ -291,7 +294,7 @@ fn as_many_workers_drain_as_a_wave_has() {
             drains(member);
             member.status = MemberStatus::Fenced;
         }),
-        ("it was told to serve", |member| member.order = told(Task::Serve)),
+        ("it was told to serve", |member| told(member, Task::Serve)),
     ];
     for (why, forge) in free {
         assert_eq!(judged(&beside(forge)), None, "{why}");
