@@ -1,7 +1,7 @@
 //! Each part of an invariant by itself, at its edge: what is just allowed, and what is just not.
 //!
-//! The states are forged. Many could not come about in a fleet whose other parts are right, and those parts are what the
-//! invariants are there to judge.
+//! The states are forged. Many could not come about in a fleet whose other parts are right, and those parts are what
+//! the invariants are there to judge.
 
 use std::string::ToString;
 
