@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use openrtc_core::prose::count;
 use openrtc_runtime::Exit;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
@@ -127,6 +128,9 @@ impl At {
     }
 }
 
+/// What is said of a worker that is named as another command would.
+const NO_ENDPOINT: &str = " (a coordinator is asked, by --coordinator or OPENRTC_COORDINATOR: give the worker's name)";
+
 /// Gives an order about each of several workers to a coordinator, and prints what it said of each.
 pub(crate) async fn order_workers(
     coordinator: &str,
@@ -138,7 +142,11 @@ pub(crate) async fn order_workers(
     let mut told = Vec::new();
     for worker in &orders.urls {
         let path = format!("/v1/workers/{}/{order}", percent(worker));
-        told.push((worker.as_str(), at.order(&path, &orders.asker, body.clone()).await?));
+        let mut answer = at.order(&path, &orders.asker, body.clone()).await?;
+        if !answer.ok && worker.contains([':', '/']) {
+            answer.message.push_str(NO_ENDPOINT);
+        }
+        told.push((worker.as_str(), answer));
     }
     if orders.json {
         let row = |(worker, told): &(&str, Told)| json!({"worker": worker, "ok": told.ok, "message": told.message});
@@ -172,6 +180,10 @@ fn percent(name: &str) -> String {
 /// A fleet in words: the rollout, what it waits for, the versions.
 pub(crate) fn words(state: &Value) -> String {
     let mut lines = vec![("rollout", rollout_words(state))];
+    for gone in state["given_up"].as_array().into_iter().flatten() {
+        let calls = gone["calls"].as_u64().unwrap_or_default();
+        lines.push(("given up", format!("{}, and {} with it", text(&gone["worker"]), count(calls, "call"))));
+    }
     if let Some(reason) = state["paused"]["reason"].as_str() {
         lines.push(("paused", format!("by {}: {reason}", text(&state["paused"]["actor"]))));
     }
@@ -199,9 +211,11 @@ fn rollout_words(fleet: &Value) -> String {
         return format!("none yet in {}: begin one with `openrtc deploy VERSION`", text(&fleet["deployment"]));
     }
     let from = rollout["from"].as_str().map(|from| format!("{from} → ")).unwrap_or_default();
-    let seconds = Duration::from_secs(rollout["for_s"].as_u64().unwrap_or_default());
-    let (version, stage, actor) = (text(&rollout["version"]), text(&rollout["stage"]), text(&rollout["actor"]));
-    format!("{from}{version}: {stage}, asked by {actor}, for {}", humantime::format_duration(seconds))
+    let paused = &fleet["paused"]["for_s"];
+    let since = if rollout["over"] == true || paused.is_null() { &rollout["for_s"] } else { paused };
+    let seconds = Duration::from_secs(since.as_u64().unwrap_or_default());
+    let (version, doing, actor) = (text(&rollout["version"]), text(&rollout["doing"]), text(&rollout["actor"]));
+    format!("{from}{version}: {doing}, asked by {actor}, for {}", humantime::format_duration(seconds))
 }
 
 fn version_row(version: &Value) -> Vec<String> {
@@ -234,9 +248,11 @@ mod tests {
     fn a_fleet_is_shown_with_what_it_waits_for_and_the_way_out() {
         let state = json!({
             "deployment": "voice",
-            "rollout": {"version": "v2", "from": "v1", "actor": "alice", "stage": "draining", "for_s": 75},
-            "paused": {"actor": "bob", "reason": "asked to"},
-            "waits": [{"what": "1 workers of v1 drain, with 3 calls", "way_out": "the calls end by themselves"}],
+            "rollout": {"version": "v2", "from": "v1", "actor": "alice", "stage": "draining",
+                "doing": "paused", "for_s": 75},
+            "paused": {"actor": "bob", "reason": "asked to", "for_s": 5},
+            "given_up": [{"worker": "b9", "calls": 1}],
+            "waits": [{"what": "1 worker of v1 drains, with 3 calls", "way_out": "the calls end by themselves"}],
             "versions": [
                 {"version": "v1", "state": "draining", "weight": 0, "workers": 2, "ready": 0, "calls": 3, "slots": 0,
                  "draining": 1, "unknown": 1, "lost": 0},
@@ -247,9 +263,10 @@ mod tests {
         assert_eq!(
             words(&state),
             "\
-rollout  v1 → v2: draining, asked by alice, for 1m 15s
-paused   by bob: asked to
-waits    1 workers of v1 drain, with 3 calls: the calls end by themselves
+rollout   v1 → v2: paused, asked by alice, for 5s
+given up  b9, and 1 call with it
+paused    by bob: asked to
+waits     1 worker of v1 drains, with 3 calls: the calls end by themselves
 
 version  state     new calls  workers       calls    notes
 v1       draining  0 %        0 of 2 ready  3        1 draining, 1 unknown

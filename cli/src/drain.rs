@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use openrtc_core::time::{Instant, Span};
@@ -10,6 +11,7 @@ use openrtc_core::worker::{BadDeadline, OnDeadline, Terms};
 use openrtc_runtime::parse_duration;
 use serde_json::{Map, Value};
 
+use crate::Usage;
 use crate::at::order_workers;
 use crate::order::{Orders, Patience};
 
@@ -46,9 +48,43 @@ pub(crate) struct DrainArgs {
     /// Wait no longer than this, e.g. 2h; default: for as long as calls last.
     #[arg(long, requires = "wait", value_name = "TIME", value_parser = parse_duration)]
     timeout: Option<Duration>,
+    #[command(flatten)]
+    through: Through,
+}
+
+/// Who passes the orders on, if anybody.
+#[derive(Args, Clone, Debug)]
+struct Through {
     /// Ask this coordinator, and give the workers' names instead of their URLs. A worker that drains so leaves then.
-    #[arg(long, conflicts_with_all = ["extend", "wait"], value_name = "URL")]
+    #[arg(long, env = "OPENRTC_COORDINATOR", value_name = "URL")]
     coordinator: Option<String>,
+    /// Of a coordinator: take the last worker that takes new calls out of service, too. Each of them is refused then.
+    #[arg(long)]
+    last: bool,
+}
+
+impl Through {
+    /// Gives an order: to the coordinator, if there is one, which knows it as `name`; else to the workers.
+    async fn give(
+        &self,
+        orders: &Orders,
+        (name, path): (&str, &str),
+        mut body: Map<String, Value>,
+        wait: Patience,
+    ) -> anyhow::Result<ExitCode> {
+        let Some(coordinator) = &self.coordinator else {
+            if self.last {
+                return Err(
+                    Usage(anyhow!("--last: a worker by itself does not know whether it is the last one")).into()
+                );
+            }
+            return orders.give(path, body, wait).await;
+        };
+        if self.last {
+            body.insert("last".into(), true.into());
+        }
+        order_workers(coordinator, orders, name, &body).await
+    }
 }
 
 /// Take workers out of rotation until they are uncordoned: a drain without a deadline that can be taken back.
@@ -59,9 +95,8 @@ pub(crate) struct DrainArgs {
 pub(crate) struct CordonArgs {
     #[command(flatten)]
     orders: Orders,
-    /// Ask this coordinator, and give the workers' names instead of their URLs.
-    #[arg(long, value_name = "URL")]
-    coordinator: Option<String>,
+    #[command(flatten)]
+    through: Through,
 }
 
 /// Put cordoned workers back into rotation.
@@ -72,7 +107,7 @@ pub(crate) struct UncordonArgs {
     #[command(flatten)]
     orders: Orders,
     /// Ask this coordinator, and give the workers' names instead of their URLs. This takes back a drain, too.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, env = "OPENRTC_COORDINATOR", value_name = "URL")]
     coordinator: Option<String>,
 }
 
@@ -109,23 +144,23 @@ pub(crate) fn seconds(time: Duration) -> u64 {
 /// Gives the order to every worker.
 pub(crate) async fn run(args: DrainArgs) -> anyhow::Result<ExitCode> {
     let (path, body) = order(&args);
-    if let Some(coordinator) = &args.coordinator {
-        let order = match path {
-            "/drain/cancel" => "uncordon",
-            "/drain/force" => "force",
-            _ => "drain",
-        };
-        return order_workers(coordinator, &args.orders, order, &body).await;
+    let name = match path {
+        "/drain/cancel" => "uncordon",
+        "/drain/force" => "force",
+        _ => "drain",
+    };
+    let unknown = if args.wait { Some("--wait") } else { args.extend.map(|_| "--extend") };
+    if let (Some(flag), Some(_)) = (unknown, &args.through.coordinator) {
+        let problem = "a coordinator (--coordinator, OPENRTC_COORDINATOR) does not do that: watch `openrtc workers`, \
+                       or drain again with another --deadline";
+        return Err(Usage(anyhow!("{flag}: {problem}")).into());
     }
     let wait: Patience = args.wait.then_some(args.timeout);
-    args.orders.give(path, body, wait).await
+    args.through.give(&args.orders, (name, path), body, wait).await
 }
 
 pub(crate) async fn cordon(args: CordonArgs) -> anyhow::Result<ExitCode> {
-    if let Some(coordinator) = &args.coordinator {
-        return order_workers(coordinator, &args.orders, "cordon", &Map::new()).await;
-    }
-    args.orders.give("/cordon", Map::new(), None).await
+    args.through.give(&args.orders, ("cordon", "/cordon"), Map::new(), None).await
 }
 
 pub(crate) async fn uncordon(args: UncordonArgs) -> anyhow::Result<ExitCode> {

@@ -18,8 +18,9 @@ use crate::snapshot::Seen;
 /// Whom an order goes to, and who gives it.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Orders {
-    /// The workers' ops endpoints: 127.0.0.1:9464, a URL, or unix:PATH for a Unix socket.
-    #[arg(required = true, value_name = "URL")]
+    /// The workers' ops endpoints: 127.0.0.1:9464, a URL, or unix:PATH for a Unix socket. With a coordinator, their
+    /// names.
+    #[arg(required = true, value_name = "WORKER")]
     pub(crate) urls: Vec<String>,
     #[command(flatten)]
     pub(crate) asker: Asker,

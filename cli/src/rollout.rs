@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use openrtc_core::id::Version;
+use openrtc_core::prose::count;
 use openrtc_core::worker::OnDeadline;
 use openrtc_runtime::{Exit, parse_duration};
 use serde_json::{Map, Value};
@@ -70,8 +71,17 @@ pub(crate) struct RolloutArgs {
 #[derive(Clone, Debug, Subcommand)]
 enum Order {
     Status(StatusArgs),
+    /// Pause the rollout: no further step is taken. Calls, and drains that were begun, go on.
+    ///
+    /// Exit codes: 0 the order was taken, or it is paused already; 1 it was refused; 2 bad usage.
     Pause(SteerArgs),
+    /// Go on with a paused rollout. Drains that were withdrawn are tried again, gates that failed are judged again.
+    ///
+    /// Exit codes: 0 the order was taken, or it goes on already; 1 it was refused; 2 bad usage.
     Resume(SteerArgs),
+    /// Say yes to the step that waits for a person: after `openrtc deploy --manual`, the drain of the old version.
+    ///
+    /// Exit codes: 0 the order was taken, or nothing waits for it; 1 it was refused; 2 bad usage.
     Promote(SteerArgs),
     Undo(UndoArgs),
 }
@@ -89,10 +99,6 @@ struct StatusArgs {
     at: At,
 }
 
-/// Give the rollout an order: `pause` takes no further step and touches no call, `resume` goes on, `promote` is a
-/// person's yes to the step that waits for one.
-///
-/// Exit codes: 0 the order was taken, or it was so already; 1 it was refused; 2 bad usage.
 #[derive(Args, Clone, Debug)]
 struct SteerArgs {
     #[command(flatten)]
@@ -218,8 +224,8 @@ async fn finish(at: &At, follow: &Follow, told: Told, goal: &Goal) -> anyhow::Re
 async fn wait(at: &At, follow: &Follow, before: &Value, goal: &Goal) -> anyhow::Result<ExitCode> {
     let until = follow.timeout.map(|timeout| Instant::now() + timeout);
     let dropped = |fleet: &Value| fleet["tally"]["dropped"].as_u64().unwrap_or_default();
-    let before = dropped(before);
-    let end = |fleet: &Value| goal.end(fleet, dropped(fleet).saturating_sub(before));
+    let (before, given_up) = (dropped(before), before["given_up"].clone());
+    let end = |fleet: &Value| goal.end(fleet, dropped(fleet).saturating_sub(before), &given_up);
     Ok(at.watch(follow.json, until, end).await?.into())
 }
 
@@ -230,10 +236,11 @@ struct Goal {
 }
 
 impl Goal {
-    /// How it went, once that is known.
-    fn end(&self, fleet: &Value, dropped: u64) -> Option<(u8, String)> {
+    /// How it went, once that is known; `given_up` are the workers that were given up before.
+    fn end(&self, fleet: &Value, dropped: u64, given_up: &Value) -> Option<(u8, String)> {
         let rollout = &fleet["rollout"];
         let (version, stage) = (text(&rollout["version"]), text(&rollout["stage"]));
+        let doing = text(&rollout["doing"]);
         if rollout.is_null() {
             return Some((Exit::CLEAN, "there is no rollout".into()));
         }
@@ -253,14 +260,29 @@ impl Goal {
             "failed" => format!("{version} was not ready in time: the version before was not touched"),
             // The rollout that takes its place begins a moment later.
             "superseded" => return None,
-            stage => format!("the rollout to {version} is {stage}"),
+            _ => format!("the rollout to {version} is {doing}"),
         };
         Some(match (wanted, dropped) {
             (false, _) => (Exit::FAILURE, words),
             (true, 0) => (Exit::CLEAN, words),
-            (true, dropped) => (Exit::FORCED, format!("{words}; {dropped} calls were dropped meanwhile")),
+            (true, dropped) => {
+                let were = if dropped == 1 { "was" } else { "were" };
+                let named = newly_given_up(fleet, given_up);
+                (Exit::FORCED, format!("{words}; {} {were} dropped meanwhile{named}", count(dropped, "call")))
+            }
         })
     }
+}
+
+/// The workers that were given up since, and the calls that went with each.
+fn newly_given_up(fleet: &Value, before: &Value) -> String {
+    let known = |gone: &Value| before.as_array().is_some_and(|before| before.contains(gone));
+    let gone = fleet["given_up"].as_array().into_iter().flatten().filter(|gone| !known(gone));
+    let named = gone.map(|gone| {
+        let calls = gone["calls"].as_u64().unwrap_or_default();
+        format!("; {} was given up, and {} with it", text(&gone["worker"]), count(calls, "call"))
+    });
+    named.collect()
 }
 
 /// Prints what a coordinator made of an order.
@@ -304,20 +326,25 @@ fn worker_row(worker: &Value) -> Vec<String> {
     if worker["connected"] == false {
         notes.push("not connected".into());
     }
-    notes.extend(worker["status"].as_str().filter(|status| *status != "member").map(screen::plain));
+    notes.extend(worker["status"].as_str().filter(|status| *status != "member").map(in_words));
     if let Some(task) = worker["order"]["task"].as_str() {
         let how = match (worker["order"]["obeyed"] == true, worker["order"]["overdue"] == true) {
             (_, true) => "overdue",
             (true, _) => "obeyed",
             (false, _) => "ordered",
         };
-        notes.push(format!("{how}: {}", screen::plain(task)));
+        notes.push(format!("{how}: {}", in_words(task)));
     }
     let calls = worker["calls"].as_u64().unwrap_or_default();
     let calls =
         worker["capacity"].as_u64().map_or_else(|| calls.to_string(), |capacity| format!("{calls} of {capacity}"));
     let phase = worker["phase"].as_str().map_or_else(|| "?".into(), screen::plain);
     vec![text(&worker["worker"]), text(&worker["version"]), phase, calls, notes.join("; ")]
+}
+
+/// One of the API's words for people.
+fn in_words(word: &str) -> String {
+    screen::plain(word).replace('_', " ")
 }
 
 #[cfg(test)]
@@ -329,7 +356,7 @@ mod tests {
     #[test]
     fn a_rollout_ends_as_it_was_meant_to_or_not() {
         let state = |version: &str, stage: &str, over: bool| {
-            let rollout = json!({"version": version, "stage": stage, "over": over});
+            let rollout = json!({"version": version, "stage": stage, "doing": stage, "over": over});
             json!({"rollout": rollout})
         };
         let goal = |stage| Goal { version: "v2".into(), stage };
@@ -345,7 +372,23 @@ mod tests {
             ("rolled_back", state("v2", "rolled_back", true), 0, Some(Exit::CLEAN)),
             ("rolled_back", state("v2", "completed", true), 0, Some(Exit::FAILURE)),
         ] {
-            assert_eq!(goal(wanted).end(&state, dropped).map(|(code, _)| code), code, "{wanted} {state}");
+            let end = goal(wanted).end(&state, dropped, &Value::Null);
+            assert_eq!(end.map(|(code, _)| code), code, "{wanted} {state}");
         }
+    }
+
+    #[test]
+    fn calls_that_were_given_up_are_named_and_count_as_dropped() {
+        let before = json!([{"worker": "b1", "calls": 4}]);
+        let state = json!({
+            "rollout": {"version": "v2", "from": "v1", "stage": "completed", "doing": "completed", "over": true},
+            "given_up": [{"worker": "b1", "calls": 4}, {"worker": "b2", "calls": 1}],
+        });
+        let goal = Goal { version: "v2".into(), stage: "completed" };
+        let (code, words) = goal.end(&state, 1, &before).expect("it is over");
+        assert_eq!(code, Exit::FORCED);
+        let told =
+            "v2 takes all calls, and v1 has drained; 1 call was dropped meanwhile; b2 was given up, and 1 call with it";
+        assert_eq!(words, told);
     }
 }

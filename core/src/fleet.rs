@@ -102,7 +102,7 @@ pub struct Pause {
 pub struct Tally {
     /// Decisions whose clock stood behind the one before them.
     pub clock_steps: u64,
-    /// Calls that workers said they cut when they left.
+    /// Calls that were cut: as workers said when they left, or with a lost run that a person gave up.
     pub dropped: u64,
     /// Runs that were lost: they left without having been seen to drain, or their lease expired.
     pub lost: u64,
@@ -268,6 +268,16 @@ impl Fleet {
     #[must_use]
     pub const fn is_blocked(&self, step: StepKind) -> bool {
         self.blocked[step as usize]
+    }
+
+    /// Whether new calls would find nobody without this worker: it is ready, and none other of the versions that get
+    /// them is.
+    #[must_use]
+    pub fn is_last(&self, worker: WorkerId) -> bool {
+        let serves = |version: &Version| self.weight(*version) > 0;
+        let ready = |version: &Version| u64::from(self.members.pool(*version).ready);
+        let is_one = self.members.get(worker).is_some_and(|member| member.is_ready() && serves(&member.version));
+        is_one && self.versions.keys().filter(|version| serves(version)).map(ready).sum::<u64>() == 1
     }
 
     /// Its totals.

@@ -25,6 +25,7 @@ pub mod machine;
 pub mod membership;
 pub mod order;
 mod pages;
+pub mod prose;
 pub mod snapshot;
 pub mod time;
 pub mod uplink;

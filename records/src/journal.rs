@@ -99,7 +99,10 @@ pub enum JournalError {
         holds: &'static str,
     },
     /// The journal of another deployment's fleet is there.
-    #[error("journal directory {dir:?} holds the journal of deployment {holds}'s fleet: name another directory")]
+    #[error(
+        "journal directory {dir:?} holds the journal of deployment {holds}'s fleet: name another directory, or \
+             that deployment"
+    )]
     OtherDeployment {
         /// The directory.
         dir: PathBuf,

@@ -1,5 +1,6 @@
 //! What people ask of a coordinator, and what it answers.
 
+use std::fs::File;
 use std::process::{Command, Output};
 
 use e2e::{Caller, TOKEN, openrtc, said};
@@ -29,11 +30,14 @@ fn a_rollout_waits_for_a_person_and_is_paused_and_resumed_and_the_second_of_two_
     assert_eq!((&state["rollout"]["stage"], &state["paused"]["actor"]), (&"provisioning".into(), &"alice".into()));
     let shown = coordinator.order(&["rollout", "status"]);
     assert!(shown.contains("it is paused, by alice: asked to: resume it"), "{shown}");
+    assert!(shown.contains("v1 → v2: paused, asked by alice"), "{shown}");
     assert!(green.iter().all(|worker| is("standby")(&worker.snapshot())));
 
     coordinator.order(&["rollout", "resume"]);
     let state = coordinator.wait_until(|state| waits_for(state, "gate"));
     assert_eq!(state["waits"][0]["way_out"], "promote it, or take it back");
+    let shown = coordinator.order(&["rollout", "status"]);
+    assert!(shown.contains("v1 → v2: waits for promote, asked by alice"), "{shown}");
     for worker in green.iter().chain(&blue) {
         worker.wait_until(is("serving"));
     }
@@ -69,10 +73,75 @@ fn one_worker_is_cordoned_put_back_and_drained_by_its_name() {
     assert!(status.success(), "{log}");
     coordinator.wait_until(|state| state["versions"][0]["workers"] == 1);
 
-    let nobody = coordinator.ask(&["drain", "w1", "w2"]);
+    for takes_out in ["drain", "cordon"] {
+        let last = coordinator.ask(&[takes_out, "w2"]);
+        assert_eq!(last.status.code(), Some(1), "{}", said(&last));
+        let told = "w2 is the last worker of v1 that takes new calls: without it each is refused";
+        assert!(said(&last).contains(told) && said(&last).contains("--last"), "{}", said(&last));
+        assert!(is("serving")(&other.snapshot()));
+    }
+    let nobody = coordinator.ask(&["drain", "w1", "w2", "--last"]);
     assert_eq!(nobody.status.code(), Some(1), "{}", said(&nobody));
     assert!(said(&nobody).contains("w1  FAILED: no worker has this name"), "{}", said(&nobody));
     assert!(other.end().0.success(), "the other one was asked all the same");
+}
+
+/// With a coordinator in the environment an argument is a worker's name, as everywhere else.
+#[test]
+fn a_coordinator_in_the_environment_is_asked_about_workers_by_name() {
+    let coordinator = Coordinator::start();
+    let [one, _other] = coordinator.serving("v1", ["w1", "w2"]);
+    let ask = |args: &[&str]| {
+        let mut command = Command::new(openrtc());
+        command.args(args).env("OPENRTC_COORDINATOR", coordinator.url()).env("OPENRTC_OPS_TOKEN", TOKEN);
+        command.output().unwrap()
+    };
+    for (order, drains) in [("cordon", true), ("uncordon", false), ("drain", true)] {
+        let told = ask(&[order, "w1"]);
+        assert!(told.status.success(), "{order}: {}", said(&told));
+        if order != "drain" {
+            one.wait_until(|snapshot| snapshot["draining"] == drains);
+        }
+    }
+    assert!(one.end().0.success());
+    let endpoint = ask(&["cordon", "127.0.0.1:1"]);
+    assert!(said(&endpoint).contains("no worker has this name (a coordinator is asked"), "{}", said(&endpoint));
+    let wait = ask(&["drain", "w2", "--wait"]);
+    assert!(wait.status.code() == Some(2) && said(&wait).contains("--wait: a coordinator"), "{}", said(&wait));
+    let alone = Command::new(openrtc()).args(["drain", "127.0.0.1:1", "--last"]).output().unwrap();
+    assert_eq!(alone.status.code(), Some(2), "{}", said(&alone));
+}
+
+#[test]
+fn the_log_says_by_default_and_in_words_who_ordered_what_and_how_a_connection_ended() {
+    let mut coordinator = Coordinator::start();
+    coordinator.kill();
+    let log = coordinator.path("log");
+    let mut command = coordinator.command();
+    command.env_remove("RUST_LOG").stderr(File::create(&log).unwrap());
+    coordinator.come_back_as(command);
+    let [worker, _other] = coordinator.serving("v1", ["w1", "w2"]);
+    coordinator.order(&["rollout", "pause"]);
+    coordinator.order(&["rollout", "pause"]);
+    coordinator.ask(&["cordon", "nobody"]);
+    worker.signal(rustix::process::Signal::KILL);
+    let _ = worker.end();
+    let read = || std::fs::read_to_string(&log).unwrap();
+    while !read().contains("a worker's connection ends") {
+        std::thread::yield_now();
+    }
+    let log = read();
+    for order in [
+        "begins the rollout of v1 to 2 workers, 10 at a time, for as long as calls last, asked by alice \
+         event=\"order\" actor=alice order=roll out v1 status=200",
+        "pauses, by alice: asked to event=\"order\" actor=alice order=pause the rollout status=200",
+        "the rollout is paused already event=\"order\" actor=alice order=pause the rollout status=200",
+        "no worker has this name event=\"order\" actor=alice order=cordon nobody status=409",
+        "peer=127.0.0.1:",
+    ] {
+        assert!(log.contains(order), "{order}: {log}");
+    }
+    assert!(!log.contains("Tcp(") && !log.contains("Run {"), "{log}");
 }
 
 #[test]

@@ -248,7 +248,7 @@ fn an_order_that_was_lost_is_what_the_next_connection_begins_with() {
     let stamp = ordered(&mut end, "serve");
     end.say(&said("serving", &stamp));
     coordinator.wait_for("completed");
-    coordinator.order(&["drain", "w"]);
+    coordinator.order(&["drain", "w", "--last"]);
     let stamp = ordered(&mut end, "drain");
     drop(end);
 
@@ -339,7 +339,8 @@ fn a_worker_obeys_no_old_order_and_serves_on_without_a_coordinator() {
     assert_eq!(worker.snapshot()["phase"], "serving");
     let mut foreign = End::accept(&listener);
     foreign.say(&json!({"type": "hello", "deployment": "chat", "epoch": 5}));
-    worker.wait_for_log("it coordinates deployment chat");
+    let told = worker.wait_for_log("it coordinates deployment chat");
+    assert!(told.contains("this worker is of voice: set OPENRTC_DEPLOYMENT=chat"), "{told}");
 
     let mut end = join(6);
     end.until(obeyed(6, 0));

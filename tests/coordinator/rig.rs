@@ -52,7 +52,12 @@ impl Coordinator {
 
     /// Starts again, where it was and with what it has in its directory.
     pub(crate) fn come_back(&mut self) {
-        let mut child = self.command().stdout(Stdio::piped()).spawn().unwrap();
+        self.come_back_as(self.command());
+    }
+
+    /// The same by this command.
+    pub(crate) fn come_back_as(&mut self, mut command: Command) {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         self.process = Some(child);

@@ -37,10 +37,10 @@ fn the_journal_tells_each_step_of_an_upgrade_who_ordered_it_and_every_end_of_a_p
     assert_eq!(status.code(), Some(0), "{log}");
     let told = fleet(dir.path());
     let expected = [
-        "begins the rollout of v1 to 1 workers, 10 at a time, for as long as calls last, asked by host",
+        "begins the rollout of v1 to 1 worker, 10 at a time, for as long as calls last, asked by host",
         "v1 joins with v1",
         "the rollout is done",
-        "begins the rollout of v2 to 1 workers, 10 at a time, for as long as calls last, asked by alice",
+        "begins the rollout of v2 to 1 worker, 10 at a time, for as long as calls last, asked by alice",
         "v2 (run 2) joins with v2",
         "the new workers are ready",
         "v2 gets 100 % of new calls",
@@ -51,7 +51,7 @@ fn the_journal_tells_each_step_of_an_upgrade_who_ordered_it_and_every_end_of_a_p
         "the rollout is taken back",
         "tells v2 (run 2) to leave",
         "v2 (run 2) is gone: the platform ended it",
-        "v1 is gone: it vanished, last heard with 1 calls",
+        "v1 is gone: it vanished, last heard with 1 call",
         "v1 (run 3) joins with v1",
         "v1 (run 3) was seen to take calls",
         "v1 (run 3) is gone: it left",

@@ -51,7 +51,7 @@ impl Fleet {
             Event::WorkerDismissed { run, terms, .. } => self.take_out(run, MemberStatus::Dismissed(terms)),
             Event::WorkerUncordoned { run, .. } => self.put_back(run),
             Event::WorkerGone { run, departure } => self.part(run, departure),
-            Event::WorkerWrittenOff { run, .. } => self.write_off(run),
+            Event::WorkerWrittenOff { run, live, .. } => self.write_off(run, live),
             Event::WorkerDrained { run, facts } => self.on_facts(run, &facts, |member| member.drained = true),
             Event::DrainOrdered { run, terms, facts, .. } => self.order_drain(run, Task::Drain(terms), &facts),
             Event::CancelOrdered { run } => self.tell_to_return(run),
@@ -273,8 +273,9 @@ impl Fleet {
         }
     }
 
-    fn write_off(&mut self, run: Run) {
+    fn write_off(&mut self, run: Run, live: u32) {
         self.tally.written_off += 1;
+        self.tally.dropped += u64::from(live);
         let order = self.order_to(Task::Stop, None);
         self.members.change(run.worker, |member| {
             member.status = MemberStatus::WrittenOff;

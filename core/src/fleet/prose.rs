@@ -1,5 +1,7 @@
 //! A fleet's entries and effects in words, for people.
 
+mod asked;
+
 use core::fmt::{Display, Formatter, Result};
 
 use super::command::{Run, Spec};
@@ -8,40 +10,47 @@ use super::event::{Departure, Event, PauseReason, RejectReason, StepKind};
 use super::gate::{Gate, GateSet, GatedStep, OnGateFailure};
 use super::member::{DrainTerms, Task};
 use super::room::Room;
-use crate::id::Actor;
+use crate::prose::count;
 
 impl Display for Event {
+    #[expect(clippy::too_many_lines, reason = "a line or three for each event, and nothing else")]
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let calls = |number: &u32| count(*number, "call");
+        let are = |number: &u32| if *number == 1 { "is" } else { "are" };
         match self {
             Self::TookOver { epoch, actor } => write!(f, "{actor} takes over, term {epoch}"),
             Self::FencedOff(report) => write!(f, "stands back: {} obeys a later coordinator", report.run),
-            Self::DemandStated { calls } => write!(f, "room for {calls} calls is needed"),
+            Self::DemandStated { calls: most } => write!(f, "room for {} is needed", calls(most)),
             Self::Planned { actor, spec } => write!(f, "begins {spec}, asked by {actor}"),
             Self::Superseded { actor, spec } => write!(f, "gives up the rollout for {spec}, asked by {actor}"),
             Self::ProvisionOrdered { version, workers, .. } => {
-                write!(f, "asks the platform for {workers} workers of {version}")
+                write!(f, "asks the platform for {} of {version}", count(*workers, "worker"))
             }
             Self::VerifyingBegan { .. } => f.write_str("waits until the new workers are ready"),
-            Self::VerifyFailed { ready } => write!(f, "fails: only {ready} new workers are ready in time"),
+            Self::VerifyFailed { ready } => {
+                write!(f, "fails: only {} {} ready in time", count(*ready, "new worker"), are(ready))
+            }
             Self::ShiftingBegan { .. } => f.write_str("the new workers are ready"),
             Self::Shifted { to, weight, .. } => write!(f, "{to} gets {weight} % of new calls"),
             Self::CapacityBlocked { step, room: Room { need, have, .. } } => {
                 write!(f, "{step} waits for room: {need} calls need it, there is room for {have}")
             }
             Self::WaveStarted { version, wave, size, .. } => {
-                write!(f, "wave {wave}: {size} workers of {version} are to drain")
+                write!(f, "wave {wave}: {} of {version} {} to drain", count(*size, "worker"), are(size))
             }
             Self::VersionDrained { version } => write!(f, "{version} has drained: no worker of it has a call left"),
             Self::Completed => f.write_str("the rollout is done"),
             Self::RollbackStarted { actor } => write!(f, "goes back to the old version, asked by {actor}"),
             Self::RolledBack => f.write_str("the rollout is taken back"),
             Self::Paused { actor, reason } => write!(f, "pauses, by {actor}: {reason}"),
-            Self::GatesSet { actor, asked, on_failure } => write_gates(f, *asked, *on_failure, actor),
+            Self::GatesSet { actor, asked, on_failure } => {
+                write_gates(f, *asked, *on_failure).and_then(|()| write!(f, ", by {actor}"))
+            }
             Self::GatePassed { gate, step } => write!(f, "{gate} lets {step} go on"),
             Self::GateFailed { gate, step } => write!(f, "{gate} does not let {step} go on"),
             Self::Promoted { actor, step } => write!(f, "{step} goes on, by {actor}"),
             Self::Scaled { actor, version, workers } => {
-                write!(f, "{version} is to have {workers} workers, by {actor}")
+                write!(f, "{version} is to have {}, by {actor}", count(*workers, "worker"))
             }
             Self::ScaleInOrdered { run, usable, .. } => write!(f, "tells {run} to drain and leave, one of {usable}"),
             Self::Resumed { actor } => write!(f, "goes on, by {actor}"),
@@ -50,7 +59,7 @@ impl Display for Event {
                 write!(f, "{run} joins with {version}{before}")
             }
             Self::WorkerRejected { run, version, reason } => write!(f, "{run} with {version} is kept out: {reason}"),
-            Self::WorkerLost { run, live, .. } => write!(f, "{run} is lost, last heard with {live} calls"),
+            Self::WorkerLost { run, live, .. } => write!(f, "{run} is lost, last heard with {}", calls(live)),
             Self::WorkerFenced { run, actor } => write!(f, "{run} is to be kept out, by {actor}"),
             Self::WorkerCordoned { run, actor } => write!(f, "{run} is to take no new calls, by {actor}"),
             Self::WorkerUncordoned { run, actor } => write!(f, "{run} may take calls again, by {actor}"),
@@ -60,23 +69,23 @@ impl Display for Event {
             Self::WorkerDrained { run, .. } => write!(f, "{run} has drained"),
             Self::WorkerGone { run, departure } => write!(f, "{run} is gone: {departure}"),
             Self::WorkerWrittenOff { run, actor, live } => {
-                write!(f, "{run} and its {live} calls are given up by {actor}")
+                write!(f, "{run} is given up by {actor}, and {} with it", calls(live))
             }
             Self::DrainOrdered { run, terms, .. } => write!(f, "tells {run} to {}", Task::Drain(*terms)),
             Self::CancelOrdered { run } => write!(f, "tells {run} to {}", Task::Cancel),
             Self::ServeOrdered { run, .. } => write!(f, "tells {run} to {}", Task::Serve),
             Self::StopOrdered { run, .. } => write!(f, "tells {run} to {}", Task::Stop),
             Self::ForceOrdered { run, actor, facts } => {
-                write!(f, "tells {run} to end its {} calls, by {actor}", facts.in_flight)
+                write!(f, "tells {run} to end its {}, by {actor}", calls(&facts.in_flight))
             }
             Self::Acked { run, task, .. } => write!(f, "{run} was seen to {task}"),
             Self::CancelRefused { run, .. } => write!(f, "{run} can no longer take calls again"),
             Self::DrainUndone { run, .. } => write!(f, "{run} drains no more: somebody took that back"),
             Self::DrainWithdrawn { run } => write!(f, "withdraws the drain of {run}: no sign that it arrived"),
-            Self::DrainOverdue { run, live } => write!(f, "the drain of {run} is overdue with {live} calls left"),
+            Self::DrainOverdue { run, live } => write!(f, "the drain of {run} is overdue with {} left", calls(live)),
             Self::WatchBegan => f.write_str("begins to listen to its workers"),
             Self::WorkerReported(report) => {
-                write!(f, "{} is {} with {} calls", report.run, report.facts.phase, report.facts.in_flight)
+                write!(f, "{} is {} with {}", report.run, report.facts.phase, calls(&report.facts.in_flight))
             }
             Self::WorkerSilent { run } => write!(f, "{run} has not reported for too long: unknown"),
             Self::Reissued { run } => write!(f, "tells {run} again"),
@@ -84,9 +93,9 @@ impl Display for Event {
     }
 }
 
-fn write_gates(f: &mut Formatter<'_>, asked: GateSet, on_failure: OnGateFailure, actor: &Actor) -> Result {
+fn write_gates(f: &mut Formatter<'_>, asked: GateSet, on_failure: OnGateFailure) -> Result {
     if asked.is_empty() {
-        return write!(f, "no step is judged by a gate, by {actor}");
+        return f.write_str("no step is judged by a gate");
     }
     f.write_str("each step is judged by ")?;
     for (place, gate) in asked.iter().enumerate() {
@@ -97,7 +106,7 @@ fn write_gates(f: &mut Formatter<'_>, asked: GateSet, on_failure: OnGateFailure,
         OnGateFailure::Pause => "pauses the rollout",
         OnGateFailure::Undo => "takes the rollout back",
     };
-    write!(f, "; a failure {then}, by {actor}")
+    write!(f, "; a failure {then}")
 }
 
 impl Display for Effect {
@@ -109,7 +118,9 @@ impl Display for Effect {
             Self::Judge { gate, step, .. } => write!(f, "{gate}: judge {step}"),
             Self::OrderDrain { run, terms, .. } => write!(f, "{run}: {}", Task::Drain(*terms)),
             Self::Promote { run, .. } => write!(f, "{run}: {}", Task::Serve),
-            Self::Provision { version, workers, .. } => write!(f, "platform: run {workers} workers of {version}"),
+            Self::Provision { version, workers, .. } => {
+                write!(f, "platform: run {} of {version}", count(*workers, "worker"))
+            }
             Self::Reject { run, reason, .. } => write!(f, "{run}: leave, {reason}"),
             Self::Route { version, weight, .. } => write!(f, "dispatchers: {version} gets {weight} % of new calls"),
             Self::StopWorker { run, .. } => write!(f, "platform: end {run}"),
@@ -144,7 +155,7 @@ impl Display for Run {
 impl Display for Spec {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         let Self { version, workers, policy } = self;
-        write!(f, "the rollout of {version} to {workers} workers, {} at a time", policy.wave)?;
+        write!(f, "the rollout of {version} to {}, {} at a time", count(*workers, "worker"), policy.wave)?;
         write!(f, ", {}", DrainTerms { within: policy.drain_timeout, on_deadline: policy.on_deadline })
     }
 }
@@ -220,9 +231,9 @@ impl Display for Departure {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
             Self::Exited { dropped: 0 } => f.write_str("it left and cut no call"),
-            Self::Exited { dropped } => write!(f, "it left and cut {dropped} calls"),
+            Self::Exited { dropped } => write!(f, "it left and cut {}", count(*dropped, "call")),
             Self::Stopped => f.write_str("the platform ended it"),
-            Self::Vanished { live } => write!(f, "it vanished, last heard with {live} calls"),
+            Self::Vanished { live } => write!(f, "it vanished, last heard with {}", count(*live, "call")),
         }
     }
 }
@@ -233,7 +244,7 @@ mod tests {
 
     use super::super::command::{Facts, Policy, Report, Stamp};
     use super::*;
-    use crate::id::{Epoch, Incarnation, Seq, Version, WorkerId};
+    use crate::id::{Actor, Epoch, Incarnation, Seq, Version, WorkerId};
     use crate::time::{Instant, Span};
     use crate::word::Phase;
     use crate::worker::OnDeadline;
@@ -270,7 +281,7 @@ mod tests {
             (Event::Superseded { actor, spec }, &*alloc::format!("gives up the rollout for {rollout}, asked by alice")),
             (Event::ProvisionOrdered { version, workers: 4, usable: 0 }, "asks the platform for 4 workers of v2"),
             (Event::VerifyingBegan { usable: 4 }, "waits until the new workers are ready"),
-            (Event::VerifyFailed { ready: 1 }, "fails: only 1 new workers are ready in time"),
+            (Event::VerifyFailed { ready: 1 }, "fails: only 1 new worker is ready in time"),
             (Event::ShiftingBegan { ready: 4 }, "the new workers are ready"),
             (Event::Shifted { to: version, weight: 20, room }, "v2 gets 20 % of new calls"),
             (
@@ -307,7 +318,7 @@ mod tests {
                 Event::WorkerGone { run, departure: Departure::Vanished { live: 5 } },
                 "blue-0 is gone: it vanished, last heard with 5 calls",
             ),
-            (Event::WorkerWrittenOff { run, actor, live: 5 }, "blue-0 and its 5 calls are given up by alice"),
+            (Event::WorkerWrittenOff { run, actor, live: 1 }, "blue-0 is given up by alice, and 1 call with it"),
             (Event::DrainOrdered { run, terms: TERMS, facts, room }, "tells blue-0 to drain, within 30s, then force"),
             (Event::CancelOrdered { run }, "tells blue-0 to take calls again"),
             (Event::ServeOrdered { run, facts }, "tells blue-0 to take calls"),

@@ -8,6 +8,7 @@ use super::rollout::{Rollout, Stage};
 use super::room::Room;
 use super::{Fleet, Pause, PauseReason, StepKind};
 use crate::id::{Epoch, Version, WorkerId};
+use crate::prose::count;
 
 /// Something that a rollout waits for. Written out, it says what that is; [`Wait::way_out`] says what would end it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,20 +107,25 @@ impl Display for Wait {
         match self {
             Self::Fenced { by } => write!(f, "a coordinator of a later term, {by}, is in office"),
             Self::Paused(Pause { actor, reason, .. }) => write!(f, "it is paused, by {actor}: {reason}"),
+            Self::Reports { workers: 1 } => f.write_str("1 worker has not been heard since it began to listen"),
             Self::Reports { workers } => write!(f, "{workers} workers have not been heard since it began to listen"),
+            Self::Workers { version, usable, wanted: 1 } => write!(f, "{usable} of 1 worker of {version} is there"),
             Self::Workers { version, usable, wanted } => {
                 write!(f, "{usable} of {wanted} workers of {version} are there")
             }
+            Self::Ready { version, ready, wanted: 1 } => write!(f, "{ready} of 1 worker of {version} is ready"),
             Self::Ready { version, ready, wanted } => write!(f, "{ready} of {wanted} workers of {version} are ready"),
             Self::Room { step, room: Room { need, have, .. } } => {
                 write!(f, "{step} waits for room: {need} calls need it, there is room for {have}")
             }
             Self::Gate(gate) => write!(f, "{gate} has not passed"),
             Self::Calls { version, workers, calls } => {
-                write!(f, "{workers} workers of {version} drain, with {calls} calls")
+                let drain = if *workers == 1 { "drains" } else { "drain" };
+                write!(f, "{} of {version} {drain}, with {}", count(*workers, "worker"), count(*calls, "call"))
             }
+            Self::Silent { version, workers: 1 } => write!(f, "1 worker of {version} is silent"),
             Self::Silent { version, workers } => write!(f, "{workers} workers of {version} are silent"),
-            Self::Lost { worker, live } => write!(f, "{worker} is lost, last heard with {live} calls"),
+            Self::Lost { worker, live } => write!(f, "{worker} is lost, last heard with {}", count(*live, "call")),
         }
     }
 }
@@ -137,7 +143,7 @@ impl Display for WayOut {
             Wait::Paused(Pause { reason: PauseReason::GateFailed, .. }) => f.write_str("resume it or take it back"),
             Wait::Reports { .. } => f.write_str("they report within seconds, or are lost when their lease expires"),
             Wait::Workers { version, usable, wanted } => {
-                write!(f, "start {} more workers of {version}", wanted.saturating_sub(*usable))
+                write!(f, "start {} of {version}", count(wanted.saturating_sub(*usable), "more worker"))
             }
             Wait::Ready { version, .. } => write!(f, "see in the logs of {version} why the others are not ready"),
             Wait::Room { .. } => f.write_str("calls end, or more workers of the version that takes them are started"),

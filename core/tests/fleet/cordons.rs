@@ -49,6 +49,19 @@ fn a_cordoned_worker_keeps_its_calls_stays_when_they_end_and_comes_back() {
 }
 
 #[test]
+fn the_last_worker_that_takes_new_calls_is_known() {
+    let mut world = World::serving(2);
+    let last = |world: &World| ["v1-0", "v1-1"].map(|name| world.fleet.is_last(id(name)));
+    assert_eq!(last(&world), [false, false]);
+    cordon(&mut world, "v1-0").unwrap();
+    world.run(3);
+    assert_eq!(last(&world), [false, true], "a cordoned one takes none");
+    world.roll_out(V2, 1, Policy { headroom: 0, ..Policy::default() });
+    world.run(10);
+    assert_eq!((last(&world), world.fleet.is_last(id("v2-0"))), ([false, false], true));
+}
+
+#[test]
 fn a_worker_that_has_yet_to_hear_two_orders_has_drained_once_it_took_the_last() {
     let mut world = World::serving(2);
     cordon(&mut world, "v1-0").unwrap();

@@ -60,6 +60,7 @@ fn a_lost_worker_is_never_drained_and_never_stopped_until_a_person_says_so() {
     assert_eq!(world.stage(), Stage::Completed);
     assert_eq!(world.stops(), 2);
     assert_eq!((world.fleet.tally().lost, world.fleet.tally().written_off), (1, 1));
+    assert_eq!(world.fleet.tally().dropped, 3, "whoever gives a worker up gives its calls up");
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn each_stage_says_what_it_waits_for_and_what_would_end_the_wait() {
     assert_eq!(told(&world), ["workers: 0 of 2 workers of v2 are there: start 2 more workers of v2"]);
     world.start("v2-0", V2, Phase::Starting);
     world.run(1);
-    assert_eq!(told(&world), ["workers: 1 of 2 workers of v2 are there: start 1 more workers of v2"]);
+    assert_eq!(told(&world), ["workers: 1 of 2 workers of v2 are there: start 1 more worker of v2"]);
     world.start("v2-1", V2, Phase::Standby);
     world.run(1);
     let ready = "ready: 1 of 2 workers of v2 are ready: see in the logs of v2 why the others are not ready";
@@ -53,8 +53,8 @@ fn each_stage_says_what_it_waits_for_and_what_would_end_the_wait() {
     world.fake("v1-1").mute = true;
     world.run(12);
     let (calls, silent) = (
-        "calls: 1 workers of v1 drain, with 8 calls: the calls end by themselves; a force cuts those of a worker",
-        "silent: 1 workers of v1 are silent: they report again, or are lost when their lease expires",
+        "calls: 1 worker of v1 drains, with 8 calls: the calls end by themselves; a force cuts those of a worker",
+        "silent: 1 worker of v1 is silent: they report again, or are lost when their lease expires",
     );
     assert_eq!(told(&world), [calls, silent]);
     world.run(60);

@@ -67,13 +67,15 @@ struct Asked {
     actor: Option<Actor>,
 }
 
-/// A drain of one worker.
+/// An order about one worker.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Drain {
+struct AboutOne {
     actor: Option<Actor>,
     deadline_s: Option<u64>,
     on_deadline: Option<OnDeadline>,
+    /// Whether the last worker that takes new calls may be taken out of service.
+    last: bool,
 }
 
 /// A rollout.
@@ -196,7 +198,7 @@ async fn worker(
         Ok(worker) => worker,
         Err(error) => return coordinator.answer(StatusCode::BAD_REQUEST, error.to_string()),
     };
-    let asked = match (&*order, read::<Drain>(body)) {
+    let asked = match (&*order, read::<AboutOne>(body)) {
         (_, Err((status, problem))) => return coordinator.answer(status, problem),
         ("drain", Ok(asked)) => asked,
         (_, Ok(asked)) if asked.deadline_s.is_some() || asked.on_deadline.is_some() => {
@@ -216,6 +218,10 @@ async fn worker(
         "fence" => Request::Fence { worker },
         _ => return coordinator.answer(StatusCode::NOT_FOUND, format!("a worker has no order {order:?}")),
     };
+    let takes_out = matches!(request, Request::Cordon { .. } | Request::Drain { .. } | Request::Fence { .. });
+    if takes_out && !asked.last {
+        return coordinator.take_out(asked.actor, worker, request).await;
+    }
     coordinator.order(asked.actor, request).await
 }
 
@@ -266,54 +272,79 @@ impl Coordinator {
         self.ask(actor.unwrap_or(NOBODY), request).await
     }
 
+    /// The same, unless it leaves new calls to nobody: that is not done by accident.
+    async fn take_out(&self, actor: Option<Actor>, worker: WorkerId, request: Request) -> Response {
+        let _turn = self.0.turn.lock().await;
+        let actor = actor.unwrap_or(NOBODY);
+        let version = self
+            .shell()
+            .view(|fleet| fleet.members().get(worker).filter(|_| fleet.is_last(worker)).map(|member| member.version));
+        match version {
+            None => self.ask(actor, request).await,
+            Some(version) => {
+                let message = format!(
+                    "{worker} is the last worker of {version} that takes new calls: without it each is refused. Start \
+                     another one first, or say --last"
+                );
+                self.conclude(actor, request, StatusCode::CONFLICT, message)
+            }
+        }
+    }
+
     async fn ask(&self, actor: Actor, request: Request) -> Response {
         if let Some(trouble) = self.shell().trouble() {
             let message = format!("nothing was decided: {trouble}; make that good, and give the order again");
-            return self.answer(StatusCode::SERVICE_UNAVAILABLE, message);
+            return self.conclude(actor, request, StatusCode::SERVICE_UNAVAILABLE, message);
         }
         let asked = self.shell().request(actor, request);
-        match (asked, self.shell().settle().await) {
+        let (status, message) = match (asked, self.shell().settle().await) {
+            (Err(rejection @ (Rejection::Refused(_) | Rejection::Misuse(_))), _) => {
+                (StatusCode::CONFLICT, rejection.to_string())
+            }
             // The first order that meets a disk that takes nothing.
             (Ok(_) | Err(Rejection::Repeat(_)), Err(trouble)) => {
                 let message = format!(
                     "not done: {trouble}; once it can be, this is done, unless the coordinator ends before: see \
                      `openrtc rollout status` then"
                 );
-                tracing::warn!(target: LOG, event = "order", %actor, "{message}");
-                self.answer(StatusCode::SERVICE_UNAVAILABLE, message)
+                (StatusCode::SERVICE_UNAVAILABLE, message)
             }
-            (Ok(entry), Ok(())) => {
-                tracing::info!(target: LOG, event = "order", %actor, seq = %entry.seq, "{}", entry.event);
-                self.answer(StatusCode::OK, entry.event.to_string())
-            }
+            (Ok(entry), Ok(())) => (StatusCode::OK, entry.event.to_string()),
             // True already: whoever repeats a request wants to hear that it holds.
-            (Err(rejection @ Rejection::Repeat(_)), Ok(())) => self.answer(StatusCode::OK, rejection.to_string()),
-            (Err(rejection), _) => self.answer(StatusCode::CONFLICT, rejection.to_string()),
-        }
+            (Err(Rejection::Repeat(repeat)), Ok(())) => (StatusCode::OK, repeat.to_string()),
+        };
+        self.conclude(actor, request, status, message)
+    }
+
+    /// Answers an order, and notes in the log who gave it and what came of it.
+    fn conclude(&self, actor: Actor, request: Request, status: StatusCode, message: String) -> Response {
+        let status_code = status.as_u16();
+        tracing::info!(target: LOG, event = "order", %actor, order = %request, status = status_code, "{message}");
+        self.answer(status, message)
     }
 
     /// Begins a rollout. One under way is not given up by accident: whoever comes second hears who was first.
     async fn deploy(&self, asked: Deploy, version: Version) -> Response {
         let _turn = self.0.turn.lock().await;
         let actor = asked.actor.unwrap_or(NOBODY);
-        let (spec, first, gates, judged) = self.shell().view(|fleet| {
+        let (spec, first, doing, gates, judged) = self.shell().view(|fleet| {
             let spec = asked.spec(version, fleet);
             let under_way = fleet.rollout().copied().filter(|rollout| !rollout.stage.is_over());
             let request =
                 openrtc_core::fleet::Command::Request { epoch: fleet.epoch(), actor, request: Request::RollOut(spec) };
-            (spec, under_way, *fleet.gates(), fleet.decide(self.shell().now(), request))
+            let doing = fleet.doing().map(|doing| doing.to_string()).unwrap_or_default();
+            (spec, under_way, doing, *fleet.gates(), fleet.decide(self.shell().now(), request))
         });
         match (judged, first) {
             // The fleet says why not, or that it is so already.
             (Err(_), _) => return self.ask(actor, Request::RollOut(spec)).await,
             (Ok(_), Some(first)) if !asked.supersede => {
                 let message = format!(
-                    "a rollout to {}, asked by {}, is under way ({}): wait for its end, undo it, or supersede it",
+                    "a rollout to {}, asked by {}, is under way ({doing}): wait for its end, undo it, or supersede it",
                     first.green(),
-                    first.actor,
-                    first.stage.as_str()
+                    first.actor
                 );
-                return self.answer(StatusCode::CONFLICT, message);
+                return self.conclude(actor, Request::RollOut(spec), StatusCode::CONFLICT, message);
             }
             (Ok(_), _) => {}
         }

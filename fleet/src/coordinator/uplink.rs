@@ -197,7 +197,7 @@ impl Link {
         let identity = match self.judge(token) {
             Ok(Ok(identity)) => identity,
             Ok(Err((identity, message))) => return put_off(socket, &identity, message).await,
-            Err(error) => return Err(refuse(socket, &error).await?),
+            Err(error) => return Err(refuse(socket, self.coordinator.0.deployment, &error).await?),
         };
         let Identity { version, worker, incarnation, .. } = identity;
         let run = Run { worker, incarnation };

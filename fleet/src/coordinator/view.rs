@@ -22,9 +22,17 @@ pub(super) struct State {
     gates: GatesShown,
     /// What the rollout waits for.
     waits: Vec<WaitShown>,
+    /// Lost workers that a person gave up, with the calls that went with them, until they come back to leave.
+    given_up: Vec<GivenUp>,
     versions: Vec<VersionShown>,
     tally: Tally,
     journal: JournalShown,
+}
+
+#[derive(Debug, Serialize)]
+struct GivenUp {
+    worker: WorkerId,
+    calls: u32,
 }
 
 /// How the coordinator's journal is.
@@ -49,6 +57,8 @@ struct RolloutShown {
     from: Option<Version>,
     actor: Actor,
     stage: &'static str,
+    /// The same for people: where it waits for one, that.
+    doing: String,
     /// Whether nothing follows.
     over: bool,
     /// For how long it has been in this stage, in seconds.
@@ -139,6 +149,7 @@ impl State {
             from: rollout.blue,
             actor: rollout.actor,
             stage: rollout.stage.as_str(),
+            doing: fleet.doing().map(|doing| doing.to_string()).unwrap_or_default(),
             over: rollout.stage.is_over(),
             for_s: for_s(rollout.since),
             workers: rollout.spec.workers,
@@ -161,11 +172,17 @@ impl State {
             paused,
             gates: GatesShown { asked: names(gates.asked), passed: names(gates.passed), failed: names(gates.failed) },
             waits: waits.collect(),
+            given_up: if fleet.tally().written_off > 0 { given_up(fleet) } else { Vec::new() },
             versions: fleet.versions().keys().map(|version| VersionShown::of(fleet, *version)).collect(),
             tally: *fleet.tally(),
             journal,
         }
     }
+}
+
+fn given_up(fleet: &Fleet) -> Vec<GivenUp> {
+    let members = fleet.members().iter().filter(|(_, member)| member.status == MemberStatus::WrittenOff);
+    members.map(|(worker, member)| GivenUp { worker, calls: member.live }).collect()
 }
 
 impl VersionShown {

@@ -64,12 +64,21 @@ enum End {
     Cut(#[from] Cut),
     #[error("it said nothing for {0:?}")]
     Silent(Duration),
-    #[error("it coordinates deployment {0}, and this worker belongs to another: is the URL right?")]
-    OtherDeployment(Deployment),
+    #[error("{0}")]
+    OtherDeployment(String),
     #[error("it does not speak the coordinator's protocol: {0}")]
     Odd(String),
     #[error("it says: {0}")]
     Told(String),
+}
+
+impl End {
+    fn other_deployment(theirs: Deployment, ours: Deployment) -> Self {
+        Self::OtherDeployment(format!(
+            "it coordinates deployment {theirs}, and this worker is of {ours}: set OPENRTC_DEPLOYMENT={theirs}, or \
+             name the coordinator of {ours} (OPENRTC_COORDINATOR)"
+        ))
+    }
 }
 
 impl DialIn {
@@ -133,8 +142,8 @@ impl DialIn {
         loop {
             match socket.receive().await?.map(|text| read(&text)) {
                 Some(Ok(FromCoordinator::Hello { deployment, epoch })) => {
-                    let is_ours = deployment == worker.identity().deployment;
-                    return if is_ours { Ok((socket, epoch)) } else { Err(End::OtherDeployment(deployment)) };
+                    let (theirs, ours) = (deployment, worker.identity().deployment);
+                    return if theirs == ours { Ok((socket, epoch)) } else { Err(End::other_deployment(theirs, ours)) };
                 }
                 Some(Ok(FromCoordinator::NotNow { message })) => return Err(End::Told(shown(&message))),
                 Some(Ok(other)) => return Err(End::Odd(format!("it begins with {other:?} and no hello"))),

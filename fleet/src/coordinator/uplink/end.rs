@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use openrtc_core::id::Identity;
+use openrtc_core::id::{Deployment, Identity};
 use openrtc_core::membership::MembershipError;
 use openrtc_core::uplink::wire::FromCoordinator;
 use openrtc_runtime::http::websocket::{Cut, TextSocket};
@@ -52,8 +52,14 @@ impl End {
 }
 
 /// Refuses a token. A worker that signed for another term, or that there is no room for, comes again.
-pub(super) async fn refuse(socket: &mut TextSocket, error: &MembershipError) -> Result<End, End> {
-    let (reason, message) = (error.word().to_owned(), error.to_string());
+pub(super) async fn refuse(socket: &mut TextSocket, own: Deployment, error: &MembershipError) -> Result<End, End> {
+    let reason = error.word().to_owned();
+    let message = match error {
+        MembershipError::WrongDeployment(other) => {
+            format!("this coordinates {own}, and the worker's token is for {other}: set OPENRTC_DEPLOYMENT={own}")
+        }
+        error => error.to_string(),
+    };
     tracing::warn!(target: LOG, event = "worker.rejected", reason, "{message}");
     let told = match error {
         MembershipError::StaleEpoch(_) | MembershipError::FutureEpoch(_) | MembershipError::TooManyWorkers => {
