@@ -36,8 +36,8 @@ impl Life {
 
     /// The same life, with a word that has moved on and the drain that is in force there.
     #[must_use]
-    pub const fn seen_at(self, word: Word, drain: Option<Drain>) -> Self {
-        Self { word, drain, ..self }
+    pub const fn seen_at(&self, word: Word, drain: Option<Drain>) -> Self {
+        Self { word, drain, ..*self }
     }
 
     /// What the worker is allowed.

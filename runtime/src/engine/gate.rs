@@ -321,10 +321,11 @@ impl Intake<Worker> for Gate {
         } else if recorder.count_at.is_none() && self.declined.0.iter().any(|count| count.load(Ordering::Relaxed) > 0) {
             recorder.count_at = Some(at + COUNT_EVERY);
         }
-        any |= recorder.wake(line, at, record);
+        let woken = recorder.wake(line, at, record);
+        any |= woken.claimed;
         // Nothing is counted after the exit. A clock that stands behind must not hold it up.
         let at = at.max(recorder.now());
-        if recorder.leads_to_exit(&self.word.0, at, Command::Wake) {
+        if woken.must_exit {
             let before = recorder.seq();
             if self.has_closed(&mut recorder, at) {
                 let _ = self.exit(&mut recorder, at, Command::Wake);

@@ -61,6 +61,15 @@ pub struct View {
     pub stalled: usize,
 }
 
+/// What a look at the deadlines came to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Woken {
+    /// Whether an entry was claimed for one.
+    pub(super) claimed: bool,
+    /// Whether the worker is to leave now.
+    pub(super) must_exit: bool,
+}
+
 /// What a recorder works with: the word that it claims numbers from, and the ring that it reads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line<'a> {
@@ -87,6 +96,7 @@ impl Recorder {
 
     /// Folds what was published, in order, up to the first number whose writer has not finished; stamped with `at`.
     pub(super) fn fold(&mut self, ring: &Ring, mut at: Instant) {
+        let before = self.seq();
         while let Some((judged, event)) = self.next_event(ring) {
             let entry = self.recorded.head().entry(at.max(judged), event);
             // A clock that stands behind is one step back, however many entries it stamps.
@@ -97,8 +107,8 @@ impl Recorder {
                 self.batch.entries.push(entry);
             }
         }
-        ring.free(self.recorded.word().seq());
-        if self.aside.is_empty() {
+        ring.free(self.seq());
+        if self.seq() != before && self.aside.is_empty() {
             self.drain = self.recorded.drain().copied();
         }
     }
@@ -203,11 +213,11 @@ impl Recorder {
         matches!(judged, Ok(Event::Exited { .. }))
     }
 
-    /// Claims an entry for each deadline reached, most urgent first; returns whether there was one. `record` is the
-    /// worker as the control loop has folded it: it knows when calls are due, the recorder whether they still are.
-    pub(super) fn wake(&mut self, line: Line<'_>, at: Instant, record: &Worker) -> bool {
+    /// Claims an entry for each deadline reached, most urgent first. `record` is the worker as the control loop has
+    /// folded it: it knows when calls are due, the recorder whether they still are. The exit is left to the gate.
+    pub(super) fn wake(&mut self, line: Line<'_>, at: Instant, record: &Worker) -> Woken {
         let at = at.max(self.recorded.now());
-        let mut any = false;
+        let mut woken = Woken { claimed: false, must_exit: false };
         // Nothing happened to any call since the record, but for what is claimed below.
         let mut exact = self.recorded.word() == record.word();
         let mut calls: Vec<_> = record.due_calls(at).collect();
@@ -216,8 +226,9 @@ impl Recorder {
         loop {
             let drain = self.live(line.word).deadline().filter(|(due, _)| *due <= at);
             let Some((_, why)) = drain.into_iter().chain(calls.peek().copied()).min() else { break };
-            // The exit comes last, after what was declined is counted: that is the gate's to do.
+            // The exit comes last, after what was declined is counted.
             if matches!(why, Why::GraceOver | Why::Leave) {
+                woken.must_exit = true;
                 break;
             }
             let (before, recorded) = (self.recorded.word().seq(), self.recorded.word());
@@ -236,10 +247,10 @@ impl Recorder {
                 Why::Empty | Why::GraceOver | Why::Force | Why::Overdue | Why::Leave => {}
             }
             self.fold(line.ring, at);
-            any |= claimed.is_ok();
+            woken.claimed |= claimed.is_ok();
             exact &= self.recorded.word().seq().get() == before.get() + u64::from(claimed.is_ok());
         }
-        any
+        woken
     }
 
     /// The life as it is now. The exit is the last of it: what late hang-ups do to the word after that means nothing.
