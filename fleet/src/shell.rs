@@ -117,8 +117,10 @@ impl Shell {
             if let Some((path, torn)) = damage.filter(|_| on_damage == OnDamage::Refuse) {
                 return Err(JournalError::Damaged { path, torn });
             }
+            // Terms that nothing tells of have given orders, too.
+            let terms = 1 + found.as_ref().map_or(0, |found| found.mute);
             let mut fleet = found.and_then(|found| found.fleet).unwrap_or(fresh);
-            let epoch = Epoch::new(fleet.latest_epoch().get() + 1);
+            let epoch = Epoch::new(fleet.latest_epoch().get() + terms);
             let actor = actor.unwrap_or(COORDINATOR);
             fleet.step(clock.now(), Command::TakeOver { epoch, actor }).expect("a later term takes over");
             Ok(fleet)

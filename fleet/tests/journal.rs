@@ -203,6 +203,14 @@ async fn a_damaged_journal_is_named_and_gone_on_with_only_by_somebody_who_accept
         assert!(named.iter().all(|name| refused.contains(name)), "{refused}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), files, "nothing is written");
     }
+    // Of a term that nothing tells of any more no order's stamp is given again. (The opening is damaged.)
+    let (unknown, running, _) = open(dir.path(), OnDamage::GoOn).unwrap();
+    let (epoch, versions) = unknown.view(|fleet| (fleet.epoch(), fleet.versions().len()));
+    assert!(epoch > left.epoch() && versions == 0);
+    drop((unknown, running));
+    is_let_go(dir.path()).await;
+    fs::remove_file(newest(dir.path())).unwrap();
+
     damage(opening.len() + 20);
     let second = Coordinator::go(open(dir.path(), OnDamage::GoOn).unwrap());
     let (rollout, found) = (second.shell.view(|fleet| fleet.rollout().copied()), second.found.clone().unwrap());

@@ -77,6 +77,8 @@ struct Newest<M: Journaled> {
     replay: Option<Replay<M>>,
     /// Where the newest segment that does not make sense to its end stops doing so.
     torn: Option<(PathBuf, Torn)>,
+    /// How many segments after it tell nothing, although this build wrote them.
+    mute: u64,
     newer: Vec<PathBuf>,
 }
 
@@ -92,7 +94,7 @@ pub(crate) enum Unusable {
 /// of a run that could not start, as `tells` says; the one before it is newest then. What a newer build wrote is named
 /// and left alone.
 fn newest<M: Journaled>(found: &[Segment], tells: impl Fn(&M) -> bool) -> Result<Newest<M>, Unusable> {
-    let (mut newer, mut damaged) = (Vec::new(), None);
+    let (mut newer, mut damaged, mut mute) = (Vec::new(), None, 0);
     for Segment { path, .. } in found.iter().rev() {
         // Once: a disk may take its time for each look at a file.
         let bytes = fs::read(path).map_err(Unusable::Io)?;
@@ -103,16 +105,17 @@ fn newest<M: Journaled>(found: &[Segment], tells: impl Fn(&M) -> bool) -> Result
             Ok(replay) if !tells(&replay.state) => {}
             Ok(replay) => {
                 let torn = damaged.or_else(|| replay.torn.map(|torn| (path.clone(), torn)));
-                return Ok(Newest { replay: Some(replay), torn, newer });
+                return Ok(Newest { replay: Some(replay), torn, mute, newer });
             }
             Err(torn) if torn.fault.is_newer() => newer.push(path.clone()),
             Err(torn) => {
                 tracing::warn!(segment = %path.display(), %torn, "a journal segment tells nothing");
+                mute += 1;
                 damaged = damaged.or_else(|| torn.fault.is_damage().then(|| (path.clone(), torn)));
             }
         }
     }
-    Ok(Newest { replay: None, torn: damaged, newer })
+    Ok(Newest { replay: None, torn: damaged, mute, newer })
 }
 
 /// Whose segment this is, if it is not of machine `M`.
@@ -126,7 +129,7 @@ fn others<M: Journaled>(bytes: &[u8]) -> Option<&'static str> {
 
 /// What the run of a worker before left; `None` if nothing tells of one.
 pub(crate) fn recover(found: &[Segment]) -> Result<Option<Recovered>, Unusable> {
-    let Newest { replay, torn, newer } = newest(found, |worker: &Worker| worker.phase() != Phase::Starting)?;
+    let Newest { replay, torn, newer, .. } = newest(found, |worker: &Worker| worker.phase() != Phase::Starting)?;
     let Some(replay) = replay else {
         let only_newer = Recovered { predecessor: None, lost_calls: Vec::new(), dropped_calls: 0, torn, newer };
         return Ok((!only_newer.newer.is_empty()).then_some(only_newer));
@@ -143,7 +146,7 @@ pub(crate) fn recover(found: &[Segment]) -> Result<Option<Recovered>, Unusable> 
 
 /// What the run of a fleet before left; `None` if nothing tells of one.
 pub(crate) fn recover_fleet(found: &[Segment]) -> Result<Option<FleetRecovered>, Unusable> {
-    let Newest { replay, torn, newer } = newest(found, |fleet: &Fleet| fleet.seq() != Seq::default())?;
+    let Newest { replay, torn, mute, newer } = newest(found, |fleet: &Fleet| fleet.seq() != Seq::default())?;
     if replay.is_none() && newer.is_empty() && torn.is_none() {
         return Ok(None);
     }
@@ -152,5 +155,5 @@ pub(crate) fn recover_fleet(found: &[Segment]) -> Result<Option<FleetRecovered>,
         fleet.forget();
         fleet
     });
-    Ok(Some(FleetRecovered { fleet, office, torn, newer }))
+    Ok(Some(FleetRecovered { fleet, office, torn, mute, newer }))
 }

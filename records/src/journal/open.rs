@@ -38,6 +38,8 @@ pub struct FleetRecovered {
     pub office: Option<Office>,
     /// Where its newest segment stops making sense, if it does: its end is cut short, or it is damaged.
     pub torn: Option<(PathBuf, Torn)>,
+    /// How many segments after the one that tells of the fleet tell nothing. Each may be all there is of a run.
+    pub mute: u64,
     /// Segments that a newer build wrote, after whatever this build can read. They stay as they are.
     pub newer: Vec<PathBuf>,
 }
