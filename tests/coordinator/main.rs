@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's set-up that fails is a failed test")]
 
 mod disk;
+mod names;
 mod orders;
 mod refusals;
 mod rig;

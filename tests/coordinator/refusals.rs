@@ -20,11 +20,11 @@ use crate::rig::{Coordinator, is};
 const PROTOCOL: &str = "openrtc.uplink.v1";
 
 /// One end of a connection, written from `docs/coordinator.md` alone.
-struct End(WebSocket<TcpStream>);
+pub(crate) struct End(WebSocket<TcpStream>);
 
 impl End {
     /// Dials in as a worker does, and takes the greeting.
-    fn dial(coordinator: &Coordinator) -> (Self, Value) {
+    pub(crate) fn dial(coordinator: &Coordinator) -> (Self, Value) {
         let stream = TcpStream::connect(coordinator.addr).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         let mut request = format!("ws://{}/v1/uplink", coordinator.addr).into_client_request().unwrap();
@@ -51,12 +51,12 @@ impl End {
         Self(accept_hdr(stream, greet).unwrap())
     }
 
-    fn say(&mut self, message: &Value) {
+    pub(crate) fn say(&mut self, message: &Value) {
         self.0.send(Message::text(message.to_string())).unwrap();
     }
 
     /// The next message.
-    fn hear(&mut self) -> Value {
+    pub(crate) fn hear(&mut self) -> Value {
         loop {
             match self.0.read().unwrap() {
                 Message::Text(text) => return serde_json::from_str(&text).unwrap(),
@@ -88,13 +88,18 @@ impl End {
     }
 }
 
-/// A token for a run of worker `w`, signed with one of the keys.
+/// A token for run 7 of worker `w`, signed with one of the keys.
 fn token(coordinator: &Coordinator, key: &str, version: &str, hello: &Value) -> Value {
+    token_of(7, coordinator, key, version, hello)
+}
+
+/// The same for another run.
+pub(crate) fn token_of(run: u64, coordinator: &Coordinator, key: &str, version: &str, hello: &Value) -> Value {
     let identity = Identity {
         deployment: Deployment::from_static("voice"),
         version: Version::new(version).unwrap(),
         worker: WorkerId::from_static("w"),
-        incarnation: Incarnation::new(7),
+        incarnation: Incarnation::new(run),
     };
     let epoch = Epoch::new(hello["epoch"].as_u64().unwrap());
     let claims = Claims { identity, epoch, issued_at: Clock::wall() };
@@ -189,34 +194,6 @@ fn a_worker_that_lies_or_talks_nonsense_is_named_and_cut() {
     second.say(&json!({"type": "confetti"}));
     second.say(&report(0, 0));
     coordinator.wait_until(|state| state["versions"][0]["ready"] == 1);
-}
-
-/// A second process by mistake: it may not take the place of one that has calls, and a rollout waits for that one.
-#[test]
-fn a_second_worker_of_a_name_is_put_off_while_the_first_is_there_and_nothing_completes_without_the_first() {
-    let mut coordinator = Coordinator::start();
-    let [first, other] = coordinator.serving("v1", ["b1", "b2"]);
-    let mut call = Caller::call(first.calls, "a");
-    let journal = coordinator.path("b1-again");
-    let settings = [("OPENRTC_JOURNAL_DIR", journal.to_str().unwrap())];
-    let mut second = coordinator.worker_with("b1", "v1", &settings);
-    let told = second.wait_for_log("is connected already");
-    assert!(told.contains("worker b1") && told.contains("OPENRTC_WORKER"), "{told}");
-    coordinator.order(&["deploy", "v2", "--workers", "1"]);
-    let green = coordinator.worker("g1", "v2");
-    first.wait_until(is("draining"));
-    green.wait_until(is("serving"));
-    assert_eq!(coordinator.state()["rollout"]["stage"], "draining", "it waits for the first one's call");
-
-    // Whoever is there first after a restart, the place stays the first one's.
-    coordinator.kill();
-    coordinator.come_back();
-    coordinator.wait_until(|state| state["versions"][0]["calls"] == 1);
-    call.talk(1);
-    assert_eq!((&second.snapshot()["phase"], &coordinator.state()["tally"]["lost"]), (&"standby".into(), &0.into()));
-    call.hang_up();
-    coordinator.wait_for("completed");
-    [first, other].into_iter().for_each(left);
 }
 
 /// The order to leave is lost with its connection: the worker comes back, drained, and gets it again.
@@ -355,7 +332,7 @@ fn a_worker_obeys_no_old_order_and_serves_on_without_a_coordinator() {
     left(worker);
 }
 
-fn left(worker: Worker) {
+pub(crate) fn left(worker: Worker) {
     let (status, log) = worker.end();
     assert!(status.success(), "{status}: {log}");
 }
