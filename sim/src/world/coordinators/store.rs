@@ -56,3 +56,19 @@ impl Coordinator {
 fn due(fleet: &Fleet) -> Option<Instant> {
     fleet.deadline().map(|(at, _)| at)
 }
+
+#[cfg(test)]
+mod tests {
+    use openrtc_core::fleet::Command;
+
+    use super::*;
+
+    #[test]
+    fn what_is_due_follows_every_entry() {
+        let mut coordinator = Coordinator::new();
+        assert_eq!(coordinator.due, Some(Instant::EPOCH), "it has yet to begin to listen");
+        let entry = coordinator.fleet.decide(Instant::EPOCH, Command::Wake).expect("it is due");
+        coordinator.apply(&entry);
+        assert_eq!(coordinator.due, None, "an empty fleet waits for nothing");
+    }
+}
