@@ -27,13 +27,26 @@ static NOT_ACCEPTED: Limit = Limit::new();
 /// How long to wait when a connection cannot be accepted and there is nobody to hang up on.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// How long a connection that may bring a call can be idle while descriptors are short. An offer comes right behind the
-/// packet that makes the connection; a busy caller may need this long to send it. Longer, and offers would wait behind
-/// connections that say nothing.
-const ON_ITS_WAY: Duration = Duration::from_millis(300);
+/// What the connections of a listener bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// Perhaps a call.
+    Calls,
+    /// Requests, such as probes.
+    Requests,
+}
 
-/// The same for a connection that brings a request. Shorter: a probe is in a hurry, and behind it are only requests.
-const REQUEST_ON_ITS_WAY: Duration = Duration::from_millis(50);
+impl Purpose {
+    /// How long a connection can be idle while descriptors are short. What it brings comes right behind the packet that
+    /// makes the connection; a busy caller may need this long to send it. Longer, and others would wait behind
+    /// connections that say nothing.
+    const fn spared(self) -> Duration {
+        match self {
+            Self::Calls => Duration::from_millis(300),
+            Self::Requests => Duration::from_millis(50),
+        }
+    }
+}
 
 /// The peer of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +140,7 @@ pub async fn accept_each<L: Listener, F>(
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    accept(pending(), REQUEST_ON_ITS_WAY, listener, most, reserve, each).await;
+    accept(pending(), Purpose::Requests, listener, most, reserve, each).await;
 }
 
 /// Does the same until `closing` has resolved and nobody waits to be accepted any more: who was there before the
@@ -144,13 +157,12 @@ pub async fn accept_until<L: Listener, F>(
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    accept(closing, ON_ITS_WAY, listener, most, reserve, each).await;
+    accept(closing, Purpose::Calls, listener, most, reserve, each).await;
 }
 
-/// `spared` is how long a connection may be idle while descriptors are short.
 async fn accept<L: Listener, F>(
     closing: impl Future<Output = ()>,
-    spared: Duration,
+    purpose: Purpose,
     listener: L,
     most: usize,
     reserve: Reserve,
@@ -180,8 +192,9 @@ async fn accept<L: Listener, F>(
                 // Without a descriptor to give away the system says so even if nobody waits to be accepted.
                 if !is_shortage || !somebody_waits(&listener) {
                     sleep(PAUSE).await;
-                } else if !hang_up_on_the_oldest(Place::may_go).await {
-                    has_lent = reserve.lend();
+                } else if !hang_up_on_the_oldest(|place| place.makes_room_for(purpose)).await {
+                    // While the reserve lends, calls are declined. So a request waits for the next one that may go.
+                    has_lent = (purpose == Purpose::Calls || !somebody_is_idle()) && reserve.lend();
                     if !has_lent {
                         sleep(PAUSE).await;
                     }
@@ -203,7 +216,7 @@ async fn accept<L: Listener, F>(
             // At once: other listeners wait for the descriptor too.
             lender.iter().for_each(Reserve::take_back);
         });
-        note(Place { seat: seated, room: Arc::clone(&room), task, since: Instant::now(), spared });
+        note(Place { seat: seated, room: Arc::clone(&room), task, since: Instant::now(), purpose });
         reserve.fill();
     }
 }
@@ -230,14 +243,15 @@ struct Place {
     room: Arc<Semaphore>,
     task: JoinHandle<()>,
     since: Instant,
-    /// How long it can be idle while descriptors are short.
-    spared: Duration,
+    purpose: Purpose,
 }
 
 impl Place {
-    /// Whether it can be hung up on when descriptors are short.
-    fn may_go(&self) -> bool {
-        self.since.elapsed() >= self.spared
+    /// Whether it can be hung up on, where descriptors are short, for a connection of this purpose. A request makes
+    /// room at once for what may be a call.
+    fn makes_room_for(&self, purpose: Purpose) -> bool {
+        let is_less = (self.purpose, purpose) == (Purpose::Requests, Purpose::Calls);
+        is_less || self.since.elapsed() >= self.purpose.spared()
     }
 
     fn is_idle(&self) -> bool {
@@ -247,6 +261,10 @@ impl Place {
 
 fn served() -> MutexGuard<'static, VecDeque<Place>> {
     SERVED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn somebody_is_idle() -> bool {
+    served().iter().any(Place::is_idle)
 }
 
 fn note(place: Place) {
