@@ -3,7 +3,7 @@
 
 use super::command::BadSpec;
 use super::decide::Judgement;
-use super::{DrainTerms, Event, Fleet, Member, MemberStatus, Misuse, Refused, Rejection, Repeat};
+use super::{DrainTerms, Event, Fleet, Member, MemberStatus, Misuse, Refused, Rejection, Repeat, VersionState};
 use crate::id::{Actor, WorkerId};
 use crate::worker::OnDeadline;
 
@@ -33,7 +33,7 @@ impl Fleet {
         if !member.status.is_cordoned() {
             return Err(Repeat::NotCordoned.into());
         }
-        if !self.admits(member.version) {
+        if !self.state_of(member.version).is_some_and(VersionState::admits) {
             return Err(Refused::VersionRetired.into());
         }
         Ok(Event::WorkerUncordoned { run: member.run(worker), actor })

@@ -170,7 +170,7 @@ impl Fleet {
                 (_, false) => Err(Repeat::AlreadyRegistered.into()),
             };
         }
-        if !self.admits(version) {
+        if !self.admits(version)? {
             return rejected(RejectReason::VersionNotAllowed);
         }
         if member.is_none() && self.members.len() >= WORKERS_MAX {
@@ -180,8 +180,9 @@ impl Fleet {
         Ok(Event::WorkerRegistered { run, version, lost_before: lost.map(|member| member.incarnation) })
     }
 
-    pub(super) fn admits(&self, version: Version) -> bool {
-        self.state_of(version).is_some_and(VersionState::admits)
+    /// Whether workers of this version may join; an error if it was never deployed.
+    fn admits(&self, version: Version) -> Result<bool, Rejection> {
+        Ok(self.state_of(version).ok_or(Refused::NeverDeployed { version })?.admits())
     }
 
     fn judge_report(&self, at: Instant, report: &Report) -> Judgement {
@@ -192,7 +193,7 @@ impl Fleet {
         let member = match self.members.get(run.worker) {
             Some(member) if run.incarnation < member.incarnation => return Err(Refused::Stale.into()),
             Some(member) if run.incarnation == member.incarnation => member,
-            Some(_) | None if self.admits(version) => return Err(Refused::NotRegistered.into()),
+            Some(_) | None if self.admits(version)? => return Err(Refused::NotRegistered.into()),
             Some(_) | None => {
                 return Ok(Event::WorkerRejected { run, version, reason: RejectReason::VersionNotAllowed });
             }

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::command::BadSpec;
 use super::{VERSIONS_MAX, WORKERS_MAX};
-use crate::id::Epoch;
+use crate::id::{Epoch, Version};
 use crate::machine;
 
 /// Why a command changed nothing.
@@ -68,6 +68,12 @@ pub enum Refused {
     GateFailed,
     /// The worker's lease expired.
     LeaseExpired,
+    /// The worker's version was never deployed. It may take calls by the order of a coordinator whose records are lost,
+    /// so it is not told to go.
+    NeverDeployed {
+        /// That version.
+        version: Version,
+    },
     /// There is no version to go back to.
     NothingBefore,
     /// No version takes all calls.
@@ -151,6 +157,12 @@ impl fmt::Display for Refused {
             Self::GateFailed => "a gate of this step failed: resume the rollout first, or take it back",
             Self::LeaseExpired => "the worker's lease expired: register again",
             Self::CallsMove => "a rollout moves calls: wait until the old version drains, or take it back",
+            Self::NeverDeployed { version } => {
+                return write!(
+                    f,
+                    "version {version} was never deployed here: `openrtc deploy {version}` lets this worker in"
+                );
+            }
             Self::NothingServes => "no version takes all calls: roll one out first",
             Self::NothingBefore => "there is no version to go back to: roll out another one",
             Self::NotRegistered => "the worker is not registered: register first",

@@ -171,7 +171,10 @@ fn strangers_and_leftovers_are_kept_out() {
         };
         world.effects.iter().filter(is).count()
     };
-    assert_eq!(rejected(&world, "stranger", RejectReason::VersionNotAllowed), 1);
+    let never = Refused::NeverDeployed { version: V3 };
+    assert_eq!(world.register("stranger"), Err(never.into()), "another coordinator may have let it in");
+    assert_eq!(world.report(id("stranger")), Err(never.into()));
+    assert_eq!(rejected(&world, "stranger", RejectReason::VersionNotAllowed), 0);
     world.fakes.remove(&id("stranger"));
     world.roll_out(V2, 1, Policy::default());
     world.run(20);

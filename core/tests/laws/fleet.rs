@@ -231,6 +231,7 @@ names!(
     Rejection::Refused(Refused::CallsMove) => "CallsMove",
     Rejection::Refused(Refused::NothingServes) => "NothingServes",
     Rejection::Refused(Refused::LeaseExpired) => "LeaseExpired",
+    Rejection::Refused(Refused::NeverDeployed { .. }) => "NeverDeployed",
     Rejection::Refused(Refused::NothingBefore) => "NothingBefore",
     Rejection::Refused(Refused::NotRegistered) => "NotRegistered",
     Rejection::Refused(Refused::RolloutOver) => "RolloutOver",

@@ -206,13 +206,6 @@ impl Link {
             say(socket, &FromCoordinator::Error { message: message.clone() }).await?;
             return Err(End::Odd(message));
         }
-        let is_known = |fleet: &Fleet| fleet.versions().contains_key(&version) || fleet.members().of(run).is_some();
-        if !self.coordinator.shell().view(is_known) {
-            // It may take calls elsewhere, by the order of a coordinator whose records are lost.
-            let message =
-                format!("version {version} was never deployed here: `openrtc deploy {version}` lets this worker in");
-            return put_off(socket, &identity, message).await;
-        }
         if let Some(trouble) = self.coordinator.shell().trouble() {
             return not_now(socket, trouble.to_string()).await;
         }
@@ -235,7 +228,7 @@ impl Link {
                 tracing::info!(target: LOG, event = "worker.registered", %worker, %version, %incarnation);
                 self.welcome(socket).await
             }
-            Err(Rejection::Refused(refused)) => not_now(socket, refused.to_string()).await,
+            Err(Rejection::Refused(refused)) => put_off(socket, &identity, refused.to_string()).await,
             Err(Rejection::Misuse(misuse)) => {
                 let message = misuse.to_string();
                 let reason = "version_changed".to_owned();
