@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -51,9 +52,9 @@ fn main() -> Left {
 }
 
 /// Says where calls and orders are taken.
-fn ready(listener: &TcpListener, pool: &AgentPool) -> Result<(), Box<dyn Error>> {
+fn ready(calls: SocketAddr, pool: &AgentPool) -> Result<(), Box<dyn Error>> {
     let ops = pool.ops_addr().ok_or("set OPENRTC_OPS_ADDR")?;
-    writeln!(log::stdout(), "{{\"calls\": \"{}\", \"ops\": \"{ops}\"}}", listener.local_addr()?)?;
+    writeln!(log::stdout(), "{{\"calls\": \"{calls}\", \"ops\": \"{ops}\"}}")?;
     Ok(())
 }
 
@@ -68,7 +69,7 @@ where
     S::Offer: Offer<Session = Media>,
 {
     let (listener, pool) = start().await?;
-    ready(&listener, &pool)?;
+    ready(listener.local_addr()?, &pool)?;
     Ok(pool.serve(source(Line::listen(listener)), echo).await?.into())
 }
 
@@ -84,9 +85,11 @@ fn loads_long() -> Left {
 /// Leaves no descriptor for anybody else.
 async fn hog() -> Left {
     let (listener, pool) = start().await?;
-    ready(&listener, &pool)?;
+    let calls = listener.local_addr()?;
     let line = Line::listen(listener);
     let held: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    // Not before: an offer that comes earlier finds a descriptor, and is taken.
+    ready(calls, &pool)?;
     let exit = pool.serve(line, echo).await?;
     drop(held);
     Ok(exit.into())
@@ -122,7 +125,7 @@ async fn two_pools() -> Left {
         let exit = blocked.await.expect("the source does not fail");
         tracing::info!("the other pool has left: {exit}");
     });
-    ready(&listener, &pool)?;
+    ready(listener.local_addr()?, &pool)?;
     Ok(pool.serve(Line::listen(listener), echo).await?.into())
 }
 
