@@ -66,22 +66,6 @@ fn a_flood_of_silent_connections_leaves_every_offer_an_answer_and_ops_alive() {
     assert!(lines < 100, "{lines} lines: {log}");
 }
 
-#[test]
-fn silent_connections_at_the_ops_port_take_no_calls_place() {
-    let worker = Worker::spawn(in_shell("ulimit -n 64; exec \"$@\""), &[("OPENRTC_CAPACITY", "16")]);
-    let mut idle: Vec<_> = (0..100).map(|_| Caller::connect(worker.ops)).collect();
-    let mut calls: Vec<_> = (0..16)
-        .map(|number| {
-            idle.push(Caller::connect(worker.ops));
-            offer(&worker, &format!("call-{number}")).expect("there is room")
-        })
-        .collect();
-    assert_eq!(http(worker.ops, "GET", "/livez", ""), "live\n");
-    let last = calls.pop().unwrap();
-    calls.into_iter().for_each(Caller::hang_up);
-    leaves_clean(worker, last);
-}
-
 /// Callers who all call at once, and again when they were refused: some descriptors are short all the time.
 #[test]
 fn a_burst_of_offers_beyond_the_descriptors_gets_an_answer_each_and_costs_the_journal_nothing() {

@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::log::{Limit, say};
 use crate::process::Reserve;
@@ -27,26 +27,10 @@ static NOT_ACCEPTED: Limit = Limit::new();
 /// How long to wait when a connection cannot be accepted and there is nobody to hang up on.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// What the connections of a listener bring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    /// Perhaps a call.
-    Calls,
-    /// Requests, such as probes.
-    Requests,
-}
-
-impl Purpose {
-    /// How long a connection can be idle while descriptors are short. What it brings comes right behind the packet that
-    /// makes the connection; a busy caller may need this long to send it. Longer, and others would wait behind
-    /// connections that say nothing.
-    const fn spared(self) -> Duration {
-        match self {
-            Self::Calls => Duration::from_millis(300),
-            Self::Requests => Duration::from_millis(50),
-        }
-    }
-}
+/// How long a connection that may bring a call can be idle while descriptors are short. An offer comes right behind the
+/// packet that makes the connection; a busy caller may need this long to send it. Longer, and offers would wait behind
+/// connections that say nothing.
+const ON_ITS_WAY: Duration = Duration::from_millis(300);
 
 /// The peer of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,11 +111,11 @@ impl Seat {
 
 /// Serves every connection by a future of its own, `most` at once, for as long as the process lives.
 ///
-/// At the limit the oldest idle connection is hung up on, and when descriptors run out the oldest of all listeners of
-/// the process: one that says nothing keeps nobody out, however many there are of it. A connection is idle until its
-/// future says otherwise ([`Seat::keep`]); if none is, `reserve` is used up, and then the next one waits for its turn.
+/// At the limit, and when descriptors run out, the oldest idle connection is hung up on: one that says nothing keeps
+/// nobody out, however many there are of it. A connection is idle until its future says otherwise ([`Seat::keep`]); if
+/// none is, `reserve` is used up, and then the next one waits for its turn.
 ///
-/// For requests: a probe is answered soon, whoever else is connected.
+/// For requests: a probe is answered at once, whoever else is connected.
 pub async fn accept_each<L: Listener, F>(
     listener: L,
     most: usize,
@@ -140,7 +124,7 @@ pub async fn accept_each<L: Listener, F>(
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    accept(pending(), Purpose::Requests, listener, most, reserve, each).await;
+    accept(pending(), Duration::ZERO, listener, most, reserve, each).await;
 }
 
 /// Does the same until `closing` has resolved and nobody waits to be accepted any more: who was there before the
@@ -157,12 +141,13 @@ pub async fn accept_until<L: Listener, F>(
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    accept(closing, Purpose::Calls, listener, most, reserve, each).await;
+    accept(closing, ON_ITS_WAY, listener, most, reserve, each).await;
 }
 
+/// `spared` is how long a connection may be idle while descriptors are short.
 async fn accept<L: Listener, F>(
     closing: impl Future<Output = ()>,
-    purpose: Purpose,
+    spared: Duration,
     listener: L,
     most: usize,
     reserve: Reserve,
@@ -171,6 +156,7 @@ async fn accept<L: Listener, F>(
     F: Future<Output = ()> + Send + 'static,
 {
     let room = Arc::new(Semaphore::new(most));
+    let mut seated = Seated::default();
     let mut closing = pin!(closing);
     let (mut is_closing, mut has_lent) = (false, false);
     while !is_closing || somebody_waits(&listener) {
@@ -192,9 +178,8 @@ async fn accept<L: Listener, F>(
                 // Without a descriptor to give away the system says so even if nobody waits to be accepted.
                 if !is_shortage || !somebody_waits(&listener) {
                     sleep(PAUSE).await;
-                } else if !hang_up_on_the_oldest(|place| place.makes_room_for(purpose)).await {
-                    // While the reserve lends, calls are declined. So a request waits for the next one that may go.
-                    has_lent = (purpose == Purpose::Calls || !somebody_is_idle()) && reserve.lend();
+                } else if !seated.hang_up_on_the_oldest(spared).await {
+                    has_lent = reserve.lend();
                     if !has_lent {
                         sleep(PAUSE).await;
                     }
@@ -203,20 +188,22 @@ async fn accept<L: Listener, F>(
             }
         };
         if room.available_permits() == 0 {
-            hang_up_on_the_oldest(|place| Arc::ptr_eq(&place.room, &room)).await;
+            seated.hang_up_on_the_oldest(Duration::ZERO).await;
         }
         let Ok(counted) = Arc::clone(&room).acquire_owned().await else { return };
         let seat = Arc::new(Seat { _counted: counted, kept: Mutex::default() });
+        let place = Arc::downgrade(&seat);
         let served = each(stream, peer, Arc::clone(&seat));
         let lender = std::mem::take(&mut has_lent).then(|| reserve.clone());
-        let seated = Arc::downgrade(&seat);
-        let task = tokio::spawn(async move {
-            served.await;
-            drop(seat);
-            // At once: other listeners wait for the descriptor too.
-            lender.iter().for_each(Reserve::take_back);
-        });
-        note(Place { seat: seated, room: Arc::clone(&room), task, since: Instant::now(), purpose });
+        seated.seat(
+            place,
+            tokio::spawn(async move {
+                served.await;
+                drop(seat);
+                // At once: other listeners wait for the descriptor too.
+                lender.iter().for_each(Reserve::take_back);
+            }),
+        );
         reserve.fill();
     }
 }
@@ -233,62 +220,42 @@ fn is_shortage(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| short.contains(&errno))
 }
 
-/// The connections that are served, of every listener, oldest first; some may have ended.
-static SERVED: Mutex<VecDeque<Place>> = Mutex::new(VecDeque::new());
+/// The connections that are served, oldest first; some may have ended.
+#[derive(Default)]
+struct Seated(VecDeque<Place>);
 
 /// A connection's task, and since when it is served.
 struct Place {
     seat: Weak<Seat>,
-    /// Its listener's.
-    room: Arc<Semaphore>,
     task: JoinHandle<()>,
     since: Instant,
-    purpose: Purpose,
 }
 
-impl Place {
-    /// Whether it can be hung up on, where descriptors are short, for a connection of this purpose. A request makes
-    /// room at once for what may be a call.
-    fn makes_room_for(&self, purpose: Purpose) -> bool {
-        let is_less = (self.purpose, purpose) == (Purpose::Requests, Purpose::Calls);
-        is_less || self.since.elapsed() >= self.purpose.spared()
+impl Seated {
+    fn seat(&mut self, seat: Weak<Seat>, task: JoinHandle<()>) {
+        // Those that have ended are cleared away in one go, so that each costs the same little.
+        if self.0.len() == self.0.capacity() {
+            self.0.retain(|place| !place.task.is_finished());
+        }
+        self.0.push_back(Place { seat, task, since: Instant::now() });
     }
 
-    fn is_idle(&self) -> bool {
-        !self.task.is_finished() && self.seat.upgrade().is_some_and(|seat| seat.is_idle())
+    /// Hangs up on the oldest connection that was idle for so long; whether there was one. Its descriptor and its seat
+    /// are free then.
+    async fn hang_up_on_the_oldest(&mut self, idle_for: Duration) -> bool {
+        let now = Instant::now();
+        let idle = |Place { seat, task, since }: &Place| {
+            now.duration_since(*since) >= idle_for
+                && !task.is_finished()
+                && seat.upgrade().is_some_and(|seat| seat.is_idle())
+        };
+        let Some(oldest) = self.0.iter().position(idle) else { return false };
+        let Some(Place { task, .. }) = self.0.remove(oldest) else { return false };
+        task.abort();
+        // It ends as cancelled, or has just ended by itself.
+        let _ = task.await;
+        true
     }
-}
-
-fn served() -> MutexGuard<'static, VecDeque<Place>> {
-    SERVED.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn somebody_is_idle() -> bool {
-    served().iter().any(Place::is_idle)
-}
-
-fn note(place: Place) {
-    let mut served = served();
-    // Those that have ended are cleared away in one go, so that each costs the same little.
-    if served.len() == served.capacity() {
-        served.retain(|place| !place.task.is_finished());
-    }
-    served.push_back(place);
-}
-
-/// Hangs up on the oldest idle connection that `may` go; whether there was one. Its descriptor and its seat are free
-/// then, or soon: a thread that is blocked may be serving it.
-async fn hang_up_on_the_oldest(may: impl Fn(&Place) -> bool) -> bool {
-    let oldest = {
-        let mut served = served();
-        let found = served.iter().position(|place| may(place) && place.is_idle());
-        found.and_then(|oldest| served.remove(oldest))
-    };
-    let Some(Place { task, .. }) = oldest else { return false };
-    task.abort();
-    // It ends as cancelled, or has just ended by itself.
-    let _ = timeout(PAUSE, task).await;
-    true
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use openrtc_runtime::{AgentPool, CallId, CallSource, Offer, Refusal, WorkerView,
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -87,7 +88,12 @@ async fn hog() -> Left {
     let (listener, pool) = start().await?;
     let calls = listener.local_addr()?;
     let line = Line::listen(listener);
-    let held: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    let mut held = Vec::new();
+    // More than once: a thread that tries to accept has one for a moment, and gives it back.
+    for _ in 0..20 {
+        held.extend(std::iter::from_fn(|| File::open("/dev/null").ok()));
+        sleep(Duration::from_millis(5)).await;
+    }
     // Not before: an offer that comes earlier finds a descriptor, and is taken.
     ready(calls, &pool)?;
     let exit = pool.serve(line, echo).await?;
