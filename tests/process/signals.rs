@@ -34,7 +34,8 @@ fn no_signal_without_an_order_ends_a_call() {
 
 #[test]
 fn a_signal_without_effect_is_named() {
-    let mut worker = Worker::start(&[]);
+    // Under `nohup` it would be ignored, and stay so.
+    let mut worker = Worker::spawn(in_shell("exec env --default-signal=HUP \"$@\""), &[]);
     let call = Caller::call(worker.calls, "call");
     worker.signal(Signal::HUP);
     // Before the order to leave: two signals at once are heard in any order.
