@@ -20,7 +20,7 @@ pub(crate) struct TlsArgs {
 }
 
 impl TlsArgs {
-    /// Reads it, if one is named.
+    /// Reads the certificate and its key; `None` if none is named.
     pub(crate) fn certificate(&self) -> Result<Option<Arc<ServerCertificate>>, Usage> {
         let files = self.tls_cert.clone().zip(self.tls_key.clone());
         let read = |(cert, key)| ServerCertificate::read(cert, key).map(Arc::new);

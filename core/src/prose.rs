@@ -1,7 +1,6 @@
-//! Words that every text for people needs.
+//! How texts for people count: one `call`, two `calls`.
 
-use core::fmt::Display;
-use core::fmt::{Formatter, Result};
+use core::fmt::{Display, Formatter, Result};
 
 /// A number of things: `1 call`, `2 calls`.
 #[must_use]

@@ -65,7 +65,7 @@ struct Settled {
 #[error("the journal in {} cannot be written: {error}", dir.display())]
 pub struct Trouble {
     dir: Arc<PathBuf>,
-    /// Part of the message, and so not a source that a chain would tell once more.
+    /// It is in the message, so it is no `source`: a chain of errors would print it twice.
     error: Arc<str>,
 }
 

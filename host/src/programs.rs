@@ -238,8 +238,7 @@ impl Programs {
             });
         }
         while ending.join_next().await.is_some() {}
-        // So that the journal tells of their ends.
-        // A host's programs never stand still for a disk.
+        // So that the journal tells of their ends. A host's fleet never stands still, so there is no error.
         let _ = self.0.shell.settle().await;
     }
 

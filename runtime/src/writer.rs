@@ -85,7 +85,7 @@ where
     /// the journal goes on with.
     ///
     /// # Cancellation
-    /// Dropped, it is not known whether the batch is written.
+    /// If this is dropped, it is unknown whether the batch was written.
     pub async fn append(&mut self, before: &M, batch: &Batch<M>, last: bool) -> io::Result<()> {
         let Some(thread) = &mut self.thread else { return Ok(()) };
         let mut decisions = batch.entries.iter().filter(|entry| !M::is_observation(&entry.event));
@@ -101,7 +101,7 @@ where
     /// as the disk does not take them it is tried again, and `tell` hears why, a second later at the latest.
     ///
     /// # Cancellation
-    /// Dropped, it is not known whether the batch is written. Nothing else must be appended then.
+    /// If this is dropped, it is unknown whether the batch was written: append nothing afterwards.
     pub async fn insist(&mut self, before: &M, batch: &Batch<M>, mut tell: impl FnMut(JournalHealth, &io::Error)) {
         let Some(thread) = &mut self.thread else { return };
         let mut decisions = batch.entries.iter().filter(|entry| !M::is_observation(&entry.event));

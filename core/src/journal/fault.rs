@@ -63,18 +63,7 @@ impl TornFault {
     /// Whether it is the end that a crash leaves: an append that it cut short, and that was answered to nobody.
     #[must_use]
     pub const fn is_cut_short(self) -> bool {
-        match self {
-            Self::Short => true,
-            Self::Checksum
-            | Self::Format(_)
-            | Self::Huge(_)
-            | Self::Newer
-            | Self::NotASegment
-            | Self::Misplaced
-            | Self::Unsound
-            | Self::Misfit(_)
-            | Self::FleetMisfit(_) => false,
-        }
+        matches!(self, Self::Short)
     }
 
     /// Whether what was written is not there any more, wherever in the segment. A crash does not do that.

@@ -67,7 +67,7 @@ struct Asked {
     actor: Option<Actor>,
 }
 
-/// An order about one worker.
+/// The body of an order about one worker.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct AboutOne {

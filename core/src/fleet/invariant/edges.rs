@@ -322,7 +322,7 @@ fn a_worker_leaves_that_is_one_too_many_and_one_wave_at_a_time() {
     assert_eq!(judged(&new_drains, 2), Some(Invariant::Bounds));
 }
 
-/// Three of the version run, and the surge is three.
+/// Three workers of the version run and the surge is three, so six may be asked for.
 #[test]
 fn no_more_workers_are_asked_for_than_the_surge_allows() {
     let provision = |workers| Event::ProvisionOrdered { version: NEW, workers, usable: 3 };

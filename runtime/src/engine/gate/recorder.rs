@@ -61,7 +61,7 @@ pub struct View {
     pub stalled: usize,
 }
 
-/// What a look at the deadlines came to.
+/// What was found when the deadlines were checked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Woken {
     /// Whether an entry was claimed for one.
